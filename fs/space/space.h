@@ -1,0 +1,31 @@
+/*
+ * fs/space/space - one synced folder on this device: its database, its tree of files, its records,
+ * and the publisher between the two. The API of the mount process, of commands on a space that is
+ * not mounted, and of tests.
+ */
+#ifndef FS_SPACE_SPACE_H
+#define FS_SPACE_SPACE_H
+
+#include <stdbool.h>
+
+#include "proto/base/err.h"
+
+struct space;
+
+struct space_config {
+    const char *dir;   /* the space's state directory: db/ and staging/ are below it, keys beside */
+    bool create;       /* make a new space in it */
+    const char *label; /* this device's label, for history and conflict names */
+};
+
+/**
+ * Opens a space. Errors: -ENOENT no space here, -EBUSY open in another process (message: which),
+ * -ENOTSUP newer format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
+ */
+int space_open(const struct space_config *cfg, struct space **ret_space,
+               struct err *err) MUST_CHECK;
+
+/** Publishes what is pending, makes all durable, closes. Accepts NULL. */
+void space_close(struct space *s);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * fs/space/verb - the commands that need a space: one table, used by the mount process (asked over
+ * its control socket) and by the command line itself when the space is not mounted.
+ *
+ * A verb never looks at the current directory, the environment or a terminal: all it needs is in
+ * the call. A path inside the space is relative to its root, "" for the root, without a leading or
+ * trailing '/', without ".", ".." and empty components; it need not exist. A path outside is
+ * absolute.
+ *
+ *   verb       arguments          what it does; the fields of the call that it heeds
+ *   status     -                  the state of this space; with watch again on each change, until
+ *                                 cancelled (json, watch)
+ *   log        PATH               the versions of a path, newest first (json)
+ *   show       PATH VERSION       the bytes of that version, nothing else
+ *   restore    PATH VERSION [TO]  brings a version back, at the path TO if given (json)
+ *   restore    PATH               brings PATH and what is below it back as of at_ms (json)
+ *   export     PATH DIR           copies what is below PATH to DIR, absolute, existing, empty (json)
+ *   check      -                  verifies every record and chunk (json, repair)
+ *   gc         -                  frees what no kept version needs (json)
+ *   conflicts  PATH               lists the conflicts below PATH (json)
+ *   flush      -                  publishes what is pending, makes all durable; unmount asks first
+ *
+ * JSON is one document and a newline; with watch one line per event. `status` writes one object
+ * (the command line puts several into a list).
+ */
+#ifndef FS_SPACE_VERB_H
+#define FS_SPACE_VERB_H
+
+#include "fs/space/out.h"
+
+struct space;
+
+/* Exit statuses of a command; what verbs return. Source: the command line's contract. */
+enum verb_status {
+    VERB_OK = 0,
+    VERB_FAILED = 1,
+    VERB_USAGE = 2,
+    VERB_NOT_FOUND = 3,
+    VERB_NOT_ALLOWED = 4,
+    VERB_UNREACHABLE = 5
+};
+
+enum {
+    VERB_ARGS_MAX = 8,
+    VERB_ARG_BYTES_MAX = 128 * 1024 /* a path of 256 names of 255 bytes, and room */
+};
+
+struct verb_call {
+    const char *verb;
+    const char *args[VERB_ARGS_MAX]; /* as in the table above; borrowed for the call */
+    size_t args_n;
+    const char *folder; /* the mount point, absolute: to show, not to use */
+    const char *name;   /* the space's name on this device */
+    bool mounted;       /* runs in the mount process */
+    bool json;          /* --json */
+    bool watch;         /* --watch */
+    bool repair;        /* --repair */
+    bool terminal;      /* stdout is a terminal */
+    bool colour;        /* and wants colour */
+    uint16_t columns;   /* width of it; 0: not known, do not cut lines */
+    uint64_t at_ms;     /* --at, ms since 1970 UTC; 0: not given */
+};
+
+/**
+ * Carries out a command and returns its exit status (enum verb_status). On failure exactly one
+ * error line has gone to @out. Thread: any, several at a time.
+ */
+typedef int (*verb_fn)(struct space *s, const struct verb_call *call, struct out *out);
+
+struct verb {
+    const char *name;
+    verb_fn run;
+    size_t args_min, args_max;
+};
+
+/* Ends with an entry whose name is NULL. */
+extern const struct verb verbs[];
+
+/** The verb of that name, or NULL. */
+const struct verb *verb_find(const char *name);
+
+/** The exit status that a negative errno of the space or the mount means. */
+int verb_status_of(int error);
+
+int verb_status(struct space *s, const struct verb_call *call, struct out *out);
+int verb_log(struct space *s, const struct verb_call *call, struct out *out);
+int verb_show(struct space *s, const struct verb_call *call, struct out *out);
+int verb_restore(struct space *s, const struct verb_call *call, struct out *out);
+int verb_export(struct space *s, const struct verb_call *call, struct out *out);
+int verb_check(struct space *s, const struct verb_call *call, struct out *out);
+int verb_gc(struct space *s, const struct verb_call *call, struct out *out);
+int verb_conflicts(struct space *s, const struct verb_call *call, struct out *out);
+int verb_flush(struct space *s, const struct verb_call *call, struct out *out);
+
+#endif

@@ -1,0 +1,455 @@
+/* Opening, reading and writing; iterators are in db_iter.c. */
+#include "fs/store/db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/store/db_err.h"
+#include "fs/store/db_priv.h"
+
+enum {
+    CACHE_BYTES_DEFAULT = 16 << 20,
+    MEMTABLES_BYTES_MAX = 24 << 20, /* of all families together */
+    WAL_BYTES_MAX = 64 << 20,       /* a restart reads at most this much */
+    BLOOM_BITS = 10,
+    FILES_MAX = 768,
+};
+
+static const struct {
+    const char *name;
+    bool compress; /* LZ4: small values of much repetition */
+    bool bloom;    /* point reads of keys that are often missing */
+} families[DB_CF_N] = {
+    [DB_META] = {"default", false, false}, /* RocksDB wants a family of this name */
+    [DB_INODE] = {"inode", true, true},
+    [DB_DIRENT] = {"dirent", true, true},
+    [DB_DATA] = {"data", false, true},
+    [DB_MAP] = {"map", false, true},
+    [DB_REDO] = {"redo", false, true},
+    [DB_XATTR] = {"xattr", false, true},
+    [DB_PENDING] = {"pending", false, true},
+    [DB_RECORD] = {"record", true, true},
+    [DB_LOG] = {"log", true, false},
+    [DB_SHOWN] = {"shown", true, true},
+    [DB_VERSION] = {"version", true, true},
+    [DB_CHUNK] = {"chunk", false, true},
+    [DB_CHUNKREF] = {"chunkref", false, false},
+    [DB_BIND] = {"bind", false, true},
+    [DB_LINK] = {"link", false, false},
+};
+
+static const char format_key[] = "format";
+
+static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(t, db->cache);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
+    rocksdb_block_based_options_set_format_version(t, 5);
+    rocksdb_block_based_options_set_checksum(t, 4); /* kXXH3 */
+    if (families[cf].bloom)
+        rocksdb_block_based_options_set_filter_policy(
+            t, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+    rocksdb_options_set_block_based_table_factory(o, t);
+    rocksdb_block_based_options_destroy(t);
+    rocksdb_options_set_compression(o, families[cf].compress ? rocksdb_lz4_compression
+                                                             : rocksdb_no_compression);
+    rocksdb_options_set_write_buffer_size(o, 8 << 20);
+    rocksdb_options_set_target_file_size_base(o, 16 << 20);
+    rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
+    if (cf == DB_CHUNK) {
+        rocksdb_options_set_enable_blob_files(o, 1);
+        rocksdb_options_set_min_blob_size(o, 1024);
+        rocksdb_options_set_blob_file_size(o, 128 << 20);
+        rocksdb_options_set_enable_blob_gc(o, 1);
+        rocksdb_options_set_blob_gc_age_cutoff(o, 0.25);
+        rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
+    }
+    return o;
+}
+
+static void set_options(struct db *db, rocksdb_options_t *o, const struct db_config *cfg)
+{
+    if (cfg->in_memory) {
+        db->env = rocksdb_create_mem_env();
+        rocksdb_options_set_env(o, db->env);
+    }
+    rocksdb_options_set_create_if_missing(o, cfg->create);
+    rocksdb_options_set_create_missing_column_families(o, 1);
+    rocksdb_options_set_db_write_buffer_size(o, MEMTABLES_BYTES_MAX);
+    rocksdb_options_set_max_total_wal_size(o, WAL_BYTES_MAX);
+    rocksdb_options_set_max_open_files(o, FILES_MAX);
+    rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_bytes_per_sync(o, 1 << 20);
+    rocksdb_options_set_keep_log_file_num(o, 2);
+    rocksdb_options_set_max_log_file_size(o, 1 << 20);
+    rocksdb_options_set_info_log_level(o, 2 /* warnings */);
+    /* No periodic work: an idle folder uses no processor. */
+    rocksdb_options_set_stats_dump_period_sec(o, 0);
+    rocksdb_options_set_stats_persist_period_sec(o, 0);
+    /* Blob files are read in sequence: let the kernel read ahead. */
+    rocksdb_options_set_advise_random_on_open(o, 0);
+    /* Every write that was synced is before the first that was torn: stop there, not refuse. */
+    rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
+}
+
+/* The process that holds RocksDB's lock file, or 0. */
+static long lock_holder(const char *dir)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/LOCK", dir) >= (int)sizeof path)
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return 0;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    long pid = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? (long)lock.l_pid : 0;
+    close(fd);
+    return pid;
+}
+
+static int open_error(int code, const char *dir, struct err *err)
+{
+    char why[300];
+    snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, err != NULL ? err->msg : "");
+    switch (code) {
+    case -EBUSY:
+        return err_set(err, code, "database %s is in use by process %ld; unmount the folder first",
+                       dir, lock_holder(dir));
+    case -EUCLEAN:
+        return err_set(err, code, "database %s is damaged: %s; restore it from a copy, or clone the "
+                       "folder again", dir, why);
+    case -EACCES:
+        return err_set(err, code, "database %s: permission denied; check its owner and mode", dir);
+    case -ENOSPC:
+        return err_set(err, code, "database %s: no space left; free some space on that disk", dir);
+    case -ENOENT:
+        return err_set(err, code, "no database in %s", dir);
+    default:
+        return err_set(err, code, "opening database %s: %s", dir, why);
+    }
+}
+
+static int check_format(struct db *db, const char *dir, struct err *err)
+{
+    struct db_value v = {0};
+    int rc = db_get(db, DB_META, bytes_str(format_key), &v);
+    if (rc == -ENOENT) {
+        uint8_t now[4];
+        put_u32(now, DB_FORMAT);
+        struct db_batch *b = db_batch_new(db);
+        if (b == NULL)
+            return err_set(err, -ENOMEM, "out of memory");
+        db_batch_put(b, DB_META, bytes_str(format_key), bytes_of(now, sizeof now));
+        rc = db_write(db, b, true);
+        db_batch_free(b);
+        return rc < 0 ? open_error(rc, dir, err) : 0;
+    }
+    if (rc < 0)
+        return open_error(rc, dir, err);
+    uint32_t format = v.v.n == 4 ? get_u32(v.v.p) : 0;
+    db_value_fini(&v);
+    if (format > DB_FORMAT)
+        return err_set(err, -ENOTSUP,
+                       "database %s has format %u, this program knows up to %u; use a newer persist",
+                       dir, format, DB_FORMAT);
+    if (format == 0)
+        return err_set(err, -EUCLEAN, "database %s has no valid format number; it is damaged", dir);
+    return 0;
+}
+
+/* RocksDB would make a new database where an unreadable one stands; look first. */
+static int look_first(const char *dir, const struct db_config *cfg, struct err *err)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/CURRENT", dir) >= (int)sizeof path)
+        return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
+    if (access(path, R_OK) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return open_error(-errno, dir, err);
+    return cfg->create ? 0 : open_error(-ENOENT, dir, err);
+}
+
+int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, struct err *err)
+{
+    struct err own = {0};
+    if (err == NULL)
+        err = &own;
+    if (!cfg->in_memory) {
+        int rc = look_first(dir, cfg, err);
+        if (rc < 0)
+            return rc;
+    }
+    struct db *db = calloc(1, sizeof *db);
+    if (db == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    db->cache = rocksdb_cache_create_lru(cfg->cache_bytes != 0 ? cfg->cache_bytes
+                                                               : CACHE_BYTES_DEFAULT);
+    db->options = rocksdb_options_create();
+    set_options(db, db->options, cfg);
+    const char *names[DB_CF_N];
+    rocksdb_options_t *cf_options[DB_CF_N];
+    for (int i = 0; i < DB_CF_N; i++) {
+        names[i] = families[i].name;
+        cf_options[i] = family_options(db, (enum db_cf)i);
+    }
+    char *error = NULL;
+    db->rocks = rocksdb_open_column_families(db->options, dir, DB_CF_N, names,
+                                             (const rocksdb_options_t *const *)cf_options, db->cf,
+                                             &error);
+    for (int i = 0; i < DB_CF_N; i++)
+        rocksdb_options_destroy(cf_options[i]);
+    int rc = db_err_take(&error, err);
+    if (rc < 0)
+        rc = open_error(rc, dir, err);
+    if (rc == 0) {
+        db->read = rocksdb_readoptions_create();
+        db->write = rocksdb_writeoptions_create();
+        db->write_sync = rocksdb_writeoptions_create();
+        rocksdb_writeoptions_set_sync(db->write_sync, 1);
+        rc = check_format(db, dir, err);
+    }
+    if (rc < 0) {
+        db_close(db);
+        return rc;
+    }
+    *ret_db = db;
+    return 0;
+}
+
+void db_close(struct db *db)
+{
+    if (db == NULL)
+        return;
+    if (db->rocks != NULL) {
+        for (int i = 0; i < DB_CF_N; i++)
+            rocksdb_column_family_handle_destroy(db->cf[i]);
+        rocksdb_close(db->rocks);
+    }
+    if (db->read != NULL)
+        rocksdb_readoptions_destroy(db->read);
+    if (db->write != NULL)
+        rocksdb_writeoptions_destroy(db->write);
+    if (db->write_sync != NULL)
+        rocksdb_writeoptions_destroy(db->write_sync);
+    rocksdb_options_destroy(db->options);
+    rocksdb_cache_destroy(db->cache);
+    if (db->env != NULL)
+        rocksdb_env_destroy(db->env);
+    free(db);
+}
+
+void db_value_fini(struct db_value *v)
+{
+    if (v->pin != NULL)
+        rocksdb_pinnableslice_destroy(v->pin);
+    *v = (struct db_value){0};
+}
+
+int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret)
+{
+    *ret = (struct db_value){0};
+    char *error = NULL;
+    rocksdb_pinnableslice_t *pin = rocksdb_get_pinned_cf(
+        db->rocks, db->read, db->cf[cf], (const char *)key.p, key.n, &error);
+    int rc = db_err_take(&error, NULL);
+    if (rc < 0)
+        return rc;
+    if (pin == NULL)
+        return -ENOENT;
+    ret->pin = pin;
+    ret->v.p = (const uint8_t *)rocksdb_pinnableslice_value(pin, &ret->v.n);
+    return 0;
+}
+
+int db_has(struct db *db, enum db_cf cf, struct bytes key)
+{
+    struct db_value v;
+    int rc = db_get(db, cf, key, &v);
+    db_value_fini(&v);
+    return rc == 0 ? 1 : rc == -ENOENT ? 0 : rc;
+}
+
+void db_batch_free(struct db_batch *b)
+{
+    if (b == NULL)
+        return;
+    rocksdb_writebatch_destroy(b->wb);
+    free(b);
+}
+
+struct db_batch *db_batch_new(struct db *db)
+{
+    struct db_batch *b = malloc(sizeof *b);
+    if (b == NULL)
+        return NULL;
+    *b = (struct db_batch){.db = db, .wb = rocksdb_writebatch_create()};
+    return b;
+}
+
+void db_batch_clear(struct db_batch *b)
+{
+    rocksdb_writebatch_clear(b->wb);
+}
+
+size_t db_batch_n(const struct db_batch *b)
+{
+    return (size_t)rocksdb_writebatch_count(b->wb);
+}
+
+size_t db_batch_bytes(const struct db_batch *b)
+{
+    size_t n;
+    (void)rocksdb_writebatch_data(b->wb, &n);
+    return n;
+}
+
+void db_batch_put(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes value)
+{
+    rocksdb_writebatch_put_cf(b->wb, b->db->cf[cf], (const char *)key.p, key.n,
+                              (const char *)value.p, value.n);
+}
+
+void db_batch_delete(struct db_batch *b, enum db_cf cf, struct bytes key)
+{
+    rocksdb_writebatch_delete_cf(b->wb, b->db->cf[cf], (const char *)key.p, key.n);
+}
+
+void db_batch_delete_range(struct db_batch *b, enum db_cf cf, struct bytes from, struct bytes to)
+{
+    rocksdb_writebatch_delete_range_cf(b->wb, b->db->cf[cf], (const char *)from.p, from.n,
+                                       (const char *)to.p, to.n);
+}
+
+void db_batch_save(struct db_batch *b)
+{
+    rocksdb_writebatch_set_save_point(b->wb);
+}
+
+void db_batch_rollback(struct db_batch *b)
+{
+    char *error = NULL;
+    rocksdb_writebatch_rollback_to_save_point(b->wb, &error);
+    int rc = db_err_take(&error, NULL);
+    assert(rc == 0);
+    (void)rc;
+}
+
+void db_batch_keep(struct db_batch *b)
+{
+    char *error = NULL;
+    rocksdb_writebatch_pop_save_point(b->wb, &error);
+    int rc = db_err_take(&error, NULL);
+    assert(rc == 0);
+    (void)rc;
+}
+
+int db_write(struct db *db, struct db_batch *b, bool sync)
+{
+    char *error = NULL;
+    rocksdb_write(db->rocks, sync ? db->write_sync : db->write, b->wb, &error);
+    if (error == NULL)
+        atomic_fetch_add(&db->written, 1);
+    return db_err_take(&error, NULL);
+}
+
+int db_sync(struct db *db)
+{
+    uint64_t written = atomic_load(&db->written);
+    if (atomic_load(&db->synced) >= written)
+        return 0;
+    char *error = NULL;
+    rocksdb_flush_wal(db->rocks, 1, &error);
+    int rc = db_err_take(&error, NULL);
+    if (rc < 0)
+        return rc;
+    uint64_t synced = atomic_load(&db->synced);
+    while (synced < written && !atomic_compare_exchange_weak(&db->synced, &synced, written))
+        ;
+    return 0;
+}
+
+int db_flush(struct db *db)
+{
+    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(o, 1);
+    int rc = 0;
+    for (int i = 0; i < DB_CF_N && rc == 0; i++) {
+        char *error = NULL;
+        rocksdb_flush_cf(db->rocks, o, db->cf[i], &error);
+        rc = db_err_take(&error, NULL);
+    }
+    rocksdb_flushoptions_destroy(o);
+    return rc;
+}
+
+int db_compact(struct db *db, enum db_cf cf)
+{
+    rocksdb_compact_range_cf(db->rocks, db->cf[cf], NULL, 0, NULL, 0);
+    return 0;
+}
+
+struct db_snapshot *db_snapshot_new(struct db *db)
+{
+    struct db_snapshot *s = malloc(sizeof *s);
+    if (s != NULL)
+        s->snapshot = rocksdb_create_snapshot(db->rocks);
+    return s;
+}
+
+void db_snapshot_free(struct db *db, struct db_snapshot *s)
+{
+    if (s == NULL)
+        return;
+    rocksdb_release_snapshot(db->rocks, s->snapshot);
+    free(s);
+}
+
+static uint64_t property(struct db *db, enum db_cf cf, const char *name)
+{
+    uint64_t v = 0;
+    if (rocksdb_property_int_cf(db->rocks, db->cf[cf], name, &v) != 0)
+        return 0;
+    return v;
+}
+
+uint64_t db_estimate_keys(struct db *db, enum db_cf cf)
+{
+    return property(db, cf, "rocksdb.estimate-num-keys");
+}
+
+uint64_t db_memory(struct db *db)
+{
+    uint64_t sum = rocksdb_cache_get_usage(db->cache);
+    for (int i = 0; i < DB_CF_N; i++)
+        sum += property(db, (enum db_cf)i, "rocksdb.cur-size-all-mem-tables") +
+               property(db, (enum db_cf)i, "rocksdb.estimate-table-readers-mem");
+    return sum;
+}
+
+/* RocksDB's C API has no VerifyChecksum; a walk that verifies reads every block and blob. */
+int db_verify(struct db *db, struct err *err)
+{
+    for (int i = 0; i < DB_CF_N; i++) {
+        struct db_iter *it = db_iter_new_scan(db, (enum db_cf)i, bytes_of(NULL, 0), NULL);
+        if (it == NULL)
+            return err_set(err, -ENOMEM, "out of memory");
+        while (db_iter_next(it))
+            ;
+        int rc = db_iter_status(it);
+        db_iter_free(it);
+        if (rc < 0)
+            return err_set(err, rc, "the table of %s is damaged", families[i].name);
+    }
+    return 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * fs/store/db_priv - what db.c and db_iter.c share. Not for others.
+ */
+#ifndef FS_STORE_DB_PRIV_H
+#define FS_STORE_DB_PRIV_H
+
+#include <rocksdb/c.h>
+
+#include "fs/store/db.h"
+
+struct db {
+    rocksdb_t *rocks;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_env_t *env; /* NULL: files */
+    rocksdb_column_family_handle_t *cf[DB_CF_N];
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write, *write_sync;
+    _Atomic uint64_t written, synced; /* writes answered; writes known to be on disk */
+};
+
+struct db_batch {
+    struct db *db;
+    rocksdb_writebatch_t *wb;
+};
+
+struct db_snapshot {
+    const rocksdb_snapshot_t *snapshot;
+};
+
+#endif

@@ -1,0 +1,133 @@
+#include "fs/tree/attr.h"
+
+#include <errno.h>
+
+enum { FORMAT = 1, NSEC = 1000000000 };
+
+enum { HAS_XATTR = 1, HAS_BASE = 2, BOUND = 4, DIRTY = 8, TORN = 16, FLAGS_ALL = 31 };
+
+static void put_time(struct buf *out, const struct timespec *t)
+{
+    buf_put_u64(out, (uint64_t)t->tv_sec);
+    buf_put_u32(out, (uint32_t)t->tv_nsec);
+}
+
+static struct timespec read_time(struct reader *r)
+{
+    struct timespec t = {.tv_sec = (time_t)reader_u64(r), .tv_nsec = (long)reader_u32(r)};
+    if (t.tv_nsec >= NSEC)
+        r->failed = true;
+    return t;
+}
+
+void attr_encode(const struct attr *a, struct buf *out)
+{
+    unsigned flags = (a->has_xattr ? HAS_XATTR : 0U) | (a->has_base ? HAS_BASE : 0U) |
+                     (a->bound ? BOUND : 0U) | (a->dirty ? DIRTY : 0U) | (a->torn ? TORN : 0U);
+    buf_put_u8(out, FORMAT);
+    buf_put_u8(out, (uint8_t)flags);
+    buf_put_u8(out, (uint8_t)a->data);
+    buf_put_varint(out, a->mode);
+    buf_put_varint(out, a->uid);
+    buf_put_varint(out, a->gid);
+    buf_put_varint(out, a->nlink);
+    buf_put_varint(out, a->rdev);
+    buf_put_varint(out, a->size);
+    put_time(out, &a->atime);
+    put_time(out, &a->mtime);
+    put_time(out, &a->ctime);
+    put_time(out, &a->btime);
+    buf_put_varint(out, a->parent);
+    buf_put_varint(out, a->changes);
+    if (a->bound)
+        buf_put(out, a->record, sizeof a->record);
+    if (a->has_base) {
+        buf_put(out, a->base.b, sizeof a->base.b);
+        buf_put_varint(out, a->base_size);
+    }
+}
+
+static uint32_t read_varint32(struct reader *r)
+{
+    uint64_t v = reader_varint(r);
+    if (v > UINT32_MAX)
+        r->failed = true;
+    return (uint32_t)v;
+}
+
+static void read_fixed(struct reader *r, uint8_t *to, size_t n)
+{
+    struct bytes v = reader_bytes(r, n);
+    if (v.n == n)
+        memcpy(to, v.p, n);
+}
+
+int attr_decode(struct bytes v, uint64_t ino, struct attr *ret)
+{
+    struct reader r = reader_of(v);
+    struct attr a = {.ino = ino};
+    uint8_t format = reader_u8(&r);
+    uint8_t flags = reader_u8(&r);
+    uint8_t data = reader_u8(&r);
+    a.mode = read_varint32(&r);
+    a.uid = read_varint32(&r);
+    a.gid = read_varint32(&r);
+    a.nlink = read_varint32(&r);
+    a.rdev = reader_varint(&r);
+    a.size = reader_varint(&r);
+    a.atime = read_time(&r);
+    a.mtime = read_time(&r);
+    a.ctime = read_time(&r);
+    a.btime = read_time(&r);
+    a.parent = reader_varint(&r);
+    a.changes = reader_varint(&r);
+    a.has_xattr = (flags & HAS_XATTR) != 0;
+    a.has_base = (flags & HAS_BASE) != 0;
+    a.bound = (flags & BOUND) != 0;
+    a.dirty = (flags & DIRTY) != 0;
+    a.torn = (flags & TORN) != 0;
+    if (a.bound)
+        read_fixed(&r, a.record, sizeof a.record);
+    if (a.has_base) {
+        read_fixed(&r, a.base.b, sizeof a.base.b);
+        a.base_size = reader_varint(&r);
+    }
+    if (reader_end(&r) < 0 || format != FORMAT || (flags & ~FLAGS_ALL) != 0 ||
+        data > ATTR_DATA_VERSION)
+        return -EBADMSG;
+    a.data = (enum attr_data)data;
+    *ret = a;
+    return 0;
+}
+
+void attr_stat(const struct attr *a, struct stat *ret)
+{
+    *ret = (struct stat){
+        .st_ino = a->ino,
+        .st_mode = a->mode,
+        .st_uid = a->uid,
+        .st_gid = a->gid,
+        .st_nlink = a->nlink,
+        .st_rdev = a->rdev,
+        .st_size = (off_t)a->size,
+        .st_blksize = 4096,
+        .st_blocks = (blkcnt_t)((a->size + 511) / 512),
+        .st_atim = a->atime,
+        .st_mtim = a->mtime,
+        .st_ctim = a->ctime,
+    };
+}
+
+struct timespec attr_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t;
+}
+
+int attr_time_cmp(const struct timespec *a, const struct timespec *b)
+{
+    if (a->tv_sec != b->tv_sec)
+        return a->tv_sec < b->tv_sec ? -1 : 1;
+    return (a->tv_nsec > b->tv_nsec) - (a->tv_nsec < b->tv_nsec);
+}
