@@ -61,28 +61,29 @@ void control_request_fini(struct control_request *r);
 int control_get_progress(struct bytes payload, uint64_t *ret_done, uint64_t *ret_total,
                          char ret_label[64]) MUST_CHECK;
 
-/* An out that writes frames to a socket or pipe, whose other end closing cancels. */
+/* An out that writes frames to a connected socket; its other end closing, or half of it, cancels.
+ */
 struct control_out {
     struct out out; /* first: the struct out to give away */
     int fd;
-    int stop_fd;       /* readable: cancel as well; -1: none */
-    bool broken;       /* a write failed */
+    bool broken;       /* a write failed: nobody listens */
     uint64_t shown_ms; /* when the last PROGRESS was sent */
     struct buf scratch;
 };
 
-void control_out_init(struct control_out *o, int fd, int stop_fd);
-void control_out_fini(struct control_out *o); /* does not close the descriptors */
+void control_out_init(struct control_out *o, int fd);
+void control_out_fini(struct control_out *o); /* does not close @fd */
 /** Sends the EXIT frame. 0 or -ECANCELED. */
-int control_out_exit(struct control_out *o, int status);
+int control_out_exit(struct control_out *o, int status) MUST_CHECK;
 
 struct control_server;
 
 struct control_server_config {
-    int dir_fd;       /* directory of the socket; used during the start and stop calls only */
+    int dir_fd;       /* directory of the socket; used by the start call only */
     const char *name; /* file name of the socket; an old one is replaced */
     struct space *space;
-    const char *folder, *space_name; /* for struct verb_call; borrowed until the server is freed */
+    const char *folder;     /* for struct verb_call; borrowed until the server is stopped */
+    const char *space_name; /* likewise */
     const struct verb *(*find)(const char *name); /* verb_find(), or a test's own */
 };
 
@@ -93,15 +94,18 @@ struct control_server_config {
 int control_server_start(const struct control_server_config *cfg, struct control_server **ret,
                          struct err *err) MUST_CHECK;
 
-/** Takes no more connections, cancels the running verbs, waits for them, removes the socket.
- * Accepts NULL. */
+/**
+ * Takes no more connections, cancels the running verbs and waits for them, removes the socket.
+ * Accepts NULL.
+ */
 void control_server_stop(struct control_server *s);
 
 /**
- * Serves one connection on @fd, which stays the caller's; what each thread of the server runs.
- * Returns the verb's status, or a negative errno when there was no whole request. Thread: any.
+ * Serves one connection on @fd, which stays the caller's: what each thread of the server runs.
+ * Returns the exit status that was sent, or a negative errno when no whole request came: -EBADMSG,
+ * -ETIMEDOUT, -ECONNRESET, -ENOMEM. Thread: any; shutdown() of @fd from another one cancels.
  */
-int control_serve_connection(const struct control_server_config *cfg, int fd, int stop_fd);
+int control_serve(const struct control_server_config *cfg, int fd);
 
 /**
  * Connects. The server's process id goes to @ret_pid when that is not NULL.
@@ -118,7 +122,7 @@ int control_connect(int dir_fd, const char *name, int *ret_fd, pid_t *ret_pid,
 int control_call(int fd, const struct verb_call *call, struct out *out, int *ret_status,
                  struct err *err) MUST_CHECK;
 
-/** Passes the answers that come on @fd (socket or pipe) to @out, until EXIT. As control_call(). */
+/** Passes the answers that come on @fd to @out, until EXIT. As control_call(). */
 int control_relay(int fd, struct out *out, int *ret_status, struct err *err) MUST_CHECK;
 
 #endif

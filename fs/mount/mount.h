@@ -1,6 +1,7 @@
 /*
  * fs/mount/mount - serves one folder: opens the space's database and answers the kernel's FUSE
- * requests until the folder is unmounted. Runs in the mount process, after it went to the background.
+ * requests until the folder is unmounted. Runs in the mount process, after it went to the
+ * background.
  */
 #ifndef FS_MOUNT_MOUNT_H
 #define FS_MOUNT_MOUNT_H
@@ -12,9 +13,9 @@
 struct space;
 
 struct mount_config {
-    struct space *space;  /* open; stays the caller's */
-    const char *folder;   /* absolute path of an existing empty directory */
-    const char *options;  /* -o: comma separated FUSE and mount options; may be NULL */
+    struct space *space; /* open; stays the caller's */
+    const char *folder;  /* absolute path of an existing empty directory */
+    const char *options; /* -o: comma separated FUSE and mount options; may be NULL */
     /* Called once, when the folder is usable; may be NULL. */
     void (*ready)(void *arg);
     void *arg;

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fs/space/verb.h"
-
 int out_write(struct out *o, const void *p, size_t n)
 {
     return n == 0 ? 0 : o->write(o, bytes_of(p, n));
@@ -51,24 +49,4 @@ void out_progress(struct out *o, uint64_t done, uint64_t total, const char *labe
 bool out_cancelled(struct out *o, unsigned wait_ms)
 {
     return o->cancelled(o, wait_ms);
-}
-
-int verb_status_of(int error)
-{
-    switch (error) {
-    case 0:
-        return VERB_OK;
-    case -ENOENT:
-    case -ESTALE:
-        return VERB_NOT_FOUND;
-    case -EACCES:
-    case -EPERM:
-        return VERB_NOT_ALLOWED;
-    case -ETIMEDOUT:
-    case -ENOTCONN:
-    case -ECONNREFUSED:
-        return VERB_UNREACHABLE;
-    default:
-        return VERB_FAILED;
-    }
 }

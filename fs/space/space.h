@@ -8,9 +8,11 @@
 
 #include <stdbool.h>
 
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
 
 struct space;
+struct tree;
 
 struct space_config {
     const char *dir;   /* the space's state directory: db/ and staging/ are below it, keys beside */
@@ -27,5 +29,18 @@ int space_open(const struct space_config *cfg, struct space **ret_space,
 
 /** Publishes what is pending, makes all durable, closes. Accepts NULL. */
 void space_close(struct space *s);
+
+/** The local tree, as long as @s is open. */
+struct tree *space_tree(struct space *s);
+
+/* What a change from outside made of what the kernel may have cached. */
+struct space_inval {
+    uint64_t ino;      /* the directory of the name, or the inode whose data and attributes changed */
+    struct bytes name; /* empty: the inode itself; else NUL-terminated behind its end */
+};
+
+/** Sets who hears of such changes (NULL: nobody); called with no lock held, from any thread. */
+void space_on_inval(struct space *s, void (*fn)(void *arg, const struct space_inval *what),
+                    void *arg);
 
 #endif

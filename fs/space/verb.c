@@ -3,11 +3,16 @@
 #include <string.h>
 
 const struct verb verbs[] = {
-    {"status", verb_status, 0, 0}, {"log", verb_log, 1, 1},
-    {"show", verb_show, 2, 2},     {"restore", verb_restore, 1, 3},
-    {"export", verb_export, 2, 2}, {"check", verb_check, 0, 0},
-    {"gc", verb_gc, 0, 0},         {"conflicts", verb_conflicts, 1, 1},
-    {"flush", verb_flush, 0, 0},   {NULL, NULL, 0, 0},
+    {.name = "status", .run = verb_status},
+    {.name = "log", .run = verb_log, .args_min = 1, .args_max = 1},
+    {.name = "show", .run = verb_show, .args_min = 2, .args_max = 2},
+    {.name = "restore", .run = verb_restore, .args_min = 1, .args_max = 3},
+    {.name = "export", .run = verb_export, .args_min = 2, .args_max = 2},
+    {.name = "check", .run = verb_check},
+    {.name = "gc", .run = verb_gc},
+    {.name = "conflicts", .run = verb_conflicts, .args_min = 1, .args_max = 1},
+    {.name = "flush", .run = verb_flush},
+    {.name = NULL},
 };
 
 const struct verb *verb_find(const char *name)

@@ -14,7 +14,7 @@
  *   show       PATH VERSION       the bytes of that version, nothing else
  *   restore    PATH VERSION [TO]  brings a version back, at the path TO if given (json)
  *   restore    PATH               brings PATH and what is below it back as of at_ms (json)
- *   export     PATH DIR           copies what is below PATH to DIR, absolute, existing, empty (json)
+ *   export     PATH DIR           copies what is below PATH to DIR: absolute, exists, empty (json)
  *   check      -                  verifies every record and chunk (json, repair)
  *   gc         -                  frees what no kept version needs (json)
  *   conflicts  PATH               lists the conflicts below PATH (json)
@@ -63,7 +63,8 @@ struct verb_call {
 
 /**
  * Carries out a command and returns its exit status (enum verb_status). On failure exactly one
- * error line has gone to @out. Thread: any, several at a time.
+ * error line has gone to @out. When @out takes no more (-ECANCELED), it stops soon; then what it
+ * returns does not matter. Names in error lines are escaped. Thread: any, several at a time.
  */
 typedef int (*verb_fn)(struct space *s, const struct verb_call *call, struct out *out);
 

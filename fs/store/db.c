@@ -42,7 +42,6 @@ static const struct {
     [DB_CHUNK] = {"chunk", false, true},
     [DB_CHUNKREF] = {"chunkref", false, false},
     [DB_BIND] = {"bind", false, true},
-    [DB_LINK] = {"link", false, false},
 };
 
 static const char format_key[] = "format";
@@ -126,8 +125,10 @@ static int open_error(int code, const char *dir, struct err *err)
         return err_set(err, code, "database %s is in use by process %ld; unmount the folder first",
                        dir, lock_holder(dir));
     case -EUCLEAN:
-        return err_set(err, code, "database %s is damaged: %s; restore it from a copy, or clone the "
-                       "folder again", dir, why);
+        return err_set(err, code,
+                       "database %s is damaged: %s; restore it from a copy, or clone the "
+                       "folder again",
+                       dir, why);
     case -EACCES:
         return err_set(err, code, "database %s: permission denied; check its owner and mode", dir);
     case -ENOSPC:
@@ -159,9 +160,10 @@ static int check_format(struct db *db, const char *dir, struct err *err)
     uint32_t format = v.v.n == 4 ? get_u32(v.v.p) : 0;
     db_value_fini(&v);
     if (format > DB_FORMAT)
-        return err_set(err, -ENOTSUP,
-                       "database %s has format %u, this program knows up to %u; use a newer persist",
-                       dir, format, DB_FORMAT);
+        return err_set(
+            err, -ENOTSUP,
+            "database %s has format %u, this program knows up to %u; use a newer persist", dir,
+            format, DB_FORMAT);
     if (format == 0)
         return err_set(err, -EUCLEAN, "database %s has no valid format number; it is damaged", dir);
     return 0;
@@ -193,8 +195,8 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
     struct db *db = calloc(1, sizeof *db);
     if (db == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    db->cache = rocksdb_cache_create_lru(cfg->cache_bytes != 0 ? cfg->cache_bytes
-                                                               : CACHE_BYTES_DEFAULT);
+    db->cache =
+        rocksdb_cache_create_lru(cfg->cache_bytes != 0 ? cfg->cache_bytes : CACHE_BYTES_DEFAULT);
     db->options = rocksdb_options_create();
     set_options(db, db->options, cfg);
     const char *names[DB_CF_N];
@@ -204,9 +206,9 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         cf_options[i] = family_options(db, (enum db_cf)i);
     }
     char *error = NULL;
-    db->rocks = rocksdb_open_column_families(db->options, dir, DB_CF_N, names,
-                                             (const rocksdb_options_t *const *)cf_options, db->cf,
-                                             &error);
+    db->rocks =
+        rocksdb_open_column_families(db->options, dir, DB_CF_N, names,
+                                     (const rocksdb_options_t *const *)cf_options, db->cf, &error);
     for (int i = 0; i < DB_CF_N; i++)
         rocksdb_options_destroy(cf_options[i]);
     int rc = db_err_take(&error, err);
@@ -260,8 +262,8 @@ int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret)
 {
     *ret = (struct db_value){0};
     char *error = NULL;
-    rocksdb_pinnableslice_t *pin = rocksdb_get_pinned_cf(
-        db->rocks, db->read, db->cf[cf], (const char *)key.p, key.n, &error);
+    rocksdb_pinnableslice_t *pin =
+        rocksdb_get_pinned_cf(db->rocks, db->read, db->cf[cf], (const char *)key.p, key.n, &error);
     int rc = db_err_take(&error, NULL);
     if (rc < 0)
         return rc;
@@ -421,6 +423,11 @@ static uint64_t property(struct db *db, enum db_cf cf, const char *name)
     if (rocksdb_property_int_cf(db->rocks, db->cf[cf], name, &v) != 0)
         return 0;
     return v;
+}
+
+uint64_t db_written(struct db *db)
+{
+    return atomic_load(&db->written);
 }
 
 uint64_t db_estimate_keys(struct db *db, enum db_cf cf)

@@ -16,22 +16,21 @@
 
 /* The column families, by purpose. Their keys and values: fs/store/README.md. */
 enum db_cf {
-    DB_META,     /* name of a setting or counter -> value */
-    DB_INODE,    /* ino -> attributes */
-    DB_DIRENT,   /* directory ino, hash of name, name -> ino, type */
-    DB_DATA,     /* ino -> bytes of a small file not yet published */
-    DB_MAP,      /* ino, segment -> which blocks of a staging file are valid, and their checksums */
-    DB_REDO,     /* ino, block -> bytes fsynced here before they are in the staging file for good */
-    DB_XATTR,    /* ino, name -> value */
-    DB_PENDING,  /* what the publisher still has to publish */
-    DB_RECORD,   /* record id, facet, dot -> facet value */
-    DB_LOG,      /* dot, record id, facet -> nothing: the index by dot */
-    DB_SHOWN,    /* what the records show: derived, can be rebuilt from DB_RECORD */
-    DB_VERSION,  /* record id, dot -> a version of content: inline bytes or the root of its chunks */
-    DB_CHUNK,    /* chunk id -> bytes (in blob files) */
+    DB_META,    /* name of a setting or counter -> value */
+    DB_INODE,   /* ino -> attributes */
+    DB_DIRENT,  /* directory ino, hash of name, name -> ino, type */
+    DB_DATA,    /* ino -> bytes of a small file not yet published */
+    DB_MAP,     /* ino, segment -> which blocks of a staging file are valid, and their checksums */
+    DB_REDO,    /* ino, block -> bytes fsynced here before they are in the staging file for good */
+    DB_XATTR,   /* ino, name -> value */
+    DB_PENDING, /* what the publisher still has to publish */
+    DB_RECORD,  /* record id, facet, dot -> facet value */
+    DB_LOG,     /* dot, record id, facet -> nothing: the index by dot */
+    DB_SHOWN,   /* what the records show: derived, can be rebuilt from DB_RECORD */
+    DB_VERSION, /* record id, dot -> a version of content: inline bytes or the root of its chunks */
+    DB_CHUNK,   /* chunk id -> bytes (in blob files) */
     DB_CHUNKREF, /* chunk id, who refers to it -> nothing */
     DB_BIND,     /* record id -> ino of the file that shows it */
-    DB_LINK,     /* ino, directory ino, name -> nothing: the names of files with more than one */
     DB_CF_N
 };
 
@@ -116,7 +115,8 @@ void db_snapshot_free(struct db *db, struct db_snapshot *s); /* accepts NULL */
  */
 struct db_iter *db_iter_new(struct db *db, enum db_cf cf, struct bytes prefix,
                             const struct db_snapshot *snap) MUST_CHECK;
-/** The same for a walk of everything: does not disturb the cache, verifies checksums, reads ahead. */
+/** The same for a walk of everything: does not disturb the cache, verifies checksums, reads ahead.
+ */
 struct db_iter *db_iter_new_scan(struct db *db, enum db_cf cf, struct bytes prefix,
                                  const struct db_snapshot *snap) MUST_CHECK;
 void db_iter_free(struct db_iter *it); /* accepts NULL */
@@ -133,6 +133,9 @@ struct bytes db_iter_key(const struct db_iter *it);   /* borrowed until the next
 struct bytes db_iter_value(const struct db_iter *it); /* likewise */
 /** 0, or why the walk ended early: -EUCLEAN, -EIO. */
 int db_iter_status(const struct db_iter *it) MUST_CHECK;
+
+/** Counts the batches written since the database was opened: equal, nothing was written between. */
+uint64_t db_written(struct db *db);
 
 /** Approximate number of keys of a family. */
 uint64_t db_estimate_keys(struct db *db, enum db_cf cf);

@@ -8,8 +8,8 @@
 
 /**
  * Frees *@errptr and sets it to NULL. Returns 0 when it was NULL, else a negative errno:
- * -ENOSPC, -EBUSY (locked), -EUCLEAN (damaged), -ENOENT (missing), -EACCES, -ENOTSUP, -EIO (and logs
- * the text, when it is none of the others). @err, when not NULL, gets the text.
+ * -ENOSPC, -EBUSY (locked), -EUCLEAN (damaged), -ENOENT (missing), -EACCES, -ENOTSUP, -EIO (and
+ * logs the text, when it is none of the others). @err, when not NULL, gets the text.
  */
 int db_err_take(char **errptr, struct err *err) MUST_CHECK;
 

@@ -4,7 +4,16 @@
 
 enum { FORMAT = 1, NSEC = 1000000000 };
 
-enum { HAS_XATTR = 1, HAS_BASE = 2, BOUND = 4, DIRTY = 8, TORN = 16, FLAGS_ALL = 31 };
+enum {
+    HAS_XATTR = 1,
+    HAS_BASE = 2,
+    BOUND = 4,
+    DIRTY = 8,
+    HALF = 16,
+    UNSYNCED = 32,
+    STAGING = 64,
+    FLAGS_ALL = 127
+};
 
 static void put_time(struct buf *out, const struct timespec *t)
 {
@@ -23,7 +32,8 @@ static struct timespec read_time(struct reader *r)
 void attr_encode(const struct attr *a, struct buf *out)
 {
     unsigned flags = (a->has_xattr ? HAS_XATTR : 0U) | (a->has_base ? HAS_BASE : 0U) |
-                     (a->bound ? BOUND : 0U) | (a->dirty ? DIRTY : 0U) | (a->torn ? TORN : 0U);
+                     (a->bound ? BOUND : 0U) | (a->dirty ? DIRTY : 0U) | (a->half ? HALF : 0U) |
+                     (a->unsynced ? UNSYNCED : 0U) | (a->staging != 0 ? STAGING : 0U);
     buf_put_u8(out, FORMAT);
     buf_put_u8(out, (uint8_t)flags);
     buf_put_u8(out, (uint8_t)a->data);
@@ -45,6 +55,8 @@ void attr_encode(const struct attr *a, struct buf *out)
         buf_put(out, a->base.b, sizeof a->base.b);
         buf_put_varint(out, a->base_size);
     }
+    if (a->staging != 0)
+        buf_put_varint(out, a->staging);
 }
 
 static uint32_t read_varint32(struct reader *r)
@@ -85,13 +97,16 @@ int attr_decode(struct bytes v, uint64_t ino, struct attr *ret)
     a.has_base = (flags & HAS_BASE) != 0;
     a.bound = (flags & BOUND) != 0;
     a.dirty = (flags & DIRTY) != 0;
-    a.torn = (flags & TORN) != 0;
+    a.half = (flags & HALF) != 0;
+    a.unsynced = (flags & UNSYNCED) != 0;
     if (a.bound)
         read_fixed(&r, a.record, sizeof a.record);
     if (a.has_base) {
         read_fixed(&r, a.base.b, sizeof a.base.b);
         a.base_size = reader_varint(&r);
     }
+    if ((flags & STAGING) != 0)
+        a.staging = read_varint32(&r);
     if (reader_end(&r) < 0 || format != FORMAT || (flags & ~FLAGS_ALL) != 0 ||
         data > ATTR_DATA_VERSION)
         return -EBADMSG;

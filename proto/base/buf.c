@@ -145,7 +145,9 @@ uint8_t reader_u8(struct reader *r)
 uint16_t reader_u16(struct reader *r)
 {
     struct bytes v = reader_bytes(r, 2);
-    return v.n == 0 ? 0 : (uint16_t)(v.p[0] << 8 | v.p[1]);
+    if (v.n == 0)
+        return 0;
+    return (uint16_t)(v.p[0] << 8 | v.p[1]);
 }
 
 uint32_t reader_u32(struct reader *r)

@@ -1,5 +1,6 @@
 #include "proto/base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -7,6 +8,30 @@
 #include <unistd.h>
 
 static _Atomic int level_max = LOG_LEVEL_INFO;
+
+static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_text[512]; /* guarded by last_lock, both; empty: none yet */
+static uint64_t last_ms;
+
+static void keep_last(const char *text, size_t n, const struct timespec *at)
+{
+    pthread_mutex_lock(&last_lock);
+    snprintf(last_text, sizeof last_text, "%.*s", (int)n, text);
+    last_ms = (uint64_t)at->tv_sec * 1000 + (uint64_t)at->tv_nsec / 1000000;
+    pthread_mutex_unlock(&last_lock);
+}
+
+bool log_last(char *ret, size_t size, uint64_t *ret_ms)
+{
+    pthread_mutex_lock(&last_lock);
+    bool any = last_text[0] != '\0';
+    if (any) {
+        snprintf(ret, size, "%s", last_text);
+        *ret_ms = last_ms;
+    }
+    pthread_mutex_unlock(&last_lock);
+    return any;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -36,6 +61,8 @@ void log_write(enum log_level level, const char *fmt, ...)
     for (size_t i = text; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
+    if (level <= LOG_LEVEL_WARN)
+        keep_last(line + text, n - text, &now);
     line[n++] = '\n';
     /* One write: lines of several threads do not mix. */
     ssize_t ignored = write(STDERR_FILENO, line, n);

@@ -7,6 +7,8 @@
 #ifndef PROTO_BASE_LOG_H
 #define PROTO_BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "proto/base/base.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -15,6 +17,12 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 void log_set_level(enum log_level level);
 
 void log_write(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/**
+ * The text of the newest warning or error of this process, cut to @size bytes with its NUL, and its
+ * time in ms since 1970. False, with nothing written: there was none.
+ */
+bool log_last(char *ret, size_t size, uint64_t *ret_ms);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)

@@ -1,0 +1,130 @@
+/* Open files and their data. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "fs/mount/ll_priv.h"
+
+/* All that a handle says. */
+enum { HANDLE_READS = 1, HANDLE_WRITES = 2 };
+
+static bool writes(const struct fuse_file_info *fi)
+{
+    return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
+static void opened(struct fuse_file_info *fi)
+{
+    fi->fh = writes(fi) ? HANDLE_WRITES : HANDLE_READS;
+    /* Content changes only through this kernel or with an invalidation. */
+    fi->keep_cache = 1;
+    fi->noflush = 1;
+}
+
+void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct attr a;
+    int rc = tree_open_file(ll_tree(req), ino, writes(fi), (fi->flags & O_TRUNC) != 0, &a);
+    if (rc < 0) {
+        ll_reply(req, rc);
+        return;
+    }
+    opened(fi);
+    /* A call that was interrupted has no one to release the handle. */
+    if (fuse_reply_open(req, fi) == -ENOENT)
+        tree_close_file(ll_tree(req), ino, writes(fi));
+}
+
+void ll_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+    struct tree *t = ll_tree(req);
+    struct tree_new what = {.mode = (mode & 07777) | S_IFREG, .caller = ll_caller(req)};
+    struct attr a;
+    int rc = tree_make(t, dir, bytes_str(name), &what, &a);
+    if (rc == -EEXIST && (fi->flags & O_EXCL) == 0)
+        rc = tree_lookup(t, dir, bytes_str(name), &a);
+    if (rc == 0)
+        rc = tree_open_file(t, a.ino, writes(fi), (fi->flags & O_TRUNC) != 0, &a);
+    if (rc < 0) {
+        ll_reply(req, rc);
+        return;
+    }
+    opened(fi);
+    struct fuse_entry_param e;
+    ll_entry(&a, &e);
+    if (fuse_reply_create(req, &e, fi) == -ENOENT)
+        tree_close_file(t, a.ino, writes(fi));
+}
+
+void ll_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tree *t = ll_tree(req);
+    bool writing = fi->fh == HANDLE_WRITES;
+    ll_reply(req, 0);
+    tree_close_file(t, ino, writing);
+}
+
+void ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    (void)fi;
+    void *p = ll_scratch(size);
+    int64_t n = p == NULL ? -ENOMEM : tree_read(ll_tree(req), ino, (uint64_t)off, p, size);
+    if (n < 0)
+        ll_reply(req, (int)n);
+    else
+        fuse_reply_buf(req, p, (size_t)n);
+}
+
+void ll_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off,
+              struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct tree_write how = {.offset = (uint64_t)off};
+    int rc = tree_write(ll_tree(req), ino, bytes_of(p, n), &how);
+    if (rc < 0)
+        ll_reply(req, rc);
+    else
+        fuse_reply_write(req, n);
+}
+
+void ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)datasync;
+    (void)fi;
+    ll_reply(req, tree_sync_file(ll_tree(req), ino));
+}
+
+void ll_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t n,
+                  struct fuse_file_info *fi)
+{
+    (void)fi;
+    ll_reply(req, off < 0 || n <= 0
+                      ? -EINVAL
+                      : tree_fallocate(ll_tree(req), ino, mode, (uint64_t)off, (uint64_t)n));
+}
+
+void ll_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+    (void)fi;
+    int64_t at = off < 0 ? -ENXIO : tree_seek(ll_tree(req), ino, (uint64_t)off, whence);
+    if (at < 0)
+        ll_reply(req, (int)at);
+    else
+        fuse_reply_lseek(req, at);
+}
+
+void ll_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_file_info *in_fi,
+                        fuse_ino_t out, off_t out_off, struct fuse_file_info *out_fi, size_t n,
+                        int flags)
+{
+    (void)in_fi;
+    (void)out_fi;
+    int64_t done = flags != 0 || in_off < 0 || out_off < 0
+                       ? -EINVAL
+                       : tree_copy(ll_tree(req), in, (uint64_t)in_off, out, (uint64_t)out_off, n);
+    if (done < 0)
+        ll_reply(req, (int)done);
+    else
+        fuse_reply_write(req, (size_t)done);
+}

@@ -1,0 +1,26 @@
+/*
+ * fs/mount/loop - the threads that read the kernel's requests.
+ *
+ * One of them, the leader, reads; it answers short requests itself, and before a long one it hands
+ * the lead to a follower. For some microseconds after a request the leader asks again instead of
+ * sleeping: waking a sleeping thread costs more than most requests do. After that it sleeps, and
+ * idle costs nothing.
+ */
+#ifndef FS_MOUNT_LOOP_H
+#define FS_MOUNT_LOOP_H
+
+#include "proto/base/err.h"
+
+struct fuse_session;
+struct loop;
+
+/** Starts the threads; they end when the file system is unmounted. */
+int loop_start(struct fuse_session *se, struct loop **ret, struct err *err) MUST_CHECK;
+
+/** A descriptor that becomes readable when the threads have ended. */
+int loop_fd(const struct loop *l);
+
+/** Waits until the threads have ended, frees @l. 0, or the error that ended them. */
+int loop_join(struct loop *l);
+
+#endif

@@ -1,0 +1,211 @@
+#include "fs/mount/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fs/mount/ll.h"
+#include "fs/mount/loop.h"
+#include "fs/mount/notify.h"
+#include "fs/space/space.h"
+#include "proto/base/log.h"
+
+/* Always: what is from other devices must not gain rights here, and the kernel checks access. */
+static const char options_always[] =
+    "default_permissions,nosuid,nodev,subtype=persist,fsname=persist";
+
+/* Passed on to the kernel, or meant for others and dropped. */
+static const char *const options_known[] = {"allow_other", "allow_root", "ro",      "rw",
+                                            "noexec",      "exec",       "noatime", "relatime"};
+static const char *const options_ignored[] = {"default_permissions",
+                                              "nosuid",
+                                              "nodev",
+                                              "auto",
+                                              "noauto",
+                                              "user",
+                                              "users",
+                                              "nouser",
+                                              "nofail",
+                                              "_netdev",
+                                              "defaults",
+                                              "async",
+                                              "relatime",
+                                              "rw"};
+
+static bool in_list(const char *option, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(option, list[i]) == 0)
+            return true;
+    return strncmp(option, "x-", 2) == 0;
+}
+
+/* Appends to @out what of @options is for FUSE. */
+static int filter_options(const char *options, struct buf *out, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf copy = {0};
+    buf_put(&copy, options, strlen(options) + 1);
+    if (buf_status(&copy) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    char *save = NULL;
+    for (char *o = strtok_r((char *)copy.p, ",", &save); o != NULL;
+         o = strtok_r(NULL, ",", &save)) {
+        if (in_list(o, options_ignored, ARRAY_N(options_ignored)))
+            continue;
+        if (!in_list(o, options_known, ARRAY_N(options_known)))
+            return err_set(err, -EINVAL,
+                           "unknown mount option '%s'; known are allow_other, "
+                           "allow_root, ro, noexec, noatime",
+                           o);
+        buf_put_u8(out, ',');
+        buf_put(out, o, strlen(o));
+    }
+    return buf_status(out) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+int mount_check_options(const char *options, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf out = {0};
+    return options == NULL ? 0 : filter_options(options, &out, err);
+}
+
+static int make_session(const struct mount_config *cfg, struct ll *ll, struct fuse_session **ret,
+                        struct err *err)
+{
+    CLEANUP(buf_fini) struct buf options = {0};
+    buf_put(&options, options_always, strlen(options_always));
+    int rc = cfg->options != NULL ? filter_options(cfg->options, &options, err) : 0;
+    buf_put_u8(&options, 0);
+    if (rc == 0 && buf_status(&options) < 0)
+        rc = err_set(err, -ENOMEM, "out of memory");
+    if (rc < 0)
+        return rc;
+    char name[] = "persist", o[] = "-o";
+    char *argv[] = {name, o, (char *)options.p, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+    *ret = fuse_session_new(&args, &ll_ops, sizeof ll_ops, ll);
+    fuse_opt_free_args(&args);
+    return *ret != NULL ? 0 : err_set(err, -EINVAL, "mount options were refused");
+}
+
+static int do_mount(struct fuse_session *se, const char *folder, struct err *err)
+{
+    if (access("/dev/fuse", R_OK | W_OK) < 0)
+        return err_set(
+            err, errno == ENOENT ? -ENODEV : -errno,
+            "FUSE is not available: /dev/fuse: %s; load the module with 'modprobe fuse', "
+            "or ask for access to it",
+            strerror(errno));
+    struct stat st;
+    if (stat("/dev/fuse", &st) < 0 || !S_ISCHR(st.st_mode) || major(st.st_rdev) != 10 ||
+        minor(st.st_rdev) != 229)
+        return err_set(err, -ENODEV,
+                       "FUSE is not available: /dev/fuse is not the FUSE device; load "
+                       "the module with 'modprobe fuse'");
+    errno = 0;
+    if (fuse_session_mount(se, folder) != 0)
+        return err_set(err, errno != 0 ? -errno : -EIO,
+                       "mounting %s failed%s%s; see the log for what fusermount3 said", folder,
+                       errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    return 0;
+}
+
+/* More of a file is read ahead than FUSE's 128 KiB, where that may be set. */
+static void set_readahead(const char *folder)
+{
+    struct stat st;
+    char path[64];
+    if (stat(folder, &st) < 0)
+        return;
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+             minor(st.st_dev));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "1024", 4);
+    (void)n; /* slower reading of big files, no more */
+    close(fd);
+}
+
+/*
+ * A handler, not a blocked mask: threads of the database and the publisher are there already, and a
+ * signal may come to any of them.
+ */
+static int end_fd = -1;
+
+static void on_signal(int number)
+{
+    (void)number;
+    int saved = errno;
+    eventfd_write(end_fd, 1);
+    errno = saved;
+}
+
+static int catch_signals(struct err *err)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    end_fd = eventfd(0, EFD_CLOEXEC);
+    if (end_fd < 0)
+        return err_set(err, -errno, "preparing signals: %s", strerror(errno));
+    struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    for (size_t i = 0; i < ARRAY_N(numbers); i++)
+        sigaction(numbers[i], &act, NULL);
+    return 0;
+}
+
+/* Until the threads end, or a signal asks for the end. */
+static int wait_for_end(struct fuse_session *se, struct loop *loop)
+{
+    struct pollfd p[2] = {{.fd = loop_fd(loop), .events = POLLIN},
+                          {.fd = end_fd, .events = POLLIN}};
+    while (poll(p, ARRAY_N(p), -1) < 0 && errno == EINTR)
+        ;
+    if (p[1].revents != 0) {
+        log_info("a signal asks for the end: unmounting");
+        fuse_session_exit(se);
+        fuse_session_unmount(se);
+    }
+    return loop_join(loop);
+}
+
+static int serve(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
+{
+    int rc = catch_signals(err);
+    if (rc < 0)
+        return rc;
+    struct loop *loop;
+    rc = loop_start(se, &loop, err);
+    if (rc < 0)
+        return rc;
+    set_readahead(cfg->folder);
+    if (cfg->ready != NULL)
+        cfg->ready(cfg->arg);
+    rc = wait_for_end(se, loop);
+    return rc < 0 ? err_set(err, rc, "serving %s: %s", cfg->folder, strerror(-rc)) : 0;
+}
+
+int mount_serve(const struct mount_config *cfg, struct err *err)
+{
+    struct ll ll = {.tree = space_tree(cfg->space)};
+    struct fuse_session *se;
+    int rc = make_session(cfg, &ll, &se, err);
+    if (rc < 0)
+        return rc;
+    rc = do_mount(se, cfg->folder, err);
+    if (rc == 0) {
+        notify_start(cfg->space, se);
+        rc = serve(cfg, se, err);
+        notify_stop(cfg->space);
+        fuse_session_unmount(se);
+    }
+    fuse_session_destroy(se);
+    return rc;
+}

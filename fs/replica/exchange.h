@@ -1,0 +1,95 @@
+/*
+ * fs/replica/exchange - how two replicas bring each other up to date, and what follows from it.
+ *
+ * The sender streams every change that the receiver's knowledge does not cover, from a snapshot,
+ * and then its own knowledge. Only that last step (replica_know()) advances the receiver's
+ * knowledge: a session may be cut anywhere before, changes may come twice and in any order. Threads
+ * and errors as in replica.h. The rules: fs/replica/README.md.
+ */
+#ifndef FS_REPLICA_EXCHANGE_H
+#define FS_REPLICA_EXCHANGE_H
+
+#include "fs/replica/replica.h"
+
+/** Knowledge: the changes of which this replica holds each part or what superseded it. Borrowed. */
+const struct vv *replica_knowledge(const struct replica *r);
+
+/** The floor: what every member has acknowledged, up to which deleted records may be gone. */
+const struct vv *replica_floor(const struct replica *r);
+
+struct replica_stream;
+
+/**
+ * Begins to stream what @have does not cover, in the state of this call (nothing may be pending:
+ * asserted). It may be read by any one thread, also while @r goes on.
+ */
+int replica_stream_new(struct replica *r, const struct vv *have,
+                       struct replica_stream **ret_stream) MUST_CHECK;
+void replica_stream_free(struct replica_stream *s); /* accepts NULL */
+
+/** The next change, encoded (proto/value), into @ret (replaced). 1; 0: that was all. */
+int replica_stream_next(struct replica_stream *s, struct dot *ret_dot, struct buf *ret) MUST_CHECK;
+
+/** The knowledge that holds once all of the stream was applied. Borrowed. */
+const struct vv *replica_stream_knowledge(const struct replica_stream *s);
+
+/** What is left of one change, encoded, into @ret. -ENOENT: all of it was superseded. */
+int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret) MUST_CHECK;
+
+/**
+ * Applies one received change. Pending in @batch like an own one. Known, superseded or repeated
+ * parts are dropped. 1: something was taken; 0: nothing new.
+ * Errors, with nothing changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES
+ * concurrent values: keep the change for later, and do not take over the sender's knowledge.
+ */
+int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change) MUST_CHECK;
+
+/**
+ * Everything that @knowledge covers was applied: knows it from now on. Pending in @batch.
+ * Source: README.md, Exchange. -E2BIG when it would have more than LIMIT_VECTOR replicas.
+ */
+int replica_know(struct replica *r, struct db_batch *batch, const struct vv *knowledge) MUST_CHECK;
+
+/**
+ * Whether this replica may take part in an ordinary exchange with one that has the floor @floor: it
+ * holds nothing, or it knows all that the other may have cleaned up. If not, it must compare in
+ * full.
+ */
+bool replica_may_exchange(const struct replica *r, const struct vv *floor);
+
+/** Counts of every value that is held, for tests and comparison: dot, record, facet, slot. */
+int replica_values(struct replica *r, int (*fn)(void *ctx, const struct value *v),
+                   void *ctx) MUST_CHECK;
+
+/* ---- clean-up -----------------------------------------------------------------------------------
+ */
+
+/* The newest acknowledged knowledge of a member's replica, heard with or before the own knowledge.
+ */
+struct replica_ack {
+    uint64_t replica;
+    const struct vv *knowledge;
+};
+
+/**
+ * Raises the floor to what all @acks and the own knowledge cover, provided that this replica has
+ * all that each member did before it acknowledged; else leaves it. @acks: every other member, once.
+ */
+int replica_raise_floor(struct replica *r, struct db_batch *batch, const struct replica_ack *acks,
+                        size_t n) MUST_CHECK;
+
+/**
+ * Removes records that are deleted everywhere, at most @max. The number removed; fewer than @max:
+ * that was all for now. History keeps its own. Pending in @batch.
+ */
+int replica_clean(struct replica *r, struct db_batch *batch, size_t max) MUST_CHECK;
+
+/**
+ * Takes a new replica id, before the first change after the database went back in time (was
+ * restored from a copy). Own changes above @confirmed, the last own counter that a peer confirmed,
+ * are no longer known as changes: they are written anew under the new id.
+ */
+int replica_renew(struct replica *r, struct db_batch *batch, uint64_t new_id,
+                  uint64_t confirmed) MUST_CHECK;
+
+#endif

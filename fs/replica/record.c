@@ -1,0 +1,181 @@
+#include "fs/replica/record.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "fs/replica/effects.h"
+#include "fs/replica/node.h"
+#include "fs/replica/past.h"
+
+enum { RECORD_FORMAT = 1, RECORD_VALUES_MAX = 1 << 20, LOG_KEY = DOT_SIZE + RID_SIZE };
+
+int record_decode(struct txn *arena, const struct rid *rid, struct bytes row, struct record *ret)
+{
+    struct reader r = reader_of(row);
+    uint8_t format = reader_u8(&r);
+    uint64_t n = reader_varint(&r);
+    if (r.failed || format == 0 || n == 0 || n > RECORD_VALUES_MAX)
+        return -EUCLEAN;
+    if (format != RECORD_FORMAT)
+        return -ENOTSUP;
+    struct value *v = txn_alloc(arena, (size_t)n * sizeof *v);
+    if (v == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        struct bytes part = reader_string(&r, LIMIT_PART);
+        if (r.failed || value_decode(part, VALUE_STORED, &v[i]) < 0 || !rid_equal(&v[i].rid, rid) ||
+            (i > 0 && value_cmp(&v[i - 1], &v[i]) >= 0))
+            return -EUCLEAN;
+    }
+    if (reader_end(&r) < 0)
+        return -EUCLEAN;
+    *ret = (struct record){*rid, v, (size_t)n};
+    return 0;
+}
+
+int record_load(struct replica *r, const struct rid *rid, struct record *ret)
+{
+    struct bytes row;
+    int rc = txn_get(&r->txn, DB_RECORD, rid_bytes(rid), &row);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
+        *ret = (struct record){.rid = *rid};
+        return 0;
+    }
+    return record_decode(&r->txn, rid, row, ret);
+}
+
+struct values record_facet(const struct record *rec, enum facet facet, const struct dot *slot)
+{
+    const struct dot none = {0, 0};
+    const struct dot *want = slot == NULL ? &none : slot;
+    struct values vs = {NULL, 0};
+    for (size_t i = 0; i < rec->n; i++) {
+        if (rec->v[i].facet != facet || !dot_equal(&rec->v[i].slot, want))
+            continue;
+        if (vs.n++ == 0)
+            vs.v = &rec->v[i];
+    }
+    return vs;
+}
+
+bool record_has(const struct record *rec, const struct value *v)
+{
+    struct values vs = record_facet(rec, v->facet, &v->slot);
+    for (size_t i = 0; i < vs.n; i++)
+        if (value_seen(&vs.v[i], &v->dot))
+            return true;
+    return false;
+}
+
+/* ---- changing ----------------------------------------------------------------------------------
+ */
+
+static int store(struct replica *r, const struct rid *rid, const struct value *const *v, size_t n)
+{
+    struct buf *b = &r->scratch;
+    struct buf one = {0};
+    buf_reset(b);
+    buf_put_u8(b, RECORD_FORMAT);
+    buf_put_varint(b, n);
+    for (size_t i = 0; i < n; i++) {
+        buf_reset(&one);
+        value_encode(v[i], VALUE_STORED, &one);
+        buf_put_string(b, buf_bytes(&one));
+        if (one.failed)
+            b->failed = true;
+    }
+    buf_fini(&one);
+    if (buf_status(b) < 0)
+        return -ENOMEM;
+    return txn_put(&r->txn, DB_RECORD, rid_bytes(rid), buf_bytes(b));
+}
+
+static struct bytes log_key(uint8_t key[LOG_KEY], const struct dot *dot, const struct rid *rid)
+{
+    dot_encode(dot, key);
+    memcpy(key + DOT_SIZE, rid->b, RID_SIZE);
+    return bytes_of(key, LOG_KEY);
+}
+
+/* A value leaves the record; @kept are those that stay. */
+static int drop(struct replica *r, const struct value *gone, const struct value *const *kept,
+                size_t n)
+{
+    if (gone->facet == FACET_PLACE) {
+        int rc = node_refer(r, &gone->place.parent, -1);
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (dot_equal(&kept[i]->dot, &gone->dot))
+            return 0;
+    uint8_t key[LOG_KEY];
+    return txn_delete(&r->txn, DB_LOG, log_key(key, &gone->dot, &gone->rid));
+}
+
+static int enter(struct replica *r, const struct value *v)
+{
+    uint8_t key[LOG_KEY];
+    int rc = txn_put(&r->txn, DB_LOG, log_key(key, &v->dot, &v->rid), (struct bytes){NULL, 0});
+    if (rc == 0 && v->facet == FACET_PLACE)
+        rc = node_refer(r, &v->place.parent, 1);
+    return rc < 0 ? rc : past_add(r, v);
+}
+
+int record_replace(struct replica *r, struct record *rec, const struct value *also,
+                   const struct value *v)
+{
+    assert(rid_equal(&rec->rid, &v->rid));
+    int rc = effects_touch(r, rec);
+    const struct value **kept = txn_alloc(&r->txn, (rec->n + 1) * sizeof(*kept));
+    const struct value **gone = txn_alloc(&r->txn, (rec->n + 1) * sizeof(*gone));
+    if (rc < 0 || kept == NULL || gone == NULL)
+        return rc < 0 ? rc : -ENOMEM;
+    size_t kept_n = 0, gone_n = 0;
+    bool in = false;
+    for (size_t i = 0; i < rec->n; i++) {
+        const struct value *old = &rec->v[i];
+        if (old == also || (value_same_facet(old, v) && value_seen(v, &old->dot))) {
+            gone[gone_n++] = old;
+            continue;
+        }
+        if (!in && value_cmp(v, old) < 0) {
+            kept[kept_n++] = v;
+            in = true;
+        }
+        kept[kept_n++] = old;
+    }
+    if (!in)
+        kept[kept_n++] = v;
+    for (size_t i = 0; i < gone_n && rc == 0; i++)
+        rc = drop(r, gone[i], kept, kept_n);
+    if (rc == 0)
+        rc = enter(r, v);
+    if (rc == 0)
+        rc = store(r, &rec->rid, kept, kept_n);
+    if (rc == 0)
+        rc = rids_add(&r->dirty, &rec->rid);
+    struct rid rid = rec->rid;
+    return rc < 0 ? rc : record_load(r, &rid, rec);
+}
+
+int record_put(struct replica *r, struct record *rec, const struct value *v)
+{
+    return record_replace(r, rec, NULL, v);
+}
+
+int record_remove(struct replica *r, struct record *rec)
+{
+    int rc = effects_touch(r, rec);
+    for (size_t i = 0; i < rec->n && rc == 0; i++)
+        rc = drop(r, &rec->v[i], NULL, 0);
+    if (rc == 0)
+        rc = txn_delete(&r->txn, DB_RECORD, rid_bytes(&rec->rid));
+    if (rc == 0)
+        rc = rids_add(&r->dirty, &rec->rid);
+    if (rc == 0)
+        rec->n = 0;
+    return rc;
+}

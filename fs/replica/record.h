@@ -1,0 +1,50 @@
+/*
+ * fs/replica/record - the values of one record: one row, with its indexes.
+ *
+ * Rows: DB_RECORD: record id -> format, count, each value. DB_LOG: dot, record id -> nothing, while
+ * the record holds a value of this dot. What a struct record points to lives in the arena.
+ */
+#ifndef FS_REPLICA_RECORD_H
+#define FS_REPLICA_RECORD_H
+
+#include "fs/replica/replica_priv.h"
+
+struct record {
+    struct rid rid;
+    struct value *v; /* ordered by facet, slot, dot */
+    size_t n;
+};
+
+/* The values of one facet of a record. */
+struct values {
+    const struct value *v;
+    size_t n;
+};
+
+/** Decodes a row. 0 or -EUCLEAN, -ENOTSUP, -ENOMEM. */
+int record_decode(struct txn *arena, const struct rid *rid, struct bytes row,
+                  struct record *ret) MUST_CHECK;
+
+/** Loads a record; one that is not held has no values. */
+int record_load(struct replica *r, const struct rid *rid, struct record *ret) MUST_CHECK;
+
+/** The values of a facet; of FACET_PLACE those of @slot. */
+struct values record_facet(const struct record *rec, enum facet facet, const struct dot *slot);
+
+/** Whether value @v brings nothing: it is held, or superseded by one that is. */
+bool record_has(const struct record *rec, const struct value *v);
+
+/**
+ * Adds @v, drops those it supersedes and any of the same facet with its dot, keeps the indexes,
+ * history and counts of parents, marks the record as dirty, and loads @rec anew.
+ */
+int record_put(struct replica *r, struct record *rec, const struct value *v) MUST_CHECK;
+
+/** The same, and drops @also (one of @rec's values, or NULL) in any case. */
+int record_replace(struct replica *r, struct record *rec, const struct value *also,
+                   const struct value *v) MUST_CHECK;
+
+/** Takes the whole record out, but for its history. */
+int record_remove(struct replica *r, struct record *rec) MUST_CHECK;
+
+#endif

@@ -1,0 +1,168 @@
+/* A file's content and attributes, as records hold them. */
+#include <errno.h>
+
+#include "fs/replica/version.h"
+#include "fs/space/space_priv.h"
+
+bool capture_kind(const struct attr *a, enum kind *ret)
+{
+    switch (a->mode & S_IFMT) {
+    case S_IFDIR:
+        *ret = KIND_DIR;
+        return true;
+    case S_IFREG:
+        *ret = KIND_FILE;
+        return true;
+    case S_IFLNK:
+        *ret = KIND_SYMLINK;
+        return true;
+    default: /* fifos, sockets and devices have a meaning on their own machine alone */
+        return false;
+    }
+}
+
+int64_t capture_mtime_ns(const struct attr *a)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)a->mtime.tv_sec, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, (int64_t)a->mtime.tv_nsec, &ns))
+        return a->mtime.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
+void captured_fini(struct captured *c)
+{
+    buf_fini(&c->body);
+}
+
+struct source {
+    struct space *s;
+    uint64_t ino, size;
+};
+
+static int source_read(void *arg, uint64_t off, void *p, size_t n)
+{
+    struct source *src = arg;
+    int64_t got = tree_read_unseen(src->s->tree, src->ino, off, p, n);
+    /* Shorter: it was cut meanwhile, and is captured again when that has settled. */
+    return got < 0 ? (int)got : (size_t)got < n ? -EAGAIN : 0;
+}
+
+static int source_next_data(void *arg, uint64_t off, uint64_t *ret_off, uint64_t *ret_end)
+{
+    struct source *src = arg;
+    int64_t at = tree_seek(src->s->tree, src->ino, off, SEEK_DATA);
+    int64_t end = at < 0 ? at : tree_seek(src->s->tree, src->ino, (uint64_t)at, SEEK_HOLE);
+    if (end < 0)
+        return (int)end;
+    *ret_off = (uint64_t)at;
+    *ret_end = (uint64_t)end;
+    return 0;
+}
+
+static int capture_inline(struct space *s, const struct attr *a, struct buf *ret_body)
+{
+    CLEANUP(buf_fini) struct buf bytes = {0};
+    int rc = 0;
+    if (S_ISLNK(a->mode)) {
+        rc = tree_readlink(s->tree, a->ino, &bytes);
+    } else {
+        rc = buf_resize(&bytes, a->size);
+        if (rc == 0 && a->size > 0)
+            rc = source_read(&(struct source){s, a->ino, a->size}, 0, bytes.p, bytes.n);
+    }
+    return rc < 0 ? rc : content_inline(buf_bytes(&bytes), ret_body);
+}
+
+/* The version that the file is based on, when there is one that the chunks can be taken over from. */
+static int open_edit_base(struct space *s, const struct attr *a, struct content **ret)
+{
+    struct rid rid;
+    struct dot dot;
+    CLEANUP(buf_fini) struct buf body = {0};
+    base_split(&a->base, &rid, &dot);
+    int rc = version_read(s->db, &rid, &dot, &body);
+    return rc < 0 ? rc : content_open(s->db, buf_bytes(&body), ret);
+}
+
+/* Where the file may differ from @base; what is past the shorter of both need not be told. */
+static int dirty_ranges(struct space *s, const struct attr *a, const struct content *base,
+                        struct buf *ret)
+{
+    int rc = a->data == ATTR_DATA_STAGED ? tree_dirty(s->tree, a->ino, ret) : 0;
+    if (rc < 0 || a->base_size >= min_u64(content_size(base), a->size))
+        return rc;
+    /* The file was cut and has grown again: from there on nothing is the base's. */
+    struct content_range last = {a->base_size, a->size};
+    const struct content_range *range = (const struct content_range *)(void *)ret->p;
+    size_t n = ret->n / sizeof *range;
+    while (n > 0 && range[n - 1].off >= last.off)
+        n--;
+    ret->n = n * sizeof *range;
+    buf_put(ret, &last, sizeof last);
+    return buf_status(ret);
+}
+
+static int capture_chunks(struct space *s, const struct attr *a, struct captured *ret)
+{
+    struct source arg = {s, a->ino, a->size};
+    struct content_source src = {
+        .size = a->size, .read = source_read, .next_data = source_next_data, .arg = &arg};
+    struct content_edit edit = {0};
+    CLEANUP(buf_fini) struct buf dirty = {0};
+    if (a->has_base && a->base_size > 0 && open_edit_base(s, a, &edit.base) == 0 &&
+        dirty_ranges(s, a, edit.base, &dirty) < 0) {
+        content_free(edit.base);
+        edit.base = NULL; /* reading all of it will do, too */
+    }
+    edit.dirty = (const struct content_range *)(void *)dirty.p;
+    edit.dirty_n = dirty.n / sizeof(struct content_range);
+    int rc = content_build(s->db, &s->keys, &src, edit.base != NULL ? &edit : NULL, &ret->body,
+                           ret->content.hash);
+    content_free(edit.base);
+    return rc;
+}
+
+int capture_content(struct space *s, const struct attr *a, struct captured *ret)
+{
+    *ret = (struct captured){.changes = a->changes};
+    int rc;
+    if (a->size <= CONTENT_INLINE_MAX) {
+        rc = capture_inline(s, a, &ret->body);
+        if (rc == 0)
+            content_hash(&s->keys, buf_bytes(&ret->body), ret->content.hash);
+    } else {
+        rc = capture_chunks(s, a, ret);
+    }
+    if (rc < 0) {
+        captured_fini(ret);
+        return rc;
+    }
+    ret->content.size = a->size;
+    ret->content.mtime_ns = capture_mtime_ns(a);
+    ret->content.body = buf_bytes(&ret->body);
+    return 0;
+}
+
+int capture_meta(struct space *s, const struct attr *a, struct buf *xattrs, struct value_meta *ret)
+{
+    static const char user[] = "user.";
+    buf_reset(xattrs);
+    int rc = 0;
+    if (a->has_xattr) {
+        uint8_t prefix[8 + sizeof user - 1];
+        put_u64(prefix, a->ino);
+        memcpy(prefix + 8, user, sizeof user - 1);
+        struct db_iter *it = db_iter_new(s->db, DB_XATTR, bytes_of(prefix, sizeof prefix), NULL);
+        if (it == NULL)
+            return -ENOMEM;
+        while (db_iter_next(it)) {
+            struct bytes key = db_iter_key(it);
+            value_xattr_put(xattrs, bytes_of(key.p + 8, key.n - 8), db_iter_value(it));
+        }
+        rc = db_iter_status(it);
+        db_iter_free(it);
+    }
+    *ret = (struct value_meta){.mode = a->mode & 07777, .xattrs = buf_bytes(xattrs)};
+    return rc < 0 ? rc : buf_status(xattrs);
+}

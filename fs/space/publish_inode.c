@@ -1,0 +1,189 @@
+/* Content and attributes of a file whose record is known, published as a change of it. */
+#include <errno.h>
+
+#include "fs/space/space_priv.h"
+
+/* What has to be published of an inode. */
+struct need {
+    bool content, meta, show; /* show: a version from elsewhere waited for the file to be closed */
+};
+
+static int look(struct space *s, struct publish_item *item, const struct attr *a, struct need *ret,
+                bool *ret_wait)
+{
+    *ret = (struct need){0};
+    *ret_wait = false;
+    struct op x;
+    struct attr *live;
+    int rc = op_begin(s->tree, false, &x);
+    if (rc < 0)
+        return rc;
+    rc = op_add(&x, a->ino, &live);
+    bool writing = rc == 0 && op_is_open(&x, live, true);
+    bool cut = rc == 0 && op_is_cut(&x, live);
+    (void)op_abort(&x, 0);
+    if (rc < 0)
+        return rc;
+    struct rid rid = bind_rid(a);
+    struct replica_info info;
+    CLEANUP(buf_fini) struct buf theirs = {0}, ours = {0};
+    struct value_meta meta;
+    rc = replica_stat(s->replica, &rid, &info);
+    if (rc == 0)
+        rc = replica_xattrs(s->replica, &rid, &theirs);
+    if (rc == 0)
+        rc = capture_meta(s, a, &ours, &meta);
+    if (rc < 0 || (!info.shown && !rid_is_root(&rid)))
+        return rc;
+    ret->meta = !S_ISLNK(a->mode) && (!info.has_meta || info.mode != meta.mode ||
+                                      !bytes_equal(buf_bytes(&theirs), meta.xattrs));
+    if (attr_is_dir(a))
+        return 0;
+    bool changed = a->dirty || (!dot_is_none(&info.content.dot) && !writing &&
+                                info.content.mtime_ns != capture_mtime_ns(a));
+    struct base_ref ref = base_of(&rid, &info.content.dot);
+    if (!a->dirty && !writing && a->has_base && memcmp(&ref, &a->base, sizeof ref) != 0) {
+        ret->show = true;
+        return 0;
+    }
+    /* In the middle of a save that nobody will finish: what was published last stays. */
+    if (a->half && !writing)
+        changed = false;
+    if (changed && writing && (!item->quiet || cut)) {
+        *ret_wait = true;
+        return 0;
+    }
+    ret->content = changed;
+    return 0;
+}
+
+static void drop_pending(struct op *x, uint64_t ino)
+{
+    uint8_t key[PENDING_KEY_MAX];
+    size_t n = pending_inode_key(ino, key);
+    db_batch_delete(x->batch, DB_PENDING, bytes_of(key, n));
+}
+
+static int forget(struct space *s, uint64_t ino)
+{
+    struct op x;
+    int rc = op_begin(s->tree, false, &x);
+    if (rc < 0)
+        return rc;
+    drop_pending(&x, ino);
+    return op_commit(&x);
+}
+
+static int edit(struct change *c, struct op *x, struct attr *a,
+                const struct captured *content)
+{
+    struct rid rid = bind_rid(a), base_rid;
+    struct dot dot = change_dot(c), base_dot;
+    struct base_ref ref = base_of(&rid, &dot);
+    base_split(&a->base, &base_rid, &base_dot);
+    bool based = a->has_base && rid_cmp(&rid, &base_rid) == 0;
+    int rc = change_edit(c, &rid, &content->content, based ? &base_dot : NULL);
+    if (rc < 0)
+        return rc;
+    if (attr_is_file(a))
+        op_set_version(x, a, &ref, a->size);
+    a->has_base = true;
+    a->base = ref;
+    a->dirty = false;
+    op_put(x, a);
+    return 0;
+}
+
+static int author(struct space *s, struct op *x, struct attr *a, const struct need *need,
+                  const struct captured *content, struct inval_list *invals)
+{
+    struct change *c = replica_begin(s->replica, x->batch);
+    if (c == NULL)
+        return op_abort(x, -ENOMEM);
+    int rc = need->content ? edit(c, x, a, content) : 0;
+    CLEANUP(buf_fini) struct buf xattrs = {0};
+    struct value_meta meta;
+    struct rid rid = bind_rid(a);
+    if (rc == 0 && need->meta)
+        rc = capture_meta(s, a, &xattrs, &meta);
+    if (rc == 0 && need->meta)
+        rc = change_meta(c, &rid, &meta);
+    if (rc < 0) {
+        replica_cancel(c);
+        replica_abort(s->replica);
+        return op_abort(x, rc);
+    }
+    drop_pending(x, a->ino);
+    return publish_commit(s, x, c, invals);
+}
+
+static int carry_out(struct space *s, const struct attr *seen, const struct need *need,
+                     const struct captured *content, struct inval_list *invals)
+{
+    struct op x;
+    struct attr *a;
+    int rc = op_begin(s->tree, true, &x);
+    if (rc < 0)
+        return rc;
+    rc = op_add(&x, seen->ino, &a);
+    if (rc == 0 && (!a->bound || memcmp(a->record, seen->record, sizeof a->record) != 0 ||
+                    a->changes != seen->changes))
+        rc = -EAGAIN;
+    if (rc < 0)
+        return op_abort(&x, rc);
+    if (need->show) {
+        rc = show_record(s, &x, a, invals);
+        drop_pending(&x, a->ino);
+        return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
+    }
+    return author(s, &x, a, need, content, invals);
+}
+
+static int publish_once(struct space *s, struct publish_item *item, bool *ret_wait)
+{
+    struct attr a;
+    struct need need;
+    *ret_wait = false;
+    int rc = tree_getattr(s->tree, item->ino, &a);
+    if (rc < 0)
+        return rc == -ESTALE ? forget(s, item->ino) : rc;
+    /* Without a record it is published with its name, if at all. */
+    if (!a.bound || (a.nlink == 0 && !attr_is_dir(&a)))
+        return forget(s, item->ino);
+    pthread_mutex_lock(&s->lock);
+    rc = look(s, item, &a, &need, ret_wait);
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0 || *ret_wait)
+        return rc;
+    if (!need.content && !need.meta && !need.show)
+        return a.half ? 0 : forget(s, item->ino);
+    struct captured content = {0};
+    struct inval_list invals = {0};
+    pthread_rwlock_rdlock(&s->builds);
+    rc = need.content ? capture_content(s, &a, &content) : 0;
+    if (rc == 0) {
+        pthread_mutex_lock(&s->lock);
+        rc = carry_out(s, &a, &need, &content, &invals);
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_rwlock_unlock(&s->builds);
+    captured_fini(&content);
+    if (rc == 0)
+        inval_send(s, &invals);
+    else
+        buf_fini(&invals.b);
+    return rc;
+}
+
+int publish_inode(struct space *s, struct publish_item *item)
+{
+    enum { TRIES = 4 };
+    bool wait = false;
+    int rc = -EAGAIN;
+    for (int i = 0; i < TRIES && rc == -EAGAIN; i++)
+        rc = publish_once(s, item, &wait);
+    item->wait_ino = wait ? item->ino : 0;
+    if (rc == -EAGAIN || rc == -ESTALE)
+        return PUBLISH_LATER;
+    return rc < 0 ? rc : wait ? (int)PUBLISH_OPEN : (int)PUBLISH_DONE;
+}

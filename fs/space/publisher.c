@@ -1,0 +1,292 @@
+/*
+ * The publisher: a thread that turns what changed in the tree into changes of records, when it has
+ * settled. A failure leaves the item pending, in the database too; nothing is lost by it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/space/queue.h"
+#include "fs/space/space_priv.h"
+#include "proto/base/log.h"
+
+enum {
+    SETTLE_MS = 50,   /* a new, moved or removed name is published when it was left alone so long */
+    QUIET_MS = 2000,  /* likewise what a program has open for writing */
+    OPEN_MS = 600000, /* what stays open in the middle of a save */
+    LATER_MS = 20,    /* what waits for something else to be published */
+    RETRY_MS = 1000,  /* after a failure */
+    BUSY_ITEMS = 256, /* with more pending, a new one is not looked at before it can have settled */
+    FLUSH_PASSES_MAX = 64,
+};
+
+struct publisher {
+    struct space *s;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t wake, idle;
+    struct queue queue;
+    bool stop, working;
+    unsigned flushing; /* the thread stands back */
+    bool failing; /* the last item failed: said so once */
+    pthread_mutex_t turn; /* one flush at a time; taken before lock */
+};
+
+uint64_t space_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- what changed ---- */
+
+static void touch(struct publisher *p, uint64_t ino, struct bytes name, uint64_t delay_ms)
+{
+    uint64_t now = space_now_ms();
+    bool first = p->queue.n == 0 || queue_first(&p->queue)->due_ms > now + delay_ms;
+    /* Without memory it stays in the database, and is found at the next start. */
+    int rc = queue_touch(&p->queue, ino, name, now, now + delay_ms);
+    if (rc == 0 && first)
+        pthread_cond_signal(&p->wake);
+}
+
+void publisher_changed(void *space, const struct tree_change *change)
+{
+    struct space *s = space;
+    struct publisher *p = s->publisher;
+    if (p == NULL)
+        return;
+    pthread_mutex_lock(&p->lock);
+    switch (change->kind) {
+    case TREE_NAME:
+        touch(p, change->ino, change->name, p->queue.n < BUSY_ITEMS ? 0 : SETTLE_MS);
+        break;
+    case TREE_INODE:
+        touch(p, change->ino, bytes_of(NULL, 0), SETTLE_MS);
+        break;
+    case TREE_CLOSED:
+        queue_wake(&p->queue, change->ino, space_now_ms());
+        touch(p, change->ino, bytes_of(NULL, 0), 0);
+        break;
+    case TREE_SYNCED:
+        break;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static int load_pending(struct publisher *p)
+{
+    struct db_iter *it = db_iter_new_scan(p->s->db, DB_PENDING, bytes_of(NULL, 0), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    int rc = 0;
+    while (rc == 0 && db_iter_next(it)) {
+        struct bytes key = db_iter_key(it);
+        if (key.n < 9)
+            continue;
+        struct bytes name = bytes_of(key.p + 9, key.n - 9);
+        if ((key.p[0] == 'n') == (name.n > 0))
+            rc = queue_touch(&p->queue, get_u64(key.p + 1), name, 0, 0);
+    }
+    if (rc == 0)
+        rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
+/* ---- publishing ---- */
+
+/* Publishes one item that was taken out of the queue. Returns when to look again, 0: done. */
+static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
+{
+    uint64_t now = space_now_ms();
+    struct publish_item item = {
+        .ino = e->ino,
+        .name = bytes_of(e->name, e->name_n),
+        .settled = now - e->touched_ms >= SETTLE_MS,
+        .quiet = now - e->touched_ms >= QUIET_MS,
+        .forced = forced,
+    };
+    int rc = e->name_n > 0 ? publish_name(p->s, &item) : publish_inode(p->s, &item);
+    e->wait_ino = item.wait_ino;
+    if (rc < 0) {
+        if (!p->failing)
+            log_warn("publishing file %llu: %s; trying again", (unsigned long long)e->ino,
+                     strerror(-rc));
+        p->failing = true;
+        return now + RETRY_MS;
+    }
+    p->failing = false;
+    switch ((enum publish_result)rc) {
+    case PUBLISH_DONE:
+        return 0;
+    case PUBLISH_SETTLE:
+        return e->touched_ms + SETTLE_MS;
+    case PUBLISH_OPEN:
+        /* Its closing wakes it; looked at now and then all the same. */
+        return item.quiet ? now + OPEN_MS : e->touched_ms + QUIET_MS;
+    case PUBLISH_LATER:
+        return now + LATER_MS;
+    }
+    return 0;
+}
+
+static void wait_until(struct publisher *p, uint64_t due_ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(due_ms / 1000),
+                         .tv_nsec = (long)(due_ms % 1000) * 1000000};
+    pthread_cond_timedwait(&p->wake, &p->lock, &t);
+}
+
+/* Waits for an item that is due and takes it; NULL: the end. */
+static struct queue_item *next_item(struct publisher *p)
+{
+    while (!p->stop) {
+        const struct queue_item *first = queue_first(&p->queue);
+        if (first == NULL || p->flushing > 0)
+            pthread_cond_wait(&p->wake, &p->lock);
+        else if (first->due_ms > space_now_ms())
+            wait_until(p, first->due_ms);
+        else
+            return queue_take(&p->queue);
+    }
+    return NULL;
+}
+
+static void *publish(void *arg)
+{
+    struct publisher *p = arg;
+    pthread_mutex_lock(&p->lock);
+    struct queue_item *e;
+    while ((e = next_item(p)) != NULL) {
+        p->working = true;
+        pthread_mutex_unlock(&p->lock);
+        uint64_t again = work(p, e, false);
+        pthread_mutex_lock(&p->lock);
+        p->working = false;
+        if (again == 0)
+            free(e);
+        else if (queue_give(&p->queue, e, again) < 0)
+            log_warn("out of memory: a change is published at the next start");
+        pthread_cond_broadcast(&p->idle);
+    }
+    pthread_mutex_unlock(&p->lock);
+    tree_thread_done();
+    return NULL;
+}
+
+/* Publishes each pending item once. Counts what is left, and what of that waits for open files. */
+static int flush_pass(struct publisher *p, size_t *ret_left)
+{
+    struct queue left = {0};
+    int rc = 0;
+    *ret_left = 0;
+    pthread_mutex_lock(&p->lock);
+    while (p->queue.n > 0 && rc == 0) {
+        struct queue_item *e = queue_take(&p->queue);
+        pthread_mutex_unlock(&p->lock);
+        uint64_t again = work(p, e, true);
+        pthread_mutex_lock(&p->lock);
+        *ret_left += again != 0 && e->wait_ino == 0;
+        if (again == 0)
+            free(e);
+        else
+            rc = queue_give(&left, e, again);
+    }
+    while (left.n > 0) {
+        struct queue_item *e = queue_take(&left);
+        if (queue_give(&p->queue, e, e->due_ms) < 0)
+            rc = -ENOMEM;
+    }
+    pthread_mutex_unlock(&p->lock);
+    queue_fini(&left);
+    return rc;
+}
+
+int publisher_flush(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    size_t left = 1, before = 0;
+    int rc = 0;
+    pthread_mutex_lock(&p->turn);
+    pthread_mutex_lock(&p->lock);
+    p->flushing++;
+    while (p->working)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    /* What waits for something else is done in a later pass; without progress it is not. */
+    for (int pass = 0; pass < FLUSH_PASSES_MAX && left > 0 && left != before && rc == 0; pass++) {
+        before = left;
+        rc = flush_pass(p, &left);
+    }
+    pthread_mutex_lock(&p->lock);
+    p->flushing--;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->turn);
+    return rc;
+}
+
+size_t publisher_pending(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->lock);
+    size_t n = p->queue.n + p->working;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+/* ---- start and stop ---- */
+
+static void destroy(struct publisher *p)
+{
+    queue_fini(&p->queue);
+    pthread_cond_destroy(&p->wake);
+    pthread_cond_destroy(&p->idle);
+    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->turn);
+    free(p);
+}
+
+int publisher_start(struct space *s)
+{
+    struct publisher *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return -ENOMEM;
+    p->s = s;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->turn, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->wake, &monotonic);
+    pthread_cond_init(&p->idle, NULL);
+    pthread_condattr_destroy(&monotonic);
+    int rc = load_pending(p);
+    if (rc == 0)
+        rc = -pthread_create(&p->thread, NULL, publish, p);
+    if (rc < 0) {
+        destroy(p);
+        return rc;
+    }
+    s->publisher = p;
+    return 0;
+}
+
+void publisher_stop(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    if (p == NULL)
+        return;
+    int rc = publisher_flush(s);
+    if (rc < 0)
+        log_warn("publishing what is pending: %s; it is published at the next start",
+                 strerror(-rc));
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    s->publisher = NULL;
+    destroy(p);
+}

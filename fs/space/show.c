@@ -1,0 +1,465 @@
+/*
+ * What the records show, put into the tree: after changes from other devices, and after own ones,
+ * which may move other entries aside. What the tree already shows is left as it is, so an own change
+ * costs a few look-ups here.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "fs/space/space_priv.h"
+
+/* A name that was given or taken in this operation; reads of the database do not see it yet. */
+struct shown_name {
+    uint64_t dir, ino; /* ino 0: taken away */
+    size_t at, n;      /* of the name in show.names */
+};
+
+struct show {
+    struct space *s;
+    struct op *x;
+    struct inval_list *invals;
+    struct timespec now;
+    struct buf entries, names; /* of struct shown_name; the bytes of names */
+    struct buf taken;          /* numbers of directories that lost their name */
+    unsigned depth;
+};
+
+enum { DEPTH_MAX = 256, ASIDE_MAX = 1000 };
+
+/* ---- what this operation has made so far ---- */
+
+static int note_name(struct show *w, uint64_t dir, struct bytes name, uint64_t ino)
+{
+    struct shown_name e = {.dir = dir, .ino = ino, .at = w->names.n, .n = name.n};
+    buf_put_bytes(&w->names, name);
+    buf_put(&w->entries, &e, sizeof e);
+    inval_name(w->invals, dir, name);
+    return buf_status(&w->names) < 0 ? -ENOMEM : buf_status(&w->entries);
+}
+
+/* The inode that has a name now; 0: none. */
+static int name_get(struct show *w, uint64_t dir, struct bytes name, uint64_t *ret_ino)
+{
+    for (size_t i = w->entries.n; i > 0; i -= sizeof(struct shown_name)) {
+        struct shown_name e;
+        memcpy(&e, w->entries.p + i - sizeof e, sizeof e);
+        if (e.dir == dir && bytes_equal(bytes_of(w->names.p + e.at, e.n), name)) {
+            *ret_ino = e.ino;
+            return 0;
+        }
+    }
+    struct dirent_value v = {0};
+    int rc = dirent_get(w->s->tree, dir, name, &v);
+    *ret_ino = v.ino;
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int ino_get(struct show *w, const struct rid *rid, uint64_t *ret_ino)
+{
+    for (unsigned i = 0; i < w->x->n; i++) {
+        const struct attr *a = op_attr(w->x, i);
+        if (a->bound && memcmp(a->record, rid->b, sizeof a->record) == 0) {
+            *ret_ino = a->ino;
+            return 0;
+        }
+    }
+    return bind_ino(w->s, rid, ret_ino);
+}
+
+/* ---- attributes and content ---- */
+
+static int set_xattrs(struct show *w, struct attr *a, struct bytes encoded)
+{
+    uint8_t key[8 + 255];
+    put_u64(key, a->ino);
+    memcpy(key + 8, "user.", 5);
+    uint8_t end[8 + 5];
+    memcpy(end, key, sizeof end);
+    end[sizeof end - 1]++;
+    db_batch_delete_range(w->x->batch, DB_XATTR, bytes_of(key, 13), bytes_of(end, sizeof end));
+    struct reader r = reader_of(encoded);
+    struct bytes name, value;
+    while (value_xattr_next(&r, &name, &value)) {
+        /* Others' security attributes and the like have no effect here. */
+        if (name.n > 255 || name.n < 5 || memcmp(name.p, "user.", 5) != 0)
+            continue;
+        memcpy(key + 8, name.p, name.n);
+        db_batch_put(w->x->batch, DB_XATTR, bytes_of(key, 8 + name.n), value);
+        a->has_xattr = true;
+    }
+    return 0;
+}
+
+static int show_meta(struct show *w, struct attr *a, const struct replica_info *info)
+{
+    struct rid rid = bind_rid(a);
+    CLEANUP(buf_fini) struct buf theirs = {0}, ours = {0};
+    struct value_meta own;
+    int rc = replica_xattrs(w->s->replica, &rid, &theirs);
+    if (rc == 0)
+        rc = capture_meta(w->s, a, &ours, &own);
+    if (rc < 0 || !info->has_meta)
+        return rc;
+    bool mode = (a->mode & 0777) != (info->mode & 0777);
+    bool xattrs = !bytes_equal(buf_bytes(&theirs), buf_bytes(&ours));
+    if (!mode && !xattrs)
+        return 0;
+    /* setuid and the like are given on this machine, or not at all. */
+    a->mode = (a->mode & ~(uint32_t)0777) | (info->mode & 0777);
+    a->ctime = w->now;
+    op_put(w->x, a);
+    inval_inode(w->invals, a->ino);
+    return xattrs ? set_xattrs(w, a, buf_bytes(&theirs)) : 0;
+}
+
+static int show_target(struct show *w, struct attr *a, const struct replica_content *content)
+{
+    CLEANUP(buf_fini) struct buf body = {0};
+    struct rid rid = bind_rid(a);
+    struct content_info info;
+    int rc = replica_version_get(w->s->replica, &rid, &content->dot, &body);
+    if (rc == 0)
+        rc = content_parse(buf_bytes(&body), &info);
+    if (rc < 0)
+        return rc;
+    if (!info.is_inline)
+        return -EUCLEAN;
+    uint8_t key[8];
+    put_u64(key, a->ino);
+    db_batch_put(w->x->batch, DB_DATA, bytes_of(key, sizeof key), info.data);
+    a->data = ATTR_DATA_SMALL;
+    a->size = info.size;
+    a->has_base = true;
+    a->base = base_of(&rid, &content->dot);
+    a->dirty = false;
+    return 0;
+}
+
+static struct timespec time_of(int64_t ns)
+{
+    struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    if (t.tv_nsec < 0) {
+        t.tv_sec--;
+        t.tv_nsec += 1000000000;
+    }
+    return t;
+}
+
+static int show_content(struct show *w, struct attr *a, const struct replica_info *info)
+{
+    if (attr_is_dir(a) || dot_is_none(&info->content.dot))
+        return 0;
+    struct rid rid = bind_rid(a);
+    struct base_ref ref = base_of(&rid, &info->content.dot);
+    if (a->has_base && memcmp(&a->base, &ref, sizeof ref) == 0 && !a->dirty)
+        return 0;
+    /* What a program is writing stays: it becomes an edit of the version that it was based on. */
+    if (a->dirty || op_is_open(w->x, a, true))
+        return 0;
+    if (S_ISLNK(a->mode)) {
+        int rc = show_target(w, a, &info->content);
+        if (rc < 0)
+            return rc;
+    } else {
+        op_set_version(w->x, a, &ref, info->content.size);
+    }
+    a->mtime = time_of(info->content.mtime_ns);
+    a->ctime = w->now;
+    a->changes++;
+    op_put(w->x, a);
+    inval_inode(w->invals, a->ino);
+    return 0;
+}
+
+/* ---- names ---- */
+
+/* A file of this device alone is in the way of a record: it makes way. */
+static int move_aside(struct show *w, uint64_t dir, struct bytes name, uint64_t ino)
+{
+    for (unsigned i = 1; i < ASIDE_MAX; i++) {
+        char text[TREE_NAME_MAX + 16];
+        int keep = (int)min_u64(name.n, TREE_NAME_MAX - 16);
+        int n = snprintf(text, sizeof text, "%.*s (local %u)", keep, (const char *)name.p, i);
+        struct bytes aside = bytes_of(text, (size_t)n);
+        uint64_t there;
+        int rc = name_get(w, dir, aside, &there);
+        if (rc < 0)
+            return rc;
+        if (there != 0)
+            continue;
+        struct attr *a;
+        rc = op_add(w->x, ino, &a);
+        if (rc < 0)
+            return rc;
+        dirent_put(w->x, dir, aside, (struct dirent_value){ino, a->mode & S_IFMT});
+        op_pending_name(w->x, dir, aside, NULL);
+        return note_name(w, dir, aside, ino);
+    }
+    return -EEXIST;
+}
+
+static int make_file(struct show *w, const struct rid *rid, const struct attr *parent,
+                     const struct replica_info *info, struct attr **ret)
+{
+    static const uint32_t types[] = {
+        [KIND_DIR] = S_IFDIR, [KIND_FILE] = S_IFREG, [KIND_SYMLINK] = S_IFLNK};
+    struct attr *a;
+    int rc = op_make(w->x, &a);
+    if (rc < 0)
+        return rc;
+    enum kind kind = rid_kind(rid);
+    uint32_t mode = info->has_meta ? info->mode & 0777 : kind == KIND_DIR ? 0755 : 0644;
+    a->mode = types[kind] | (kind == KIND_SYMLINK ? 0777 : mode);
+    /* Owners are this machine's own affair: as those of what it is in. */
+    a->uid = parent->uid;
+    a->gid = parent->gid;
+    a->atime = a->mtime = a->ctime = a->btime = w->now;
+    a->nlink = kind == KIND_DIR ? 2 : 0;
+    bind_put(w->x, rid, a);
+    CLEANUP(buf_fini) struct buf xattrs = {0};
+    rc = replica_xattrs(w->s->replica, rid, &xattrs);
+    if (rc == 0 && xattrs.n > 0)
+        rc = set_xattrs(w, a, buf_bytes(&xattrs));
+    if (rc == 0)
+        rc = show_content(w, a, info);
+    *ret = a;
+    return rc;
+}
+
+static int show_children(struct show *w, const struct rid *dir);
+
+/* Gives an entry to the tree, and makes the file when there is none. */
+static int show_entry(struct show *w, const struct replica_entry *e)
+{
+    uint64_t dir, ino, there;
+    int rc = ino_get(w, &e->parent, &dir);
+    if (rc == -ENOENT) /* comes with the directory, when that is shown */
+        return 0;
+    struct bytes name = bytes_of(e->name, e->name_len);
+    if (rc == 0)
+        rc = name_get(w, dir, name, &there);
+    if (rc < 0)
+        return rc;
+    rc = ino_get(w, &e->rid, &ino);
+    if (rc == 0 && ino == there)
+        return 0;
+    bool fresh = rc == -ENOENT;
+    struct attr *d, *a;
+    struct replica_info info;
+    rc = rc == -ENOENT ? 0 : rc;
+    if (rc == 0 && there != 0)
+        rc = move_aside(w, dir, name, there);
+    if (rc == 0)
+        rc = op_add(w->x, dir, &d);
+    if (rc == 0)
+        rc = replica_stat(w->s->replica, &e->rid, &info);
+    if (rc == 0)
+        rc = fresh ? make_file(w, &e->rid, d, &info, &a) : op_add(w->x, ino, &a);
+    if (rc < 0)
+        return rc;
+    dirent_put(w->x, dir, name, (struct dirent_value){a->ino, a->mode & S_IFMT});
+    if (attr_is_dir(a))
+        d->nlink++;
+    else
+        a->nlink++;
+    a->parent = dir;
+    a->ctime = w->now;
+    op_put(w->x, a);
+    names_touch(w->x, d, &w->now);
+    inval_inode(w->invals, dir);
+    rc = note_name(w, dir, name, a->ino);
+    return rc == 0 && fresh && attr_is_dir(a) ? show_children(w, &e->rid) : rc;
+}
+
+static int collect(void *arg, const struct replica_entry *e)
+{
+    struct buf *b = arg;
+    buf_put(b, e, sizeof *e);
+    return buf_status(b);
+}
+
+/* What is in a directory that appeared may have come before it. */
+static int show_children(struct show *w, const struct rid *dir)
+{
+    if (++w->depth > DEPTH_MAX)
+        return -ELOOP;
+    CLEANUP(buf_fini) struct buf list = {0};
+    int rc = replica_list(w->s->replica, dir, collect, &list);
+    for (size_t i = 0; i < list.n && rc == 0; i += sizeof(struct replica_entry)) {
+        struct replica_entry e;
+        memcpy(&e, list.p + i, sizeof e);
+        rc = show_entry(w, &e);
+    }
+    w->depth--;
+    return rc;
+}
+
+static int hide_entry(struct show *w, const struct replica_effect *effect,
+                      const struct replica_entry *e)
+{
+    uint64_t dir, ino, there;
+    struct bytes name = bytes_of(e->name, e->name_len);
+    int rc = ino_get(w, &e->parent, &dir);
+    if (rc == 0)
+        rc = ino_get(w, &effect->rid, &ino);
+    if (rc == 0)
+        rc = name_get(w, dir, name, &there);
+    if (rc < 0 || there != ino)
+        return rc == -ENOENT ? 0 : rc;
+    for (size_t i = 0; i < effect->places_n; i++) {
+        const struct replica_place *p = &effect->places[i];
+        if (p->is && rid_cmp(&p->to.parent, &e->parent) == 0 &&
+            bytes_equal(bytes_of(p->to.name, p->to.name_len), name))
+            return 0;
+    }
+    struct attr *d, *a;
+    rc = op_add(w->x, dir, &d);
+    if (rc == 0)
+        rc = op_add(w->x, ino, &a);
+    if (rc < 0)
+        return rc;
+    dirent_delete(w->x, dir, name);
+    if (attr_is_dir(a)) {
+        d->nlink--;
+        buf_put(&w->taken, &ino, sizeof ino);
+        if (buf_status(&w->taken) < 0)
+            return -ENOMEM;
+    } else {
+        a->nlink--;
+    }
+    op_put(w->x, a);
+    names_touch(w->x, d, &w->now);
+    inval_inode(w->invals, dir);
+    return note_name(w, dir, name, 0);
+}
+
+/* ---- passes over the effects ---- */
+
+static int pass_hide(void *arg, const struct replica_effect *effect)
+{
+    int rc = 0;
+    for (size_t i = 0; i < effect->places_n && rc == 0; i++)
+        if (effect->places[i].was)
+            rc = hide_entry(arg, effect, &effect->places[i].from);
+    return rc;
+}
+
+static int pass_show(void *arg, const struct replica_effect *effect)
+{
+    struct show *w = arg;
+    int rc = 0;
+    for (size_t i = 0; i < effect->places_n && rc == 0; i++)
+        if (effect->places[i].is)
+            rc = show_entry(w, &effect->places[i].to);
+    uint64_t ino;
+    if (rc < 0 || (!effect->content && !effect->meta) || ino_get(w, &effect->rid, &ino) < 0)
+        return rc;
+    struct attr *a;
+    struct replica_info info;
+    rc = op_add(w->x, ino, &a);
+    if (rc == 0)
+        rc = replica_stat(w->s->replica, &effect->rid, &info);
+    if (rc == 0 && effect->content)
+        rc = show_content(w, a, &info);
+    if (rc == 0 && effect->meta)
+        rc = show_meta(w, a, &info);
+    return rc;
+}
+
+static bool was_taken(const struct show *w, uint64_t ino)
+{
+    for (size_t i = 0; i < w->taken.n; i += sizeof ino)
+        if (memcmp(w->taken.p + i, &ino, sizeof ino) == 0)
+            return true;
+    return false;
+}
+
+/* Files that have lost their last name go; those that a record no longer shows are let go. */
+static int pass_gone(void *arg, const struct replica_effect *effect)
+{
+    struct show *w = arg;
+    bool lost = false;
+    for (size_t i = 0; i < effect->places_n; i++)
+        lost = lost || (effect->places[i].was && !effect->places[i].is);
+    uint64_t ino;
+    if (!lost || ino_get(w, &effect->rid, &ino) < 0)
+        return 0;
+    struct replica_info info;
+    struct attr *a;
+    int rc = replica_stat(w->s->replica, &effect->rid, &info);
+    if (rc < 0 || info.shown)
+        return rc;
+    db_batch_delete(w->x->batch, DB_BIND, bytes_of(effect->rid.b, sizeof effect->rid.b));
+    rc = op_add(w->x, ino, &a);
+    if (rc < 0)
+        return rc == -ESTALE ? 0 : rc;
+    if (!a->bound || memcmp(a->record, effect->rid.b, sizeof a->record) != 0)
+        return 0;
+    bind_delete(w->x, a);
+    if (attr_is_dir(a)) {
+        if (!was_taken(w, ino)) /* it lives on under a name of this device alone */
+            return 0;
+        int none = dirent_none(w->s->tree, ino);
+        if (none <= 0) /* what it holds is of this device alone: it stays, likewise */
+            return none;
+        names_drop(w->x, a, &w->now);
+    } else if (a->nlink == 0) {
+        a->nlink = 1;
+        names_drop(w->x, a, &w->now);
+    }
+    return 0;
+}
+
+int show_effects(struct space *s, struct op *x, struct inval_list *invals)
+{
+    struct show w = {.s = s, .x = x, .invals = invals, .now = attr_now()};
+    int rc = replica_effects(s->replica, pass_hide, &w);
+    if (rc == 0)
+        rc = replica_effects(s->replica, pass_show, &w);
+    if (rc == 0)
+        rc = replica_effects(s->replica, pass_gone, &w);
+    buf_fini(&w.entries);
+    buf_fini(&w.names);
+    buf_fini(&w.taken);
+    return rc;
+}
+
+int show_record(struct space *s, struct op *x, struct attr *a, struct inval_list *invals)
+{
+    struct show w = {.s = s, .x = x, .invals = invals, .now = attr_now()};
+    struct rid rid = bind_rid(a);
+    struct replica_info info;
+    int rc = replica_stat(s->replica, &rid, &info);
+    return rc < 0 ? rc : show_content(&w, a, &info);
+}
+
+/* ---- invalidations ---- */
+
+void inval_name(struct inval_list *l, uint64_t dir, struct bytes name)
+{
+    buf_put_u64(&l->b, dir);
+    buf_put_u8(&l->b, (uint8_t)name.n);
+    buf_put_bytes(&l->b, name);
+    buf_put_u8(&l->b, 0);
+}
+
+void inval_inode(struct inval_list *l, uint64_t ino)
+{
+    inval_name(l, ino, bytes_of(NULL, 0));
+}
+
+void inval_send(struct space *s, struct inval_list *l)
+{
+    struct reader r = reader_of(buf_bytes(&l->b));
+    pthread_mutex_lock(&s->inval_lock);
+    while (s->inval != NULL && r.n > 0 && !r.failed) {
+        struct space_inval what = {.ino = reader_u64(&r)};
+        size_t n = reader_u8(&r);
+        what.name = reader_bytes(&r, n);
+        (void)reader_u8(&r);
+        s->inval(s->inval_arg, &what);
+    }
+    pthread_mutex_unlock(&s->inval_lock);
+    buf_fini(&l->b);
+}

@@ -1,0 +1,251 @@
+#include "fs/space/space.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/replica/version.h"
+#include "fs/space/space_priv.h"
+
+/*
+ * The file "keys": format 1 byte, space secret 32, the first epoch's chunk id key 32. Made with the
+ * space, and the only thing besides the database that a space cannot be opened without.
+ */
+enum { KEYS_FORMAT = 1, KEYS_BYTES = 1 + SPACE_SECRET_SIZE + CONTENT_KEY_BYTES };
+
+static const char keys_name[] = "keys";
+
+/* ---- keys ---- */
+
+static int make_keys(int dir_fd, struct err *err)
+{
+    uint8_t keys[KEYS_BYTES];
+    keys[0] = KEYS_FORMAT;
+    randombytes_buf(keys + 1, sizeof keys - 1);
+    int fd = openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && write(fd, keys, sizeof keys) == (ssize_t)sizeof keys && fsync(fd) == 0;
+    int e = errno;
+    sodium_memzero(keys, sizeof keys);
+    if (fd >= 0)
+        close(fd);
+    if (ok) {
+        ok = renameat(dir_fd, "keys.new", dir_fd, keys_name) == 0 && fsync(dir_fd) == 0;
+        e = errno;
+    }
+    return ok ? 0 : err_set(err, -e, "writing the keys of the space: %s", strerror(e));
+}
+
+static int read_keys(int dir_fd, uint8_t keys[KEYS_BYTES], struct err *err)
+{
+    int fd = openat(dir_fd, keys_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    uint8_t more;
+    ssize_t n = read(fd, keys, KEYS_BYTES);
+    bool whole = n == KEYS_BYTES && read(fd, &more, 1) == 0;
+    close(fd);
+    if (!whole)
+        return err_set(err, -EUCLEAN, "the file of the space's keys is damaged; restore it from a "
+                       "copy, or clone the folder again");
+    if (keys[0] > KEYS_FORMAT)
+        return err_set(err, -ENOTSUP, "the space's keys have format %u, this program knows up to "
+                       "%u; use a newer persist", keys[0], KEYS_FORMAT);
+    return keys[0] == KEYS_FORMAT ? 0 : err_set(err, -EUCLEAN, "the space's keys are damaged");
+}
+
+static int get_keys(struct space *s, uint8_t keys[KEYS_BYTES], struct err *err)
+{
+    int rc = read_keys(s->dir_fd, keys, err);
+    if (rc == -ENOENT && s->cfg.create && faccessat(s->dir_fd, "db", F_OK, 0) < 0) {
+        rc = make_keys(s->dir_fd, err);
+        if (rc == 0)
+            rc = read_keys(s->dir_fd, keys, err);
+    }
+    if (rc == -ENOENT)
+        return err_set(err, rc, "no space in %s", s->cfg.dir);
+    if (rc == -EACCES)
+        return err_set(err, rc, "%s/keys: permission denied; check owner and mode", s->cfg.dir);
+    return rc;
+}
+
+/* ---- callbacks ---- */
+
+static int base_open(void *arg, const struct base_ref *ref, struct content **ret)
+{
+    struct space *s = arg;
+    struct rid rid;
+    struct dot dot;
+    CLEANUP(buf_fini) struct buf body = {0};
+    base_split(ref, &rid, &dot);
+    int rc = version_read(s->db, &rid, &dot, &body);
+    if (rc == 0)
+        rc = content_open(s->db, buf_bytes(&body), ret);
+    return rc == -ENOENT ? -EUCLEAN : rc;
+}
+
+static uint64_t wall_ms(void *ctx)
+{
+    (void)ctx;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static struct bytes referrer(const struct rid *rid, const struct dot *dot, struct base_ref *ref)
+{
+    *ref = base_of(rid, dot);
+    return bytes_of(ref->b, sizeof ref->b);
+}
+
+static int version_added(void *ctx, struct db_batch *batch, const struct rid *rid,
+                         const struct dot *dot, struct bytes body)
+{
+    (void)ctx;
+    struct base_ref ref;
+    return content_ref(batch, body, referrer(rid, dot, &ref));
+}
+
+static int version_removed(void *ctx, struct db_batch *batch, const struct rid *rid,
+                           const struct dot *dot, struct bytes body)
+{
+    (void)ctx;
+    struct base_ref ref;
+    return content_unref(batch, body, referrer(rid, dot, &ref));
+}
+
+static void record_changed(void *ctx, const struct dot *dot, bool own)
+{
+    struct space *s = ctx;
+    if (s->subscriber != NULL)
+        s->subscriber(s->subscriber_arg, dot, own);
+}
+
+/* ---- opening ---- */
+
+static int open_dir(struct space *s, struct err *err)
+{
+    s->dir_fd = open(s->cfg.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir_fd < 0)
+        return err_set(err, -errno, "%s: %s", s->cfg.dir,
+                       errno == ENOENT ? "no such space" : strerror(errno));
+    return 0;
+}
+
+static int open_db(struct space *s, struct err *err)
+{
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/db", s->cfg.dir) >= (int)sizeof path)
+        return err_set(err, -ENAMETOOLONG, "%s: path too long", s->cfg.dir);
+    if (s->cfg.create && mkdirat(s->dir_fd, "db", 0700) < 0 && errno != EEXIST)
+        return err_set(err, -errno, "making %s: %s", path, strerror(errno));
+    return db_open(path, &(struct db_config){.create = s->cfg.create}, &s->db, err);
+}
+
+static int open_replica(struct space *s, const uint8_t keys[KEYS_BYTES], struct err *err)
+{
+    struct replica_config cfg = {
+        .label = s->label,
+        .now_ms = wall_ms,
+        .version_added = version_added,
+        .version_removed = version_removed,
+        .changed = record_changed,
+        .ctx = s,
+    };
+    memcpy(cfg.secret, keys + 1, sizeof cfg.secret);
+    randombytes_buf(&cfg.id, sizeof cfg.id);
+    int rc = replica_open(s->db, &cfg, &s->replica, err);
+    sodium_memzero(cfg.secret, sizeof cfg.secret);
+    if (rc < 0)
+        return rc;
+    const struct space_keys *derived = replica_keys(s->replica);
+    memcpy(s->keys.id, keys + 1 + SPACE_SECRET_SIZE, sizeof s->keys.id);
+    memcpy(s->keys.gear, derived->gear, sizeof s->keys.gear);
+    memcpy(s->keys.equal, derived->equal, sizeof s->keys.equal);
+    return 0;
+}
+
+static int open_parts(struct space *s, struct err *err)
+{
+    uint8_t keys[KEYS_BYTES];
+    if (sodium_init() < 0)
+        return err_set(err, -EIO, "libsodium does not start");
+    int rc = open_dir(s, err);
+    if (rc == 0)
+        rc = get_keys(s, keys, err);
+    if (rc == 0)
+        rc = open_db(s, err);
+    if (rc == 0)
+        rc = open_replica(s, keys, err);
+    sodium_memzero(keys, sizeof keys);
+    if (rc < 0)
+        return rc;
+    struct tree_config tree = {
+        .db = s->db, .dir_fd = s->dir_fd, .base_open = base_open, .changed = publisher_changed,
+        .arg = s};
+    rc = tree_open(&tree, &s->tree, err);
+    if (rc == 0) {
+        rc = publisher_start(s);
+        if (rc < 0)
+            err_set(err, rc, "starting the publisher: %s", strerror(-rc));
+    }
+    return rc;
+}
+
+int space_open(const struct space_config *cfg, struct space **ret_space, struct err *err)
+{
+    struct space *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    s->cfg = *cfg;
+    s->cfg.dir = strdup(cfg->dir);
+    s->dir_fd = -1;
+    snprintf(s->label, sizeof s->label, "%s", cfg->label != NULL ? cfg->label : "");
+    s->cfg.label = s->label;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->inval_lock, NULL);
+    pthread_rwlock_init(&s->builds, NULL);
+    int rc = s->cfg.dir == NULL ? err_set(err, -ENOMEM, "out of memory") : open_parts(s, err);
+    if (rc < 0) {
+        space_close(s);
+        return rc;
+    }
+    *ret_space = s;
+    return 0;
+}
+
+void space_close(struct space *s)
+{
+    if (s == NULL)
+        return;
+    publisher_stop(s);
+    tree_close(s->tree);
+    replica_close(s->replica);
+    db_close(s->db);
+    if (s->dir_fd >= 0)
+        close(s->dir_fd);
+    sodium_memzero(&s->keys, sizeof s->keys);
+    pthread_rwlock_destroy(&s->builds);
+    pthread_mutex_destroy(&s->inval_lock);
+    pthread_mutex_destroy(&s->lock);
+    char *dir = (char *)(uintptr_t)s->cfg.dir;
+    free(dir);
+    free(s);
+}
+
+struct tree *space_tree(struct space *s)
+{
+    return s->tree;
+}
+
+void space_on_inval(struct space *s, void (*fn)(void *arg, const struct space_inval *what),
+                    void *arg)
+{
+    pthread_mutex_lock(&s->inval_lock);
+    s->inval = fn;
+    s->inval_arg = arg;
+    pthread_mutex_unlock(&s->inval_lock);
+}

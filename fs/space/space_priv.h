@@ -1,0 +1,125 @@
+/*
+ * fs/space/space_priv - what the files of fs/space share. Not for other folders.
+ *
+ * Locks, in this order: space.lock (the replica), tree.lock, nodes (fs/tree). The builds lock is held
+ * (shared) from before chunks of a content are stored until the version that refers to them is.
+ */
+#ifndef FS_SPACE_SPACE_PRIV_H
+#define FS_SPACE_SPACE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/replica/exchange.h"
+#include "fs/replica/history.h"
+#include "fs/replica/replica.h"
+#include "fs/space/space.h"
+#include "fs/store/content.h"
+#include "fs/tree/op.h"
+#include "proto/limits.h"
+
+struct publisher;
+
+/* What the kernel has to be told once no lock is held. */
+struct inval_list {
+    struct buf b;
+};
+
+struct space {
+    struct space_config cfg;
+    char label[LIMIT_LABEL + 1];
+    int dir_fd;
+    struct db *db;
+    struct tree *tree;
+    pthread_mutex_t lock; /* guards the replica, and the order of its batches */
+    struct replica *replica;
+    struct content_keys keys;
+    pthread_rwlock_t builds;
+    struct publisher *publisher;
+    pthread_mutex_t inval_lock; /* guards the two below; held during the call */
+    void (*inval)(void *arg, const struct space_inval *what);
+    void *inval_arg;
+    void (*subscriber)(void *arg, const struct dot *dot, bool own);
+    void *subscriber_arg;
+};
+
+uint64_t space_now_ms(void);
+
+/* ---- bind.c: which file shows a record ---- */
+/** The inode of a record; RID_ROOT is the root. -ENOENT. */
+int bind_ino(struct space *s, const struct rid *rid, uint64_t *ret_ino) MUST_CHECK;
+void bind_put(struct op *x, const struct rid *rid, struct attr *a);
+/** The file shows no record any more. */
+void bind_delete(struct op *x, struct attr *a);
+static inline struct rid bind_rid(const struct attr *a)
+{
+    struct rid rid;
+    memcpy(rid.b, a->record, sizeof rid.b);
+    return rid;
+}
+struct base_ref base_of(const struct rid *rid, const struct dot *dot);
+void base_split(const struct base_ref *ref, struct rid *ret_rid, struct dot *ret_dot);
+
+/* ---- capture.c: a file's content and attributes, as records hold them ---- */
+struct captured {
+    struct value_content content; /* body is a view of @body */
+    struct buf body;
+    uint64_t changes;
+};
+/** The content as it is. The builds lock is held. Free: captured_fini(). */
+int capture_content(struct space *s, const struct attr *a, struct captured *ret) MUST_CHECK;
+void captured_fini(struct captured *c);
+/** Mode and attributes; @xattrs holds what the result refers to. */
+int capture_meta(struct space *s, const struct attr *a, struct buf *xattrs,
+                 struct value_meta *ret) MUST_CHECK;
+int64_t capture_mtime_ns(const struct attr *a);
+/** The kind of record of a file; false: none, it stays on this device. */
+bool capture_kind(const struct attr *a, enum kind *ret);
+
+/* ---- publish_name.c, publish_inode.c: one pending item ---- */
+enum publish_result {
+    PUBLISH_DONE,   /* nothing is left to do */
+    PUBLISH_SETTLE, /* not now: when the name has not changed for a while */
+    PUBLISH_OPEN,   /* not while a program writes the file; @wait_ino tells which */
+    PUBLISH_LATER,  /* something else has to be published first */
+};
+struct publish_item {
+    uint64_t ino;      /* of a name: the directory */
+    struct bytes name; /* empty: the inode itself */
+    bool settled;      /* unchanged for SETTLE_MS */
+    bool quiet;        /* unchanged for QUIET_MS */
+    bool forced;       /* now, as it is: before a change from outside, or at the end */
+    uint64_t wait_ino;
+};
+/** Publishes an item. A negative errno: try again later. */
+int publish_name(struct space *s, struct publish_item *item) MUST_CHECK;
+int publish_inode(struct space *s, struct publish_item *item) MUST_CHECK;
+/** Commits @x with the open change @c; brings the tree up to what the records then show. */
+int publish_commit(struct space *s, struct op *x, struct change *c,
+                   struct inval_list *invals) MUST_CHECK;
+
+/* ---- show.c: what records show, put into the tree ---- */
+/** Brings the tree up to date with all that is pending in the replica, in @x. */
+int show_effects(struct space *s, struct op *x, struct inval_list *invals) MUST_CHECK;
+/** Brings the content of one file up to date with its record. */
+int show_record(struct space *s, struct op *x, struct attr *a, struct inval_list *invals) MUST_CHECK;
+void inval_name(struct inval_list *l, uint64_t dir, struct bytes name);
+void inval_inode(struct inval_list *l, uint64_t ino);
+/** Tells the kernel; no lock may be held. Empties the list. */
+void inval_send(struct space *s, struct inval_list *l);
+
+/* ---- publisher.c ---- */
+int publisher_start(struct space *s) MUST_CHECK;
+/** Publishes all that can be, then ends the thread. */
+void publisher_stop(struct space *s);
+void publisher_changed(void *space, const struct tree_change *change);
+/** Publishes everything that is pending, open files left out, before it returns. */
+int publisher_flush(struct space *s) MUST_CHECK;
+/** Number of pending items. */
+size_t publisher_pending(struct space *s);
+
+/* ---- ignore.c ---- */
+/** Whether a name stays on this device. */
+bool ignore_name(struct space *s, struct bytes name);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * fs/store/chunk - chunks and list nodes in the database: their ids and rows.
+ *
+ *   DB_CHUNK     id                        -> bytes of the chunk or node
+ *   DB_CHUNKREF  id                        -> length (4): the chunk is here
+ *   DB_CHUNKREF  id · 'n' · node id        -> nothing: a node that is here refers to the chunk
+ *   DB_CHUNKREF  id · 'v' · referrer       -> nothing: a version refers to it
+ *   DB_META      "content.free." · id      -> nothing: lost a reference, content_sweep() looks
+ *
+ * The first two are written and deleted together, and so are a node and its references to what is
+ * below. Presence is asked of DB_CHUNKREF: there it costs no read of the bytes.
+ */
+#ifndef FS_STORE_CHUNK_H
+#define FS_STORE_CHUNK_H
+
+#include "fs/store/content.h"
+
+enum {
+    CHUNK_REF_NODE = 'n',
+    CHUNK_REF_VERSION = 'v',
+    CHUNK_REF_KEY_MAX = CONTENT_ID_BYTES + 1 + CONTENT_REFERRER_MAX,
+};
+
+/** Id of a chunk or node: keyed BLAKE2b-256 of its bytes, the first bit replaced: 1 for a node. */
+void chunk_id(const uint8_t key[static CONTENT_KEY_BYTES], bool is_node, struct bytes data,
+              uint8_t ret_id[static CONTENT_ID_BYTES]);
+
+/** Whether a chunk is here: 1 (and its length), 0, or a negative errno. */
+int chunk_stat(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
+               uint32_t *ret_len) MUST_CHECK;
+
+/** Reads a chunk. -ENODATA. */
+int chunk_get(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
+              struct db_value *ret) MUST_CHECK;
+
+/** Adds the rows of a chunk to @b; for a node (checked bytes) also its references. */
+void chunk_put(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES], struct bytes data);
+
+/** Deletes the bytes and the row of presence. */
+void chunk_delete(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES]);
+
+/** Adds or removes a reference of @tag and @referrer; the removal asks content_sweep() to look. */
+void chunk_ref(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint8_t tag,
+               struct bytes referrer);
+void chunk_unref(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint8_t tag,
+                 struct bytes referrer);
+
+/** Whether anything refers to a chunk: 1, 0, or a negative errno. */
+int chunk_is_referred(struct db *db, const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
+
+/** A row by which content_sweep() is asked to look at a chunk: its prefix, adding, deleting. */
+struct bytes chunk_free_prefix(void);
+void chunk_free_put(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES]);
+void chunk_free_delete(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES]);
+
+/* Puts what a build makes into the database, in batches; passes over what is here. Thread: one. */
+struct chunk_sink {
+    struct db *db;
+    struct db_batch *batch;
+    const uint8_t *key;                  /* CONTENT_KEY_BYTES, borrowed */
+    uint8_t seen[256][CONTENT_ID_BYTES]; /* some ids that are here or in the batch */
+};
+
+/** -ENOMEM. @key is borrowed until chunk_sink_fini(). */
+int chunk_sink_init(struct chunk_sink *s, struct db *db, const uint8_t *key) MUST_CHECK;
+void chunk_sink_fini(struct chunk_sink *s);
+int chunk_sink_put(struct chunk_sink *s, bool is_node, struct bytes data,
+                   uint8_t ret_id[static CONTENT_ID_BYTES]) MUST_CHECK;
+/** Writes what is still in the batch. */
+int chunk_sink_flush(struct chunk_sink *s) MUST_CHECK;
+
+#endif

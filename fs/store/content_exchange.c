@@ -1,0 +1,149 @@
+/* What a body from elsewhere still needs, and chunks in and out. */
+#include "fs/store/content.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/store/chunk.h"
+#include "fs/store/list.h"
+
+enum { VISITED_N = 8192 }; /* a power of two */
+
+/* A node that the walk has been through, as its parent described it. */
+struct visited {
+    uint8_t id[CONTENT_ID_BYTES];
+    uint64_t len; /* 0: the slot is free */
+    bool holes;
+};
+
+struct missing {
+    struct db *db;
+    uint64_t from;
+    content_need_fn fn;
+    void *arg;
+    /* Nodes may be shared: a few of them can describe more lists than can ever be walked. */
+    struct visited *visited; /* VISITED_N */
+};
+
+static struct visited *visited_slot(const struct missing *m, const uint8_t *id)
+{
+    return &m->visited[(id[1] << 8 | id[2]) & (VISITED_N - 1)];
+}
+
+static bool was_visited(const struct missing *m, const struct list_entry *e)
+{
+    const struct visited *v = visited_slot(m, e->id);
+    return v->len == e->len && v->holes == e->hole && memcmp(v->id, e->id, sizeof v->id) == 0;
+}
+
+static int walk_list(const struct missing *m, const struct list_head *head, uint64_t off);
+
+static int walk_node(const struct missing *m, unsigned level, const struct list_entry *e,
+                     uint64_t off)
+{
+    if (was_visited(m, e))
+        return 0;
+    CLEANUP(db_value_fini) struct db_value v = {0};
+    struct list_head head;
+    int rc = chunk_get(m->db, e->id, &v);
+    if (rc == 0)
+        rc = list_parse_node(v.v, &head);
+    if (rc < 0)
+        return rc;
+    if (!list_fits(&head, level, e))
+        return -EBADMSG;
+    rc = walk_list(m, &head, off);
+    if (rc == 0 && off >= m->from) {
+        struct visited *slot = visited_slot(m, e->id);
+        *slot = (struct visited){.len = e->len, .holes = e->hole};
+        memcpy(slot->id, e->id, sizeof slot->id);
+    }
+    return rc;
+}
+
+static int walk_entry(const struct missing *m, unsigned level, const struct list_entry *e,
+                      uint64_t off)
+{
+    if (level == 0 && e->hole)
+        return 0;
+    uint32_t len;
+    int rc = chunk_stat(m->db, e->id, &len);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
+        struct content_need need = {.id = e->id, .off = off, .len = e->len, .level = level};
+        return m->fn(m->arg, &need);
+    }
+    if (level > 0)
+        return walk_node(m, level, e, off);
+    return len == e->len ? 0 : -EBADMSG;
+}
+
+/* Recursion: through at most three levels of nodes, since each says a lower one than its parent. */
+static int walk_list(const struct missing *m, const struct list_head *head, uint64_t off)
+{
+    struct list_walk w = list_walk_of(head);
+    struct list_entry e;
+    while (list_walk_next(&w, &e)) {
+        int rc = off + e.len > m->from ? walk_entry(m, head->level, &e, off) : 0;
+        if (rc != 0)
+            return rc;
+        off += e.len;
+    }
+    return 0;
+}
+
+int content_missing(struct db *db, struct bytes body, uint64_t from, content_need_fn fn, void *arg)
+{
+    struct content_info info;
+    struct list_head head;
+    int rc = list_parse_body(body, &info, &head);
+    if (rc < 0 || info.is_inline)
+        return rc;
+    struct missing m = {.db = db, .from = from, .fn = fn, .arg = arg};
+    m.visited = calloc(VISITED_N, sizeof m.visited[0]);
+    if (m.visited == NULL)
+        return -ENOMEM;
+    rc = walk_list(&m, &head, 0);
+    free(m.visited);
+    return rc;
+}
+
+int content_get_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
+                      struct db_value *ret)
+{
+    return chunk_get(db, id, ret);
+}
+
+/* Writes the rows of a chunk, or deletes them when @data is NULL, in a batch of its own. */
+static int write_one(struct db *db, const uint8_t *id, const struct bytes *data)
+{
+    struct db_batch *b = db_batch_new(db);
+    if (b == NULL)
+        return -ENOMEM;
+    if (data != NULL)
+        chunk_put(b, id, *data);
+    else
+        chunk_delete(b, id);
+    int rc = db_write(db, b, false);
+    db_batch_free(b);
+    return rc;
+}
+
+int content_put_chunk(struct db *db, const struct content_keys *keys,
+                      const uint8_t id[static CONTENT_ID_BYTES], struct bytes data)
+{
+    if (data.n == 0 || data.n > CONTENT_CHUNK_MAX)
+        return -EBADMSG;
+    int rc = content_check_chunk(keys, id, data);
+    struct list_head head;
+    if (rc == 0 && content_id_is_node(id))
+        rc = list_parse_node(data, &head);
+    return rc < 0 ? rc : write_one(db, id, &data);
+}
+
+int content_drop_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES])
+{
+    return write_one(db, id, NULL);
+}

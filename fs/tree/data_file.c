@@ -1,0 +1,255 @@
+/* The state in memory of a file whose data is in use. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/tree/data.h"
+
+struct file *file_of(struct node *n)
+{
+    if (n->file == NULL) {
+        n->file = calloc(1, sizeof *n->file);
+        /* Which blocks were written before is not known any more. */
+        if (n->file != NULL)
+            n->file->dirty_many = n->attr.unsynced;
+    }
+    return n->file;
+}
+
+bool file_in_use(const struct file *f)
+{
+    return f->opens > 0 || f->syncing > 0;
+}
+
+void base_put(struct base *b)
+{
+    if (b == NULL || atomic_fetch_sub(&b->refs, 1) > 1)
+        return;
+    content_free(b->content);
+    free(b);
+}
+
+void staging_put(struct staging *s)
+{
+    if (s == NULL || atomic_fetch_sub(&s->refs, 1) > 1)
+        return;
+    close(s->fd);
+    free(s);
+}
+
+void file_reset(struct file *f)
+{
+    buf_fini(&f->small);
+    f->small_loaded = false;
+    for (int i = 0; i < MAP_CACHE_SEGMENTS; i++) {
+        free(f->segments[i]);
+        f->segments[i] = NULL;
+    }
+}
+
+void file_free(struct file *f)
+{
+    if (f == NULL)
+        return;
+    file_reset(f);
+    base_put(f->base);
+    staging_put(f->staging);
+    free(f);
+}
+
+void file_rest(struct node *n)
+{
+    if (n->file != NULL && !file_in_use(n->file))
+        file_free(TAKE_PTR(n->file));
+}
+
+void file_staging_name(uint64_t ino, uint32_t number, char name[STAGING_NAME_BYTES])
+{
+    int n = snprintf(name, STAGING_NAME_BYTES, "%016llx", (unsigned long long)ino);
+    if (number != 0)
+        snprintf(name + n, (size_t)(STAGING_NAME_BYTES - n), "-%x", number);
+}
+
+void file_drop(struct op *x, struct node *n, struct attr *a)
+{
+    uint8_t key[8];
+    node_key(a->ino, key);
+    if (a->data == ATTR_DATA_SMALL) {
+        db_batch_delete(x->batch, DB_DATA, bytes_of(key, sizeof key));
+    } else if (a->data == ATTR_DATA_STAGED) {
+        map_delete_from(x, a, n->file, 0);
+        buf_put_u64(&x->unlink, a->ino);
+        buf_put_u32(&x->unlink, a->staging);
+        a->staging++;
+    }
+    if (n->file != NULL) {
+        struct file *f = n->file;
+        file_reset(f);
+        staging_put(TAKE_PTR(f->staging));
+        base_put(TAKE_PTR(f->base));
+        f->dirty_n = f->redo_n = 0;
+        f->dirty_many = f->name_synced = false;
+    }
+    a->data = ATTR_DATA_NONE;
+    a->unsynced = false;
+}
+
+int file_load_small(struct tree *t, const struct attr *a, struct file *f)
+{
+    if (f->small_loaded)
+        return 0;
+    uint8_t key[8];
+    node_key(a->ino, key);
+    struct db_value v;
+    int rc = db_get(t->db, DB_DATA, bytes_of(key, sizeof key), &v);
+    if (rc < 0)
+        return rc == -ENOENT ? -EUCLEAN : rc;
+    buf_reset(&f->small);
+    buf_put_bytes(&f->small, v.v);
+    db_value_fini(&v);
+    rc = buf_resize(&f->small, a->size);
+    f->small_loaded = rc == 0;
+    return rc;
+}
+
+int file_open_base(struct tree *t, const struct attr *a, struct file *f)
+{
+    if (f->base != NULL)
+        return 0;
+    struct base *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return -ENOMEM;
+    int rc =
+        t->cfg.base_open != NULL ? t->cfg.base_open(t->cfg.arg, &a->base, &b->content) : -EUCLEAN;
+    if (rc < 0) {
+        free(b);
+        return rc;
+    }
+    atomic_init(&b->refs, 1);
+    f->base = b;
+    return 0;
+}
+
+int file_open_staging(struct tree *t, const struct attr *a, struct file *f)
+{
+    if (f->staging != NULL)
+        return 0;
+    struct staging *s = malloc(sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
+    char name[STAGING_NAME_BYTES];
+    file_staging_name(a->ino, a->staging, name);
+    s->fd = t->staging_fd < 0
+                ? -1
+                : openat(t->staging_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (s->fd < 0) {
+        int rc = t->staging_fd < 0 ? -EFBIG : -errno;
+        free(s);
+        return rc;
+    }
+    atomic_init(&s->refs, 1);
+    f->staging = s;
+    return 0;
+}
+
+int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, struct attr *ret)
+{
+    struct op x;
+    int rc = truncate ? room_for(t, 4096) : 0;
+    if (rc == 0)
+        rc = op_begin(t, false, &x);
+    if (rc < 0)
+        return rc;
+    struct attr *a, now = {0};
+    rc = op_add(&x, ino, &a);
+    if (rc < 0)
+        return op_abort(&x, rc);
+    struct node *n = op_node_of(&x, a);
+    struct file *f = file_of(n);
+    if (f == NULL)
+        return op_abort(&x, -ENOMEM);
+    f->opens++;
+    f->writers += writing;
+    bool cut = truncate && a->size > 0;
+    if (truncate) {
+        struct timespec t0 = attr_now();
+        rc = file_truncate(&x, n, a, 0, &t0);
+        op_put(&x, a);
+    }
+    now = *a;
+    rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
+    if (rc < 0) {
+        tree_close_file(t, ino, writing);
+        return rc;
+    }
+    *ret = now;
+    if (cut)
+        tree_tell(t, TREE_INODE, ino);
+    return 0;
+}
+
+/* The last writer has closed a published file: its content is whole. */
+static int end_of_save(struct op *x, struct attr *a)
+{
+    a->half = false;
+    op_put(x, a);
+    op_pending_inode(x, a->ino);
+    return op_commit(x);
+}
+
+void tree_close_file(struct tree *t, uint64_t ino, bool writing)
+{
+    struct op x;
+    struct attr *a;
+    if (op_begin(t, false, &x) < 0)
+        return;
+    if (op_add(&x, ino, &a) < 0) {
+        (void)op_abort(&x, 0);
+        return;
+    }
+    struct node *n = op_node_of(&x, a);
+    struct file *f = n->file;
+    /* After the process was replaced under an open mount, closes come for opens it never saw. */
+    if (f != NULL) {
+        f->opens -= f->opens > 0;
+        f->writers -= writing && f->writers > 0;
+        f->cut = f->cut && f->writers > 0;
+    }
+    bool told = writing && (f == NULL || f->writers == 0) && a->dirty;
+    bool whole = told && a->half;
+    file_rest(n);
+    /* On failure the file stays marked, and is published after its next save. */
+    if (whole ? end_of_save(&x, a) == 0 : op_abort(&x, 0) == 0)
+        if (told)
+            tree_tell(t, TREE_CLOSED, ino);
+}
+
+void op_set_version(struct op *x, struct attr *a, const struct base_ref *ref, uint64_t size)
+{
+    struct node *n = op_node_of(x, a);
+    if (n != NULL) {
+        file_drop(x, n, a);
+        file_rest(n);
+    }
+    a->data = size == 0 ? ATTR_DATA_NONE : ATTR_DATA_VERSION;
+    a->has_base = true;
+    a->base = *ref;
+    a->base_size = a->size = size;
+    a->dirty = a->half = false;
+}
+
+bool op_is_cut(struct op *x, const struct attr *a)
+{
+    const struct node *n = op_node_of(x, a);
+    return n != NULL && n->file != NULL && n->file->cut;
+}
+
+bool op_is_open(struct op *x, const struct attr *a, bool writing)
+{
+    const struct node *n = op_node_of(x, a);
+    if (n == NULL || n->file == NULL)
+        return false;
+    return writing ? n->file->writers > 0 : n->file->opens > 0;
+}

@@ -1,0 +1,117 @@
+/* Which blocks of a staging file are valid, and their checksums. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "fs/tree/data.h"
+
+enum { SEGMENT_VALUE_BYTES = 16 + 8 * SEGMENT_BLOCKS };
+
+uint64_t block_sum(const uint8_t block[BLOCK_BYTES])
+{
+    return XXH3_64bits(block, BLOCK_BYTES);
+}
+
+static void segment_key(uint64_t ino, uint64_t index, uint8_t key[16])
+{
+    put_u64(key, ino);
+    put_u64(key + 8, index);
+}
+
+void redo_key(uint64_t ino, uint64_t block, uint8_t key[16])
+{
+    put_u64(key, ino);
+    put_u64(key + 8, block);
+}
+
+int segment_decode(struct bytes v, uint64_t index, struct segment *ret)
+{
+    if (v.n != SEGMENT_VALUE_BYTES)
+        return -EUCLEAN;
+    *ret = (struct segment){.index = index, .loaded = true};
+    ret->valid = get_u64(v.p);
+    ret->redo = get_u64(v.p + 8);
+    for (int i = 0; i < SEGMENT_BLOCKS; i++)
+        ret->sums[i] = get_u64(v.p + 16 + 8 * i);
+    return (ret->redo & ~ret->valid) != 0 ? -EUCLEAN : 0;
+}
+
+static void segment_put(struct op *x, uint64_t ino, struct segment *s)
+{
+    uint8_t key[16], value[SEGMENT_VALUE_BYTES];
+    segment_key(ino, s->index, key);
+    put_u64(value, s->valid);
+    put_u64(value + 8, s->redo);
+    for (int i = 0; i < SEGMENT_BLOCKS; i++)
+        put_u64(value + 16 + 8 * i, s->sums[i]);
+    db_batch_put(x->batch, DB_MAP, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
+    s->changed = false;
+}
+
+int map_segment(struct op *x, const struct attr *a, struct file *f, uint64_t index,
+                struct segment **ret)
+{
+    struct segment **at = &f->segments[index % MAP_CACHE_SEGMENTS];
+    if (*at == NULL) {
+        *at = calloc(1, sizeof **at);
+        if (*at == NULL)
+            return -ENOMEM;
+    }
+    struct segment *s = *at;
+    if (s->loaded && s->index == index) {
+        *ret = s;
+        return 0;
+    }
+    if (s->loaded && s->changed)
+        segment_put(x, a->ino, s);
+    *s = (struct segment){.index = index};
+    uint8_t key[16];
+    segment_key(a->ino, index, key);
+    struct db_value v;
+    int rc = db_get(x->t->db, DB_MAP, bytes_of(key, sizeof key), &v);
+    if (rc == 0)
+        rc = segment_decode(v.v, index, s);
+    else if (rc == -ENOENT)
+        rc = 0;
+    db_value_fini(&v);
+    s->loaded = rc == 0;
+    *ret = s;
+    return rc;
+}
+
+int map_flush(struct op *x, const struct attr *a, struct file *f)
+{
+    for (int i = 0; i < MAP_CACHE_SEGMENTS; i++)
+        if (f->segments[i] != NULL && f->segments[i]->changed)
+            segment_put(x, a->ino, f->segments[i]);
+    return 0;
+}
+
+static void delete_range(struct op *x, enum db_cf cf, uint64_t ino, uint64_t from)
+{
+    uint8_t lo[16], hi[16];
+    put_u64(lo, ino);
+    put_u64(lo + 8, from);
+    put_u64(hi, ino);
+    put_u64(hi + 8, UINT64_MAX);
+    db_batch_delete_range(x->batch, cf, bytes_of(lo, sizeof lo), bytes_of(hi, sizeof hi));
+}
+
+void redo_delete_from(struct op *x, uint64_t ino, uint64_t block)
+{
+    delete_range(x, DB_REDO, ino, block);
+}
+
+void map_delete_from(struct op *x, const struct attr *a, struct file *f, uint64_t index)
+{
+    delete_range(x, DB_MAP, a->ino, index);
+    delete_range(x, DB_REDO, a->ino, index * SEGMENT_BLOCKS);
+    if (f == NULL)
+        return;
+    for (int i = 0; i < MAP_CACHE_SEGMENTS; i++)
+        if (f->segments[i] != NULL && f->segments[i]->index >= index) {
+            free(f->segments[i]);
+            f->segments[i] = NULL;
+        }
+}

@@ -1,0 +1,12 @@
+/*
+ * fs/tree/names - what making, removing and renaming of names share. Not for other folders.
+ */
+#ifndef FS_TREE_NAMES_H
+#define FS_TREE_NAMES_H
+
+#include "fs/tree/tree_priv.h"
+
+/** Adds the directory in which a name is to be made or removed. -ENOENT (removed), -ENOTDIR. */
+int names_add_dir(struct op *x, uint64_t dir, struct attr **ret) MUST_CHECK;
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * fs/tree/tree_priv - what the files of fs/tree share: the tree, its nodes. Not for
+ * other folders.
+ */
+#ifndef FS_TREE_TREE_PRIV_H
+#define FS_TREE_TREE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/tree/op.h"
+
+enum {
+    NODE_SHARDS = 64,
+    NODE_BUCKETS = 512,  /* hash buckets of a shard */
+    NODE_IDLE_MAX = 256, /* nodes of a shard that are kept though nobody uses them */
+    INO_BLOCK = 4096, /* inode numbers reserved at a time */
+    TREE_LINK_MAX = 65000,
+    TREE_SMALL_MAX = 32 << 10, /* bytes of a file that lives in DB_DATA */
+};
+
+#define TREE_NEXT_INO_KEY "next-ino"
+
+struct file; /* the state of a file whose data is in use: data.h */
+
+/* An inode in memory. There is at most one of each number, so it is the truth while it is held. */
+struct node {
+    struct node *hash_next;
+    struct node *idle_prev, *idle_next; /* in the shard's idle list when refs is 0 */
+    uint64_t ino;
+    unsigned refs; /* guarded by the shard's lock */
+    pthread_mutex_t lock;
+    /* guarded by lock: */
+    bool loaded, gone;
+    struct attr attr;
+    struct file *file; /* NULL: data not in use */
+};
+
+struct node_shard {
+    pthread_mutex_t lock;
+    struct node *buckets[NODE_BUCKETS];
+    struct node idle; /* head of the list, oldest last */
+    unsigned idle_n;
+};
+
+struct tree {
+    struct tree_config cfg;
+    struct db *db;
+    int staging_fd; /* directory of staging files, or -1 */
+    uint64_t name_seed;
+    pthread_mutex_t lock;            /* names */
+    uint64_t next_ino, reserved_ino; /* guarded by lock */
+    struct node_shard shards[NODE_SHARDS];
+    _Atomic uint64_t orphans; /* files without a name that are still in the database */
+    _Atomic uint64_t files;
+    pthread_mutex_t late_lock;
+    struct buf late;      /* staging files to remove: data_late.c; guarded by late_lock */
+    uint64_t late_bytes;  /* what they take on disk; likewise */
+    bool usable;          /* opening came to its end */
+    _Atomic uint64_t room_checked_ms, room_left; /* space.c: what may still be written */
+};
+
+/* ---- node.c ---- */
+int node_cache_init(struct tree *t);
+void node_cache_fini(struct tree *t);
+/** Takes a reference to a node, reading it when needed. -ESTALE when there is no such inode. */
+int node_get(struct tree *t, uint64_t ino, struct node **ret) MUST_CHECK;
+void node_put(struct tree *t, struct node *n); /* accepts NULL */
+/** Attributes of an inode, from its node or, without making one, from the database. */
+int node_peek(struct tree *t, uint64_t ino, struct attr *ret) MUST_CHECK;
+void node_key(uint64_t ino, uint8_t key[8]);
+
+void tree_tell_name(struct tree *t, uint64_t dir, struct bytes name);
+void tree_tell(struct tree *t, int kind, uint64_t ino);
+
+/* ---- orphan.c: files without a name ---- */
+void orphan_put(struct op *x, uint64_t ino);
+/** Deletes an inode without a name and all that belongs to it, when nobody uses it. */
+void orphan_reap(struct tree *t, uint64_t ino);
+int orphan_reap_all(struct tree *t) MUST_CHECK;
+
+/* ---- tree_version.c ---- */
+/** File @ino, which is not that of the version's own record, is based on @ref. */
+void base_use_put(struct op *x, const struct base_ref *ref, uint64_t ino);
+
+/* ---- room.c: what may still be written ---- */
+/** 0, or -ENOSPC when @bytes more would leave the database too little to go on with. */
+int room_for(struct tree *t, uint64_t bytes) MUST_CHECK;
+
+#endif

@@ -1,0 +1,183 @@
+/* Extended attributes. */
+#include <errno.h>
+#include <sys/xattr.h>
+
+#include "fs/tree/tree_priv.h"
+
+enum { NAME_MAX_BYTES = 255, VALUE_MAX = 64 << 10, ALL_MAX = 64 << 10, COUNT_MAX = 128 };
+
+static size_t xattr_key(uint64_t ino, struct bytes name, uint8_t key[8 + NAME_MAX_BYTES])
+{
+    put_u64(key, ino);
+    memcpy(key + 8, name.p, name.n);
+    return 8 + name.n;
+}
+
+static bool begins(struct bytes name, const char *with)
+{
+    size_t n = strlen(with);
+    return name.n > n && memcmp(name.p, with, n) == 0;
+}
+
+static int check_name(const struct attr *a, struct bytes name)
+{
+    if (name.n == 0 || name.n > NAME_MAX_BYTES)
+        return -ERANGE;
+    if (begins(name, "user."))
+        /* As on a local disk: others have no place for what a user wants to note. */
+        return attr_is_file(a) || attr_is_dir(a) ? 0 : -EPERM;
+    return begins(name, "trusted.") || begins(name, "security.") ? 0 : -EOPNOTSUPP;
+}
+
+/* Counts an inode's names and bytes, those of @but left out. */
+static int count(struct tree *t, uint64_t ino, struct bytes but, size_t *ret_n, size_t *ret_bytes)
+{
+    uint8_t prefix[8];
+    put_u64(prefix, ino);
+    struct db_iter *it = db_iter_new(t->db, DB_XATTR, bytes_of(prefix, sizeof prefix), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    *ret_n = *ret_bytes = 0;
+    while (db_iter_next(it)) {
+        struct bytes key = db_iter_key(it);
+        if (bytes_equal(bytes_of(key.p + 8, key.n - 8), but))
+            continue;
+        ++*ret_n;
+        *ret_bytes += key.n - 8 + db_iter_value(it).n;
+    }
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
+static int commit_change(struct op *x, struct attr *a)
+{
+    a->ctime = attr_now();
+    op_put(x, a);
+    op_pending_inode(x, a->ino);
+    return op_commit(x);
+}
+
+static int set_in(struct op *x, struct attr *a, struct bytes name, struct bytes value, int flags)
+{
+    int rc = check_name(a, name);
+    if (rc < 0)
+        return rc;
+    if (value.n > VALUE_MAX)
+        return -E2BIG;
+    uint8_t key[8 + NAME_MAX_BYTES];
+    size_t key_n = xattr_key(a->ino, name, key);
+    int there = a->has_xattr ? db_has(x->t->db, DB_XATTR, bytes_of(key, key_n)) : 0;
+    if (there < 0)
+        return there;
+    if (there && (flags & XATTR_CREATE) != 0)
+        return -EEXIST;
+    if (!there && (flags & XATTR_REPLACE) != 0)
+        return -ENODATA;
+    size_t n = 0, bytes = 0;
+    rc = a->has_xattr ? count(x->t, a->ino, name, &n, &bytes) : 0;
+    if (rc < 0)
+        return rc;
+    if (n >= COUNT_MAX || bytes + name.n + value.n > ALL_MAX + VALUE_MAX)
+        return -ENOSPC;
+    db_batch_put(x->batch, DB_XATTR, bytes_of(key, key_n), value);
+    a->has_xattr = true;
+    return 0;
+}
+
+int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes value, int flags)
+{
+    int rc = room_for(t, value.n + 4096);
+    struct op x;
+    if (rc == 0)
+        rc = op_begin(t, false, &x);
+    if (rc < 0)
+        return rc;
+    struct attr *a;
+    rc = op_add(&x, ino, &a);
+    if (rc == 0)
+        rc = set_in(&x, a, name, value, flags);
+    rc = rc < 0 ? op_abort(&x, rc) : commit_change(&x, a);
+    if (rc == 0)
+        tree_tell(t, TREE_INODE, ino);
+    return rc;
+}
+
+int tree_xattr_get(struct tree *t, uint64_t ino, struct bytes name, struct buf *ret)
+{
+    struct attr a;
+    int rc = node_peek(t, ino, &a);
+    if (rc == 0 && name.n > NAME_MAX_BYTES)
+        rc = -ERANGE;
+    if (rc == 0 && begins(name, "system."))
+        rc = -EOPNOTSUPP;
+    if (rc < 0)
+        return rc;
+    if (!a.has_xattr)
+        return -ENODATA;
+    uint8_t key[8 + NAME_MAX_BYTES];
+    size_t key_n = xattr_key(ino, name, key);
+    struct db_value v;
+    rc = db_get(t->db, DB_XATTR, bytes_of(key, key_n), &v);
+    if (rc < 0)
+        return rc == -ENOENT ? -ENODATA : rc;
+    buf_put_bytes(ret, v.v);
+    db_value_fini(&v);
+    return buf_status(ret);
+}
+
+int tree_xattr_list(struct tree *t, uint64_t ino, struct buf *ret)
+{
+    struct attr a;
+    int rc = node_peek(t, ino, &a);
+    if (rc < 0 || !a.has_xattr)
+        return rc;
+    uint8_t prefix[8];
+    put_u64(prefix, ino);
+    struct db_iter *it = db_iter_new(t->db, DB_XATTR, bytes_of(prefix, sizeof prefix), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    while (db_iter_next(it)) {
+        struct bytes key = db_iter_key(it);
+        buf_put(ret, key.p + 8, key.n - 8);
+        buf_put_u8(ret, 0);
+    }
+    rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc < 0 ? rc : buf_status(ret);
+}
+
+static int remove_in(struct op *x, struct attr *a, struct bytes name)
+{
+    int rc = check_name(a, name);
+    if (rc < 0)
+        return rc;
+    uint8_t key[8 + NAME_MAX_BYTES];
+    size_t key_n = xattr_key(a->ino, name, key);
+    int there = a->has_xattr ? db_has(x->t->db, DB_XATTR, bytes_of(key, key_n)) : 0;
+    if (there <= 0)
+        return there < 0 ? there : -ENODATA;
+    size_t n, bytes;
+    rc = count(x->t, a->ino, name, &n, &bytes);
+    if (rc < 0)
+        return rc;
+    db_batch_delete(x->batch, DB_XATTR, bytes_of(key, key_n));
+    a->has_xattr = n > 0;
+    return 0;
+}
+
+int tree_xattr_remove(struct tree *t, uint64_t ino, struct bytes name)
+{
+    struct op x;
+    int rc = op_begin(t, false, &x);
+    if (rc < 0)
+        return rc;
+    struct attr *a;
+    rc = op_add(&x, ino, &a);
+    if (rc == 0)
+        rc = remove_in(&x, a, name);
+    rc = rc < 0 ? op_abort(&x, rc) : commit_change(&x, a);
+    if (rc == 0)
+        tree_tell(t, TREE_INODE, ino);
+    return rc;
+}

@@ -1,0 +1,100 @@
+# What is measured: for each candidate NAME, its folder is $base/NAME, and
+#   make_NAME      what is done once
+#   mount_NAME     makes $base/NAME usable
+#   unmount_NAME   takes the mount away; everything is on disk or in the page cache then
+# All lie on the same disk. The others run as their packages set them up.
+
+candidates=(bare persist bindfs gocryptfs)
+
+make_bare() {
+    spread "$base/bare"
+}
+mount_bare() { :; }
+unmount_bare() { :; }
+
+make_persist() {
+    export PERSIST_HOME=$base/home
+}
+
+mount_persist() {
+    "$persist" mount "$base/persist"
+}
+
+unmount_persist() {
+    ! mountpoint -q "$base/persist" || "$persist" unmount "$base/persist"
+}
+
+make_bindfs() {
+    mkdir "$base/bindfs.source"
+    spread "$base/bindfs.source"
+}
+
+mount_bindfs() {
+    bindfs "$base/bindfs.source" "$base/bindfs"
+}
+
+unmount_bindfs() {
+    unmount_and_wait bindfs
+}
+
+make_gocryptfs() {
+    mkdir "$base/gocryptfs.source"
+    spread "$base/gocryptfs.source"
+    echo bench >"$base/gocryptfs.password"
+    gocryptfs -q -nosyslog -init -passfile "$base/gocryptfs.password" -scryptn 10 "$base/gocryptfs.source"
+}
+
+mount_gocryptfs() {
+    gocryptfs -q -nosyslog -passfile "$base/gocryptfs.password" "$base/gocryptfs.source" "$base/gocryptfs"
+}
+
+unmount_gocryptfs() {
+    unmount_and_wait gocryptfs
+}
+
+# A lazy unmount would let the old process work on beside the measurements.
+unmount_and_wait() {
+    local i
+    for ((i = 0; i < 50; i++)); do
+        mountpoint -q "$base/$1" || return 0
+        fusermount3 -u "$base/$1" 2>/dev/null || sleep 0.1
+    done
+    return 1
+}
+
+# The processes that serve the persist mount: the one of the pid file and its children.
+persist_pids() {
+    local pid
+    pid=$(cat "$base"/home/run/mount-*.pid)
+    echo "$pid $(pgrep -P "$pid" -d ' ' || true)"
+}
+
+# Seconds of processor time that they have used.
+persist_cpu() {
+    local pid
+    for pid in $(persist_pids); do
+        sed 's/.*) //' "/proc/$pid/stat"
+    done | awk -v hz="$(getconf CLK_TCK)" '{ t += $12 + $13 } END { print t / hz }'
+}
+
+# Resident memory in MiB.
+persist_memory() {
+    local pid
+    for pid in $(persist_pids); do
+        grep VmRSS "/proc/$pid/status"
+    done | awk '{ kb += $2 } END { printf "%.1f\n", kb / 1024 }'
+}
+
+# Waits until everything is on disk and the persist process has nothing left to do, so that no
+# candidate pays for another one's work.
+settle() {
+    local before after='' i
+    sync -f "$base"
+    [[ " ${candidates[*]} " == *' persist '* ]] || return 0
+    for ((i = 0; i < 100; i++)); do
+        before=$(persist_cpu)
+        [[ $before != "$after" ]] || return 0
+        after=$before
+        sleep 0.1
+    done
+}

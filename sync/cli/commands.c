@@ -1,0 +1,39 @@
+#include "sync/cli/commands.h"
+
+#include <errno.h>
+
+#include "sync/cli/fail.h"
+#include "sync/cli/session.h"
+
+const struct command *const commands[] = {
+    &command_mount, &command_unmount, &command_status,    &command_log,
+    &command_show,  &command_restore, &command_conflicts, &command_export,
+    &command_check, &command_gc,      &command_forget,    &command_id,
+    NULL,
+};
+
+const struct args_option commands_json_only[] = {{.long_name = "json"}, {0}};
+
+int commands_on_folder(const char *folder, bool with_path, struct verb_call *call)
+{
+    struct session s = SESSION_INIT;
+    struct target t = {.space = NULL};
+    struct err err = {0};
+    int status = VERB_FAILED;
+    int rc = session_open(&s, false, &err);
+    if (rc == 0)
+        rc = folder != NULL ? target_find(&s.spaces, folder, !with_path, &t, &err)
+                            : target_default(&s.spaces, &t, &err);
+    if (rc == -EINVAL && folder == NULL) {
+        status = fail(VERB_USAGE, "%s", err.msg);
+    } else if (rc < 0) {
+        status = fail_err(&err);
+    } else {
+        if (with_path)
+            call->args[call->args_n++] = (const char *)t.path.p;
+        status = session_command(&s, t.space, call);
+    }
+    target_fini(&t);
+    session_fini(&s);
+    return status;
+}

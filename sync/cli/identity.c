@@ -1,0 +1,103 @@
+#include "sync/cli/identity.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "proto/base/utf8.h"
+#include "sync/cli/file.h"
+
+_Static_assert(crypto_sign_PUBLICKEYBYTES == PEER_ID_KEY_BYTES, "Ed25519 keys name devices");
+
+/* Draws a seed and stores it, unless another process was first. */
+static int make_seed(int dir_fd, struct err *err)
+{
+    uint8_t seed[crypto_sign_SEEDBYTES];
+    randombytes_buf(seed, sizeof seed);
+    int rc = file_write(dir_fd, "identity", bytes_of(seed, sizeof seed), true, err);
+    sodium_memzero(seed, sizeof seed);
+    return rc == -EEXIST ? 0 : rc;
+}
+
+static int read_seed(int dir_fd, uint8_t ret_seed[crypto_sign_SEEDBYTES], struct err *err)
+{
+    struct buf file = {0};
+    /* One allocation of this size, wiped below: no copy of the seed stays behind in the heap. */
+    if (buf_reserve(&file, 8192) < 0)
+        return err_set(err, -ENOMEM, "identity: out of memory");
+    int rc = file_read(dir_fd, "identity", 4096, &file, err);
+    if (rc == 0 && file.n != crypto_sign_SEEDBYTES)
+        rc = err_set(err, -EBADMSG,
+                     "identity: has %zu bytes and not 32; bring it back from a copy, or remove it "
+                     "to become a new device",
+                     file.n);
+    if (rc == 0)
+        memcpy(ret_seed, file.p, crypto_sign_SEEDBYTES);
+    sodium_memzero(file.p, file.cap);
+    buf_fini(&file);
+    return rc;
+}
+
+static void choose_label(const struct config *config, struct identity *id)
+{
+    char host[LABEL_SIZE];
+    if (config->label[0] != '\0') {
+        snprintf(id->label, sizeof id->label, "%s", config->label);
+        return;
+    }
+    host[0] = '\0';
+    if (gethostname(host, sizeof host) < 0)
+        host[0] = '\0';
+    host[sizeof host - 1] = '\0';
+    if (utf8_is_label(bytes_str(host)))
+        snprintf(id->label, sizeof id->label, "%s", host);
+    else
+        snprintf(id->label, sizeof id->label, "%s", id->peer_id + strlen(id->peer_id) - 8);
+}
+
+static int load_key(int dir_fd, struct identity *id, struct err *err)
+{
+    uint8_t seed[crypto_sign_SEEDBYTES];
+    uint8_t secret[crypto_sign_SECRETKEYBYTES];
+    uint8_t key[crypto_sign_PUBLICKEYBYTES];
+    uint8_t bytes[PEER_ID_BYTES];
+    int rc = read_seed(dir_fd, seed, err);
+    if (rc == -ENOENT) {
+        rc = make_seed(dir_fd, err);
+        if (rc == 0)
+            rc = read_seed(dir_fd, seed, err);
+    }
+    if (rc == 0 && crypto_sign_seed_keypair(key, secret, seed) != 0)
+        rc = err_set(err, -EIO, "identity: the key cannot be derived");
+    if (rc == 0) {
+        peer_id_of_key(key, bytes);
+        peer_id_text(bytes, id->peer_id);
+    }
+    sodium_memzero(secret, sizeof secret);
+    sodium_memzero(seed, sizeof seed);
+    return rc;
+}
+
+int identity_load(const struct home *h, struct identity *ret, struct err *err)
+{
+    if (sodium_init() < 0)
+        return err_set(err, -EIO, "identity: the random source does not work");
+    struct config config;
+    int rc = config_read(h, &config, err);
+    if (rc < 0)
+        return rc;
+    int dir_fd;
+    rc = home_dir(h, "sync", true, &dir_fd, err);
+    if (rc < 0)
+        return rc;
+    struct identity id = {0};
+    struct err why = {0};
+    rc = load_key(dir_fd, &id, &why);
+    close(dir_fd);
+    if (rc < 0)
+        return err_set(err, rc, "%s/sync/%s", h->path, why.msg);
+    choose_label(&config, &id);
+    *ret = id;
+    return 0;
+}

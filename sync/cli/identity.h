@@ -1,0 +1,22 @@
+/*
+ * sync/cli/identity - who this device is: its Ed25519 key, its PeerId, its label. Thread: one.
+ */
+#ifndef SYNC_CLI_IDENTITY_H
+#define SYNC_CLI_IDENTITY_H
+
+#include "proto/peer_id.h"
+#include "sync/cli/home.h"
+
+struct identity {
+    char peer_id[PEER_ID_TEXT_SIZE];
+    char label[LABEL_SIZE];
+};
+
+/**
+ * Reads the identity, after making it on first use: a random seed in sync/identity. The label is
+ * the configured one, else the host's name, else the end of the PeerId.
+ * Errors: -EPERM owner or mode, -EBADMSG the file is not a seed, -EINVAL configuration, -EIO.
+ */
+int identity_load(const struct home *h, struct identity *ret, struct err *err) MUST_CHECK;
+
+#endif

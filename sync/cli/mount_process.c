@@ -1,0 +1,155 @@
+#include "sync/cli/mount_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/mount/mount.h"
+#include "fs/space/import.h"
+#include "fs/space/space.h"
+#include "proto/base/escape.h"
+#include "proto/base/log.h"
+#include "sync/cli/file.h"
+#include "sync/cli/mount_import.h"
+#include "sync/cli/runfile.h"
+
+struct state {
+    const struct mount_process *m;
+    struct space *space;
+    struct control_server *server;
+    int run_file; /* -1: not taken */
+    bool usable;
+};
+
+/* A space that was never opened: what an interrupted first start left is of no value. */
+static int clear_fresh(const struct mount_process *m, struct err *err)
+{
+    char path[64];
+    int rc = 0;
+    static const char *const parts[] = {"db", "staging"};
+    for (size_t i = 0; rc == 0 && i < ARRAY_N(parts); i++) {
+        snprintf(path, sizeof path, "spaces/%s/%s", m->space->id, parts[i]);
+        rc = file_remove_tree(m->session->home.fd, path, err);
+    }
+    return rc;
+}
+
+static int open_space(struct state *st, struct err *err)
+{
+    const struct mount_process *m = st->m;
+    int rc = m->space->fresh ? clear_fresh(m, err) : 0;
+    if (rc < 0)
+        return rc;
+    char *dir = spaces_dir(&m->session->home, m->space);
+    if (dir == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    struct space_config config = {.dir = dir, .create = m->space->fresh, .label = m->label};
+    rc = space_open(&config, &st->space, err);
+    free(dir);
+    return rc < 0 ? rc : spaces_mark_used(&m->session->home, m->space, err);
+}
+
+static int import(struct state *st, struct err *err)
+{
+    const char *folder = st->m->space->folder;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "import: %s", strerror(errno));
+    int rc = space_import(st->space, fd, st->m->out, err);
+    close(fd);
+    struct buf sibling = {0};
+    if (rc == 0)
+        rc = mount_import_move(folder, &sibling, err);
+    if (rc == 0) {
+        struct buf text = {0};
+        buf_put_bytes(&text, bytes_str("imported; the originals are in "));
+        escape_put(&text, bytes_str((const char *)sibling.p));
+        buf_put_bytes(&text, bytes_str("\n"));
+        /* Who started it has gone: the folder is mounted all the same. */
+        (void)!out_buf(st->m->out, &text);
+        buf_fini(&text);
+    }
+    buf_fini(&sibling);
+    return rc;
+}
+
+static int start_server(struct state *st, struct err *err)
+{
+    char name[RUNFILE_NAME_SIZE];
+    const struct space_entry *e = st->m->space;
+    struct control_server_config config = {
+        .dir_fd = st->m->session->run_fd,
+        .name = runfile_name(e, ".sock", name),
+        .space = st->space,
+        .folder = e->folder,
+        .space_name = e->name,
+        .find = verb_find,
+    };
+    return control_server_start(&config, &st->server, err);
+}
+
+static void on_ready(void *arg)
+{
+    struct state *st = arg;
+    st->usable = true;
+    log_info("mount: folder is usable name=%s folder=%s pid=%ld", st->m->space->name,
+             st->m->space->folder, (long)getpid());
+    if (st->m->report != NULL)
+        (void)!control_out_exit(st->m->report, VERB_OK);
+}
+
+static int serve(struct state *st, struct err *err)
+{
+    struct mount_config config = {
+        .space = st->space,
+        .folder = st->m->space->folder,
+        .options = st->m->options,
+        .ready = on_ready,
+        .arg = st,
+    };
+    return mount_serve(&config, err);
+}
+
+static int run(struct state *st, struct err *err)
+{
+    const struct mount_process *m = st->m;
+    int rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
+    if (rc < 0)
+        return rc;
+    rc = open_space(st, err);
+    if (rc == 0 && m->import)
+        rc = import(st, err);
+    if (rc == 0)
+        rc = start_server(st, err);
+    if (rc == 0)
+        rc = serve(st, err);
+    return rc < 0 ? err_wrap(err, rc, "%s", m->space->folder) : 0;
+}
+
+int mount_process_run(const struct mount_process *m)
+{
+    struct state st = {.m = m, .run_file = -1};
+    struct err err = {0};
+    int rc = run(&st, &err);
+    control_server_stop(st.server);
+    space_close(st.space);
+    if (st.run_file >= 0)
+        runfile_release(m->session->run_fd, m->space, st.run_file);
+    /* Wrong options are wrong usage; everything else as usual. */
+    int status = rc == -EINVAL ? VERB_USAGE : verb_status_of(rc);
+    if (st.usable) {
+        if (rc < 0)
+            log_error("mount: ended with an error: %s", err.msg);
+        else
+            log_info("mount: unmounted name=%s", m->space->name);
+        return status;
+    }
+    /* Said last: who waits may start again at once. */
+    if (rc < 0)
+        out_error(m->out, "%s", err.msg);
+    if (m->report != NULL)
+        (void)!control_out_exit(m->report, status);
+    return status;
+}

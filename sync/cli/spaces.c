@@ -1,0 +1,265 @@
+#include "sync/cli/spaces.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proto/base/utf8.h"
+#include "sync/cli/file.h"
+
+enum { FOLDER_BYTES_MAX = 64 * 1024 };
+
+void spaces_fini(struct space_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i].folder);
+    free(l->v);
+    *l = (struct space_list){0};
+}
+
+const struct space_entry *spaces_at(const struct space_list *l, const char *folder)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i].folder, folder) == 0)
+            return &l->v[i];
+    return NULL;
+}
+
+const struct space_entry *spaces_named(const struct space_list *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i].name, name) == 0)
+            return &l->v[i];
+    return NULL;
+}
+
+bool spaces_name_valid(const char *name)
+{
+    return utf8_is_label(bytes_str(name)) && name[0] != '.' && name[0] != '-';
+}
+
+void spaces_choose_name(const struct space_list *l, const char *folder,
+                        char ret_name[SPACE_NAME_SIZE])
+{
+    const char *slash = strrchr(folder, '/');
+    struct bytes last = bytes_str(slash == NULL ? folder : slash + 1);
+    char base[SPACE_NAME_SIZE] = "folder";
+    size_t n = 0;
+    /* Room stays for a number behind it. */
+    while (last.n > 0 && n + 4 < SPACE_NAME_SIZE - 8) {
+        uint32_t c;
+        size_t k = utf8_decode(last, &c);
+        bool fine = k > 0 && !utf8_is_hidden(c) && c != '\\' && (n > 0 || (c != '.' && c != '-'));
+        if (fine)
+            memcpy(base + n, last.p, k);
+        else
+            base[n] = '_';
+        n += fine ? k : 1;
+        base[n] = '\0';
+        last.p += k == 0 ? 1 : k;
+        last.n -= k == 0 ? 1 : k;
+    }
+    snprintf(ret_name, SPACE_NAME_SIZE, "%s", base);
+    for (unsigned i = 2; spaces_named(l, ret_name) != NULL; i++)
+        snprintf(ret_name, SPACE_NAME_SIZE, "%.56s-%u", base, i % 1000000);
+}
+
+static bool is_id(const char *name)
+{
+    return strlen(name) == SPACE_ID_SIZE - 1 &&
+           strspn(name, "0123456789abcdef") == SPACE_ID_SIZE - 1;
+}
+
+/* Reads one small file of a space as a string; the caller frees it. */
+static int read_string(int dir_fd, const char *name, size_t max, char **ret, struct err *err)
+{
+    struct buf b = {0};
+    int rc = file_read(dir_fd, name, max, &b, err);
+    if (rc == -ENOENT)
+        rc = err_set(err, -EUCLEAN, "%s: is missing", name);
+    if (rc == 0 && b.n > 0 && memchr(b.p, 0, b.n) != NULL)
+        rc = err_set(err, -EUCLEAN, "%s: contains a zero byte", name);
+    if (rc == 0) {
+        buf_put_u8(&b, 0);
+        rc = buf_status(&b) < 0 ? err_set(err, -ENOMEM, "%s: out of memory", name) : 0;
+    }
+    if (rc < 0) {
+        buf_fini(&b);
+        return rc;
+    }
+    *ret = (char *)b.p;
+    return 0;
+}
+
+static int read_entry(int dir_fd, const char *id, struct space_entry *ret, struct err *err)
+{
+    struct space_entry e = {.folder = NULL};
+    memcpy(e.id, id, SPACE_ID_SIZE); /* is_id() has seen its length */
+    char *name = NULL;
+    int rc = read_string(dir_fd, "folder", FOLDER_BYTES_MAX, &e.folder, err);
+    if (rc == 0)
+        rc = read_string(dir_fd, "name", SPACE_NAME_SIZE, &name, err);
+    if (rc == 0 && (e.folder[0] != '/' || !spaces_name_valid(name)))
+        rc = err_set(err, -EUCLEAN, "folder or name: makes no sense");
+    if (rc == 0) {
+        snprintf(e.name, sizeof e.name, "%s", name);
+        e.fresh = faccessat(dir_fd, "new", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        *ret = e;
+    } else {
+        free(e.folder);
+    }
+    free(name);
+    return rc;
+}
+
+static int append(struct space_list *l, const struct space_entry *e)
+{
+    struct space_entry *v = reallocarray(l->v, l->n + 1, sizeof *v);
+    if (v == NULL)
+        return -ENOMEM;
+    l->v = v;
+    l->v[l->n++] = *e;
+    return 0;
+}
+
+static int load_one(const struct home *h, int spaces_fd, const char *id, struct space_list *l,
+                    struct err *err)
+{
+    int fd;
+    struct err why = {0};
+    int rc = file_open_dir(spaces_fd, id, false, &fd, &why);
+    if (rc == -ENOENT)
+        return 0; /* removed this moment */
+    if (rc < 0)
+        return err_set(err, rc, "%s/spaces/%s", h->path, why.msg);
+    struct space_entry e = {.folder = NULL};
+    rc = read_entry(fd, id, &e, &why);
+    close(fd);
+    if (rc == 0 && (l->n == SPACES_MAX || append(l, &e) < 0)) {
+        free(e.folder);
+        return err_set(err, -ENOMEM, "spaces: too many");
+    }
+    return rc < 0 ? err_set(err, rc, "%s/spaces/%s/%s", h->path, id, why.msg) : 0;
+}
+
+static int by_folder(const void *a, const void *b)
+{
+    const struct space_entry *x = a;
+    const struct space_entry *y = b;
+    return strcmp(x->folder, y->folder);
+}
+
+int spaces_load(const struct home *h, struct space_list *ret, struct err *err)
+{
+    int fd;
+    *ret = (struct space_list){0};
+    int rc = home_dir(h, "spaces", false, &fd, err);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc < 0)
+        return rc;
+    DIR *d = fdopendir(fd);
+    if (d == NULL) {
+        close(fd);
+        return err_set(err, -ENOMEM, "spaces: out of memory");
+    }
+    struct space_list l = {0};
+    struct dirent *e;
+    while (rc == 0 && (e = readdir(d)) != NULL)
+        if (is_id(e->d_name))
+            rc = load_one(h, fd, e->d_name, &l, err);
+    closedir(d);
+    if (rc < 0) {
+        spaces_fini(&l);
+        return rc;
+    }
+    if (l.n > 1)
+        qsort(l.v, l.n, sizeof *l.v, by_folder);
+    *ret = l;
+    return 0;
+}
+
+/* Fills the directory of a new space under a name that nobody looks at, then shows it. */
+static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
+{
+    char hidden[SPACE_ID_SIZE + 8];
+    snprintf(hidden, sizeof hidden, ".new-%s", e->id);
+    int fd;
+    int rc = file_open_dir(spaces_fd, hidden, true, &fd, err);
+    if (rc < 0)
+        return rc;
+    rc = file_write(fd, "new", bytes_of(NULL, 0), false, err);
+    if (rc == 0)
+        rc = file_write(fd, "folder", bytes_str(e->folder), false, err);
+    if (rc == 0)
+        rc = file_write(fd, "name", bytes_str(e->name), false, err);
+    close(fd);
+    if (rc == 0 && (renameat2(spaces_fd, hidden, spaces_fd, e->id, RENAME_NOREPLACE) < 0 ||
+                    fsync(spaces_fd) < 0))
+        rc = err_set(err, -errno, "spaces: %s", strerror(errno));
+    if (rc < 0)
+        (void)!file_remove_tree(spaces_fd, hidden, NULL);
+    return rc;
+}
+
+int spaces_create(const struct home *h, struct space_list *l, const char *folder, const char *name,
+                  const struct space_entry **ret, struct err *err)
+{
+    uint8_t id[16];
+    struct space_entry e = {.fresh = true, .folder = strdup(folder)};
+    if (e.folder == NULL)
+        return err_set(err, -ENOMEM, "spaces: out of memory");
+    randombytes_buf(id, sizeof id);
+    sodium_bin2hex(e.id, sizeof e.id, id, sizeof id);
+    snprintf(e.name, sizeof e.name, "%s", name);
+    int fd;
+    int rc = home_dir(h, "spaces", true, &fd, err);
+    if (rc == 0) {
+        rc = make_dir(fd, &e, err);
+        close(fd);
+    }
+    if (rc == 0 && append(l, &e) < 0)
+        rc = err_set(err, -ENOMEM, "spaces: out of memory");
+    if (rc < 0) {
+        free(e.folder);
+        return rc;
+    }
+    *ret = &l->v[l->n - 1];
+    return 0;
+}
+
+int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err)
+{
+    char path[SPACE_ID_SIZE + 16];
+    snprintf(path, sizeof path, "spaces/%s/new", e->id);
+    if (unlinkat(h->fd, path, 0) < 0 && errno != ENOENT)
+        return err_set(err, -errno, "%s/%s: %s", h->path, path, strerror(errno));
+    return 0;
+}
+
+int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err)
+{
+    char hidden[SPACE_ID_SIZE + 8];
+    snprintf(hidden, sizeof hidden, ".gone-%s", e->id);
+    int fd;
+    int rc = home_dir(h, "spaces", false, &fd, err);
+    if (rc < 0)
+        return rc;
+    /* First out of sight, at once: a half removed space is never opened. */
+    if (renameat(fd, e->id, fd, hidden) < 0)
+        rc = err_set(err, -errno, "space %s: %s", e->name, strerror(errno));
+    if (rc == 0)
+        rc = file_remove_tree(fd, hidden, err);
+    close(fd);
+    return rc;
+}
+
+char *spaces_dir(const struct home *h, const struct space_entry *e)
+{
+    char *path;
+    return asprintf(&path, "%s/spaces/%s", h->path, e->id) < 0 ? NULL : path;
+}

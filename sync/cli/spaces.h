@@ -1,0 +1,57 @@
+/*
+ * sync/cli/spaces - the spaces of this device: which folder each belongs to, and its name here.
+ *
+ * spaces/ID/ (ID: 32 hex digits): the files `folder` (absolute path of the mount point) and `name`
+ * (used in run/ and log/), the database and its staging files, and while nothing was ever put into
+ * it, `new`. Names beginning with '.' are being made or removed. Thread: one; making and removing
+ * under home_lock().
+ */
+#ifndef SYNC_CLI_SPACES_H
+#define SYNC_CLI_SPACES_H
+
+#include "sync/cli/home.h"
+
+enum { SPACE_ID_SIZE = 33, SPACE_NAME_SIZE = 65, SPACES_MAX = 1024 };
+
+struct space_entry {
+    char id[SPACE_ID_SIZE];
+    char name[SPACE_NAME_SIZE];
+    char *folder;
+    bool fresh; /* never opened so far */
+};
+
+struct space_list {
+    struct space_entry *v;
+    size_t n;
+};
+
+/** Reads them all, sorted by folder. -EPERM, -EUCLEAN an entry makes no sense, -EIO, -ENOMEM. */
+int spaces_load(const struct home *h, struct space_list *ret, struct err *err) MUST_CHECK;
+void spaces_fini(struct space_list *l);
+
+/** The space of exactly this folder, or of this name; NULL when there is none. */
+const struct space_entry *spaces_at(const struct space_list *l, const char *folder);
+const struct space_entry *spaces_named(const struct space_list *l, const char *name);
+
+/** Whether @name can be a space's: 1 to 64 bytes of plain text, no '/', not beginning with '.' or
+ * '-'. */
+bool spaces_name_valid(const char *name);
+
+/** Makes a valid name that is not taken from the last component of @folder. */
+void spaces_choose_name(const struct space_list *l, const char *folder,
+                        char ret_name[SPACE_NAME_SIZE]);
+
+/** Makes a space (its files only: the database comes when it is opened) and adds it to @l. */
+int spaces_create(const struct home *h, struct space_list *l, const char *folder, const char *name,
+                  const struct space_entry **ret, struct err *err) MUST_CHECK;
+
+/** Its database exists now. */
+int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;
+
+/** Deletes everything that this device has of the space. */
+int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;
+
+/** The path of a space's directory; NULL when memory ran out. Free: free(). */
+char *spaces_dir(const struct home *h, const struct space_entry *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * tests/support/replica_world - a few replicas of one space, in memory, worked on by path.
+ *
+ * Operations by path return 0 or a negative errno and are one change each. Contents are short
+ * strings. Every step is checked: the derived state must equal a full derivation of the same
+ * values, and the effects reported must turn the tree of before into that of after.
+ */
+#ifndef TESTS_SUPPORT_REPLICA_WORLD_H
+#define TESTS_SUPPORT_REPLICA_WORLD_H
+
+#include "fs/replica/exchange.h"
+#include "fs/replica/history.h"
+#include "tests/support/replica_full.h"
+
+enum { WORLD_MAX = 6 };
+
+struct device {
+    struct world *w;
+    struct db *db;
+    struct db_batch *batch;
+    struct replica *r;
+    uint64_t id;
+    int64_t ahead_ms;              /* of the world's clock */
+    struct replica_entry *entries; /* all that is shown, as the effects told */
+    size_t entries_n, entries_cap;
+};
+
+struct world {
+    struct device d[WORLD_MAX];
+    int n;
+    uint64_t now_ms; /* each operation takes a second */
+    bool unchecked;  /* for speed: no full derivations */
+};
+
+/** @n replicas with ids 1 to @n, called dev1, dev2, …, all empty. */
+struct world *world_new(int n);
+void world_free(struct world *w);
+/** The label that replicas of a world have. */
+void world_label(uint64_t replica, char ret[LIMIT_LABEL + 1]);
+
+int world_mkdir(struct world *w, int i, const char *path);
+int world_create(struct world *w, int i, const char *path, const char *content);
+int world_edit(struct world *w, int i, const char *path, const char *content);
+int world_chmod(struct world *w, int i, const char *path, uint32_t mode);
+int world_rm(struct world *w, int i, const char *path);
+/** Deletes a directory with what is in it, one change each. */
+int world_rmtree(struct world *w, int i, const char *path);
+int world_mv(struct world *w, int i, const char *from, const char *to);
+int world_swap(struct world *w, int i, const char *a, const char *b);
+int world_ln(struct world *w, int i, const char *from, const char *to);
+/** Resolves every conflict that can be: how many, or a negative errno. */
+int world_resolve(struct world *w, int i, enum resolve how);
+
+/** The entry at @path. -ENOENT. */
+int world_find(struct world *w, int i, const char *path, struct replica_entry *ret);
+/** The content shown at @path is @content. */
+bool world_has(struct world *w, int i, const char *path, const char *content);
+/** Number of entries shown, and of those whose name contains "(conflict". */
+int world_count(struct world *w, int i, int *ret_conflicts);
+
+/** Replica @to takes over all that @from has; stops after @cut changes unless that is negative. */
+void world_pull(struct world *w, int to, int from, int cut);
+/** Until nobody has anything new for another. */
+void world_exchange(struct world *w);
+/** world_exchange(), and all replicas show the same. */
+void world_meet(struct world *w);
+/** world_meet() with resolutions until there is nothing to resolve. */
+void world_quiesce(struct world *w, enum resolve how);
+
+/** A line for each shown path, in order: "PATH/" or "PATH = first bytes of the hash". */
+void world_show(struct world *w, int i, struct buf *ret);
+/** The derived state of a replica is right. */
+void world_check(struct world *w, int i);
+/** Writes what is pending, with all checks. */
+void world_write(struct world *w, int i);
+
+/** The content value of a string. @ret->body borrows it. */
+void world_content(struct world *w, int i, const char *text, struct value_content *ret);
+
+/** Every path shown, as strings; free with world_paths_free(). */
+char **world_paths(struct world *w, int i, size_t *ret_n);
+void world_paths_free(char **paths, size_t n);
+
+#endif
