@@ -10,12 +10,12 @@
 #include "sync/cli/commands.h"
 #include "sync/cli/daemon.h"
 #include "sync/cli/fail.h"
-#include "sync/cli/file.h"
 #include "sync/cli/identity.h"
 #include "sync/cli/mount_checks.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mount_process.h"
 #include "sync/cli/runfile.h"
+#include "sync/cli/statefile.h"
 #include "sync/cli/term.h"
 
 enum { OPT_NAME, OPT_IMPORT, OPT_OPTIONS, OPT_FOREGROUND };

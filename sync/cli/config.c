@@ -4,8 +4,8 @@
 
 #include "proto/base/escape.h"
 #include "proto/base/utf8.h"
-#include "sync/cli/file.h"
 #include "sync/cli/home.h"
+#include "sync/cli/statefile.h"
 
 static bool is_blank(uint8_t c)
 {
@@ -79,7 +79,7 @@ int config_read(const struct home *h, struct config *ret, struct err *err)
     if (dir_fd < 0)
         return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", h->config_dir, strerror(errno));
     struct buf text = {0};
-    int rc = file_read_shared(dir_fd, "config", CONFIG_BYTES_MAX, &text, err);
+    int rc = statefile_read_shared(dir_fd, "config", CONFIG_BYTES_MAX, &text, err);
     close(dir_fd);
     if (rc == 0)
         rc = config_parse(buf_bytes(&text), ret, err);

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sync/cli/file.h"
+#include "sync/cli/statefile.h"
 
 /* The user's home directory, or NULL. */
 static const char *user_home(void)
@@ -147,7 +147,7 @@ void home_fini(struct home *h)
 int home_dir(const struct home *h, const char *name, bool create, int *ret_fd, struct err *err)
 {
     struct err why = {0};
-    int rc = file_open_dir(h->fd, name, create, ret_fd, &why);
+    int rc = statefile_open_dir(h->fd, name, create, ret_fd, &why);
     if (rc < 0 && why.code != 0)
         err_set(err, rc, "%s/%s", h->path, why.msg);
     return rc;

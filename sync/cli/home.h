@@ -37,7 +37,7 @@ struct home {
 int home_open(struct home *h, bool create, struct err *err) MUST_CHECK;
 void home_fini(struct home *h);
 
-/** Opens one of its directories ("run"), after making it when @create. As file_open_dir(). */
+/** Opens one of its directories ("run"), after making it when @create. As statefile_open_dir(). */
 int home_dir(const struct home *h, const char *name, bool create, int *ret_fd,
              struct err *err) MUST_CHECK;
 

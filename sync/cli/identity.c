@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "proto/base/utf8.h"
-#include "sync/cli/file.h"
+#include "sync/cli/statefile.h"
 
 _Static_assert(crypto_sign_PUBLICKEYBYTES == PEER_ID_KEY_BYTES, "Ed25519 keys name devices");
 
@@ -15,7 +15,7 @@ static int make_seed(int dir_fd, struct err *err)
 {
     uint8_t seed[crypto_sign_SEEDBYTES];
     randombytes_buf(seed, sizeof seed);
-    int rc = file_write(dir_fd, "identity", bytes_of(seed, sizeof seed), true, err);
+    int rc = statefile_write(dir_fd, "identity", bytes_of(seed, sizeof seed), true, err);
     sodium_memzero(seed, sizeof seed);
     return rc == -EEXIST ? 0 : rc;
 }
@@ -26,7 +26,7 @@ static int read_seed(int dir_fd, uint8_t ret_seed[crypto_sign_SEEDBYTES], struct
     /* One allocation of this size, wiped below: no copy of the seed stays behind in the heap. */
     if (buf_reserve(&file, 8192) < 0)
         return err_set(err, -ENOMEM, "identity: out of memory");
-    int rc = file_read(dir_fd, "identity", 4096, &file, err);
+    int rc = statefile_read(dir_fd, "identity", 4096, &file, err);
     if (rc == 0 && file.n != crypto_sign_SEEDBYTES)
         rc = err_set(err, -EBADMSG,
                      "identity: has %zu bytes and not 32; bring it back from a copy, or remove it "

@@ -11,9 +11,9 @@
 #include "fs/space/space.h"
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
-#include "sync/cli/file.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/runfile.h"
+#include "sync/cli/statefile.h"
 
 struct state {
     const struct mount_process *m;
@@ -31,7 +31,7 @@ static int clear_fresh(const struct mount_process *m, struct err *err)
     static const char *const parts[] = {"db", "staging"};
     for (size_t i = 0; rc == 0 && i < ARRAY_N(parts); i++) {
         snprintf(path, sizeof path, "spaces/%s/%s", m->space->id, parts[i]);
-        rc = file_remove_tree(m->session->home.fd, path, err);
+        rc = statefile_remove_tree(m->session->home.fd, path, err);
     }
     return rc;
 }

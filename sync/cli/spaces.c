@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "proto/base/utf8.h"
-#include "sync/cli/file.h"
+#include "sync/cli/statefile.h"
 
 enum { FOLDER_BYTES_MAX = 64 * 1024 };
 
@@ -78,7 +78,7 @@ static bool is_id(const char *name)
 static int read_string(int dir_fd, const char *name, size_t max, char **ret, struct err *err)
 {
     struct buf b = {0};
-    int rc = file_read(dir_fd, name, max, &b, err);
+    int rc = statefile_read(dir_fd, name, max, &b, err);
     if (rc == -ENOENT)
         rc = err_set(err, -EUCLEAN, "%s: is missing", name);
     if (rc == 0 && b.n > 0 && memchr(b.p, 0, b.n) != NULL)
@@ -131,7 +131,7 @@ static int load_one(const struct home *h, int spaces_fd, const char *id, struct 
 {
     int fd;
     struct err why = {0};
-    int rc = file_open_dir(spaces_fd, id, false, &fd, &why);
+    int rc = statefile_open_dir(spaces_fd, id, false, &fd, &why);
     if (rc == -ENOENT)
         return 0; /* removed this moment */
     if (rc < 0)
@@ -189,20 +189,20 @@ static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
     char hidden[SPACE_ID_SIZE + 8];
     snprintf(hidden, sizeof hidden, ".new-%s", e->id);
     int fd;
-    int rc = file_open_dir(spaces_fd, hidden, true, &fd, err);
+    int rc = statefile_open_dir(spaces_fd, hidden, true, &fd, err);
     if (rc < 0)
         return rc;
-    rc = file_write(fd, "new", bytes_of(NULL, 0), false, err);
+    rc = statefile_write(fd, "new", bytes_of(NULL, 0), false, err);
     if (rc == 0)
-        rc = file_write(fd, "folder", bytes_str(e->folder), false, err);
+        rc = statefile_write(fd, "folder", bytes_str(e->folder), false, err);
     if (rc == 0)
-        rc = file_write(fd, "name", bytes_str(e->name), false, err);
+        rc = statefile_write(fd, "name", bytes_str(e->name), false, err);
     close(fd);
     if (rc == 0 && (renameat2(spaces_fd, hidden, spaces_fd, e->id, RENAME_NOREPLACE) < 0 ||
                     fsync(spaces_fd) < 0))
         rc = err_set(err, -errno, "spaces: %s", strerror(errno));
     if (rc < 0)
-        (void)!file_remove_tree(spaces_fd, hidden, NULL);
+        (void)!statefile_remove_tree(spaces_fd, hidden, NULL);
     return rc;
 }
 
@@ -253,7 +253,7 @@ int spaces_remove(const struct home *h, const struct space_entry *e, struct err 
     if (renameat(fd, e->id, fd, hidden) < 0)
         rc = err_set(err, -errno, "space %s: %s", e->name, strerror(errno));
     if (rc == 0)
-        rc = file_remove_tree(fd, hidden, err);
+        rc = statefile_remove_tree(fd, hidden, err);
     close(fd);
     return rc;
 }

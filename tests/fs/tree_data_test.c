@@ -36,8 +36,9 @@ int fdatasync(int fd)
 }
 
 struct fixture {
-    char dir[256], path[300];
+    char dir[256], path[384];
     struct crash_tree c;
+    unsigned deaths_n;
     uint64_t ino; /* of the file "f" */
 };
 
@@ -129,14 +130,14 @@ static void sums_hold(struct fixture *f)
         fail_msg("%s", why);
 }
 
-static void staging_path(struct fixture *f, char path[400])
+static void staging_path(struct fixture *f, char path[448])
 {
     struct attr a;
     char name[STAGING_NAME_BYTES];
     assert_int_equal(tree_getattr(f->c.tree, f->ino, &a), 0);
     assert_int_equal(a.data, ATTR_DATA_STAGED);
     file_staging_name(f->ino, a.staging, name);
-    snprintf(path, 400, "%s/staging/%s", f->path, name);
+    snprintf(path, 448, "%s/staging/%s", f->path, name);
 }
 
 static uint64_t redo_blocks(struct fixture *f)
@@ -152,20 +153,20 @@ static uint64_t redo_blocks(struct fixture *f)
 /* The process dies here and now: goes on with a copy of its directory. */
 static void die(struct fixture *f)
 {
-    char copy[300];
+    char copy[sizeof f->path];
     assert_int_equal(db_flush(f->c.db), 0); /* so that nothing moves during the copy */
-    snprintf(copy, sizeof copy, "%s-after", f->path);
+    snprintf(copy, sizeof copy, "%.256s/%u", f->dir, ++f->deaths_n);
     assert_int_equal(crash_copy_dir(f->path, copy), 0);
     crash_tree_close(&f->c);
     crash_remove_dir(f->path);
-    snprintf(f->path, sizeof f->path, "%s", copy);
+    memcpy(f->path, copy, sizeof copy);
     assert_int_equal(crash_tree_open(&f->c, f->path), 0);
 }
 
 /* Writes into the staging file behind the back of the tree, as a write that was cut off has. */
 static void write_half(struct fixture *f, uint64_t offset, size_t n, uint64_t fill)
 {
-    char path[400];
+    char path[448];
     staging_path(f, path);
     uint8_t *p = malloc(n);
     assert_non_null(p);
@@ -190,7 +191,7 @@ static void fsync_of_few_blocks_copies_them_to_the_log(void **state)
     assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
     close_it(f);
     /* The staging file loses all that it was not told to keep. */
-    char path[400];
+    char path[448];
     staging_path(f, path);
     assert_int_equal(truncate(path, 0), 0);
     die(f);
@@ -272,7 +273,7 @@ static void a_cut_that_did_not_happen_leaves_the_bytes(void **state)
     resize(f, 50000);
     is(f, 0, 50000, 1);
     /* Only the database knows of the cut: the staging file must not. */
-    char path[400];
+    char path[448];
     staging_path(f, path);
     uint8_t tail[2000], ought[2000];
     crash_fill(1, 50000, ought, sizeof ought);
@@ -357,7 +358,7 @@ static void a_hole_as_long_as_the_map_in_memory_keeps_its_ends(void **state)
 static void a_dropped_staging_file_stays_until_the_log_is_on_disk(void **state)
 {
     struct fixture *f = *state;
-    char path[400];
+    char path[448];
     open_it(f);
     put(f, 0, 100000, 1);
     assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
@@ -382,7 +383,7 @@ static void a_dropped_staging_file_stays_until_the_log_is_on_disk(void **state)
 static void many_dropped_staging_files_do_not_wait(void **state)
 {
     struct fixture *f = *state;
-    char path[400], name[40];
+    char path[448], name[40];
     put(f, 0, 100000, 1);
     staging_path(f, path);
     assert_int_equal(tree_unlink(f->c.tree, TREE_ROOT, bytes_str("f")), 0);

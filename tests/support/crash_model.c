@@ -675,10 +675,9 @@ static bool settle_blocks(struct crash_model *m, const struct crash_view *v,
         return false;
     if (is.n != n->data.n)
         return false; /* size and bytes go together */
+    end = min_u64(end, n->data.n);
     for (uint64_t from = at.offset; from < end;) {
         uint64_t to = min_u64(end, (from / CRASH_BLOCK + 1) * CRASH_BLOCK);
-        if (to > n->data.n)
-            break;
         if (memcmp(is.p + from, n->data.p + from, (size_t)(to - from)) != 0)
             write_range(n, &at, from, to);
         from = to;

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "sync/cli/file.h"
+#include "sync/cli/statefile.h"
 #include "sync/cli/identity.h"
 #include "sync/cli/runfile.h"
 #include "sync/cli/spaces.h"
@@ -41,7 +41,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     home_fini(&f->home);
-    int rc = file_remove_tree(AT_FDCWD, f->path, NULL);
+    int rc = statefile_remove_tree(AT_FDCWD, f->path, NULL);
     free(f);
     return rc;
 }
@@ -116,23 +116,23 @@ static void file_read_of_unsafe_files_is_refused(void **state)
     int fd = f->home.fd;
     struct buf b = {0};
     struct err err = {0};
-    assert_int_equal(file_read(fd, "x", 10, &b, &err), -ENOENT);
-    assert_int_equal(file_write(fd, "x", bytes_str("secret"), false, &err), 0);
-    assert_int_equal(file_read(fd, "x", 6, &b, &err), 0);
+    assert_int_equal(statefile_read(fd, "x", 10, &b, &err), -ENOENT);
+    assert_int_equal(statefile_write(fd, "x", bytes_str("secret"), false, &err), 0);
+    assert_int_equal(statefile_read(fd, "x", 6, &b, &err), 0);
     assert_int_equal(b.n, 6);
-    assert_int_equal(file_read(fd, "x", 5, &b, &err), -EFBIG);
+    assert_int_equal(statefile_read(fd, "x", 5, &b, &err), -EFBIG);
     assert_int_equal(fchmodat(fd, "x", 0640, 0), 0);
-    assert_int_equal(file_read(fd, "x", 10, &b, &err), -EPERM);
-    assert_int_equal(file_read_shared(fd, "x", 10, &b, &err), 0);
+    assert_int_equal(statefile_read(fd, "x", 10, &b, &err), -EPERM);
+    assert_int_equal(statefile_read_shared(fd, "x", 10, &b, &err), 0);
     assert_int_equal(fchmodat(fd, "x", 0660, 0), 0);
-    assert_int_equal(file_read_shared(fd, "x", 10, &b, &err), -EPERM);
+    assert_int_equal(statefile_read_shared(fd, "x", 10, &b, &err), -EPERM);
     assert_int_equal(symlinkat("x", fd, "link"), 0);
-    assert_int_equal(file_read(fd, "link", 10, &b, &err), -ELOOP);
+    assert_int_equal(statefile_read(fd, "link", 10, &b, &err), -ELOOP);
     assert_int_equal(mkfifoat(fd, "fifo", 0600), 0);
-    assert_int_equal(file_read(fd, "fifo", 10, &b, &err), -EPERM);
+    assert_int_equal(statefile_read(fd, "fifo", 10, &b, &err), -EPERM);
     int dir;
     assert_int_equal(symlinkat("/tmp", fd, "dirlink"), 0);
-    assert_int_equal(file_open_dir(fd, "dirlink", false, &dir, &err), -ENOTDIR);
+    assert_int_equal(statefile_open_dir(fd, "dirlink", false, &dir, &err), -ENOTDIR);
     buf_fini(&b);
 }
 
@@ -141,11 +141,11 @@ static void file_write_fresh_keeps_what_is_there(void **state)
     struct fixture *f = *state;
     struct buf b = {0};
     int fd = f->home.fd;
-    assert_int_equal(file_write(fd, "x", bytes_str("one"), true, NULL), 0);
-    assert_int_equal(file_write(fd, "x", bytes_str("two"), true, NULL), -EEXIST);
-    assert_int_equal(file_read(fd, "x", 10, &b, NULL), 0);
+    assert_int_equal(statefile_write(fd, "x", bytes_str("one"), true, NULL), 0);
+    assert_int_equal(statefile_write(fd, "x", bytes_str("two"), true, NULL), -EEXIST);
+    assert_int_equal(statefile_read(fd, "x", 10, &b, NULL), 0);
     assert_memory_equal(b.p, "one", 3);
-    assert_int_equal(file_write(fd, "x", bytes_str("two"), false, NULL), 0);
+    assert_int_equal(statefile_write(fd, "x", bytes_str("two"), false, NULL), 0);
     struct stat st;
     assert_int_equal(fstatat(fd, "x", &st, 0), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
@@ -189,7 +189,7 @@ static void identity_load_makes_once_and_checks(void **state)
     assert_int_equal(identity_load(&f->home, &a, &err), 0);
     assert_int_equal(strncmp(a.peer_id, "12D3KooW", 8), 0);
     assert_int_equal(strlen(a.peer_id), 52);
-    assert_int_equal(file_write(f->home.fd, "config", bytes_str("label = Büro\n"), false, NULL), 0);
+    assert_int_equal(statefile_write(f->home.fd, "config", bytes_str("label = Büro\n"), false, NULL), 0);
     assert_int_equal(identity_load(&f->home, &b, &err), 0);
     assert_string_equal(a.peer_id, b.peer_id);
     assert_string_equal(b.label, "Büro");

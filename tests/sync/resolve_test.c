@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "sync/cli/file.h"
+#include "sync/cli/statefile.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mounts.h"
 #include "sync/cli/resolve.h"
@@ -50,7 +50,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     int rc = chdir("/");
     if (rc == 0)
-        rc = file_remove_tree(AT_FDCWD, f->path, NULL);
+        rc = statefile_remove_tree(AT_FDCWD, f->path, NULL);
     for (size_t i = 0; i < 2; i++)
         free(f->entries[i].folder);
     free(f);

@@ -1,4 +1,4 @@
-#include "sync/cli/file.h"
+#include "sync/cli/statefile.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -58,12 +58,13 @@ static int read_checked(int dir_fd, const char *name, mode_t forbidden, size_t m
     return rc;
 }
 
-int file_read(int dir_fd, const char *name, size_t max, struct buf *ret, struct err *err)
+int statefile_read(int dir_fd, const char *name, size_t max, struct buf *ret, struct err *err)
 {
     return read_checked(dir_fd, name, 077, max, ret, err);
 }
 
-int file_read_shared(int dir_fd, const char *name, size_t max, struct buf *ret, struct err *err)
+int statefile_read_shared(int dir_fd, const char *name, size_t max, struct buf *ret,
+                          struct err *err)
 {
     return read_checked(dir_fd, name, 022, max, ret, err);
 }
@@ -82,7 +83,7 @@ static int write_all(int fd, struct bytes v)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-int file_write(int dir_fd, const char *name, struct bytes v, bool fresh, struct err *err)
+int statefile_write(int dir_fd, const char *name, struct bytes v, bool fresh, struct err *err)
 {
     char aside[300];
     snprintf(aside, sizeof aside, ".%.255s.%ld", name, (long)getpid());
@@ -104,7 +105,7 @@ int file_write(int dir_fd, const char *name, struct bytes v, bool fresh, struct 
     return 0;
 }
 
-int file_open_dir(int dir_fd, const char *name, bool create, int *ret_fd, struct err *err)
+int statefile_open_dir(int dir_fd, const char *name, bool create, int *ret_fd, struct err *err)
 {
     if (create && mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
         return err_set(err, -errno, "%s: cannot be made: %s", name, strerror(errno));
@@ -133,12 +134,12 @@ static int remove_entries(int dir_fd, struct err *err)
     struct dirent *e;
     while (rc == 0 && (e = readdir(d)) != NULL)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            rc = file_remove_tree(dir_fd, e->d_name, err);
+            rc = statefile_remove_tree(dir_fd, e->d_name, err);
     closedir(d);
     return rc;
 }
 
-int file_remove_tree(int dir_fd, const char *name, struct err *err)
+int statefile_remove_tree(int dir_fd, const char *name, struct err *err)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
