@@ -7,7 +7,7 @@
 #include "fs/replica/conflict_name.h"
 #include "fs/replica/effects.h"
 
-enum { CLUSTER_FORMAT = 1, CLUSTER_MAX = 1 << 20 };
+enum { CLUSTER_FORMAT = 1 };
 
 struct cluster {
     struct rid parent;
@@ -62,7 +62,7 @@ static int decode(struct replica *r, struct bytes row, struct cluster *c)
     struct reader in = reader_of(row);
     uint8_t format = reader_u8(&in);
     uint64_t n = reader_varint(&in);
-    if (in.failed || format != CLUSTER_FORMAT || n == 0 || n > CLUSTER_MAX)
+    if (in.failed || format != CLUSTER_FORMAT || n == 0 || n > in.n) /* each takes bytes */
         return -EUCLEAN;
     c->n = (size_t)n;
     c->v = txn_alloc(&r->txn, (c->n + 1) * sizeof *c->v);
@@ -314,7 +314,8 @@ static int move_cluster(struct replica *r, const struct place_name *at)
             rc = -EUCLEAN;
         if (rc == 0)
             rc = remove_from(r, &g, c, at->name);
-        assert(rc != -ENOENT);
+        if (rc == -ENOENT)
+            rc = -EUCLEAN;
         if (rc == 0)
             rc = losers_add(r, &g, c);
     }

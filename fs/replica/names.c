@@ -7,7 +7,7 @@
 #include "fs/replica/effects.h"
 #include "fs/replica/losers.h"
 
-enum { GROUP_FORMAT = 1, GROUP_MAX = 1 << 20 };
+enum { GROUP_FORMAT = 1 };
 
 static struct bytes group_key(uint8_t key[KEY_MAX], const struct rid *parent, struct bytes name)
 {
@@ -38,7 +38,7 @@ int names_decode(struct txn *arena, struct bytes key, struct bytes row, struct g
     struct reader r = reader_of(row);
     uint8_t format = reader_u8(&r);
     uint64_t n = reader_varint(&r);
-    if (r.failed || format != GROUP_FORMAT || n == 0 || n > GROUP_MAX)
+    if (r.failed || format != GROUP_FORMAT || n == 0 || n > r.n) /* each takes bytes */
         return -EUCLEAN;
     ret->parent = rid_at(key, 1);
     ret->name = bytes_of(key.p + 1 + RID_SIZE, key.n - 1 - RID_SIZE);
@@ -130,7 +130,8 @@ int names_claim(struct replica *r, const struct rid *rid, const struct claim *c)
     int rc = names_group(r, &c->parent, c->name, &g);
     if (rc < 0)
         return rc;
-    assert(names_find(&g, rid, &c->slot) == NULL);
+    if (names_find(&g, rid, &c->slot) != NULL)
+        return -EUCLEAN;
     g.v[g.n++] = (struct claimant){
         .rid = *rid, .slot = c->slot, .stamp = c->stamp, .dot = c->dot, .as = SHOWN_NOT_YET};
     rc = names_store(r, &g);

@@ -3,14 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 
-enum {
-    NODE_FORMAT = 1,
-    NODE_HELD = 1,
-    NODE_OWN = 2,
-    NODE_CONFLICT = 4,
-    NODE_DEAD = 8,
-    CLAIMS_MAX = 1 << 20
-};
+enum { NODE_FORMAT = 1, NODE_HELD = 1, NODE_OWN = 2, NODE_CONFLICT = 4, NODE_DEAD = 8 };
 
 static struct stamp stamp_read(struct reader *r)
 {
@@ -29,7 +22,7 @@ static void stamp_put(struct buf *b, const struct stamp *s)
 static int decode_claims(struct replica *r, struct reader *in, struct node *n)
 {
     uint64_t count = reader_varint(in);
-    if (in->failed || count > CLAIMS_MAX)
+    if (in->failed || count > in->n) /* each takes bytes */
         return -EUCLEAN;
     n->claims_n = (size_t)count;
     n->claims = txn_alloc(&r->txn, n->claims_n * sizeof *n->claims);
@@ -42,6 +35,8 @@ static int decode_claims(struct replica *r, struct reader *in, struct node *n)
         c->name = reader_string(in, LIMIT_NAME);
         c->stamp = stamp_read(in);
         c->dot = dot_read(in);
+        if (c->name.n == 0)
+            return -EUCLEAN;
     }
     return reader_end(in) < 0 ? -EUCLEAN : 0;
 }

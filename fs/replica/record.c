@@ -7,14 +7,14 @@
 #include "fs/replica/node.h"
 #include "fs/replica/past.h"
 
-enum { RECORD_FORMAT = 1, RECORD_VALUES_MAX = 1 << 20, LOG_KEY = DOT_SIZE + RID_SIZE };
+enum { RECORD_FORMAT = 1, LOG_KEY = DOT_SIZE + RID_SIZE };
 
 int record_decode(struct txn *arena, const struct rid *rid, struct bytes row, struct record *ret)
 {
     struct reader r = reader_of(row);
     uint8_t format = reader_u8(&r);
     uint64_t n = reader_varint(&r);
-    if (r.failed || format == 0 || n == 0 || n > RECORD_VALUES_MAX)
+    if (r.failed || format == 0 || n == 0 || n > r.n) /* each takes bytes */
         return -EUCLEAN;
     if (format != RECORD_FORMAT)
         return -ENOTSUP;

@@ -57,6 +57,11 @@ struct replica_config {
                          const struct dot *dot, struct bytes body);
     int (*version_removed)(void *ctx, struct db_batch *batch, const struct rid *rid,
                            const struct dot *dot, struct bytes body);
+    /*
+     * Whether a version that replica_thin() would remove has to stay, because a file is based on
+     * it: 1, 0, or a negative errno, which fails the call. May be NULL.
+     */
+    int (*version_kept)(void *ctx, const struct rid *rid, const struct dot *dot);
     /* A change was committed (@own) or applied; called from replica_committed(). May be NULL. */
     void (*changed)(void *ctx, const struct dot *dot, bool own);
     void *ctx; /* for all of these */

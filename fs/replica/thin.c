@@ -74,10 +74,12 @@ static int thin_versions(struct replica *r, const struct rid *rid, const struct 
     int rc = past_versions(r, rid, places, &l);
     *ret_kept = 0;
     for (size_t i = 0; rc == 0 && i < l.n; i++) {
-        if (is_kept(&l, i, p, now_ms))
-            ++*ret_kept;
-        else
-            rc = delete_version(r, rid, &l.v[i].content.dot);
+        const struct dot *dot = &l.v[i].content.dot;
+        int keep = is_kept(&l, i, p, now_ms);
+        if (!keep && r->cfg.version_kept != NULL)
+            keep = r->cfg.version_kept(r->cfg.ctx, rid, dot);
+        *ret_kept += keep > 0;
+        rc = keep < 0 ? keep : keep > 0 ? 0 : delete_version(r, rid, dot);
     }
     return rc;
 }

@@ -35,6 +35,7 @@ void bind_delete(struct op *x, struct attr *a)
 {
     if (a->bound)
         db_batch_delete(x->batch, DB_BIND, bytes_of(a->record, sizeof a->record));
+    op_keep_base(x, a);
     a->bound = a->half = false;
     op_put(x, a);
 }

@@ -310,6 +310,7 @@ static int do_replace(struct deed *d, struct attr *a)
     struct attr *o;
     if (bind_ino(d->s, &rid, &old) == 0 && old != a->ino && op_add(d->x, old, &o) == 0 &&
         o->bound && memcmp(o->record, rid.b, sizeof o->record) == 0) {
+        op_keep_base(d->x, o);
         o->bound = false; /* the key of the binding is the new file's now */
         op_put(d->x, o);
     }
@@ -399,7 +400,7 @@ int publish_commit(struct space *s, struct op *x, struct change *c, struct inval
     struct dot dot;
     int rc = replica_commit(c, &dot);
     if (rc == 0)
-        rc = show_effects(s, x, invals);
+        rc = show_effects(s, x, invals, NULL);
     rc = rc < 0 ? op_abort(x, rc) : op_commit(x);
     if (rc < 0)
         replica_abort(s->replica);

@@ -19,6 +19,7 @@ struct show {
     struct space *s;
     struct op *x;
     struct inval_list *invals;
+    struct blocked *blocked; /* may be NULL */
     struct timespec now;
     struct buf entries, names; /* of struct shown_name; the bytes of names */
     struct buf taken;          /* numbers of directories that lost their name */
@@ -174,9 +175,24 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
 
 /* ---- names ---- */
 
-/* A file of this device alone is in the way of a record: it makes way. */
+/* Can the file be published, so that the records decide between the two? */
+static bool may_publish(struct show *w, uint64_t ino, struct bytes name)
+{
+    struct attr *a;
+    enum kind kind;
+    return w->blocked != NULL && !w->blocked->aside && !ignore_name(w->s, name) &&
+           op_add(w->x, ino, &a) == 0 && capture_kind(a, &kind);
+}
+
+/* A file that is not published is in the way of a record: it is published first, or makes way. */
 static int move_aside(struct show *w, uint64_t dir, struct bytes name, uint64_t ino)
 {
+    if (may_publish(w, ino, name)) {
+        w->blocked->dir = dir;
+        buf_reset(&w->blocked->name);
+        buf_put_bytes(&w->blocked->name, name);
+        return buf_status(&w->blocked->name) < 0 ? -ENOMEM : -EAGAIN;
+    }
     for (unsigned i = 1; i < ASIDE_MAX; i++) {
         char text[TREE_NAME_MAX + 16];
         int keep = (int)min_u64(name.n, TREE_NAME_MAX - 16);
@@ -411,9 +427,10 @@ static int pass_gone(void *arg, const struct replica_effect *effect)
     return 0;
 }
 
-int show_effects(struct space *s, struct op *x, struct inval_list *invals)
+int show_effects(struct space *s, struct op *x, struct inval_list *invals, struct blocked *blocked)
 {
-    struct show w = {.s = s, .x = x, .invals = invals, .now = attr_now()};
+    struct show w = {
+        .s = s, .x = x, .invals = invals, .blocked = blocked, .now = attr_now()};
     int rc = replica_effects(s->replica, pass_hide, &w);
     if (rc == 0)
         rc = replica_effects(s->replica, pass_show, &w);

@@ -101,19 +101,44 @@ static struct bytes referrer(const struct rid *rid, const struct dot *dot, struc
     return bytes_of(ref->b, sizeof ref->b);
 }
 
+static const char versions_key[] = "versions";
+
+/* How many versions there are, for people: counted along, so that nobody has to walk over them. */
+static void put_versions(struct space *s, struct db_batch *batch)
+{
+    uint8_t value[8];
+    put_u64(value, s->versions);
+    db_batch_put(batch, DB_META, bytes_str(versions_key), bytes_of(value, sizeof value));
+}
+
+static int load_versions(struct space *s)
+{
+    struct db_value v;
+    int rc = db_get(s->db, DB_META, bytes_str(versions_key), &v);
+    if (rc == 0 && v.v.n == 8)
+        s->versions = get_u64(v.v.p);
+    db_value_fini(&v);
+    return rc == -ENOENT ? 0 : rc;
+}
+
 static int version_added(void *ctx, struct db_batch *batch, const struct rid *rid,
                          const struct dot *dot, struct bytes body)
 {
-    (void)ctx;
+    struct space *s = ctx;
     struct base_ref ref;
+    s->versions++;
+    put_versions(s, batch);
     return content_ref(batch, body, referrer(rid, dot, &ref));
 }
 
 static int version_removed(void *ctx, struct db_batch *batch, const struct rid *rid,
                            const struct dot *dot, struct bytes body)
 {
-    (void)ctx;
+    struct space *s = ctx;
     struct base_ref ref;
+    s->versions -= s->versions > 0;
+    s->versions_removed++;
+    put_versions(s, batch);
     return content_unref(batch, body, referrer(rid, dot, &ref));
 }
 
@@ -152,6 +177,7 @@ static int open_replica(struct space *s, const uint8_t keys[KEYS_BYTES], struct 
         .now_ms = wall_ms,
         .version_added = version_added,
         .version_removed = version_removed,
+        .version_kept = tidy_version_kept,
         .changed = record_changed,
         .ctx = s,
     };
@@ -180,6 +206,8 @@ static int open_parts(struct space *s, struct err *err)
         rc = open_db(s, err);
     if (rc == 0)
         rc = open_replica(s, keys, err);
+    if (rc == 0)
+        rc = load_versions(s);
     sodium_memzero(keys, sizeof keys);
     if (rc < 0)
         return rc;

@@ -33,6 +33,7 @@ struct space {
     struct tree *tree;
     pthread_mutex_t lock; /* guards the replica, and the order of its batches */
     struct replica *replica;
+    uint64_t versions, versions_removed; /* kept; since the opening; guarded by lock */
     struct content_keys keys;
     pthread_rwlock_t builds;
     struct publisher *publisher;
@@ -99,8 +100,18 @@ int publish_commit(struct space *s, struct op *x, struct change *c,
                    struct inval_list *invals) MUST_CHECK;
 
 /* ---- show.c: what records show, put into the tree ---- */
-/** Brings the tree up to date with all that is pending in the replica, in @x. */
-int show_effects(struct space *s, struct op *x, struct inval_list *invals) MUST_CHECK;
+/* A file that is not published yet and has the name of a record that is to be shown. */
+struct blocked {
+    uint64_t dir; /* 0: none */
+    struct buf name;
+    bool aside; /* it cannot be published: it makes way */
+};
+/**
+ * Brings the tree up to date with all that is pending in the replica, in @x. -EAGAIN: @blocked says
+ * what has to be published first; with @blocked NULL such a file makes way.
+ */
+int show_effects(struct space *s, struct op *x, struct inval_list *invals,
+                 struct blocked *blocked) MUST_CHECK;
 /** Brings the content of one file up to date with its record. */
 int show_record(struct space *s, struct op *x, struct attr *a, struct inval_list *invals) MUST_CHECK;
 void inval_name(struct inval_list *l, uint64_t dir, struct bytes name);
@@ -117,6 +128,20 @@ void publisher_changed(void *space, const struct tree_change *change);
 int publisher_flush(struct space *s) MUST_CHECK;
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
+
+/* ---- tidy.c: what is kept of the past, and for how long ---- */
+/** struct replica_config.version_kept; @space: struct space. */
+int tidy_version_kept(void *space, const struct rid *rid, const struct dot *dot) MUST_CHECK;
+/**
+ * One slice of thinning: the history of some records from @cursor on (all zero: the first), which
+ * is moved; @ret_removed counts versions. 1: there is more, 0: that was all.
+ */
+int tidy_slice(struct space *s, struct rid *cursor, uint64_t *ret_removed) MUST_CHECK;
+/**
+ * Some of the thinning that is due, and then the sweeping of what it left: to be called when nothing
+ * else is to do, once an hour. Goes on where it was, and stops when something is to be published.
+ */
+int space_tidy(struct space *s) MUST_CHECK;
 
 /* ---- ignore.c ---- */
 /** Whether a name stays on this device. */

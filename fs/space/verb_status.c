@@ -17,7 +17,7 @@ enum {
 struct state {
     struct usage usage;
     size_t pending;
-    uint64_t error_ms;
+    uint64_t versions, error_ms;
     char error[256]; /* empty: none */
 };
 
@@ -27,6 +27,9 @@ static int get_state(struct space *s, const struct verb_call *call, struct state
     /* Of a space that is not mounted there is no process whose errors they would be. */
     if (!call->mounted || !log_last(ret->error, sizeof ret->error, &ret->error_ms))
         ret->error[0] = '\0';
+    pthread_mutex_lock(&s->lock);
+    ret->versions = s->versions;
+    pthread_mutex_unlock(&s->lock);
     return usage_get(s, &ret->usage);
 }
 
@@ -45,6 +48,7 @@ static int put_json(struct space *s, const struct verb_call *call, const struct 
     json_key_u64(&j, "files", u->files);
     json_key_u64(&j, "folders", u->folders);
     json_key_u64(&j, "bytes", u->bytes);
+    json_key_u64(&j, "versions", st->versions);
     json_key_u64(&j, "pending", st->pending);
     json_key_u64(&j, "conflicts", u->open_conflicts + u->siblings);
     json_key_u64(&j, "database_bytes", u->disk_bytes);
@@ -82,6 +86,7 @@ static int put_text(const struct verb_call *call, const struct state *st, struct
     buf_put_bytes(out, bytes_str(call->colour ? "\033[0m\n" : "\n"));
     put_line(out, "mounted", call->mounted ? "yes" : "no");
     put_holds(u, out);
+    put_line(out, "history", human_count(st->versions, text));
     put_line(out, "pending", st->pending == 0 ? "nothing" : human_count(st->pending, text));
     uint64_t conflicts = u->open_conflicts + u->siblings;
     if (conflicts == 0)

@@ -110,7 +110,7 @@ static int known_zeros(struct feed *f, uint64_t off, uint64_t *ret_end)
     return 0;
 }
 
-/* Appends the next piece to the window, or finds the wall. */
+/* Appends the next piece to the window, or finds the wall. -ECANCELED when told to stop. */
 static int extend(struct feed *f)
 {
     uint64_t at = f->off + f->n, end;
@@ -131,6 +131,9 @@ static int extend(struct feed *f)
     }
     /* known_zeros() ended because the byte at `at` is data: known_end is past it. */
     size_t n = (size_t)min_u64(f->known_end - at, room < f->ahead ? room : f->ahead);
+    /* Here and not only per entry: a hole of zeros that must be read can be long. */
+    if (f->src->cancel != NULL && atomic_load_explicit(f->src->cancel, memory_order_relaxed))
+        return -ECANCELED;
     rc = f->src->read(f->src->arg, at, p, n);
     if (rc < 0)
         return rc;

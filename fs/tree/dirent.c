@@ -34,7 +34,7 @@ int dirent_check_name(struct bytes name)
 
 int dirent_decode(struct bytes value, struct dirent_value *ret)
 {
-    if (value.n != VALUE_BYTES)
+    if (value.n != VALUE_BYTES || value.p[8] > S_IFMT >> 12)
         return -EUCLEAN;
     ret->ino = get_u64(value.p);
     ret->type = (unsigned)value.p[8] << 12;

@@ -107,6 +107,8 @@ void names_touch(struct op *x, struct attr *dir, const struct timespec *now);
 void names_drop(struct op *x, struct attr *a, const struct timespec *now);
 /** The file's bytes are now those of version @ref of @size bytes, and no others. */
 void op_set_version(struct op *x, struct attr *a, const struct base_ref *ref, uint64_t size);
+/** The version that the file is based on is kept, though no record shows the file any more. */
+void op_keep_base(struct op *x, const struct attr *a);
 /** Whether a program has the file open; @writing: for writing. */
 bool op_is_open(struct op *x, const struct attr *a, bool writing);
 /** Whether the program that writes the file has emptied it and not yet closed or fsynced it. */

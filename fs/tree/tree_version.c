@@ -6,45 +6,59 @@
 
 enum { USE_KEY_BYTES = TREE_BASE_BYTES + 8 };
 
+static void use_key(const struct base_ref *ref, uint64_t ino, uint8_t key[USE_KEY_BYTES])
+{
+    memcpy(key, ref->b, TREE_BASE_BYTES);
+    put_u64(key + TREE_BASE_BYTES, ino);
+}
+
 void base_use_put(struct op *x, const struct base_ref *ref, uint64_t ino)
 {
     uint8_t key[USE_KEY_BYTES];
-    memcpy(key, ref->b, TREE_BASE_BYTES);
-    put_u64(key + TREE_BASE_BYTES, ino);
+    use_key(ref, ino, key);
     db_batch_put(x->batch, DB_BIND, bytes_of(key, sizeof key), bytes_of(NULL, 0));
+}
+
+void op_keep_base(struct op *x, const struct attr *a)
+{
+    if (a->has_base && a->base_size > 0)
+        base_use_put(x, &a->base, a->ino);
+}
+
+/* Whether file @ino is based on @ref; if not, the note that says so is deleted. 1 or 0. */
+static int look_at_use(struct tree *t, const struct base_ref *ref, uint64_t ino)
+{
+    struct op x;
+    struct attr *a;
+    int rc = op_begin(t, false, &x);
+    if (rc < 0)
+        return rc;
+    rc = op_add(&x, ino, &a);
+    if (rc < 0 && rc != -ESTALE)
+        return op_abort(&x, rc);
+    if (rc == 0 && a->has_base && memcmp(a->base.b, ref->b, TREE_BASE_BYTES) == 0)
+        return op_abort(&x, 1);
+    uint8_t key[USE_KEY_BYTES];
+    use_key(ref, ino, key);
+    db_batch_delete(x.batch, DB_BIND, bytes_of(key, sizeof key));
+    return op_commit(&x);
 }
 
 int tree_base_used(struct tree *t, const struct base_ref *ref)
 {
-    struct db_batch *stale = NULL;
     struct db_iter *it = db_iter_new(t->db, DB_BIND, bytes_of(ref->b, TREE_BASE_BYTES), NULL);
     if (it == NULL)
         return -ENOMEM;
     int rc = 0;
-    bool used = false;
     while (rc == 0 && db_iter_next(it)) {
         struct bytes key = db_iter_key(it);
-        struct attr a;
-        if (key.n != USE_KEY_BYTES)
-            continue;
-        rc = node_peek(t, get_u64(key.p + TREE_BASE_BYTES), &a);
-        if (rc == 0 && a.has_base && memcmp(a.base.b, ref->b, TREE_BASE_BYTES) == 0) {
-            used = true;
-        } else if (rc == 0 || rc == -ESTALE) {
-            if (stale == NULL)
-                stale = db_batch_new(t->db);
-            rc = stale == NULL ? -ENOMEM : 0;
-            if (rc == 0)
-                db_batch_delete(stale, DB_BIND, key);
-        }
+        if (key.n == USE_KEY_BYTES)
+            rc = look_at_use(t, ref, get_u64(key.p + TREE_BASE_BYTES));
     }
     if (rc == 0)
         rc = db_iter_status(it);
     db_iter_free(it);
-    if (rc == 0 && stale != NULL)
-        rc = db_write(t->db, stale, false);
-    db_batch_free(stale);
-    return rc < 0 ? rc : used;
+    return rc;
 }
 
 /* Takes the name from the file that has it. */

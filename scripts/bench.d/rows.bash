@@ -78,7 +78,7 @@ git_in() {
 # Nothing of the candidate is in memory after this.
 cold() {
     "unmount_$C"
-    "mount_$C"
+    "mount_$C" >/dev/null # it goes to the background with what it was given
     drop_caches 3
 }
 

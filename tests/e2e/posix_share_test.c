@@ -93,8 +93,9 @@ static void processes_share_a_mapping(struct e2e *f)
     enum { ROUNDS = 200 };
     int fd = (int)ok(open("x", O_CREAT | O_RDWR, 0600));
     ok(ftruncate(fd, 2 * PAGE));
-    volatile unsigned *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (!holds(p != MAP_FAILED))
+    void *map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    volatile unsigned *p = map;
+    if (!holds(map != MAP_FAILED))
         return;
     pid_t pid = check_fork();
     if (pid == 0) {
@@ -115,6 +116,7 @@ static void processes_share_a_mapping(struct e2e *f)
     }
     same(i, ROUNDS + 1);
     check_join(pid);
+    munmap(map, 2 * PAGE);
     close(fd);
 }
 

@@ -126,21 +126,21 @@ static void random_edits(uint64_t size_max, int rounds, uint64_t start_holes)
 static void edit_random_of_small_content_is_as_from_scratch(void **state)
 {
     (void)state;
-    random_edits(200000, 300, 0);
+    random_edits(200000, 150, 0);
 }
 
 static void edit_random_with_holes_is_as_from_scratch(void **state)
 {
     (void)state;
-    random_edits(6 << 20, 200, 5);
+    random_edits(6 << 20, 80, 5);
 }
 
 /* Large enough for list nodes, which come and go around this size. */
 static void edit_random_with_nodes_is_as_from_scratch(void **state)
 {
     (void)state;
-    random_edits(16 << 20, 16, 4);
-    random_edits(BYTES_MAX, 10, 0);
+    random_edits(16 << 20, 12, 4);
+    random_edits(BYTES_MAX, 6, 0);
 }
 
 /* Ends that fall on the borders of chunks, where a cut and an end are easily taken for each other.

@@ -1,0 +1,139 @@
+#include "fs/space/exchange.h"
+
+#include <errno.h>
+
+#include "fs/space/space_priv.h"
+
+enum { TRIES = 16 };
+
+int space_knowledge(struct space *s, struct vv *ret)
+{
+    pthread_mutex_lock(&s->lock);
+    int rc = vv_copy(ret, replica_knowledge(s->replica));
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int space_stream(struct space *s, const struct vv *have, struct replica_stream **ret)
+{
+    int rc = publisher_flush(s);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    rc = replica_stream_new(s->replica, have, ret);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg)
+{
+    struct reader r;
+    struct dot dot;
+    size_t n;
+    int rc = value_change_open(change, &r, &dot, &n);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct value v;
+        rc = value_change_next(&r, &dot, &v);
+        if (rc == 0 && v.facet == FACET_CONTENT)
+            rc = content_missing(s->db, v.content.body, 0, fn, arg);
+    }
+    return rc < 0 ? rc : rc > 0 ? rc : reader_end(&r);
+}
+
+int space_get_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES],
+                    struct db_value *ret)
+{
+    return content_get_chunk(s->db, id, ret);
+}
+
+int space_put_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES], struct bytes data)
+{
+    return content_put_chunk(s->db, &s->keys, id, data);
+}
+
+/* A body is opaque to the records: it is looked at before one that cannot be read is taken in. */
+static int check_bodies(struct bytes change)
+{
+    struct reader r;
+    struct dot dot;
+    size_t n;
+    int rc = value_change_open(change, &r, &dot, &n);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct value v;
+        struct content_info info;
+        rc = value_change_next(&r, &dot, &v);
+        if (rc == 0 && v.facet == FACET_CONTENT)
+            rc = content_parse(v.content.body, &info);
+        if (rc == 0 && v.facet == FACET_CONTENT && info.size != v.content.size)
+            rc = -EBADMSG;
+    }
+    return rc;
+}
+
+/* One try. -EAGAIN: @blocked names a file that has to be published first. */
+static int apply_once(struct space *s, struct bytes change, const struct vv *knowledge,
+                      struct inval_list *invals, struct blocked *blocked)
+{
+    struct op x;
+    int rc = op_begin(s->tree, true, &x);
+    if (rc < 0)
+        return rc;
+    int taken = knowledge == NULL ? replica_apply(s->replica, x.batch, change)
+                                  : replica_know(s->replica, x.batch, knowledge);
+    rc = taken < 0 ? taken : show_effects(s, &x, invals, blocked);
+    rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
+    if (rc < 0) {
+        replica_abort(s->replica);
+        return rc;
+    }
+    replica_committed(s->replica);
+    return taken;
+}
+
+static int apply(struct space *s, struct bytes change, const struct vv *knowledge)
+{
+    int rc = -EAGAIN;
+    struct blocked blocked = {0};
+    for (int i = 0; i < TRIES && rc == -EAGAIN; i++) {
+        struct inval_list invals = {0};
+        blocked.dir = 0;
+        pthread_mutex_lock(&s->lock);
+        rc = apply_once(s, change, knowledge, &invals, &blocked);
+        pthread_mutex_unlock(&s->lock);
+        if (rc >= 0) {
+            inval_send(s, &invals);
+            break;
+        }
+        buf_fini(&invals.b);
+        if (rc != -EAGAIN || blocked.dir == 0)
+            break;
+        struct publish_item item = {.ino = blocked.dir, .name = buf_bytes(&blocked.name),
+                                    .settled = true, .quiet = true, .forced = true};
+        int published = publish_name(s, &item);
+        /* What cannot be published now (a program is writing it) makes way. */
+        blocked.aside = published != PUBLISH_DONE;
+    }
+    buf_fini(&blocked.name);
+    return rc;
+}
+
+int space_apply(struct space *s, struct bytes change)
+{
+    int rc = check_bodies(change);
+    return rc < 0 ? rc : apply(s, change, NULL);
+}
+
+int space_know(struct space *s, const struct vv *knowledge)
+{
+    int rc = apply(s, bytes_of(NULL, 0), knowledge);
+    return rc < 0 ? rc : 0;
+}
+
+void space_subscribe(struct space *s, void (*fn)(void *arg, const struct dot *dot, bool own),
+                     void *arg)
+{
+    pthread_mutex_lock(&s->lock);
+    s->subscriber = fn;
+    s->subscriber_arg = arg;
+    pthread_mutex_unlock(&s->lock);
+}
