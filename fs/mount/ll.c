@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fs/mount/device.h"
 #include "fs/mount/ll_priv.h"
 #include "proto/base/log.h"
 
@@ -221,6 +222,9 @@ static void ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
     for (size_t i = 0; i < ARRAY_N(flags); i++)
         if ((to_set & flags[i].theirs) != 0)
             set.what |= flags[i].ours;
+    /* A new owner never inherits the rights of the old one's programs. */
+    if (device_kills_suid() || (set.what & (TREE_SET_UID | TREE_SET_GID)) != 0)
+        set.what |= TREE_SET_KILL_SUID;
     struct attr a;
     int rc = st->st_size < 0 && (to_set & FUSE_SET_ATTR_SIZE) != 0
                  ? -EINVAL

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "fs/mount/device.h"
 #include "fs/mount/ll_priv.h"
 
 /* All that a handle says. */
@@ -24,7 +25,11 @@ static void opened(struct fuse_file_info *fi)
 void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct attr a;
-    int rc = tree_open_file(ll_tree(req), ino, writes(fi), (fi->flags & O_TRUNC) != 0, &a);
+    bool truncate = (fi->flags & O_TRUNC) != 0;
+    struct tree_set kill = {.what = TREE_SET_KILL_SUID};
+    int rc = truncate && device_kills_suid() ? tree_setattr(ll_tree(req), ino, &kill, &a) : 0;
+    if (rc == 0)
+        rc = tree_open_file(ll_tree(req), ino, writes(fi), truncate, &a);
     if (rc < 0) {
         ll_reply(req, rc);
         return;
@@ -80,7 +85,7 @@ void ll_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off
               struct fuse_file_info *fi)
 {
     (void)fi;
-    struct tree_write how = {.offset = (uint64_t)off};
+    struct tree_write how = {.offset = (uint64_t)off, .kill_suid = device_kills_suid()};
     int rc = tree_write(ll_tree(req), ino, bytes_of(p, n), &how);
     if (rc < 0)
         ll_reply(req, rc);

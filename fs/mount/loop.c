@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/mount/device.h"
 #include "fs/mount/ll.h"
 
 enum {
@@ -31,7 +32,7 @@ struct loop {
     unsigned n;
     _Atomic unsigned running;
     _Atomic int error;
-    int done_fd;
+    int done_fd, stop_fd;
 };
 
 static uint64_t now_ns(void)
@@ -58,9 +59,12 @@ static int receive(struct loop *l, struct fuse_buf *buf)
             sched_yield();
             continue;
         }
-        struct pollfd p = {.fd = fuse_session_fd(l->se), .events = POLLIN};
-        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+        struct pollfd p[2] = {{.fd = fuse_session_fd(l->se), .events = POLLIN},
+                              {.fd = l->stop_fd, .events = POLLIN}};
+        if (poll(p, ARRAY_N(p), -1) < 0 && errno != EINTR)
             return -errno;
+        if (p[1].revents != 0)
+            return 0;
         since = 0;
     }
 }
@@ -103,6 +107,7 @@ static void *serve(void *arg)
         bool hand_over = is_long(&buf);
         if (hand_over)
             pthread_mutex_unlock(&l->lead);
+        device_look(buf.mem, buf.size);
         fuse_session_process_buf(l->se, &buf);
         if (hand_over)
             pthread_mutex_lock(&l->lead);
@@ -125,21 +130,28 @@ int loop_start(struct fuse_session *se, struct loop **ret, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     l->se = se;
     l->done_fd = eventfd(0, EFD_CLOEXEC);
+    l->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&l->lead, NULL);
     atomic_store(&l->running, THREADS);
-    int rc = l->done_fd < 0 ? -errno : 0;
+    int rc = l->done_fd < 0 || l->stop_fd < 0 ? -errno : 0;
     while (rc == 0 && l->n < THREADS) {
         rc = -pthread_create(&l->threads[l->n], NULL, serve, l);
         l->n += rc == 0;
     }
     if (rc < 0) {
         atomic_fetch_sub(&l->running, THREADS - l->n);
-        fuse_session_exit(se);
+        loop_stop(l);
         loop_join(l);
         return err_set(err, rc, "starting threads: %s", strerror(-rc));
     }
     *ret = l;
     return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+    fuse_session_exit(l->se);
+    eventfd_write(l->stop_fd, 1);
 }
 
 int loop_fd(const struct loop *l)
@@ -154,6 +166,8 @@ int loop_join(struct loop *l)
     int rc = atomic_load(&l->error);
     if (l->done_fd >= 0)
         close(l->done_fd);
+    if (l->stop_fd >= 0)
+        close(l->stop_fd);
     pthread_mutex_destroy(&l->lead);
     free(l);
     return rc;

@@ -20,6 +20,9 @@ int loop_start(struct fuse_session *se, struct loop **ret, struct err *err) MUST
 /** A descriptor that becomes readable when the threads have ended. */
 int loop_fd(const struct loop *l);
 
+/** Ends the threads, though files may still be open. */
+void loop_stop(struct loop *l);
+
 /** Waits until the threads have ended, frees @l. 0, or the error that ended them. */
 int loop_join(struct loop *l);
 

@@ -12,15 +12,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "fs/mount/device.h"
 #include "fs/mount/ll.h"
 #include "fs/mount/loop.h"
 #include "fs/mount/notify.h"
 #include "fs/space/space.h"
 #include "proto/base/log.h"
-
-/* Always: what is from other devices must not gain rights here, and the kernel checks access. */
-static const char options_always[] =
-    "default_permissions,nosuid,nodev,subtype=persist,fsname=persist";
 
 /* Passed on to the kernel, or meant for others and dropped. */
 static const char *const options_known[] = {"allow_other", "allow_root", "ro",      "rw",
@@ -65,7 +62,8 @@ static int filter_options(const char *options, struct buf *out, struct err *err)
                            "unknown mount option '%s'; known are allow_other, "
                            "allow_root, ro, noexec, noatime",
                            o);
-        buf_put_u8(out, ',');
+        if (out->n > 0)
+            buf_put_u8(out, ',');
         buf_put(out, o, strlen(o));
     }
     return buf_status(out) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
@@ -77,45 +75,15 @@ int mount_check_options(const char *options, struct err *err)
     return options == NULL ? 0 : filter_options(options, &out, err);
 }
 
-static int make_session(const struct mount_config *cfg, struct ll *ll, struct fuse_session **ret,
-                        struct err *err)
+/* What the session has to know of the options is nothing: the kernel has them. */
+static struct fuse_session *make_session(struct ll *ll)
 {
-    CLEANUP(buf_fini) struct buf options = {0};
-    buf_put(&options, options_always, strlen(options_always));
-    int rc = cfg->options != NULL ? filter_options(cfg->options, &options, err) : 0;
-    buf_put_u8(&options, 0);
-    if (rc == 0 && buf_status(&options) < 0)
-        rc = err_set(err, -ENOMEM, "out of memory");
-    if (rc < 0)
-        return rc;
-    char name[] = "persist", o[] = "-o";
-    char *argv[] = {name, o, (char *)options.p, NULL};
-    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-    *ret = fuse_session_new(&args, &ll_ops, sizeof ll_ops, ll);
+    char name[] = "persist";
+    char *argv[] = {name, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+    struct fuse_session *se = fuse_session_new(&args, &ll_ops, sizeof ll_ops, ll);
     fuse_opt_free_args(&args);
-    return *ret != NULL ? 0 : err_set(err, -EINVAL, "mount options were refused");
-}
-
-static int do_mount(struct fuse_session *se, const char *folder, struct err *err)
-{
-    if (access("/dev/fuse", R_OK | W_OK) < 0)
-        return err_set(
-            err, errno == ENOENT ? -ENODEV : -errno,
-            "FUSE is not available: /dev/fuse: %s; load the module with 'modprobe fuse', "
-            "or ask for access to it",
-            strerror(errno));
-    struct stat st;
-    if (stat("/dev/fuse", &st) < 0 || !S_ISCHR(st.st_mode) || major(st.st_rdev) != 10 ||
-        minor(st.st_rdev) != 229)
-        return err_set(err, -ENODEV,
-                       "FUSE is not available: /dev/fuse is not the FUSE device; load "
-                       "the module with 'modprobe fuse'");
-    errno = 0;
-    if (fuse_session_mount(se, folder) != 0)
-        return err_set(err, errno != 0 ? -errno : -EIO,
-                       "mounting %s failed%s%s; see the log for what fusermount3 said", folder,
-                       errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
-    return 0;
+    return se;
 }
 
 /* More of a file is read ahead than FUSE's 128 KiB, where that may be set. */
@@ -162,7 +130,7 @@ static int catch_signals(struct err *err)
 }
 
 /* Until the threads end, or a signal asks for the end. */
-static int wait_for_end(struct fuse_session *se, struct loop *loop)
+static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
 {
     struct pollfd p[2] = {{.fd = loop_fd(loop), .events = POLLIN},
                           {.fd = end_fd, .events = POLLIN}};
@@ -170,8 +138,8 @@ static int wait_for_end(struct fuse_session *se, struct loop *loop)
         ;
     if (p[1].revents != 0) {
         log_info("a signal asks for the end: unmounting");
-        fuse_session_exit(se);
-        fuse_session_unmount(se);
+        device_unmount(cfg->folder);
+        loop_stop(loop);
     }
     return loop_join(loop);
 }
@@ -188,23 +156,28 @@ static int serve(const struct mount_config *cfg, struct fuse_session *se, struct
     set_readahead(cfg->folder);
     if (cfg->ready != NULL)
         cfg->ready(cfg->arg);
-    rc = wait_for_end(se, loop);
+    rc = wait_for_end(cfg, loop);
     return rc < 0 ? err_set(err, rc, "serving %s: %s", cfg->folder, strerror(-rc)) : 0;
 }
 
 int mount_serve(const struct mount_config *cfg, struct err *err)
 {
-    struct ll ll = {.tree = space_tree(cfg->space)};
-    struct fuse_session *se;
-    int rc = make_session(cfg, &ll, &se, err);
+    CLEANUP(buf_fini) struct buf options = {0};
+    int rc = cfg->options != NULL ? filter_options(cfg->options, &options, err) : 0;
+    buf_put_u8(&options, 0);
+    if (rc == 0 && buf_status(&options) < 0)
+        rc = err_set(err, -ENOMEM, "out of memory");
     if (rc < 0)
         return rc;
-    rc = do_mount(se, cfg->folder, err);
+    struct ll ll = {.tree = space_tree(cfg->space)};
+    struct fuse_session *se = make_session(&ll);
+    if (se == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = device_mount(se, cfg->folder, (const char *)options.p, err);
     if (rc == 0) {
         notify_start(cfg->space, se);
         rc = serve(cfg, se, err);
         notify_stop(cfg->space);
-        fuse_session_unmount(se);
     }
     fuse_session_destroy(se);
     return rc;

@@ -66,8 +66,13 @@ static void drop_pending(struct op *x, uint64_t ino)
 
 static int forget(struct space *s, uint64_t ino)
 {
+    uint8_t key[PENDING_KEY_MAX];
+    size_t n = pending_inode_key(ino, key);
     struct op x;
-    int rc = op_begin(s->tree, false, &x);
+    int rc = db_has(s->db, DB_PENDING, bytes_of(key, n));
+    if (rc <= 0) /* mostly there is none: a read is cheaper than a write */
+        return rc;
+    rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
     drop_pending(&x, ino);

@@ -15,7 +15,8 @@ enum {
     OPEN_MS = 600000, /* what stays open in the middle of a save */
     LATER_MS = 20,    /* what waits for something else to be published */
     RETRY_MS = 1000,  /* after a failure */
-    BUSY_ITEMS = 256, /* with more pending, a new one is not looked at before it can have settled */
+    BUSY_ITEMS = 64,  /* with more pending, somebody makes or moves many files: */
+    BUSY_MS = 1000,   /* that goes first, and a new name is looked at after so long */
     FLUSH_PASSES_MAX = 64,
 };
 
@@ -59,10 +60,10 @@ void publisher_changed(void *space, const struct tree_change *change)
     pthread_mutex_lock(&p->lock);
     switch (change->kind) {
     case TREE_NAME:
-        touch(p, change->ino, change->name, p->queue.n < BUSY_ITEMS ? 0 : SETTLE_MS);
+        touch(p, change->ino, change->name, p->queue.n < BUSY_ITEMS ? 0 : BUSY_MS);
         break;
     case TREE_INODE:
-        touch(p, change->ino, bytes_of(NULL, 0), SETTLE_MS);
+        touch(p, change->ino, bytes_of(NULL, 0), p->queue.n < BUSY_ITEMS ? SETTLE_MS : BUSY_MS);
         break;
     case TREE_CLOSED:
         queue_wake(&p->queue, change->ino, space_now_ms());

@@ -2,5 +2,4 @@
 #include "fs/space/import.h"
 #include "fs/space/verb.h"
 #define LATER(v) int v(struct space *s, const struct verb_call *call, struct out *out) { (void)s; (void)call; out_error(out, #v ": not in this build"); return VERB_FAILED; }
-LATER(verb_export) LATER(verb_check) 
-int space_import(struct space *s, int dir_fd, struct out *out, struct err *err) { (void)s; (void)dir_fd; (void)out; return err_set(err, -ENOTSUP, "import: not in this build"); }
+LATER(verb_check) 

@@ -132,7 +132,8 @@ int data_settle(struct tree *t) MUST_CHECK;
 int data_recover(struct tree *t) MUST_CHECK;
 
 /* ---- tree_attr.c ---- */
-void attr_kill_suid(struct attr *a);
+/** Takes setuid, setgid (where it means that) and file capabilities away. */
+void op_kill_suid(struct op *x, struct attr *a);
 void tree_touch_atime(struct tree *t, uint64_t ino);
 bool attr_wants_atime(const struct attr *a);
 

@@ -227,7 +227,7 @@ int tree_write(struct tree *t, uint64_t ino, struct bytes data, const struct tre
         a->size = max_u64(a->size, offset + data.n);
         file_changed(&x, a, &now);
         if (how->kill_suid)
-            attr_kill_suid(a);
+            op_kill_suid(&x, a);
     }
     file_rest(node);
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);

@@ -21,8 +21,15 @@ static void set_times(struct attr *a, const struct tree_set *set, const struct t
         a->mtime = set->mtime;
 }
 
-void attr_kill_suid(struct attr *a)
+void op_kill_suid(struct op *x, struct attr *a)
 {
+    static const char capability[] = "security.capability";
+    uint8_t key[8 + sizeof capability - 1];
+    if (a->has_xattr) {
+        put_u64(key, a->ino);
+        memcpy(key + 8, capability, sizeof capability - 1);
+        db_batch_delete(x->batch, DB_XATTR, bytes_of(key, sizeof key));
+    }
     a->mode &= ~(uint32_t)S_ISUID;
     /* Without group execution the bit means mandatory locking, and stays. */
     if ((a->mode & S_IXGRP) != 0)
@@ -40,7 +47,7 @@ static int set_in(struct op *x, struct attr *a, const struct tree_set *set)
             return rc;
     }
     if ((set->what & TREE_SET_KILL_SUID) != 0 && !attr_is_dir(a))
-        attr_kill_suid(a);
+        op_kill_suid(x, a);
     if ((set->what & TREE_SET_MODE) != 0)
         a->mode = (a->mode & S_IFMT) | (set->mode & ~(uint32_t)S_IFMT);
     if ((set->what & TREE_SET_UID) != 0)

@@ -673,8 +673,15 @@ static bool settle_blocks(struct crash_model *m, const struct crash_view *v,
     CLEANUP(buf_fini) struct buf is = {0};
     if (v->read(v->arg, op->path, &is) < 0)
         return false;
-    if (is.n != n->data.n)
-        return false; /* size and bytes go together */
+    size_t old = n->data.n;
+    if (is.n != old) {
+        /* Size and bytes go together, for each part that arrives on its own. */
+        bool part = v->splits && op->kind != CRASH_PUNCH && is.n > old && is.n > at.offset &&
+                    is.n < end && is.n % CRASH_BLOCK == 0;
+        if (!part)
+            return false;
+        write_range(n, &at, old, is.n);
+    }
     end = min_u64(end, n->data.n);
     for (uint64_t from = at.offset; from < end;) {
         uint64_t to = min_u64(end, (from / CRASH_BLOCK + 1) * CRASH_BLOCK);

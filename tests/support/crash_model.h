@@ -79,6 +79,7 @@ struct crash_view {
     int (*list)(void *arg, const char *path, void (*emit)(void *arg, const char *name),
                 void *emit_arg);
     int (*xattr)(void *arg, const char *path, struct buf *ret); /* user.crash; -ENODATA */
+    bool splits; /* one write may arrive as several, each ending where a page does */
 };
 
 /** Whether all below the directory @top is as in the model; else @why says what is not. */
@@ -88,7 +89,7 @@ bool crash_model_same(const struct crash_model *m, const struct crash_view *v, c
 enum crash_settled {
     CRASH_WITHOUT, /* as if it had not begun */
     CRASH_WITH,    /* done */
-    CRASH_MIXED,   /* a write or hole inside a file: some of its blocks are done */
+    CRASH_MIXED,   /* a write or hole inside a file: some of its blocks are done; or its first part */
     CRASH_WRONG,   /* none of these */
 };
 
