@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -186,6 +187,18 @@ struct crash_view crash_posix_view(const char *root)
 
 /* ---- workers ---- */
 
+/* A request that its server was just reading when it was ended fails with EIO: the end follows. */
+static bool is_going(const char *root)
+{
+    for (int i = 0; i < 40; i++) {
+        struct statvfs v;
+        if (statvfs(root, &v) < 0)
+            return true;
+        usleep(25000);
+    }
+    return false;
+}
+
 void crash_posix_work(const char *root, struct crash_log *log, struct crash_model *m, uint64_t seed,
                       const atomic_bool *stop)
 {
@@ -197,6 +210,8 @@ void crash_posix_work(const char *root, struct crash_log *log, struct crash_mode
     snprintf(op.path, sizeof op.path, "%s", log->top);
     while (!atomic_load(stop) && crash_log_begin(log, &op)) {
         int rc = crash_posix_apply(root, &op);
+        if (rc == -EIO && is_going(root))
+            rc = -ENOTCONN;
         crash_log_answer(log, rc);
         crash_model_apply(m, &op);
         if (crash_chance(&rand, 10)) {
