@@ -48,11 +48,21 @@ int space_get_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES],
 
 int space_put_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES], struct bytes data)
 {
-    return content_put_chunk(s->db, &s->keys, id, data);
+    pthread_rwlock_rdlock(&s->builds);
+    int rc = content_put_chunk(s->db, &s->keys, id, data);
+    pthread_rwlock_unlock(&s->builds);
+    return rc;
 }
 
-/* A body is opaque to the records: it is looked at before one that cannot be read is taken in. */
-static int check_bodies(struct bytes change)
+static int on_missing(void *arg, const struct content_need *need)
+{
+    (void)arg;
+    (void)need;
+    return -ENODATA;
+}
+
+/* A body is opaque to the records: one that cannot be read here is not taken in. */
+static int check_bodies(struct space *s, struct bytes change)
 {
     struct reader r;
     struct dot dot;
@@ -66,6 +76,8 @@ static int check_bodies(struct bytes change)
             rc = content_parse(v.content.body, &info);
         if (rc == 0 && v.facet == FACET_CONTENT && info.size != v.content.size)
             rc = -EBADMSG;
+        if (rc == 0 && v.facet == FACET_CONTENT)
+            rc = content_missing(s->db, v.content.body, 0, on_missing, NULL);
     }
     return rc;
 }
@@ -107,8 +119,11 @@ static int apply(struct space *s, struct bytes change, const struct vv *knowledg
         buf_fini(&invals.b);
         if (rc != -EAGAIN || blocked.dir == 0)
             break;
-        struct publish_item item = {.ino = blocked.dir, .name = buf_bytes(&blocked.name),
-                                    .settled = true, .quiet = true, .forced = true};
+        struct publish_item item = {.ino = blocked.dir,
+                                    .name = buf_bytes(&blocked.name),
+                                    .settled = true,
+                                    .quiet = true,
+                                    .forced = true};
         int published = publish_name(s, &item);
         /* What cannot be published now (a program is writing it) makes way. */
         blocked.aside = published != PUBLISH_DONE;
@@ -119,8 +134,13 @@ static int apply(struct space *s, struct bytes change, const struct vv *knowledg
 
 int space_apply(struct space *s, struct bytes change)
 {
-    int rc = check_bodies(change);
-    return rc < 0 ? rc : apply(s, change, NULL);
+    /* No sweep may come between the look at the chunks and the references to them. */
+    pthread_rwlock_rdlock(&s->builds);
+    int rc = check_bodies(s, change);
+    if (rc == 0)
+        rc = apply(s, change, NULL);
+    pthread_rwlock_unlock(&s->builds);
+    return rc;
 }
 
 int space_know(struct space *s, const struct vv *knowledge)

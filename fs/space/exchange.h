@@ -35,7 +35,8 @@ int space_put_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES],
 /**
  * Applies a change and shows it in the tree. 1: something was new, 0: nothing.
  * A file of this device that has the name of a new record and is not published yet is published
- * first, so that both meet as records. Errors as replica_apply().
+ * first, so that both meet as records. Errors as replica_apply(), and -ENODATA: chunks are missing
+ * (again): space_missing() tells which.
  */
 int space_apply(struct space *s, struct bytes change) MUST_CHECK;
 

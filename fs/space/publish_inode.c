@@ -79,69 +79,97 @@ static int forget(struct space *s, uint64_t ino)
     return op_commit(&x);
 }
 
-static int edit(struct change *c, struct op *x, struct attr *a,
-                const struct captured *content)
+struct deed {
+    struct op *x;
+    const struct attr *seen;
+    const struct need *need;
+    struct rid rid;
+    struct dot dot;
+};
+
+/* The same file, with the same bytes and attributes as they were captured. */
+static int still_so(const struct deed *d, struct attr **ret)
 {
-    struct rid rid = bind_rid(a), base_rid;
-    struct dot dot = change_dot(c), base_dot;
-    struct base_ref ref = base_of(&rid, &dot);
-    base_split(&a->base, &base_rid, &base_dot);
-    bool based = a->has_base && rid_cmp(&rid, &base_rid) == 0;
-    int rc = change_edit(c, &rid, &content->content, based ? &base_dot : NULL);
+    int rc = op_add(d->x, d->seen->ino, ret);
     if (rc < 0)
         return rc;
-    if (attr_is_file(a))
-        op_set_version(x, a, &ref, a->size);
-    a->has_base = true;
-    a->base = ref;
-    a->dirty = false;
-    op_put(x, a);
+    const struct attr *a = *ret;
+    return !a->bound || memcmp(a->record, d->seen->record, sizeof a->record) != 0 ||
+                   a->changes != d->seen->changes || attr_time_cmp(&a->ctime, &d->seen->ctime) != 0
+               ? -EAGAIN
+               : 0;
+}
+
+static int show_deed(void *arg)
+{
+    struct deed *d = arg;
+    struct attr *a;
+    int rc = still_so(d, &a);
+    if (rc < 0)
+        return rc;
+    if (d->need->content) {
+        struct base_ref ref = base_of(&d->rid, &d->dot);
+        if (attr_is_file(a))
+            op_set_version(d->x, a, &ref, a->size);
+        a->has_base = true;
+        a->base = ref;
+        a->dirty = false;
+        op_put(d->x, a);
+    }
+    drop_pending(d->x, a->ino);
     return 0;
 }
 
-static int author(struct space *s, struct op *x, struct attr *a, const struct need *need,
-                  const struct captured *content, struct inval_list *invals)
+/* An edit is one of the version that the file was based on. */
+static int author_content(struct change *c, const struct deed *d, const struct captured *content)
 {
-    struct change *c = replica_begin(s->replica, x->batch);
+    struct rid base_rid;
+    struct dot base;
+    base_split(&d->seen->base, &base_rid, &base);
+    bool based = d->seen->has_base && rid_cmp(&d->rid, &base_rid) == 0;
+    return change_edit(c, &d->rid, &content->content, based ? &base : NULL);
+}
+
+static int author(struct space *s, struct deed *d, const struct captured *content,
+                  struct inval_list *invals)
+{
+    struct change *c = replica_begin(s->replica, d->x->batch);
     if (c == NULL)
-        return op_abort(x, -ENOMEM);
-    int rc = need->content ? edit(c, x, a, content) : 0;
+        return op_abort(d->x, -ENOMEM);
+    d->rid = bind_rid(d->seen);
+    d->dot = change_dot(c);
+    int rc = d->need->content ? author_content(c, d, content) : 0;
     CLEANUP(buf_fini) struct buf xattrs = {0};
     struct value_meta meta;
-    struct rid rid = bind_rid(a);
-    if (rc == 0 && need->meta)
-        rc = capture_meta(s, a, &xattrs, &meta);
-    if (rc == 0 && need->meta)
-        rc = change_meta(c, &rid, &meta);
+    if (rc == 0 && d->need->meta)
+        rc = capture_meta(s, d->seen, &xattrs, &meta);
+    if (rc == 0 && d->need->meta)
+        rc = change_meta(c, &d->rid, &meta);
     if (rc < 0) {
         replica_cancel(c);
         replica_abort(s->replica);
-        return op_abort(x, rc);
+        return op_abort(d->x, rc);
     }
-    drop_pending(x, a->ino);
-    return publish_commit(s, x, c, invals);
+    return publish_commit(s, d->x, c, show_deed, d, invals);
 }
 
 static int carry_out(struct space *s, const struct attr *seen, const struct need *need,
                      const struct captured *content, struct inval_list *invals)
 {
     struct op x;
-    struct attr *a;
-    int rc = op_begin(s->tree, true, &x);
+    int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
-    rc = op_add(&x, seen->ino, &a);
-    if (rc == 0 && (!a->bound || memcmp(a->record, seen->record, sizeof a->record) != 0 ||
-                    a->changes != seen->changes))
-        rc = -EAGAIN;
-    if (rc < 0)
-        return op_abort(&x, rc);
-    if (need->show) {
+    struct deed d = {.x = &x, .seen = seen, .need = need};
+    if (!need->show)
+        return author(s, &d, content, invals);
+    struct attr *a;
+    op_lock_names(&x);
+    rc = still_so(&d, &a);
+    if (rc == 0)
         rc = show_record(s, &x, a, invals);
-        drop_pending(&x, a->ino);
-        return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
-    }
-    return author(s, &x, a, need, content, invals);
+    drop_pending(&x, seen->ino);
+    return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
 }
 
 static int publish_once(struct space *s, struct publish_item *item, bool *ret_wait)

@@ -37,7 +37,8 @@ struct view {
 
 /* ---- looking ---- */
 
-static int file_at(struct space *s, uint64_t dir, struct bytes name, struct attr *ret, bool *ret_has)
+static int file_at(struct space *s, uint64_t dir, struct bytes name, struct attr *ret,
+                   bool *ret_has)
 {
     int rc = tree_lookup(s->tree, dir, name, ret);
     *ret_has = rc == 0;
@@ -229,113 +230,52 @@ struct deed {
     struct publish_item *item;
     struct view *v;
     struct captured *content;
+    struct rid rid; /* what the file shows from now on */
+    struct dot dot;
 };
 
-static void set_published(struct deed *d, struct attr *a, const struct rid *rid)
-{
-    struct dot dot = change_dot(d->c);
-    struct base_ref ref = base_of(rid, &dot);
-    bind_put(d->x, rid, a);
-    if (attr_is_file(a)) {
-        op_set_version(d->x, a, &ref, a->size);
-    } else if (S_ISLNK(a->mode)) {
-        a->has_base = true;
-        a->base = ref;
-        a->dirty = false;
-    }
-    uint8_t key[PENDING_KEY_MAX];
-    size_t n = pending_inode_key(a->ino, key);
-    db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
-}
-
-/* The names in a directory that is published now are pending, too, if they were not already. */
-struct children {
-    struct op *x;
-    uint64_t dir;
-    struct buf *names;
-};
-
-static int child_pending(void *arg, struct bytes name, struct dirent_value v)
-{
-    (void)v;
-    struct children *c = arg;
-    op_pending_name(c->x, c->dir, name, NULL);
-    buf_put_u8(c->names, (uint8_t)name.n);
-    buf_put_bytes(c->names, name);
-    return buf_status(c->names);
-}
-
-static int do_create(struct deed *d, struct attr *a, const struct rid *dir)
+static int author_create(struct deed *d, const struct rid *dir)
 {
     enum kind kind = KIND_FILE;
-    (void)capture_kind(a, &kind);
+    (void)capture_kind(&d->v->file, &kind);
     CLEANUP(buf_fini) struct buf xattrs = {0};
     struct value_meta meta;
-    struct rid rid;
-    int rc = capture_meta(d->s, a, &xattrs, &meta);
-    if (rc == 0)
-        rc = change_create(d->c, kind, dir, d->item->name, &meta,
-                           kind == KIND_DIR ? NULL : &d->content->content, &rid);
-    if (rc < 0)
-        return rc;
-    if (a->bound) /* its old record stays where it was, and is looked at there */
-        bind_delete(d->x, a);
-    set_published(d, a, &rid);
-    if (kind != KIND_DIR)
-        return 0;
-    struct children c = {d->x, a->ino, &d->v->children};
-    return dirent_each(d->s->tree, a->ino, child_pending, &c);
+    int rc = capture_meta(d->s, &d->v->file, &xattrs, &meta);
+    return rc < 0 ? rc
+                  : change_create(d->c, kind, dir, d->item->name, &meta,
+                                  kind == KIND_DIR ? NULL : &d->content->content, &d->rid);
 }
 
-static int do_replace(struct deed *d, struct attr *a)
+static int author_replace(struct deed *d)
 {
-    struct rid rid = d->v->record.rid;
-    uint64_t old;
-    int rc = change_edit(d->c, &rid, &d->content->content, NULL);
-    CLEANUP(buf_fini) struct buf xattrs = {0};
+    d->rid = d->v->record.rid;
+    int rc = change_edit(d->c, &d->rid, &d->content->content, NULL);
+    CLEANUP(buf_fini) struct buf xattrs = {0}, theirs = {0};
     struct value_meta meta;
-    if (rc == 0)
-        rc = capture_meta(d->s, a, &xattrs, &meta);
     struct replica_info info;
-    CLEANUP(buf_fini) struct buf theirs = {0};
     if (rc == 0)
-        rc = replica_stat(d->s->replica, &rid, &info);
+        rc = capture_meta(d->s, &d->v->file, &xattrs, &meta);
     if (rc == 0)
-        rc = replica_xattrs(d->s->replica, &rid, &theirs);
-    if (rc == 0 && (!info.has_meta || info.mode != meta.mode ||
-                    !bytes_equal(buf_bytes(&theirs), meta.xattrs)))
-        rc = change_meta(d->c, &rid, &meta);
-    if (rc < 0)
+        rc = replica_stat(d->s->replica, &d->rid, &info);
+    if (rc == 0)
+        rc = replica_xattrs(d->s->replica, &d->rid, &theirs);
+    if (rc < 0 ||
+        (info.has_meta && info.mode == meta.mode && bytes_equal(buf_bytes(&theirs), meta.xattrs)))
         return rc;
-    struct attr *o;
-    if (bind_ino(d->s, &rid, &old) == 0 && old != a->ino && op_add(d->x, old, &o) == 0 &&
-        o->bound && memcmp(o->record, rid.b, sizeof o->record) == 0) {
-        op_keep_base(d->x, o);
-        o->bound = false; /* the key of the binding is the new file's now */
-        op_put(d->x, o);
-    }
-    set_published(d, a, &rid);
-    return 0;
+    return change_meta(d->c, &d->rid, &meta);
 }
 
-static int act(struct deed *d)
+/* The change of the records. */
+static int author(struct deed *d)
 {
     struct view *v = d->v;
     struct rid dir = bind_rid(&v->dir), rid = bind_rid(&v->file);
     struct dot slot;
-    struct attr *a = NULL;
-    if (v->has_file) {
-        int rc = op_add(d->x, v->file.ino, &a);
-        if (rc < 0)
-            return rc;
-        if (d->content != NULL && a->changes != d->content->changes)
-            return -EAGAIN;
-    }
     switch (v->act) {
     case ACT_CREATE:
-        return do_create(d, a, &dir);
+        return author_create(d, &dir);
     case ACT_REPLACE:
-        return do_replace(d, a);
+        return author_replace(d);
     case ACT_LINK:
         return change_link(d->c, &rid, &dir, d->item->name, &slot);
     case ACT_MOVE:
@@ -352,53 +292,155 @@ static int act(struct deed *d)
     return 0;
 }
 
+static void set_published(struct deed *d, struct attr *a)
+{
+    struct base_ref ref = base_of(&d->rid, &d->dot);
+    bind_put(d->x, &d->rid, a);
+    if (attr_is_file(a)) {
+        op_set_version(d->x, a, &ref, a->size);
+    } else if (S_ISLNK(a->mode)) {
+        a->has_base = true;
+        a->base = ref;
+        a->dirty = false;
+    }
+    uint8_t key[PENDING_KEY_MAX];
+    size_t n = pending_inode_key(a->ino, key);
+    db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
+}
+
+/* The names in a directory that is published now are pending, too, if they were not already. */
+static int child_pending(void *arg, struct bytes name, struct dirent_value value)
+{
+    struct deed *d = arg;
+    (void)value;
+    op_pending_name(d->x, d->v->file.ino, name, NULL);
+    buf_put_u8(&d->v->children, (uint8_t)name.n);
+    buf_put_bytes(&d->v->children, name);
+    return buf_status(&d->v->children);
+}
+
+static int show_created(struct deed *d, struct attr *a)
+{
+    if (a->bound) /* its old record stays where it was, and is looked at there */
+        bind_delete(d->x, a);
+    set_published(d, a);
+    return attr_is_dir(a) ? dirent_each(d->s->tree, a->ino, child_pending, d) : 0;
+}
+
+static int show_replaced(struct deed *d, struct attr *a)
+{
+    uint64_t old;
+    struct attr *o;
+    if (bind_ino(d->s, &d->rid, &old) == 0 && old != a->ino && op_add(d->x, old, &o) == 0 &&
+        o->bound && memcmp(o->record, d->rid.b, sizeof o->record) == 0) {
+        o->bound = false; /* the key of the binding is the new file's now */
+        op_put(d->x, o);
+    }
+    set_published(d, a);
+    return 0;
+}
+
+/* Is everything as it was seen? From here on nothing changes any more. */
+static int still_so(struct deed *d, struct attr **ret_file)
+{
+    const struct view *v = d->v;
+    struct dirent_value now = {0};
+    int rc = dirent_get(d->s->tree, d->item->ino, d->item->name, &now);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    if (now.ino != (v->has_file ? v->file.ino : 0))
+        return -EAGAIN;
+    if (!v->has_file)
+        return 0;
+    rc = op_add(d->x, v->file.ino, ret_file);
+    if (rc < 0)
+        return rc == -ESTALE ? -EAGAIN : rc;
+    const struct attr *a = *ret_file;
+    /* A change of names, mode or attributes of the file would show in its ctime. */
+    return a->changes != v->file.changes || a->bound != v->file.bound ||
+                   attr_time_cmp(&a->ctime, &v->file.ctime) != 0
+               ? -EAGAIN
+               : 0;
+}
+
+/* What the change means for the file. */
+static int show_deed(void *arg)
+{
+    struct deed *d = arg;
+    struct attr *a = NULL;
+    int rc = still_so(d, &a);
+    if (rc == 0 && d->v->act == ACT_CREATE)
+        rc = show_created(d, a);
+    else if (rc == 0 && d->v->act == ACT_REPLACE)
+        rc = show_replaced(d, a);
+    /* Where a record was cleared away, the new file is still to be published. */
+    if (rc == 0 && d->v->act != ACT_CLEAR) {
+        uint8_t key[PENDING_KEY_MAX];
+        size_t n = pending_name_key(d->item->ino, d->item->name, key);
+        db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
+    }
+    return rc;
+}
+
 static bool same_act(const struct view *a, const struct view *b)
 {
     return a->act == b->act && a->has_file == b->has_file && a->has_record == b->has_record &&
-           (!a->has_file || a->file.ino == b->file.ino) &&
+           (!a->has_file || (a->file.ino == b->file.ino && a->file.changes == b->file.changes)) &&
            (!a->has_record || rid_cmp(&a->record.rid, &b->record.rid) == 0);
 }
 
-/* Carries out what was seen, if it still is so once nothing can change. */
+static int publish_deed(struct deed *d, struct inval_list *invals)
+{
+    d->c = replica_begin(d->s->replica, d->x->batch);
+    if (d->c == NULL)
+        return op_abort(d->x, -ENOMEM);
+    d->dot = change_dot(d->c);
+    int rc = author(d);
+    if (rc < 0) {
+        replica_cancel(d->c);
+        replica_abort(d->s->replica);
+        return op_abort(d->x, rc);
+    }
+    return publish_commit(d->s, d->x, d->c, show_deed, d, invals);
+}
+
+/* Carries out what was seen, if it still is so. Most of the work is done before names are locked.
+ */
 static int carry_out(struct space *s, struct publish_item *item, struct view *v,
                      struct captured *content, struct inval_list *invals)
 {
-    struct op x;
-    int rc = op_begin(s->tree, true, &x);
-    if (rc < 0)
-        return rc;
     struct view now = {0};
-    rc = look(s, item, &now);
+    int rc = look(s, item, &now);
     bool same = rc == 0 && same_act(v, &now);
+    v->file = now.file;
+    v->dir = now.dir;
+    v->from = now.from;
     buf_fini(&now.to_name);
     if (!same)
-        return op_abort(&x, rc < 0 ? rc : -EAGAIN);
-    uint8_t key[PENDING_KEY_MAX];
-    size_t n = pending_name_key(item->ino, item->name, key);
+        return rc < 0 ? rc : -EAGAIN;
+    struct op x;
+    rc = op_begin(s->tree, false, &x);
+    if (rc < 0)
+        return rc;
+    struct deed d = {.s = s, .x = &x, .item = item, .v = v, .content = content};
     if (v->act == ACT_FORGET) {
-        db_batch_delete(x.batch, DB_PENDING, bytes_of(key, n));
-        return op_commit(&x);
+        op_lock_names(&x);
+        rc = show_deed(&d);
+        return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     }
-    struct deed d = {s, &x, replica_begin(s->replica, x.batch), item, v, content};
-    if (d.c == NULL)
-        return op_abort(&x, -ENOMEM);
-    rc = act(&d);
-    if (rc < 0) {
-        replica_cancel(d.c);
-        replica_abort(s->replica);
-        return op_abort(&x, rc);
-    }
-    /* Where a record was cleared away, the new file is still to be published. */
-    if (v->act != ACT_CLEAR)
-        db_batch_delete(x.batch, DB_PENDING, bytes_of(key, n));
-    rc = publish_commit(s, &x, d.c, invals);
+    rc = publish_deed(&d, invals);
     return rc < 0 ? rc : v->act == ACT_CLEAR ? -EAGAIN : 0;
 }
 
-int publish_commit(struct space *s, struct op *x, struct change *c, struct inval_list *invals)
+int publish_commit(struct space *s, struct op *x, struct change *c, publish_show show, void *arg,
+                   struct inval_list *invals)
 {
     struct dot dot;
     int rc = replica_commit(c, &dot);
+    if (!x->names)
+        op_lock_names(x);
+    if (rc == 0 && show != NULL)
+        rc = show(arg);
     if (rc == 0)
         rc = show_effects(s, x, invals, NULL);
     rc = rc < 0 ? op_abort(x, rc) : op_commit(x);
@@ -467,8 +509,10 @@ int publish_name(struct space *s, struct publish_item *item)
         rc = publish_once(s, item, &v);
         if (rc == 0 && v.act == ACT_FOLLOW) {
             /* One step only: what is there has the file. */
-            struct publish_item to = {.ino = v.to_dir, .name = buf_bytes(&v.to_name),
-                                      .settled = true, .quiet = item->quiet,
+            struct publish_item to = {.ino = v.to_dir,
+                                      .name = buf_bytes(&v.to_name),
+                                      .settled = true,
+                                      .quiet = item->quiet,
                                       .forced = item->forced};
             struct view target = {0};
             rc = publish_once(s, &to, &target);

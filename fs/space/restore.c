@@ -95,7 +95,7 @@ static int author(struct restore *r, struct op *x, struct attr *a,
     a->changes++;
     op_put(x, a);
     inval_inode(&r->invals, a->ino);
-    return publish_commit(s, x, c, &r->invals);
+    return publish_commit(s, x, c, NULL, NULL, &r->invals);
 }
 
 static int edit_locked(struct restore *r, const struct attr *seen, const struct restore_from *from,

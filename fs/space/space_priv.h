@@ -1,8 +1,9 @@
 /*
  * fs/space/space_priv - what the files of fs/space share. Not for other folders.
  *
- * Locks, in this order: space.lock (the replica), tree.lock, nodes (fs/tree). The builds lock is held
- * (shared) from before chunks of a content are stored until the version that refers to them is.
+ * Locks, in this order: space.lock (the replica), tree.lock, nodes (fs/tree). The builds lock is
+ * held (shared) from before chunks of a content are stored until the version that refers to them
+ * is.
  */
 #ifndef FS_SPACE_SPACE_PRIV_H
 #define FS_SPACE_SPACE_PRIV_H
@@ -95,8 +96,13 @@ struct publish_item {
 /** Publishes an item. A negative errno: try again later. */
 int publish_name(struct space *s, struct publish_item *item) MUST_CHECK;
 int publish_inode(struct space *s, struct publish_item *item) MUST_CHECK;
-/** Commits @x with the open change @c; brings the tree up to what the records then show. */
-int publish_commit(struct space *s, struct op *x, struct change *c,
+/* The tree's side of a change, with names locked: 0, or an error that cancels all. */
+typedef int (*publish_show)(void *arg);
+/**
+ * Commits @x with the open change @c: takes the lock of names (if @x has it not), calls @show (may
+ * be NULL), brings the tree up to what the records then show, and writes.
+ */
+int publish_commit(struct space *s, struct op *x, struct change *c, publish_show show, void *arg,
                    struct inval_list *invals) MUST_CHECK;
 
 /* ---- show.c: what records show, put into the tree ---- */
@@ -113,7 +119,8 @@ struct blocked {
 int show_effects(struct space *s, struct op *x, struct inval_list *invals,
                  struct blocked *blocked) MUST_CHECK;
 /** Brings the content of one file up to date with its record. */
-int show_record(struct space *s, struct op *x, struct attr *a, struct inval_list *invals) MUST_CHECK;
+int show_record(struct space *s, struct op *x, struct attr *a,
+                struct inval_list *invals) MUST_CHECK;
 void inval_name(struct inval_list *l, uint64_t dir, struct bytes name);
 void inval_inode(struct inval_list *l, uint64_t ino);
 /** Tells the kernel; no lock may be held. Empties the list. */
@@ -138,8 +145,9 @@ int tidy_version_kept(void *space, const struct rid *rid, const struct dot *dot)
  */
 int tidy_slice(struct space *s, struct rid *cursor, uint64_t *ret_removed) MUST_CHECK;
 /**
- * Some of the thinning that is due, and then the sweeping of what it left: to be called when nothing
- * else is to do, once an hour. Goes on where it was, and stops when something is to be published.
+ * Some of the thinning that is due, and then the sweeping of what it left: to be called when
+ * nothing else is to do, once an hour. Goes on where it was, and stops when something is to be
+ * published.
  */
 int space_tidy(struct space *s) MUST_CHECK;
 

@@ -28,20 +28,13 @@ static const struct {
     bool bloom;    /* point reads of keys that are often missing */
 } families[DB_CF_N] = {
     [DB_META] = {"default", false, false}, /* RocksDB wants a family of this name */
-    [DB_INODE] = {"inode", true, true},
-    [DB_DIRENT] = {"dirent", true, true},
-    [DB_DATA] = {"data", false, true},
-    [DB_MAP] = {"map", false, true},
-    [DB_REDO] = {"redo", false, true},
-    [DB_XATTR] = {"xattr", false, true},
-    [DB_PENDING] = {"pending", false, true},
-    [DB_RECORD] = {"record", true, true},
-    [DB_LOG] = {"log", true, false},
-    [DB_SHOWN] = {"shown", true, true},
-    [DB_VERSION] = {"version", true, true},
-    [DB_CHUNK] = {"chunk", false, true},
-    [DB_CHUNKREF] = {"chunkref", false, false},
-    [DB_BIND] = {"bind", false, true},
+    [DB_INODE] = {"inode", true, true},        [DB_DIRENT] = {"dirent", true, true},
+    [DB_DATA] = {"data", false, true},         [DB_MAP] = {"map", false, true},
+    [DB_REDO] = {"redo", false, true},         [DB_XATTR] = {"xattr", false, true},
+    [DB_PENDING] = {"pending", false, true},   [DB_RECORD] = {"record", true, true},
+    [DB_LOG] = {"log", true, false},           [DB_SHOWN] = {"shown", true, true},
+    [DB_VERSION] = {"version", true, true},    [DB_CHUNK] = {"chunk", false, true},
+    [DB_CHUNKREF] = {"chunkref", false, true}, [DB_BIND] = {"bind", false, true},
 };
 
 static const char format_key[] = "format";
@@ -216,6 +209,9 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         rc = open_error(rc, dir, err);
     if (rc == 0) {
         db->read = rocksdb_readoptions_create();
+        /* Chunks are named by a hash of their bytes; RocksDB's checksum of blobs is a slow one. */
+        db->read_chunk = rocksdb_readoptions_create();
+        rocksdb_readoptions_set_verify_checksums(db->read_chunk, 0);
         db->write = rocksdb_writeoptions_create();
         db->write_sync = rocksdb_writeoptions_create();
         rocksdb_writeoptions_set_sync(db->write_sync, 1);
@@ -240,6 +236,8 @@ void db_close(struct db *db)
     }
     if (db->read != NULL)
         rocksdb_readoptions_destroy(db->read);
+    if (db->read_chunk != NULL)
+        rocksdb_readoptions_destroy(db->read_chunk);
     if (db->write != NULL)
         rocksdb_writeoptions_destroy(db->write);
     if (db->write_sync != NULL)

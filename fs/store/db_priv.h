@@ -14,7 +14,7 @@ struct db {
     rocksdb_cache_t *cache;
     rocksdb_env_t *env; /* NULL: files */
     rocksdb_column_family_handle_t *cf[DB_CF_N];
-    rocksdb_readoptions_t *read;
+    rocksdb_readoptions_t *read, *read_chunk;
     rocksdb_writeoptions_t *write, *write_sync;
     _Atomic uint64_t written, synced; /* writes answered; writes known to be on disk */
 };

@@ -65,6 +65,13 @@ static struct op_node *node_at(struct op *x, unsigned i)
     return i < OP_NODES_INLINE ? &x->nodes[i] : x->more[i - OP_NODES_INLINE];
 }
 
+void op_lock_names(struct op *x)
+{
+    assert(!x->names && x->n == 0);
+    pthread_mutex_lock(&x->t->lock);
+    x->names = true;
+}
+
 const struct attr *op_attr(struct op *x, unsigned i)
 {
     return &node_at(x, i)->attr;

@@ -36,6 +36,8 @@ struct op {
 
 /** Starts; @names: takes tree.lock, needed for more than one inode. */
 int op_begin(struct tree *t, bool names, struct op *x) MUST_CHECK;
+/** Takes tree.lock in an operation begun without; no inode may have been added. */
+void op_lock_names(struct op *x);
 /** Locks an inode; *@ret is its state, to be changed in place, then op_put(). -ESTALE. */
 int op_add(struct op *x, uint64_t ino, struct attr **ret) MUST_CHECK;
 /** The inode is written with the commit; without this it was only read. */

@@ -436,9 +436,13 @@ static void choose_new(const struct crash_model *m, struct crash_rand *r, const 
                        char path[CRASH_PATH_MAX])
 {
     static const char *const names[NAMES_N] = {"a", "b", "c", "d", "e.txt", "f.bin", "g"};
-    snprintf(path, CRASH_PATH_MAX, "%s", top);
-    choose_dir(m, r, path);
-    append_name(path, names[crash_below(r, NAMES_N)]);
+    for (int tries = 0; tries < 6; tries++) {
+        snprintf(path, CRASH_PATH_MAX, "%s", top);
+        choose_dir(m, r, path);
+        append_name(path, names[crash_below(r, NAMES_N)]);
+        if (lookup(m, path) < 0)
+            return;
+    }
 }
 
 static uint64_t choose_length(struct crash_rand *r)
