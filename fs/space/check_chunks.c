@@ -94,19 +94,34 @@ static int find_chunk(struct space *s, const struct owner *o, struct wanted *w)
     return rc < 0 ? rc : content_missing(s->db, buf_bytes(&body), 0, look_for, w);
 }
 
-static bool repair(struct check *c, const uint8_t *id, const struct buf *owners)
+/* Tries every file that should have the chunk; it is forgotten meanwhile, so that its place shows. */
+static bool try_files(struct check *c, const uint8_t *id, const struct buf *owners)
 {
-    if (content_id_is_node(id) || owners->n == 0)
-        return false;
-    /* Once it is known as damaged it is forgotten: so its place is found, and others can send it. */
-    if (content_drop_chunk(c->s->db, id) < 0)
-        return false;
     for (size_t at = 0; at < owners->n; at += sizeof(struct owner)) {
         struct owner o;
         struct wanted w = {.id = id};
         memcpy(&o, owners->p + at, sizeof o);
         if (find_chunk(c->s, &o, &w) >= 0 && take_from_file(c, &o, &w))
             return true;
+    }
+    return false;
+}
+
+/* What can still be read is kept, wrong as it is; what cannot stays forgotten, to be sent anew. */
+static bool repair(struct check *c, const uint8_t *id, const struct buf *owners)
+{
+    CLEANUP(db_value_fini) struct db_value old = {0};
+    bool readable = content_get_chunk(c->s->db, id, &old) == 0 && old.v.n <= CONTENT_CHUNK_MAX;
+    if (content_id_is_node(id) || owners->n == 0 || content_drop_chunk(c->s->db, id) < 0)
+        return false;
+    if (try_files(c, id, owners))
+        return true;
+    struct db_batch *b = readable && old.v.n > 0 ? db_batch_new(c->s->db) : NULL;
+    if (b != NULL) {
+        chunk_put(b, id, old.v);
+        if (db_write(c->s->db, b, false) < 0)
+            check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "a damaged chunk is lost");
+        db_batch_free(b);
     }
     return false;
 }

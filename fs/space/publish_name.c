@@ -282,7 +282,7 @@ static int author(struct deed *d)
         return change_move(d->c, &rid, &v->from.slot, &dir, d->item->name);
     case ACT_CLEAR:
     case ACT_UNLINK:
-        return change_unlink(d->c, &v->record.rid, &v->record.slot);
+        return publish_gone(d->s, d->c, d->item, &v->record);
     case ACT_FORGET:
     case ACT_KEEP:
     case ACT_WAIT:
@@ -404,22 +404,12 @@ static int publish_deed(struct deed *d, struct inval_list *invals)
     return publish_commit(d->s, d->x, d->c, show_deed, d, invals);
 }
 
-/* Carries out what was seen, if it still is so. Most of the work is done before names are locked.
- */
+/* Carries out what was seen. Most of the work is done before names are locked. */
 static int carry_out(struct space *s, struct publish_item *item, struct view *v,
                      struct captured *content, struct inval_list *invals)
 {
-    struct view now = {0};
-    int rc = look(s, item, &now);
-    bool same = rc == 0 && same_act(v, &now);
-    v->file = now.file;
-    v->dir = now.dir;
-    v->from = now.from;
-    buf_fini(&now.to_name);
-    if (!same)
-        return rc < 0 ? rc : -EAGAIN;
     struct op x;
-    rc = op_begin(s->tree, false, &x);
+    int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
     struct deed d = {.s = s, .x = &x, .item = item, .v = v, .content = content};
@@ -451,14 +441,6 @@ int publish_commit(struct space *s, struct op *x, struct change *c, publish_show
     return rc;
 }
 
-static int capture_for(struct space *s, const struct view *v, struct captured *c, bool *ret_has)
-{
-    bool wants = (v->act == ACT_CREATE || v->act == ACT_REPLACE) && !attr_is_dir(&v->file);
-    int rc = wants ? capture_content(s, &v->file, c) : 0;
-    *ret_has = wants && rc == 0;
-    return rc;
-}
-
 /* They were looked at before their directory was published, and left. */
 static void tell_children(struct space *s, struct view *v)
 {
@@ -471,23 +453,40 @@ static void tell_children(struct space *s, struct view *v)
     }
 }
 
+static bool has_content(const struct view *v)
+{
+    return (v->act == ACT_CREATE || v->act == ACT_REPLACE) && !attr_is_dir(&v->file);
+}
+
+/* Takes the content; that of a big file without the lock, so what was seen is looked at again. */
+static int take_content(struct space *s, struct publish_item *item, struct view *v,
+                        struct captured *content)
+{
+    if (v->file.size <= CONTENT_INLINE_MAX)
+        return capture_content(s, &v->file, content);
+    struct view before = *v;
+    pthread_mutex_unlock(&s->lock);
+    int rc = capture_content(s, &v->file, content);
+    pthread_mutex_lock(&s->lock);
+    if (rc < 0)
+        return rc;
+    rc = look(s, item, v);
+    return rc < 0 ? rc : same_act(&before, v) ? 0 : -EAGAIN;
+}
+
 static int publish_once(struct space *s, struct publish_item *item, struct view *v)
 {
     struct captured content = {0};
     struct inval_list invals = {0};
-    bool has_content = false;
+    pthread_rwlock_rdlock(&s->builds);
     pthread_mutex_lock(&s->lock);
     int rc = look(s, item, v);
+    bool waits = v->act == ACT_WAIT || v->act == ACT_KEEP || v->act == ACT_FOLLOW;
+    if (rc == 0 && has_content(v))
+        rc = take_content(s, item, v, &content);
+    if (rc == 0 && !waits)
+        rc = carry_out(s, item, v, &content, &invals);
     pthread_mutex_unlock(&s->lock);
-    if (rc < 0 || v->act == ACT_WAIT || v->act == ACT_KEEP || v->act == ACT_FOLLOW)
-        return rc;
-    pthread_rwlock_rdlock(&s->builds);
-    rc = capture_for(s, v, &content, &has_content);
-    if (rc == 0) {
-        pthread_mutex_lock(&s->lock);
-        rc = carry_out(s, item, v, has_content ? &content : NULL, &invals);
-        pthread_mutex_unlock(&s->lock);
-    }
     pthread_rwlock_unlock(&s->builds);
     captured_fini(&content);
     if (rc == 0)

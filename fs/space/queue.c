@@ -99,6 +99,7 @@ static int insert(struct queue *q, struct queue_item *e)
     struct queue_item **bucket = &q->buckets[bucket_of(q, e->ino, name_of(e))];
     e->hash_next = *bucket;
     *bucket = e;
+    q->waiting_n += e->wait_ino != 0;
     heap_set(q, q->n++, e);
     heap_up(q, q->n - 1);
     return 0;
@@ -139,6 +140,7 @@ struct queue_item *queue_take(struct queue *q)
     while (*at != e)
         at = &(*at)->hash_next;
     *at = e->hash_next;
+    q->waiting_n -= e->wait_ino != 0;
     struct queue_item *last = q->heap[--q->n];
     if (q->n > 0) {
         heap_set(q, 0, last);
@@ -163,11 +165,13 @@ int queue_give(struct queue *q, struct queue_item *item, uint64_t due_ms)
 
 void queue_wake(struct queue *q, uint64_t ino, uint64_t now_ms)
 {
-    for (size_t i = 0; i < q->n; i++) {
+    /* Few files are waited for at a time, and mostly none. */
+    for (size_t i = 0; i < q->n && q->waiting_n > 0; i++) {
         struct queue_item *e = q->heap[i];
         if (e->wait_ino != ino)
             continue;
         e->wait_ino = 0;
+        q->waiting_n--;
         heap_move(q, e, now_ms);
     }
 }

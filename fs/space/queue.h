@@ -21,6 +21,7 @@ struct queue {
     size_t buckets_n;
     struct queue_item **heap; /* by due_ms */
     size_t n, cap;
+    size_t waiting_n; /* items with a wait_ino */
 };
 
 /** Notes a change; a known item is due at @due_ms from now on. -ENOMEM. */

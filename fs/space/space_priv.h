@@ -93,6 +93,12 @@ struct publish_item {
     bool forced;       /* now, as it is: before a change from outside, or at the end */
     uint64_t wait_ino;
 };
+/**
+ * Deletes an entry that the tree has no more, a folder with all below it. 1: not all, commit and
+ * come again. -EAGAIN: something in it was moved away, and that has to be published first.
+ */
+int publish_gone(struct space *s, struct change *c, const struct publish_item *item,
+                 const struct replica_entry *e) MUST_CHECK;
 /** Publishes an item. A negative errno: try again later. */
 int publish_name(struct space *s, struct publish_item *item) MUST_CHECK;
 int publish_inode(struct space *s, struct publish_item *item) MUST_CHECK;

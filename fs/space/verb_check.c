@@ -37,13 +37,21 @@ static int run_parts(struct check *c)
     return rc;
 }
 
-/* The number of versions, for `status`, is counted along; here it was counted. */
-static void set_versions(struct check *c)
+/* How many versions there are is counted along; here it was counted, if none came meanwhile. */
+static void set_versions(struct check *c, uint64_t before)
 {
     pthread_mutex_lock(&c->s->lock);
-    if (!c->s->cfg.create && c->problems == 0)
+    if (c->s->versions == before && c->problems == 0)
         c->s->versions = c->versions;
     pthread_mutex_unlock(&c->s->lock);
+}
+
+static uint64_t get_versions(struct check *c)
+{
+    pthread_mutex_lock(&c->s->lock);
+    uint64_t n = c->s->versions;
+    pthread_mutex_unlock(&c->s->lock);
+    return n;
 }
 
 static int put_json(const struct check *c, struct buf *text)
@@ -81,9 +89,10 @@ int verb_check(struct space *s, const struct verb_call *call, struct out *out)
 {
     CLEANUP(buf_fini) struct buf text = {0};
     struct check c = {.s = s, .out = out, .json = call->json, .repair = call->repair};
+    uint64_t versions = get_versions(&c);
     int rc = run_parts(&c);
     if (rc == 0)
-        set_versions(&c);
+        set_versions(&c, versions);
     if (rc == 0 && call->json)
         rc = put_json(&c, &text);
     if (rc == 0)

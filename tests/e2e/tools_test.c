@@ -109,7 +109,7 @@ static const char make_source[] =
     "ln a.out.h hard1; ln a.out.h hard2; ln -s a.out.h soft; ln -s nowhere dangling; "
     "setfattr -n user.note -v 'some text' a.out.h; setfattr -n user.dir -v x .; "
     "chmod 4711 hard1; mkdir -m 2750 closed; mkfifo fifo; "
-    "touch -h -d '2001-02-03 04:05:06.789' soft; "
+    "touch -h -d '2001-02-03 04:05:06.789' soft dangling fifo; "
     "touch -d '1999-12-31 23:59:59.123456789' closed acct.h; "
     "chown 65533:65534 adfs_fs.h 2>/dev/null || true; "
     "head -c 3000000 /dev/urandom > large; truncate -s 5M sparse; "

@@ -328,6 +328,17 @@ static void resolve_delete_stays_dead(void **state)
     GONE("/f");
 }
 
+static void delete_in_an_open_conflict_makes_the_siblings(void **state)
+{
+    struct world *w = *state;
+    DO(world_edit(w, 0, "/f", "one"));
+    DO(world_edit(w, 1, "/f", "two"));
+    world_meet(w);
+    DO(world_rm(w, 0, "/f")); /* whoever deletes saw "two" alone */
+    meet(w, 4, 1);
+    HAS("/f (conflict from dev1 2026-11-22 14.04.10)", "one");
+}
+
 static void sibling_deleted_by_a_user_stays_deleted(void **state)
 {
     struct world *w = *state;
@@ -427,6 +438,7 @@ int main(void)
         TEST(unlink_of_one_name_with_edit_keeps_the_edit),
         TEST(resolve_resolve_is_one_outcome),
         TEST(resolve_delete_stays_dead),
+        TEST(delete_in_an_open_conflict_makes_the_siblings),
         TEST(sibling_deleted_by_a_user_stays_deleted),
         TEST(resolve_edit_of_one_input_is_a_conflict),
         TEST(merge_ends_the_conflict),

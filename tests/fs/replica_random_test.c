@@ -281,6 +281,27 @@ static void check_clean(struct run *run, int i)
     }
 }
 
+static int sum_value(void *ctx, const struct value *v)
+{
+    uint64_t *sum = ctx, x = v->dot.replica << 40 ^ v->dot.counter << 8 ^ (uint64_t)v->facet;
+    for (size_t i = 0; i < RID_SIZE; i++)
+        x = (x ^ v->rid.b[i]) * UINT64_C(0x100000001b3);
+    *sum += x; /* in any order */
+    return 0;
+}
+
+/* All know the same: then all hold the same. */
+static void check_held(struct run *run)
+{
+    uint64_t first = 0;
+    assert_int_equal(replica_values(run->w->d[0].r, sum_value, &first), 0);
+    for (int i = 1; i < DEVICES; i++) {
+        uint64_t sum = 0;
+        assert_int_equal(replica_values(run->w->d[i].r, sum_value, &sum), 0);
+        assert_true(sum == first);
+    }
+}
+
 static void quiesce(struct run *run, enum resolve how)
 {
     for (int round = 0;; round++) {
@@ -302,6 +323,7 @@ static void finish(struct run *run, bool cleaning, enum resolve how)
     if (how == RESOLVE_KEEP_BOTH)
         check_kept(run);
     if (!cleaning) {
+        check_held(run);
         check_order(run);
         return;
     }
@@ -311,6 +333,7 @@ static void finish(struct run *run, bool cleaning, enum resolve how)
             clean(run, i);
     }
     world_meet(run->w);
+    check_held(run);
     for (int i = 0; i < DEVICES; i++)
         check_clean(run, i);
     for (int k = 0; k < 6; k++) /* and life goes on */
@@ -323,17 +346,23 @@ static void history(uint64_t seed, int steps, bool cleaning)
     struct run *run = calloc(1, sizeof *run);
     run->random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
     run->w = world_new(DEVICES);
+    assert_int_equal(world_mkdir(run->w, 0, "/a"), 0);
+    assert_int_equal(world_mkdir(run->w, 0, "/b"), 0);
+    assert_int_equal(world_mkdir(run->w, 0, "/a/b"), 0);
+    assert_int_equal(do_save(run, 0, "/a/f", true), 0);
+    take_changes(run);
+    exchange(run);
     for (int i = 0; i < DEVICES; i++)
         run->w->d[i].ahead_ms = (int64_t)rnd(run, 60000) - 30000;
     enum resolve how = rnd(run, 4) == 0 ? RESOLVE_MERGED : RESOLVE_KEEP_BOTH;
     for (int k = 0; k < steps; k++) {
         uint64_t x = rnd(run, 100);
         int a = (int)rnd(run, DEVICES), b = (a + 1 + (int)rnd(run, DEVICES - 1)) % DEVICES;
-        if (x < 50)
+        if (x < 65)
             step(run, a);
-        else if (x < 87)
+        else if (x < 90)
             pull(run, a, b, rnd(run, 3) == 0 ? (int)rnd(run, 6) : -1);
-        else if (x < 93)
+        else if (x < 94)
             (void)world_resolve(run->w, a, how);
         else if (cleaning)
             clean(run, a);
