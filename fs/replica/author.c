@@ -3,8 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 
-/* ---- a change
- * ------------------------------------------------------------------------------------ */
+/* ---- a change -------------------------------------------------------------------------------- */
 
 struct change *replica_begin(struct replica *r, struct db_batch *batch)
 {
@@ -65,8 +64,7 @@ void replica_cancel(struct change *c)
     replica_undo(c->r, c->mark);
 }
 
-/* ---- writing parts
- * ------------------------------------------------------------------------------- */
+/* ---- writing parts --------------------------------------------------------------------------- */
 
 /* All that is held of the facet was seen; of a new record, all that may have been cleaned up. */
 static int context(const struct change *c, const struct part *p, struct values vs, struct vv *ret)
@@ -146,8 +144,7 @@ int author_write(struct change *c, const struct parts *ps, size_t mark, int rc)
     return 0;
 }
 
-/* ---- entries
- * ------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 /* A further name of the record in the same group is shown by the first of them. */
 static const struct claimant *holder_of(const struct group *g, const struct rid *rid)

@@ -9,8 +9,7 @@
 
 enum { GENERATIONS_TRIED = 16 };
 
-/* ---- arguments
- * ----------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static bool meta_valid(const struct value_meta *m)
 {
@@ -53,8 +52,7 @@ static int free_name(struct replica *r, const struct rid *dir, struct bytes name
     return rc < 0 ? rc : rc == 1 ? -EEXIST : 0;
 }
 
-/* ---- create
- * -------------------------------------------------------------------------------------- */
+/* ---- create ---------------------------------------------------------------------------------- */
 
 /* Whether a record id may be used for @name in @parent: not held, or deleted at this very path. */
 static int is_free(struct replica *r, const struct rid *rid, const struct rid *parent,
@@ -129,8 +127,7 @@ int change_create(struct change *c, enum kind kind, const struct rid *parent, st
     return rc;
 }
 
-/* ---- edit, meta
- * ---------------------------------------------------------------------------------- */
+/* ---- edit, meta ------------------------------------------------------------------------------ */
 
 /* A record that is shown, for what concerns it as a whole. */
 static int shown_record(struct replica *r, const struct rid *rid, struct record *rec,
@@ -205,8 +202,7 @@ int change_meta(struct change *c, const struct rid *rid, const struct value_meta
     return author_write(c, &ps, mark, rc);
 }
 
-/* ---- unlink, link
- * -------------------------------------------------------------------------------- */
+/* ---- unlink, link ---------------------------------------------------------------------------- */
 
 int change_unlink(struct change *c, const struct rid *rid, const struct dot *slot)
 {

@@ -9,8 +9,7 @@
 #include "fs/replica/derive.h"
 #include "fs/replica/node.h"
 
-/* ---- the floor
- * --------------------------------------------------------------------------------------- */
+/* ---- the floor ------------------------------------------------------------------------------- */
 
 /* What every member acknowledged, if all that it did before is here; else empty. */
 static int common(const struct replica *r, const struct replica_ack *acks, size_t n, struct vv *ret)
@@ -50,8 +49,7 @@ int replica_raise_floor(struct replica *r, struct db_batch *batch, const struct 
     return 0;
 }
 
-/* ---- removal
- * ----------------------------------------------------------------------------------------- */
+/* ---- removal --------------------------------------------------------------------------------- */
 
 static int collect(void *ctx, struct bytes key, struct bytes row)
 {

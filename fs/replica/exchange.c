@@ -27,8 +27,7 @@ struct replica_stream {
     struct vv have, known;
 };
 
-/* ---- encoding a change
- * ---------------------------------------------------------------------------- */
+/* ---- encoding a change ----------------------------------------------------------------------- */
 
 static int seek_exact(struct db_iter *it, struct bytes key, struct bytes *ret)
 {
@@ -99,8 +98,7 @@ static void source_fini(struct source *s)
     txn_fini(&s->arena);
 }
 
-/* ---- a stream
- * --------------------------------------------------------------------------------------- */
+/* ---- a stream -------------------------------------------------------------------------------- */
 
 int replica_stream_new(struct replica *r, const struct vv *have, struct replica_stream **ret_stream)
 {
@@ -200,8 +198,7 @@ int replica_stream_next(struct replica_stream *s, struct dot *ret_dot, struct bu
     return rc < 0 ? rc : 1;
 }
 
-/* ---- one change
- * ------------------------------------------------------------------------------------- */
+/* ---- one change ------------------------------------------------------------------------------ */
 
 int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret)
 {
@@ -231,8 +228,7 @@ int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret
     return n == 0 ? -ENOENT : finish(dot, n, &parts, ret);
 }
 
-/* ---- all values
- * ------------------------------------------------------------------------------------- */
+/* ---- all values ------------------------------------------------------------------------------ */
 
 struct each {
     struct replica *r;

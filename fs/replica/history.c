@@ -7,8 +7,7 @@
 #include "fs/replica/past_list.h"
 #include "fs/replica/record.h"
 
-/* ---- lists of one record
- * -------------------------------------------------------------------------- */
+/* ---- lists of one record --------------------------------------------------------------------- */
 
 static int add_version(void *ctx, struct bytes key, struct bytes row)
 {
@@ -147,8 +146,7 @@ int replica_places(struct replica *r, const struct rid *rid,
     return replica_done(r, rc);
 }
 
-/* ---- a directory as it was
- * -------------------------------------------------------------------------- */
+/* ---- a directory as it was ------------------------------------------------------------------- */
 
 struct rid_list {
     struct rid *v;

@@ -72,8 +72,7 @@ static int keep_place(struct replica *r, struct parts *ps, const struct value *v
     return rc < 0 ? rc : parts_add(r, ps, &p);
 }
 
-/* ---- affirm, pin, hold
- * --------------------------------------------------------------------------- */
+/* ---- affirm, pin, hold ----------------------------------------------------------------------- */
 
 static int affirm_one(struct replica *r, struct parts *ps, const struct node *n)
 {
@@ -187,8 +186,7 @@ int parts_hold(struct replica *r, struct parts *ps)
     return rc;
 }
 
-/* ---- siblings
- * ------------------------------------------------------------------------------------ */
+/* ---- siblings -------------------------------------------------------------------------------- */
 
 /* The vector that covers a set of dots. */
 static int cover(struct replica *r, struct dots set, struct dots *ret)
@@ -271,8 +269,7 @@ int parts_settle(struct replica *r, struct parts *ps, const struct record *rec,
     return rc < 0 || n < 2 ? rc : parts_siblings(r, ps, rec, slots, unsettled + 1, n - 1);
 }
 
-/* ---- bury
- * ---------------------------------------------------------------------------------------- */
+/* ---- bury ------------------------------------------------------------------------------------ */
 
 /* All content that is held or superseded: what a deletion of the last name covers. */
 static int content_seen(struct replica *r, const struct record *rec, struct dots *ret)

@@ -15,8 +15,7 @@
 const struct history_policy history_policy_default = {
     .all_ms = DAY_MS, .hourly_ms = 7 * DAY_MS, .daily_ms = 30 * DAY_MS, .weekly_ms = 90 * DAY_MS};
 
-/* ---- versions
- * -------------------------------------------------------------------------------------- */
+/* ---- versions -------------------------------------------------------------------------------- */
 
 /* The span of time of which one version is kept: 0 all of it, UINT64_MAX nothing. */
 static uint64_t span_of(const struct history_policy *p, uint64_t age_ms)
@@ -84,8 +83,7 @@ static int thin_versions(struct replica *r, const struct rid *rid, const struct 
     return rc;
 }
 
-/* ---- places
- * ---------------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 static bool is_old(const struct history_place *p, const struct history_policy *policy,
                    uint64_t now_ms)
@@ -139,8 +137,7 @@ static int thin_places(struct replica *r, const struct rid *rid, const struct pl
     return rc;
 }
 
-/* ---- all
- * ------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 struct batch_of_rids {
     struct rid *v;

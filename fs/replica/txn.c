@@ -264,8 +264,7 @@ void txn_rollback(struct txn *t, size_t mark)
     }
 }
 
-/* ---- out, and over all
- * --------------------------------------------------------------------------- */
+/* ---- out, and over all ----------------------------------------------------------------------- */
 
 static int flush_one(const struct txn_undo *u, struct db_batch *batch, txn_flush_fn fn, void *ctx)
 {

@@ -106,7 +106,8 @@ static int check_row(struct check *c, enum db_cf cf, const char *table, struct b
 static bool skip_damage(struct db_iter *it, struct buf *last)
 {
     uint8_t key[16] = {0};
-    memcpy(key, last->p, min_u64(last->n, sizeof key));
+    if (last->n > 0)
+        memcpy(key, last->p, min_u64(last->n, sizeof key));
     for (unsigned shift = last->n <= 8 ? 64 : 0; shift < 128; shift += SKIP_SHIFT) {
         uint64_t lo = get_u64(key + 8), hi = get_u64(key), by_lo = 0, by_hi = 0;
         if (shift < 64)

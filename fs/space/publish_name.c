@@ -232,6 +232,7 @@ struct deed {
     struct captured *content;
     struct rid rid; /* what the file shows from now on */
     struct dot dot;
+    bool more; /* a part of what is gone is still to be deleted */
 };
 
 static int author_create(struct deed *d, const struct rid *dir)
@@ -333,6 +334,7 @@ static int show_replaced(struct deed *d, struct attr *a)
     struct attr *o;
     if (bind_ino(d->s, &d->rid, &old) == 0 && old != a->ino && op_add(d->x, old, &o) == 0 &&
         o->bound && memcmp(o->record, d->rid.b, sizeof o->record) == 0) {
+        op_keep_base(d->x, o);
         o->bound = false; /* the key of the binding is the new file's now */
         op_put(d->x, o);
     }
@@ -374,7 +376,7 @@ static int show_deed(void *arg)
     else if (rc == 0 && d->v->act == ACT_REPLACE)
         rc = show_replaced(d, a);
     /* Where a record was cleared away, the new file is still to be published. */
-    if (rc == 0 && d->v->act != ACT_CLEAR) {
+    if (rc == 0 && d->v->act != ACT_CLEAR && !d->more) {
         uint8_t key[PENDING_KEY_MAX];
         size_t n = pending_name_key(d->item->ino, d->item->name, key);
         db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
@@ -396,6 +398,7 @@ static int publish_deed(struct deed *d, struct inval_list *invals)
         return op_abort(d->x, -ENOMEM);
     d->dot = change_dot(d->c);
     int rc = author(d);
+    d->more = rc > 0;
     if (rc < 0) {
         replica_cancel(d->c);
         replica_abort(d->s->replica);
@@ -419,7 +422,7 @@ static int carry_out(struct space *s, struct publish_item *item, struct view *v,
         return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     }
     rc = publish_deed(&d, invals);
-    return rc < 0 ? rc : v->act == ACT_CLEAR ? -EAGAIN : 0;
+    return rc < 0 ? rc : d.more || v->act == ACT_CLEAR ? -EAGAIN : 0;
 }
 
 int publish_commit(struct space *s, struct op *x, struct change *c, publish_show show, void *arg,
@@ -451,6 +454,73 @@ static void tell_children(struct space *s, struct view *v)
             .kind = TREE_NAME, .ino = v->file.ino, .name = reader_bytes(&r, n)};
         publisher_changed(s, &change);
     }
+}
+
+/* ---- what was in a folder that is gone ---- */
+
+static int collect(void *arg, const struct replica_entry *e)
+{
+    struct buf *b = arg;
+    buf_put(b, e, sizeof *e);
+    return buf_status(b);
+}
+
+/* Has the record's file a name somewhere? Then it was moved out, and that is published first. */
+static int lives_on(struct space *s, const struct rid *rid)
+{
+    uint64_t ino;
+    struct attr a;
+    int rc = bind_ino(s, rid, &ino);
+    if (rc == 0)
+        rc = tree_getattr(s->tree, ino, &a);
+    if (rc < 0)
+        return rc == -ENOENT || rc == -ESTALE ? 0 : rc;
+    return a.nlink > 0 && a.bound && memcmp(a.record, rid->b, sizeof a.record) == 0;
+}
+
+static int unlink_one(struct space *s, const struct replica_entry *e)
+{
+    struct op x;
+    struct inval_list invals = {0};
+    int rc = op_begin(s->tree, false, &x);
+    if (rc < 0)
+        return rc;
+    struct change *c = replica_begin(s->replica, x.batch);
+    if (c == NULL)
+        return op_abort(&x, -ENOMEM);
+    rc = change_unlink(c, &e->rid, &e->slot);
+    if (rc < 0) {
+        replica_cancel(c);
+        replica_abort(s->replica);
+        return op_abort(&x, rc);
+    }
+    rc = publish_commit(s, &x, c, NULL, NULL, &invals);
+    buf_fini(&invals.b); /* nothing of it was left for the kernel to know */
+    return rc;
+}
+
+/*
+ * A folder that was removed with all that was in it: the names below went with it before they were
+ * looked at, so their records are deleted here, from the bottom up.
+ */
+static int unlink_below(struct space *s, const struct rid *dir, unsigned depth)
+{
+    if (depth > LIMIT_DEPTH)
+        return -ELOOP;
+    CLEANUP(buf_fini) struct buf list = {0};
+    int rc = replica_list(s->replica, dir, collect, &list);
+    for (size_t i = 0; i < list.n && rc == 0; i += sizeof(struct replica_entry)) {
+        struct replica_entry e;
+        memcpy(&e, list.p + i, sizeof e);
+        int lives = lives_on(s, &e.rid);
+        if (lives != 0)
+            return lives < 0 ? lives : -ENOTEMPTY;
+        if (rid_kind(&e.rid) == KIND_DIR)
+            rc = unlink_below(s, &e.rid, depth + 1);
+        if (rc == 0)
+            rc = unlink_one(s, &e);
+    }
+    return rc;
 }
 
 static bool has_content(const struct view *v)
@@ -486,6 +556,10 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
         rc = take_content(s, item, v, &content);
     if (rc == 0 && !waits)
         rc = carry_out(s, item, v, &content, &invals);
+    if (rc == -ENOTEMPTY && (v->act == ACT_UNLINK || v->act == ACT_CLEAR)) {
+        rc = unlink_below(s, &v->record.rid, 0);
+        rc = rc == 0 ? -EAGAIN : rc;
+    }
     pthread_mutex_unlock(&s->lock);
     pthread_rwlock_unlock(&s->builds);
     captured_fini(&content);

@@ -14,9 +14,11 @@ enum {
     QUIET_MS = 2000,  /* likewise what a program has open for writing */
     OPEN_MS = 600000, /* what stays open in the middle of a save */
     LATER_MS = 20,    /* what waits for something else to be published */
-    RETRY_MS = 1000,  /* after a failure */
-    BUSY_ITEMS = 64,  /* with more pending, somebody makes or moves many files: */
-    BUSY_MS = 1000,   /* that goes first, and a new name is looked at after so long */
+    LATER_DOUBLINGS = 9,
+    RETRY_MS = 1000, /* after a failure */
+    BUSY_ITEMS = 64, /* with more pending, somebody makes or moves many files: */
+    BUSY_MS = 1000,  /* that goes first, and a new name is looked at after so long */
+    TIDY_MS = 3600000,
     FLUSH_PASSES_MAX = 64,
 };
 
@@ -27,8 +29,9 @@ struct publisher {
     pthread_cond_t wake, idle;
     struct queue queue;
     bool stop, working;
-    unsigned flushing; /* the thread stands back */
-    bool failing; /* the last item failed: said so once */
+    unsigned flushing;    /* the thread stands back */
+    uint64_t tidy_ms;     /* when to look at what is kept of the past */
+    bool failing;         /* the last item failed: said so once */
     pthread_mutex_t turn; /* one flush at a time; taken before lock */
 };
 
@@ -127,7 +130,9 @@ static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
         /* Its closing wakes it; looked at now and then all the same. */
         return item.quiet ? now + OPEN_MS : e->touched_ms + QUIET_MS;
     case PUBLISH_LATER:
-        return now + LATER_MS;
+        if (e->tries < LATER_DOUBLINGS)
+            e->tries++;
+        return now + ((uint64_t)LATER_MS << e->tries);
     }
     return 0;
 }
@@ -139,13 +144,29 @@ static void wait_until(struct publisher *p, uint64_t due_ms)
     pthread_cond_timedwait(&p->wake, &p->lock, &t);
 }
 
+/* What is kept of the past, looked at when there is nothing else to do. */
+static void tidy(struct publisher *p)
+{
+    p->working = true;
+    pthread_mutex_unlock(&p->lock);
+    int rc = space_tidy(p->s);
+    if (rc < 0)
+        log_warn("thinning the history: %s; trying again in an hour", strerror(-rc));
+    pthread_mutex_lock(&p->lock);
+    p->working = false;
+    p->tidy_ms = space_now_ms() + TIDY_MS;
+    pthread_cond_broadcast(&p->idle);
+}
+
 /* Waits for an item that is due and takes it; NULL: the end. */
 static struct queue_item *next_item(struct publisher *p)
 {
     while (!p->stop) {
         const struct queue_item *first = queue_first(&p->queue);
-        if (first == NULL || p->flushing > 0)
-            pthread_cond_wait(&p->wake, &p->lock);
+        if (first == NULL && p->flushing == 0 && space_now_ms() >= p->tidy_ms)
+            tidy(p);
+        else if (first == NULL || p->flushing > 0)
+            wait_until(p, max_u64(p->tidy_ms, space_now_ms() + RETRY_MS));
         else if (first->due_ms > space_now_ms())
             wait_until(p, first->due_ms);
         else
@@ -255,6 +276,7 @@ int publisher_start(struct space *s)
     if (p == NULL)
         return -ENOMEM;
     p->s = s;
+    p->tidy_ms = space_now_ms() + TIDY_MS;
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->turn, NULL);
     pthread_condattr_t monotonic;

@@ -110,6 +110,7 @@ int queue_touch(struct queue *q, uint64_t ino, struct bytes name, uint64_t now_m
     struct queue_item *e = find(q, ino, name);
     if (e != NULL) {
         e->touched_ms = now_ms;
+        e->tries = 0;
         heap_move(q, e, due_ms);
         return 0;
     }

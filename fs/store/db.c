@@ -188,6 +188,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
     struct db *db = calloc(1, sizeof *db);
     if (db == NULL)
         return err_set(err, -ENOMEM, "out of memory");
+    db->dir_fd = -1;
     db->cache =
         rocksdb_cache_create_lru(cfg->cache_bytes != 0 ? cfg->cache_bytes : CACHE_BYTES_DEFAULT);
     db->options = rocksdb_options_create();
@@ -215,6 +216,8 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         db->write = rocksdb_writeoptions_create();
         db->write_sync = rocksdb_writeoptions_create();
         rocksdb_writeoptions_set_sync(db->write_sync, 1);
+        if (!cfg->in_memory)
+            db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         rc = check_format(db, dir, err);
     }
     if (rc < 0) {
@@ -242,6 +245,8 @@ void db_close(struct db *db)
         rocksdb_writeoptions_destroy(db->write);
     if (db->write_sync != NULL)
         rocksdb_writeoptions_destroy(db->write_sync);
+    if (db->dir_fd >= 0)
+        close(db->dir_fd);
     rocksdb_options_destroy(db->options);
     rocksdb_cache_destroy(db->cache);
     if (db->env != NULL)
@@ -356,11 +361,16 @@ void db_batch_keep(struct db_batch *b)
 
 int db_write(struct db *db, struct db_batch *b, bool sync)
 {
+    int rc = db_room(db, db_batch_bytes(b));
+    if (rc < 0)
+        return rc;
     char *error = NULL;
     rocksdb_write(db->rocks, sync ? db->write_sync : db->write, b->wb, &error);
     if (error == NULL)
         atomic_fetch_add(&db->written, 1);
-    return db_err_take(&error, NULL);
+    rc = db_err_take(&error, NULL);
+    atomic_store(&db->failed, rc);
+    return rc;
 }
 
 int db_sync(struct db *db)
@@ -368,6 +378,10 @@ int db_sync(struct db *db)
     uint64_t written = atomic_load(&db->written);
     if (atomic_load(&db->synced) >= written)
         return 0;
+    /* A log that could not be appended to must not be synced: RocksDB takes that for a mistake. */
+    int failed = atomic_load(&db->failed);
+    if (failed < 0)
+        return failed;
     char *error = NULL;
     rocksdb_flush_wal(db->rocks, 1, &error);
     int rc = db_err_take(&error, NULL);

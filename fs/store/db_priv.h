@@ -1,5 +1,5 @@
 /*
- * fs/store/db_priv - what db.c and db_iter.c share. Not for others.
+ * fs/store/db_priv - what the db*.c files share. Not for others.
  */
 #ifndef FS_STORE_DB_PRIV_H
 #define FS_STORE_DB_PRIV_H
@@ -17,12 +17,18 @@ struct db {
     rocksdb_readoptions_t *read, *read_chunk;
     rocksdb_writeoptions_t *write, *write_sync;
     _Atomic uint64_t written, synced; /* writes answered; writes known to be on disk */
+    _Atomic int failed;               /* why the newest write to the log failed; 0: it did not */
+    int dir_fd;                       /* to ask for room on the disk; -1: in memory */
+    _Atomic uint64_t room_bytes, room_used, room_ms; /* free when asked; written since; when */
 };
 
 struct db_batch {
     struct db *db;
     rocksdb_writebatch_t *wb;
 };
+
+/** Whether the disk has room for a batch of @bytes: 0, -ENOSPC, -EIO. */
+int db_room(struct db *db, size_t bytes) MUST_CHECK;
 
 struct db_snapshot {
     const rocksdb_snapshot_t *snapshot;

@@ -9,4 +9,7 @@
 /** Adds the directory in which a name is to be made or removed. -ENOENT (removed), -ENOTDIR. */
 int names_add_dir(struct op *x, uint64_t dir, struct attr **ret) MUST_CHECK;
 
+/** Whether a name may be given to a file: dirent_check_name(), and -EPERM for a reserved one. */
+int names_check(uint64_t dir, struct bytes name) MUST_CHECK;
+
 #endif

@@ -8,8 +8,8 @@
 #include "fs/tree/data.h"
 
 enum {
-    RESERVE_BYTES = 96 << 20, /* kept free; on a small disk a tenth of it */
-    RESERVE_SHARE = 10,
+    RESERVE_BYTES = 96 << 20, /* kept free; on a small disk a quarter of it */
+    RESERVE_SHARE = 4,
     CHECK_MS = 1000,       /* the disk is asked at least this often, */
     CHECK_BYTES = 8 << 20, /* and before so much is written on one answer */
 };

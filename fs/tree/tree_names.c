@@ -21,6 +21,13 @@ int tree_lookup(struct tree *t, uint64_t dir, struct bytes name, struct attr *re
     return rc == -ESTALE ? -ENOENT : rc;
 }
 
+int names_check(uint64_t dir, struct bytes name)
+{
+    if (dir == TREE_ROOT && bytes_equal(name, bytes_str(".persist")))
+        return -EPERM;
+    return dirent_check_name(name);
+}
+
 /* Adds the directory in which a name is to be made or removed. */
 int names_add_dir(struct op *x, uint64_t dir, struct attr **ret)
 {
@@ -93,7 +100,7 @@ static int make(struct op *x, uint64_t dir, struct bytes name, const struct tree
 int tree_make(struct tree *t, uint64_t dir, struct bytes name, const struct tree_new *what,
               struct attr *ret)
 {
-    int rc = dirent_check_name(name);
+    int rc = names_check(dir, name);
     if (rc == 0)
         rc = room_for(t, 4096 + what->target.n);
     struct op x;
@@ -144,7 +151,7 @@ static int make_link(struct op *x, uint64_t ino, uint64_t dir, struct bytes name
 
 int tree_link(struct tree *t, uint64_t ino, uint64_t dir, struct bytes name, struct attr *ret)
 {
-    int rc = dirent_check_name(name);
+    int rc = names_check(dir, name);
     if (rc == 0)
         rc = room_for(t, 4096);
     struct op x;

@@ -125,7 +125,7 @@ int tree_rename(struct tree *t, uint64_t dir, struct bytes name, uint64_t new_di
 {
     if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
         return -EINVAL;
-    int rc = dirent_check_name(new_name);
+    int rc = names_check(new_dir, new_name);
     if (rc == 0 && name.n > TREE_NAME_MAX)
         rc = -ENAMETOOLONG;
     struct op x;

@@ -10,11 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/e2e_log.h"
 #include "tests/support/json_read.h"
 #include "tests/support/manifest.h"
 #include "tests/support/posix.h"
-
-enum { VERSIONS_MAX = 64, SETTLE_MS = 20000 };
 
 static const char *path_in(const struct e2e *f, const char *name)
 {
@@ -23,54 +22,6 @@ static const char *path_in(const struct e2e *f, const char *name)
     char *to = path[next++ % 4];
     snprintf(to, sizeof path[0], "%s/%s", f->folder, name);
     return to;
-}
-
-/* The value at a place of what the newest command printed. */
-static const char *value(const struct e2e *f, const char *place)
-{
-    static char text[4][1024];
-    static unsigned next;
-    return json_read_at(f->last.out, place, text[next++ % 4], sizeof text[0]);
-}
-
-/* `persist log PATH --json`; how many versions it lists, -1 when it fails. */
-static long versions_of(struct e2e *f, const char *path)
-{
-    const struct e2e_result *r = e2e_sh(f, "persist log '%s' --json", path);
-    return r->status == 0 ? json_read_count(r->out, "versions") : -1;
-}
-
-struct wanted {
-    struct e2e *f;
-    const char *path;
-    long n;
-};
-
-static bool has_versions(void *arg)
-{
-    struct wanted *w = arg;
-    return versions_of(w->f, w->path) == w->n;
-}
-
-/* Saves are published when they have settled. */
-static bool wait_versions(struct e2e *f, const char *path, long n)
-{
-    struct wanted w = {f, path, n};
-    char what[200];
-    snprintf(what, sizeof what, "%ld versions of %.100s", n, path);
-    return e2e_wait(has_versions, &w, SETTLE_MS, what);
-}
-
-static bool is_published(void *arg)
-{
-    struct e2e *f = arg;
-    e2e_sh(f, "persist status %s --json", f->folder);
-    return strcmp(value(f, "pending"), "0") == 0;
-}
-
-static bool wait_published(struct e2e *f)
-{
-    return e2e_wait(is_published, f, SETTLE_MS, "nothing pending");
 }
 
 /* ---- mounting ---- */
@@ -133,19 +84,19 @@ static void several_folders_stay_apart(struct e2e *f)
     e2e_ok(f, "persist status --json");
     same(json_read_count(f->last.out, "spaces"), 3);
     e2e_ok(f, "cd second && persist status --json | grep -q '\"spaces\"' && persist log note --json");
-    same_text(value(f, "path"), "note");
+    same_text(e2e_value(f, "path"), "note");
     e2e_ok(f, "persist status second --json");
     snprintf(path, sizeof path, "%s/second", f->top);
-    same_text(value(f, "folder"), path);
-    same_text(value(f, "name"), "second");
-    same_text(value(f, "mounted"), "true");
+    same_text(e2e_value(f, "folder"), path);
+    same_text(e2e_value(f, "name"), "second");
+    same_text(e2e_value(f, "mounted"), "true");
     e2e_ok(f, "persist status other/note --json");
-    same_text(value(f, "name"), "third");
+    same_text(e2e_value(f, "name"), "third");
     e2e_refused(f, 1, "mounted already", "persist mount second");
     e2e_ok(f, "persist unmount second");
     check_file(path_in(f, "note"), "first");
     e2e_ok(f, "persist status second --json");
-    same_text(value(f, "mounted"), "false");
+    same_text(e2e_value(f, "mounted"), "false");
     e2e_ok(f, "persist log second/note --json");
     holds(json_read_count(f->last.out, "versions") == 1);
     e2e_refused(f, 2, "say which", "cd / && persist conflicts");
@@ -201,7 +152,7 @@ static void fstab_can_mount_it(struct e2e *f)
     holds(e2e_is_mounted(f->folder));
     put_file(path_in(f, "note"), "text");
     e2e_ok(f, "persist status %s --json", f->folder);
-    same_text(value(f, "name"), "notes");
+    same_text(e2e_value(f, "name"), "notes");
     e2e_unmount(f);
     e2e_ok(f, "sbin/mount.persist persist %s -f -o home=%s,name=notes", f->folder, f->home);
     holds(!e2e_is_mounted(f->folder));
@@ -263,7 +214,7 @@ static void json_is_always_one_document(struct e2e *f)
     e2e_mount(f, NULL);
     e2e_ok(f, "cd %s && mkdir d && echo 1 > 'd/a \"b\" \\c' && printf x > \"$(printf 'd/\\377\\n')\" && "
               "ln -s x link && mkfifo p", f->folder);
-    wait_published(f);
+    e2e_wait_published(f);
     static const char *const lines[] = {
         "persist status --json",
         "persist status notes --json",
@@ -288,11 +239,11 @@ static void json_is_always_one_document(struct e2e *f)
         same_text(f->last.err, "");
     }
     e2e_ok(f, "persist id --json");
-    holds(strlen(value(f, "peer_id")) > 40);
+    holds(strlen(e2e_value(f, "peer_id")) > 40);
     char id[128];
-    snprintf(id, sizeof id, "%s", value(f, "peer_id"));
+    snprintf(id, sizeof id, "%s", e2e_value(f, "peer_id"));
     e2e_ok(f, "persist id --json");
-    same_text(value(f, "peer_id"), id);
+    same_text(e2e_value(f, "peer_id"), id);
 }
 
 static void a_watched_status_tells_of_changes(struct e2e *f)
@@ -330,19 +281,19 @@ static void saves_become_versions(struct e2e *f)
     const char *note = path_in(f, "note.md");
     for (int i = 0; i < 3; i++) {
         put_file(note, texts[i]);
-        wait_versions(f, note, i + 1);
+        e2e_wait_versions(f, note, i + 1);
     }
     e2e_ok(f, "persist log %s --json", note);
     for (int i = 0; i < 3; i++) {
         /* Newest first. */
         char place[32], number[32];
         snprintf(place, sizeof place, "versions.%d.version", 2 - i);
-        snprintf(version[i], sizeof version[i], "%s", value(f, place));
+        snprintf(version[i], sizeof version[i], "%s", e2e_value(f, place));
         snprintf(place, sizeof place, "versions.%d.size", 2 - i);
         snprintf(number, sizeof number, "%zu", strlen(texts[i]));
-        same_text(value(f, place), number);
+        same_text(e2e_value(f, place), number);
         snprintf(place, sizeof place, "versions.%d.current", 2 - i);
-        same_text(value(f, place), i == 2 ? "true" : "false");
+        same_text(e2e_value(f, place), i == 2 ? "true" : "false");
     }
     for (int i = 0; i < 3; i++) {
         e2e_ok(f, "persist show %s@%s", note, version[i]);
@@ -350,7 +301,7 @@ static void saves_become_versions(struct e2e *f)
     }
     e2e_ok(f, "persist restore %s@%s", note, version[0]);
     check_file(note, "one");
-    wait_versions(f, note, 4);
+    e2e_wait_versions(f, note, 4);
     e2e_ok(f, "persist restore %s@%s --to %s", note, version[1], path_in(f, "copy.md"));
     check_file(path_in(f, "copy.md"), "two, longer");
     check_file(note, "one");
@@ -358,12 +309,12 @@ static void saves_become_versions(struct e2e *f)
     e2e_refused(f, 3, "", "persist log %s", path_in(f, "never"));
     e2e_refused(f, 3, "", "persist restore %s@9-ffff", note);
     /* The same content again, and a change of times or modes, are no versions of content. */
-    long n = versions_of(f, note);
+    long n = e2e_versions(f, note);
     ok(utimensat(AT_FDCWD, note, NULL, 0));
     put_file(note, "one");
     ok(chmod(note, 0600));
-    wait_published(f);
-    same(versions_of(f, note), n);
+    e2e_wait_published(f);
+    same(e2e_versions(f, note), n);
 }
 
 static void a_deleted_file_comes_back(struct e2e *f)
@@ -372,13 +323,13 @@ static void a_deleted_file_comes_back(struct e2e *f)
     e2e_mount(f, NULL);
     const char *note = path_in(f, "note");
     put_file_mode(note, "kept", 0640);
-    wait_versions(f, note, 1);
+    e2e_wait_versions(f, note, 1);
     e2e_ok(f, "persist log %s --json", note);
-    snprintf(version, sizeof version, "%s", value(f, "versions.0.version"));
+    snprintf(version, sizeof version, "%s", e2e_value(f, "versions.0.version"));
     ok(unlink(note));
-    wait_published(f);
+    e2e_wait_published(f);
     e2e_ok(f, "persist log %s --json", note);
-    same_text(value(f, "exists"), "false");
+    same_text(e2e_value(f, "exists"), "false");
     e2e_ok(f, "persist show %s@%s", note, version);
     same_text(f->last.out, "kept");
     e2e_ok(f, "persist restore %s@%s", note, version);
@@ -397,8 +348,8 @@ static void a_folder_goes_back_to_a_moment(struct e2e *f)
     make_dir(path_in(f, "d"), 0755);
     put_file(path_in(f, "d/a"), "old");
     put_file(path_in(f, "d/gone"), "to be deleted");
-    wait_versions(f, path_in(f, "d/a"), 1);
-    wait_versions(f, path_in(f, "d/gone"), 1);
+    e2e_wait_versions(f, path_in(f, "d/a"), 1);
+    e2e_wait_versions(f, path_in(f, "d/gone"), 1);
     struct timespec now;
     next_tick();
     clock_gettime(CLOCK_REALTIME, &now);
@@ -410,8 +361,8 @@ static void a_folder_goes_back_to_a_moment(struct e2e *f)
         next_tick();
     put_file(path_in(f, "d/a"), "new text");
     ok(unlink(path_in(f, "d/gone")));
-    wait_versions(f, path_in(f, "d/a"), 2);
-    wait_published(f);
+    e2e_wait_versions(f, path_in(f, "d/a"), 2);
+    e2e_wait_published(f);
     e2e_ok(f, "persist restore %s/d --at %s", f->folder, when);
     check_file(path_in(f, "d/a"), "old");
     check_file(path_in(f, "d/gone"), "to be deleted");
@@ -478,8 +429,8 @@ static void an_import_takes_everything_in(struct e2e *f)
         after = manifest_of(kept, PLAIN);
         same_tree(after, before);
         free(after);
-        wait_published(f);
-        same(versions_of(f, path_in(f, "script")), 1);
+        e2e_wait_published(f);
+        same(e2e_versions(f, path_in(f, "script")), 1);
         e2e_unmount(f);
         e2e_mount(f, NULL);
         after = manifest_of(f->folder, PLAIN);

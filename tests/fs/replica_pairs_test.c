@@ -203,6 +203,20 @@ static void moves_into_each_other_later_stays_where_it_was(void **state)
     HAS("/c/a/g", "g0");
 }
 
+static void move_under_a_suspended_directory_moves_what_is_shown(void **state)
+{
+    struct world *w = *state;
+    DO(world_mv(w, 0, "/a", "/b/a"));
+    DO(world_mv(w, 1, "/b", "/a/b")); /* the later: /b stays */
+    world_meet(w);
+    w->d[0].ahead_ms = -3600 * 1000;
+    DO(world_mv(w, 0, "/b/a", "/a")); /* the cycle is gone, and /b is where it was shown */
+    meet(w, 4, 0);
+    HAS("/a/g", "g0");
+    THERE("/b");
+    GONE("/a/b");
+}
+
 static void rmdir_create_below_directory_lives(void **state)
 {
     struct world *w = *state;
@@ -427,6 +441,7 @@ int main(void)
         TEST(create_at_a_path_moved_away_is_two_records),
         TEST(mkdir_mkdir_is_one_directory_with_both_contents),
         TEST(moves_into_each_other_later_stays_where_it_was),
+        TEST(move_under_a_suspended_directory_moves_what_is_shown),
         TEST(rmdir_create_below_directory_lives),
         TEST(rmdir_move_in_directory_lives),
         TEST(rmdir_edit_below_directory_lives),

@@ -35,8 +35,7 @@ static uint64_t rnd(struct run *run, uint64_t n)
     return run->random % n;
 }
 
-/* ---- what users do
- * --------------------------------------------------------------------------------- */
+/* ---- what users do --------------------------------------------------------------------------- */
 
 static void save_name(int k, char ret[32])
 {
@@ -144,8 +143,7 @@ static void step(struct run *run, int i)
     world_paths_free(paths, n);
 }
 
-/* ---- the run
- * ------------------------------------------------------------------------------------------ */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 /* Keeps each own change as it was when it was made. */
 static void take_changes(struct run *run)
@@ -396,13 +394,13 @@ static void run_seeds(int runs, int steps, bool cleaning)
 static void random_histories_converge(void **state)
 {
     (void)state;
-    run_seeds(40, 60, false);
+    run_seeds(8, 60, false);
 }
 
 static void random_histories_with_clean_up_converge(void **state)
 {
     (void)state;
-    run_seeds(40, 80, true);
+    run_seeds(8, 80, true);
 }
 
 int main(void)

@@ -39,8 +39,7 @@ static uint64_t no_time(void *ctx)
     return 0;
 }
 
-/* ---- changes and batches
- * ------------------------------------------------------------------------------ */
+/* ---- changes and batches --------------------------------------------------------------------- */
 
 static void change_of_several_operations_sees_its_own(void **state)
 {
@@ -171,8 +170,7 @@ static void wrong_arguments_are_refused(void **state)
     assert_int_equal(world_count(w, 0, NULL), 3);
 }
 
-/* ---- stale saves, effects
- * ------------------------------------------------------------------------------ */
+/* ---- stale saves, effects -------------------------------------------------------------------- */
 
 static void save_of_an_older_version_keeps_the_newer_as_a_sibling(void **state)
 {
@@ -259,8 +257,7 @@ static void label_that_changed_renames_what_is_in_conflict(void **state)
     world_meet(w);
 }
 
-/* ---- exchange
- * ------------------------------------------------------------------------------------------ */
+/* ---- exchange -------------------------------------------------------------------------------- */
 
 static void session_cut_anywhere_goes_on(void **state)
 {
@@ -363,8 +360,75 @@ static void restored_replica_takes_a_new_id(void **state)
     assert_int_equal(world_count(w, 1, NULL), 2);
 }
 
-/* ---- history
- * --------------------------------------------------------------------------------------------- */
+static int count_value(void *ctx, const struct value *v)
+{
+    (void)v;
+    ++*(int *)ctx;
+    return 0;
+}
+
+static int values_of(struct world *w, int i)
+{
+    int n = 0;
+    DO(replica_values(w->d[i].r, count_value, &n));
+    return n;
+}
+
+static void clean_up_waits_for_what_was_done_before_the_acknowledgement(void **state)
+{
+    struct world *w = *state;
+    struct device *d = &w->d[0];
+    DO(world_mkdir(w, 0, "/d"));
+    DO(world_create(w, 0, "/d/f", "x"));
+    world_meet(w);
+    DO(world_rmtree(w, 0, "/d"));
+    world_pull(w, 1, 0, -1);
+    DO(world_mkdir(w, 1, "/e"));
+    struct replica_ack ack = {2, replica_knowledge(w->d[1].r)};
+    DO(replica_raise_floor(d->r, d->batch, &ack, 1)); /* "/e" is not here yet */
+    assert_int_equal(replica_floor(d->r)->n, 0);
+    world_pull(w, 0, 1, -1);
+    DO(replica_raise_floor(d->r, d->batch, &ack, 1));
+    assert_int_equal(vv_get(replica_floor(d->r), 1), 4);
+    assert_int_equal(replica_clean(d->r, d->batch, 1), 1);   /* the file, */
+    assert_int_equal(replica_clean(d->r, d->batch, 100), 1); /* then its directory */
+    assert_int_equal(replica_clean(d->r, d->batch, 100), 0);
+    world_write(w, 0);
+    assert_int_equal(values_of(w, 0), 2); /* place and meta of /e */
+    assert_true(replica_may_exchange(w->d[1].r, replica_floor(d->r)));
+    DO(world_mkdir(w, 0, "/d")); /* made again: where the old one still lies, it is superseded */
+    DO(world_create(w, 0, "/d/f", "y"));
+    world_meet(w);
+    assert_true(world_has(w, 1, "/d/f", "y"));
+    assert_int_equal(values_of(w, 0), values_of(w, 1));
+}
+
+/* An edit of what is in a deleted directory, from afar, must find the directory. */
+static void directory_that_something_refers_to_is_not_cleaned_up(void **state)
+{
+    struct world *w = *state;
+    struct device *d = &w->d[0];
+    DO(world_mkdir(w, 0, "/d"));
+    world_meet(w);
+    DO(world_create(w, 1, "/d/n", "n"));
+    DO(world_rm(w, 1, "/d/n"));
+    DO(world_rm(w, 0, "/d"));
+    world_pull(w, 0, 1, -1);
+    struct vv known = {0};
+    DO(vv_copy(&known, replica_knowledge(d->r)));
+    DO(vv_set(&known, 2, 1)); /* acknowledged: all but the deletion of /d/n */
+    struct replica_ack ack = {2, &known};
+    DO(replica_raise_floor(d->r, d->batch, &ack, 1));
+    assert_int_equal(replica_clean(d->r, d->batch, 100), 0);
+    DO(vv_set(&known, 2, 2));
+    DO(replica_raise_floor(d->r, d->batch, &ack, 1));
+    assert_int_equal(replica_clean(d->r, d->batch, 100), 2);
+    world_write(w, 0);
+    assert_int_equal(values_of(w, 0), 0);
+    vv_fini(&known);
+}
+
+/* ---- history --------------------------------------------------------------------------------- */
 
 struct past {
     struct history_version v[16];
@@ -497,6 +561,8 @@ int main(void)
         TEST(malformed_change_is_refused_whole),
         TEST(too_many_concurrent_values_wait),
         TEST(restored_replica_takes_a_new_id),
+        TEST(clean_up_waits_for_what_was_done_before_the_acknowledgement),
+        TEST(directory_that_something_refers_to_is_not_cleaned_up),
         TEST(versions_tell_what_was_and_until_when),
         TEST(deleted_directory_is_listed_as_it_was),
         TEST(thinning_keeps_the_last_of_each_span),

@@ -1,51 +1,19 @@
 /* Two spaces brought to the same tree by nothing but what fs/space/exchange.h offers. */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "fs/space/exchange.h"
-#include "fs/space/space_priv.h"
-
-struct device {
-    char dir[64];
-    struct space *s;
-};
+#include "tests/support/device.h"
 
 struct pair {
     struct device a, b;
 };
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-/* Both devices share the keys of the space, as members do. */
-static void device_open(struct device *d, const char *label, const struct device *keys_of)
-{
-    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
-    assert_non_null(mkdtemp(d->dir));
-    if (keys_of != NULL) {
-        char command[256];
-        snprintf(command, sizeof command, "cp %s/keys %s/keys", keys_of->dir, d->dir);
-        assert_int_equal(system(command), 0);
-    }
-    struct err err = {0};
-    struct space_config cfg = {.dir = d->dir, .create = true, .label = label};
-    if (space_open(&cfg, &d->s, &err) < 0)
-        fail_msg("%s", err.msg);
-}
 
 static int setup(void **state)
 {
@@ -59,81 +27,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct pair *p = *state;
-    space_close(p->a.s);
-    space_close(p->b.s);
-    nftw(p->a.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    nftw(p->b.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    device_close(&p->a);
+    device_close(&p->b);
     return 0;
-}
-
-/* ---- a person's doings ---- */
-
-static uint64_t ino_of(struct device *d, const char *path)
-{
-    uint64_t ino = TREE_ROOT;
-    char copy[256], *save = NULL;
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *name = strtok_r(copy, "/", &save); name != NULL; name = strtok_r(NULL, "/", &save)) {
-        struct attr a;
-        if (tree_lookup(d->s->tree, ino, bytes_str(name), &a) < 0)
-            return 0;
-        ino = a.ino;
-    }
-    return ino;
-}
-
-static uint64_t dir_of(struct device *d, const char *path, const char **ret_name)
-{
-    const char *slash = strrchr(path, '/');
-    *ret_name = slash == NULL ? path : slash + 1;
-    char dir[256] = "";
-    if (slash != NULL)
-        snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path);
-    uint64_t ino = ino_of(d, dir);
-    assert_int_not_equal(ino, 0);
-    return ino;
-}
-
-static uint64_t make(struct device *d, const char *path, uint32_t mode)
-{
-    const char *name;
-    uint64_t dir = dir_of(d, path, &name);
-    struct tree_new what = {.mode = mode, .target = bytes_str(S_ISLNK(mode) ? "goal" : "")};
-    struct attr a;
-    assert_int_equal(tree_make(d->s->tree, dir, bytes_str(name), &what, &a), 0);
-    return a.ino;
-}
-
-static void save_bytes(struct device *d, const char *path, const void *p, size_t n)
-{
-    uint64_t ino = ino_of(d, path);
-    if (ino == 0)
-        ino = make(d, path, S_IFREG | 0644);
-    struct attr a;
-    assert_int_equal(tree_open_file(d->s->tree, ino, true, true, &a), 0);
-    struct tree_write how = {0};
-    assert_int_equal(tree_write(d->s->tree, ino, bytes_of(p, n), &how), 0);
-    tree_close_file(d->s->tree, ino, true);
-}
-
-static void save(struct device *d, const char *path, const char *text)
-{
-    save_bytes(d, path, text, strlen(text));
-}
-
-static void remove_file(struct device *d, const char *path)
-{
-    const char *name;
-    uint64_t dir = dir_of(d, path, &name);
-    assert_int_equal(tree_unlink(d->s->tree, dir, bytes_str(name)), 0);
-}
-
-static void rename_to(struct device *d, const char *from, const char *to)
-{
-    const char *name, *new_name;
-    uint64_t dir = dir_of(d, from, &name), new_dir = dir_of(d, to, &new_name);
-    assert_int_equal(
-        tree_rename(d->s->tree, dir, bytes_str(name), new_dir, bytes_str(new_name), 0), 0);
 }
 
 /* ---- the session ---- */
@@ -276,7 +172,7 @@ static void assert_equal_trees(struct pair *p)
 static void assert_content(struct device *d, const char *path, const char *text)
 {
     char got[256] = "";
-    uint64_t ino = ino_of(d, path);
+    uint64_t ino = device_ino(d, path);
     if (ino == 0)
         fail_msg("%s is missing", path);
     int64_t n = tree_read_unseen(d->s->tree, ino, 0, got, sizeof got - 1);
@@ -289,12 +185,12 @@ static void assert_content(struct device *d, const char *path, const char *text)
 static void exchange_of_new_files_gives_equal_trees(void **state)
 {
     struct pair *p = *state;
-    make(&p->a, "work", S_IFDIR | 0755);
-    make(&p->a, "work/deep", S_IFDIR | 0700);
-    save(&p->a, "work/deep/note", "one");
-    save(&p->a, "top", "two");
-    make(&p->a, "link", S_IFLNK | 0777);
-    save(&p->b, "other", "three");
+    device_make(&p->a, "work", S_IFDIR | 0755);
+    device_make(&p->a, "work/deep", S_IFDIR | 0700);
+    device_save_text(&p->a, "work/deep/note", "one");
+    device_save_text(&p->a, "top", "two");
+    device_make(&p->a, "link", S_IFLNK | 0777);
+    device_save_text(&p->b, "other", "three");
     meet(p);
     assert_equal_trees(p);
     assert_content(&p->b, "work/deep/note", "one");
@@ -309,11 +205,11 @@ static void exchange_of_a_big_file_and_an_edit_of_it_gives_equal_bytes(void **st
     assert_non_null(bytes);
     for (size_t i = 0; i < N; i++)
         bytes[i] = (uint8_t)(i * 2654435761U >> 11);
-    save_bytes(&p->a, "big", bytes, N);
+    device_save(&p->a, "big", bytes, N);
     meet(p);
     assert_equal_trees(p);
     struct attr a;
-    uint64_t ino = ino_of(&p->b, "big");
+    uint64_t ino = device_ino(&p->b, "big");
     assert_int_equal(tree_open_file(p->b.s->tree, ino, true, false, &a), 0);
     struct tree_write how = {.offset = N / 2};
     assert_int_equal(tree_write(p->b.s->tree, ino, bytes_str("changed here"), &how), 0);
@@ -326,62 +222,62 @@ static void exchange_of_a_big_file_and_an_edit_of_it_gives_equal_bytes(void **st
 static void exchange_of_edit_rename_delete_follows_on_the_other_device(void **state)
 {
     struct pair *p = *state;
-    make(&p->a, "d", S_IFDIR | 0755);
-    save(&p->a, "d/x", "x1");
-    save(&p->a, "gone", "bye");
+    device_make(&p->a, "d", S_IFDIR | 0755);
+    device_save_text(&p->a, "d/x", "x1");
+    device_save_text(&p->a, "gone", "bye");
     meet(p);
-    save(&p->b, "d/x", "x2");
-    rename_to(&p->a, "d", "e");
-    remove_file(&p->b, "gone");
+    device_save_text(&p->b, "d/x", "x2");
+    device_rename(&p->a, "d", "e");
+    device_unlink(&p->b, "gone");
     meet(p);
     assert_equal_trees(p);
     assert_content(&p->a, "e/x", "x2");
-    assert_int_equal(ino_of(&p->a, "gone"), 0);
-    assert_int_equal(ino_of(&p->b, "d"), 0);
+    assert_int_equal(device_ino(&p->a, "gone"), 0);
+    assert_int_equal(device_ino(&p->b, "d"), 0);
 }
 
 static void exchange_of_hard_links_keeps_them_one_file(void **state)
 {
     struct pair *p = *state;
-    save(&p->a, "first", "shared");
+    device_save_text(&p->a, "first", "shared");
     struct attr attr;
     meet(p);
     assert_int_equal(
-        tree_link(p->a.s->tree, ino_of(&p->a, "first"), TREE_ROOT, bytes_str("second"), &attr), 0);
+        tree_link(p->a.s->tree, device_ino(&p->a, "first"), TREE_ROOT, bytes_str("second"), &attr),
+        0);
     meet(p);
     assert_equal_trees(p);
-    assert_int_equal(ino_of(&p->b, "first"), ino_of(&p->b, "second"));
-    assert_int_equal(tree_getattr(p->b.s->tree, ino_of(&p->b, "first"), &attr), 0);
+    assert_int_equal(device_ino(&p->b, "first"), device_ino(&p->b, "second"));
+    assert_int_equal(tree_getattr(p->b.s->tree, device_ino(&p->b, "first"), &attr), 0);
     assert_int_equal(attr.nlink, 2);
 }
 
 static void exchange_of_modes_and_user_attributes_carries_both(void **state)
 {
     struct pair *p = *state;
-    save(&p->a, "f", "f");
-    uint64_t ino = ino_of(&p->a, "f");
+    device_save_text(&p->a, "f", "f");
+    uint64_t ino = device_ino(&p->a, "f");
     struct tree_set set = {.what = TREE_SET_MODE, .mode = 04751};
     struct attr a;
     assert_int_equal(tree_setattr(p->a.s->tree, ino, &set, &a), 0);
-    assert_int_equal(
-        tree_xattr_set(p->a.s->tree, ino, bytes_str("user.k"), bytes_str("v"), 0), 0);
+    assert_int_equal(tree_xattr_set(p->a.s->tree, ino, bytes_str("user.k"), bytes_str("v"), 0), 0);
     meet(p);
     CLEANUP(buf_fini) struct buf value = {0};
-    assert_int_equal(tree_getattr(p->b.s->tree, ino_of(&p->b, "f"), &a), 0);
+    assert_int_equal(tree_getattr(p->b.s->tree, device_ino(&p->b, "f"), &a), 0);
     /* setuid is not taken from others. */
     assert_int_equal(a.mode, S_IFREG | 0751);
     assert_int_equal(
-        tree_xattr_get(p->b.s->tree, ino_of(&p->b, "f"), bytes_str("user.k"), &value), 0);
+        tree_xattr_get(p->b.s->tree, device_ino(&p->b, "f"), bytes_str("user.k"), &value), 0);
     assert_true(bytes_equal(buf_bytes(&value), bytes_str("v")));
 }
 
 static void exchange_of_edits_made_apart_keeps_both_contents(void **state)
 {
     struct pair *p = *state;
-    save(&p->a, "n", "base");
+    device_save_text(&p->a, "n", "base");
     meet(p);
-    save(&p->a, "n", "from anna");
-    save(&p->b, "n", "from bert");
+    device_save_text(&p->a, "n", "from anna");
+    device_save_text(&p->b, "n", "from bert");
     meet(p);
     assert_equal_trees(p);
 }
@@ -389,10 +285,10 @@ static void exchange_of_edits_made_apart_keeps_both_contents(void **state)
 static void exchange_of_one_path_made_apart_is_one_record(void **state)
 {
     struct pair *p = *state;
-    make(&p->a, "both", S_IFDIR | 0755);
-    make(&p->b, "both", S_IFDIR | 0755);
-    save(&p->a, "both/a", "a");
-    save(&p->b, "both/b", "b");
+    device_make(&p->a, "both", S_IFDIR | 0755);
+    device_make(&p->b, "both", S_IFDIR | 0755);
+    device_save_text(&p->a, "both/a", "a");
+    device_save_text(&p->b, "both/b", "b");
     meet(p);
     assert_equal_trees(p);
     assert_content(&p->a, "both/b", "b");
@@ -402,12 +298,12 @@ static void exchange_of_one_path_made_apart_is_one_record(void **state)
 static void exchange_while_a_file_is_written_leaves_it_to_the_writer(void **state)
 {
     struct pair *p = *state;
-    save(&p->a, "w", "first");
+    device_save_text(&p->a, "w", "first");
     meet(p);
-    uint64_t ino = ino_of(&p->b, "w");
+    uint64_t ino = device_ino(&p->b, "w");
     struct attr a;
     assert_int_equal(tree_open_file(p->b.s->tree, ino, true, false, &a), 0);
-    save(&p->a, "w", "second");
+    device_save_text(&p->a, "w", "second");
     pull(&p->b, &p->a);
     assert_content(&p->b, "w", "first");
     tree_close_file(p->b.s->tree, ino, true);
@@ -420,7 +316,7 @@ static void exchange_while_a_file_is_written_leaves_it_to_the_writer(void **stat
 static void exchange_repeated_changes_nothing(void **state)
 {
     struct pair *p = *state;
-    save(&p->a, "r", "r");
+    device_save_text(&p->a, "r", "r");
     meet(p);
     struct vv before = {0}, after = {0};
     assert_int_equal(space_knowledge(p->a.s, &before), 0);

@@ -78,8 +78,7 @@ void full_add(struct full *f, const struct value *v)
     f->n++;
 }
 
-/* ---- 1: records by themselves
- * --------------------------------------------------------------------- */
+/* ---- 1: records by themselves ---------------------------------------------------------------- */
 
 static struct full_rec *find(struct full *f, const struct rid *rid)
 {
@@ -214,8 +213,7 @@ static void decide_record(struct full *f, struct full_rec *r)
     r->alive = r->own;
 }
 
-/* ---- 2: cycles
- * -------------------------------------------------------------------------------------- */
+/* ---- 2: cycles ------------------------------------------------------------------------------- */
 
 static struct rid up(struct full *f, const struct full_rec *r)
 {
@@ -266,8 +264,7 @@ static bool break_one(struct full *f)
     return false;
 }
 
-/* ---- 3: who is shown
- * -------------------------------------------------------------------------------- */
+/* ---- 3: who is shown ------------------------------------------------------------------------- */
 
 static struct rid parent_of(struct full *f, const struct full_rec *r, const struct full_slot *s)
 {
@@ -322,8 +319,7 @@ static void list_entries(struct full *f)
     }
 }
 
-/* ---- 4: names
- * --------------------------------------------------------------------------------------- */
+/* ---- 4: names -------------------------------------------------------------------------------- */
 
 static int cmp_entries(const void *ap, const void *bp)
 {
@@ -376,8 +372,7 @@ static void name_loser(struct full *f, struct full_entry *e)
     e->named = true;
 }
 
-/* ---- output
- * ----------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 static bool content_beats(const struct value *a, const struct value *b)
 {

@@ -7,8 +7,7 @@
 
 enum { ROUNDS_MAX = 12 };
 
-/* ---- devices
- * ---------------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------------------------- */
 
 static uint64_t now_ms(void *ctx)
 {
@@ -77,8 +76,7 @@ void world_free(struct world *w)
     free(w);
 }
 
-/* ---- effects
- * ---------------------------------------------------------------------------------------- */
+/* ---- effects --------------------------------------------------------------------------------- */
 
 static struct replica_entry *entry_of(struct device *d, const struct rid *rid,
                                       const struct dot *slot)
@@ -141,8 +139,7 @@ void world_write(struct world *w, int i)
         world_check(w, i);
 }
 
-/* ---- paths
- * ------------------------------------------------------------------------------------------ */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 int world_find(struct world *w, int i, const char *path, struct replica_entry *ret)
 {
@@ -186,8 +183,7 @@ void world_content(struct world *w, int i, const char *text, struct value_conten
     hash_equal_of(replica_keys(w->d[i].r), bytes_str(text), ret->hash);
 }
 
-/* ---- operations
- * ------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static struct change *begin(struct world *w, int i)
 {
@@ -326,8 +322,7 @@ int world_ln(struct world *w, int i, const char *from, const char *to)
     return finish(w, i, c, change_link(c, &e.rid, &dir, name, &slot));
 }
 
-/* ---- conflicts
- * -------------------------------------------------------------------------------------- */
+/* ---- conflicts ------------------------------------------------------------------------------- */
 
 struct rid_list {
     struct rid v[256];
@@ -373,8 +368,7 @@ bool world_has(struct world *w, int i, const char *path, const char *content)
     return same;
 }
 
-/* ---- exchange
- * --------------------------------------------------------------------------------------- */
+/* ---- exchange -------------------------------------------------------------------------------- */
 
 void world_pull(struct world *w, int to, int from, int cut)
 {
@@ -448,8 +442,7 @@ void world_quiesce(struct world *w, enum resolve how)
     abort();
 }
 
-/* ---- what is shown
- * ---------------------------------------------------------------------------------- */
+/* ---- what is shown --------------------------------------------------------------------------- */
 
 struct listing {
     struct replica_entry *v;
@@ -559,8 +552,7 @@ int world_count(struct world *w, int i, int *ret_conflicts)
     return (int)n;
 }
 
-/* ---- checks
- * ----------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 struct values {
     struct full *full;

@@ -1,0 +1,55 @@
+/*
+ * Room on the disk. RocksDB comes badly through a full one: when its log cannot be appended to, it
+ * takes no write any more, and to sync that log stops the program. So a batch that might meet the end of
+ * the disk is refused before. The last of the room is for small batches: removing files takes them.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "fs/store/db_priv.h"
+
+enum {
+    SMALL_BYTES = 4096,
+    CHECK_MS = 50,          /* the disk is asked at least this often, */
+    CHECK_BYTES = 256 << 10 /* and before so much is written on one answer */
+};
+
+/* Kept free, or that part of a small disk. */
+static const struct {
+    uint64_t bytes, share;
+} for_small = {16 << 20, 20}, for_large = {64 << 20, 5};
+
+static int ask(struct db *db, uint64_t now_ms, uint64_t *ret_total)
+{
+    struct statvfs v;
+    if (fstatvfs(db->dir_fd, &v) < 0)
+        return -errno;
+    *ret_total = (uint64_t)v.f_blocks * v.f_frsize;
+    atomic_store(&db->room_bytes, (uint64_t)v.f_bavail * v.f_frsize);
+    atomic_store(&db->room_used, 0);
+    atomic_store(&db->room_ms, now_ms);
+    return 0;
+}
+
+int db_room(struct db *db, size_t bytes)
+{
+    if (db->dir_fd < 0)
+        return 0;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    uint64_t now_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    uint64_t used = atomic_fetch_add(&db->room_used, bytes) + bytes;
+    uint64_t room = atomic_load(&db->room_bytes), total = 0;
+    /* While there is plenty, the last answer is good for a while. */
+    if (room > 2 * for_large.bytes + used && used < CHECK_BYTES &&
+        now_ms - atomic_load(&db->room_ms) < CHECK_MS)
+        return 0;
+    int rc = ask(db, now_ms, &total);
+    if (rc < 0)
+        return rc;
+    uint64_t keep = bytes <= SMALL_BYTES ? min_u64(for_small.bytes, total / for_small.share)
+                                         : min_u64(for_large.bytes, total / for_large.share);
+    return atomic_load(&db->room_bytes) < keep + bytes ? -ENOSPC : 0;
+}

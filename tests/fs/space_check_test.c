@@ -1,0 +1,341 @@
+/* What `check` finds, what it repairs, and what `gc` frees. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fs/space/space_priv.h"
+#include "tests/support/space_fixture.h"
+
+enum { BIG = 900000 };
+
+static void write_big(struct space_fixture *f, const char *path, uint64_t seed)
+{
+    uint8_t *p = malloc(BIG);
+    assert_non_null(p);
+    uint64_t x = seed * 88172645463325252 + 1;
+    for (size_t i = 0; i < BIG; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        p[i] = (uint8_t)x;
+    }
+    space_write(f, path, p, BIG);
+    free(p);
+}
+
+static int check(struct space_fixture *f, bool repair)
+{
+    struct verb_call call = {.verb = "check", .repair = repair};
+    return space_run_call(f, &call, NULL, NULL, NULL);
+}
+
+static const char *text(const struct space_fixture *f)
+{
+    return (const char *)f->text.p;
+}
+
+static void fill(struct space_fixture *f)
+{
+    space_mkdir(f, "d");
+    for (int i = 0; i < 300; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "d/note %d", i);
+        space_write_text(f, name, "some text of a note");
+    }
+    write_big(f, "big", 1);
+}
+
+static void flip(const char *path, off_t at)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+/* The largest file in a folder of the space's directory whose name ends so. */
+static void largest(const struct space_fixture *f, const char *folder, const char *end,
+                    char ret[700], off_t *ret_size)
+{
+    char dir[400];
+    snprintf(dir, sizeof dir, "%s/%s", f->dir, folder);
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    assert_non_null(d);
+    *ret_size = -1;
+    while ((e = readdir(d)) != NULL) {
+        struct stat st;
+        size_t n = strlen(e->d_name), k = strlen(end);
+        if (n < k || strcmp(e->d_name + n - k, end) != 0 ||
+            fstatat(dirfd(d), e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+            continue;
+        if (st.st_size > *ret_size) {
+            *ret_size = st.st_size;
+            snprintf(ret, 700, "%s/%s", dir, e->d_name);
+        }
+    }
+    closedir(d);
+    assert_true(*ret_size >= 0);
+}
+
+static void check_healthy_space_finds_nothing(void **state)
+{
+    struct space_fixture *f = *state;
+    fill(f);
+    space_write_text(f, "local~", "of this device alone");
+    assert_int_equal(check(f, false), VERB_OK);
+    assert_non_null(strstr(text(f), "no problems"));
+    space_fixture_close(f);
+    assert_int_equal(space_fixture_open(f), 0);
+    struct verb_call call = {.verb = "check", .json = true};
+    assert_int_equal(space_run_call(f, &call, NULL, NULL, NULL), VERB_OK);
+    assert_non_null(strstr(text(f), "\"ok\":true"));
+}
+
+/* Wherever in the bytes of chunks: sampled, as each trial opens the space anew. */
+static void check_flipped_byte_in_chunks_is_found(void **state)
+{
+    struct space_fixture *f = *state;
+    char path[700];
+    off_t size;
+    fill(f);
+    assert_int_equal(check(f, false), VERB_OK);
+    for (int i = 1; i < 8; i++) {
+        space_fixture_close(f);
+        largest(f, "db", ".blob", path, &size);
+        flip(path, size * i / 8);
+        assert_int_equal(space_fixture_open(f), 0);
+        assert_int_equal(check(f, false), VERB_FAILED);
+        assert_int_equal(f->errors_n, 1);
+        assert_non_null(strstr(text(f), "big: chunk "));
+        flip(path, size * i / 8);
+    }
+    space_fixture_close(f);
+    assert_int_equal(space_fixture_open(f), 0);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+static void check_flipped_byte_in_tables_is_found(void **state)
+{
+    struct space_fixture *f = *state;
+    char path[700];
+    off_t size;
+    fill(f);
+    assert_int_equal(check(f, false), VERB_OK);
+    for (int i = 0; i < 6; i++) {
+        space_fixture_close(f);
+        largest(f, "db", ".sst", path, &size);
+        off_t where = size / 2 * i / 6; /* the first half is blocks of rows */
+        flip(path, where);
+        if (space_fixture_open(f) == 0)
+            assert_int_equal(check(f, false), VERB_FAILED);
+        space_fixture_close(f);
+        flip(path, where);
+        assert_int_equal(space_fixture_open(f), 0);
+    }
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+static void check_flipped_byte_in_staging_is_found(void **state)
+{
+    struct space_fixture *f = *state;
+    char path[700];
+    off_t size;
+    write_big(f, "local~", 3); /* never published: its bytes stay where they were written */
+    assert_int_equal(check(f, false), VERB_OK);
+    largest(f, "staging", "", path, &size);
+    flip(path, 500000);
+    assert_int_equal(check(f, false), VERB_FAILED);
+    assert_non_null(strstr(text(f), "local~: 4096 bytes at 499712 are not what was written"));
+    flip(path, 500000);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+static void check_missing_chunk_is_found_and_taken_from_the_file(void **state)
+{
+    struct space_fixture *f = *state;
+    write_big(f, "big", 1);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct space *s = f->space;
+    struct db_iter *it = db_iter_new(s->db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    struct db_batch *b = db_batch_new(s->db);
+    assert_non_null(it);
+    assert_non_null(b);
+    uint8_t id[CONTENT_ID_BYTES] = {0};
+    while (db_iter_next(it))
+        if (!content_id_is_node(db_iter_key(it).p))
+            memcpy(id, db_iter_key(it).p, sizeof id);
+    db_iter_free(it);
+    db_batch_delete(b, DB_CHUNK, bytes_of(id, sizeof id));
+    assert_int_equal(db_write(s->db, b, false), 0);
+    db_batch_free(b);
+    assert_int_equal(check(f, false), VERB_FAILED);
+    assert_non_null(strstr(text(f), "big: chunk"));
+    assert_int_equal(check(f, true), VERB_FAILED); /* nobody has its bytes */
+    /* A program writes the same bytes again, and has not finished. */
+    struct attr a;
+    uint64_t ino = space_ino(f, "big");
+    assert_int_equal(tree_open_file(f->tree, ino, true, true, &a), 0);
+    uint8_t *p = malloc(BIG);
+    assert_non_null(p);
+    uint64_t x = 88172645463325252 + 1;
+    for (size_t i = 0; i < BIG; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        p[i] = (uint8_t)x;
+    }
+    struct tree_write how = {.offset = 0};
+    assert_int_equal(tree_write(f->tree, ino, bytes_of(p, BIG), &how), 0);
+    free(p);
+    (void)check(f, true);
+    tree_close_file(f->tree, ino, true);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+/* Changes an inode behind the tree's back, in a space that is closed. */
+static void break_inode(struct space_fixture *f, uint64_t ino, uint32_t nlink)
+{
+    struct space *s = f->space;
+    struct op x;
+    struct attr *a;
+    assert_int_equal(op_begin(s->tree, false, &x), 0);
+    assert_int_equal(op_add(&x, ino, &a), 0);
+    a->nlink = nlink;
+    op_put(&x, a);
+    assert_int_equal(op_commit(&x), 0);
+}
+
+static void check_link_counts_are_found_and_repaired(void **state)
+{
+    struct space_fixture *f = *state;
+    fill(f);
+    assert_int_equal(check(f, false), VERB_OK);
+    break_inode(f, space_ino(f, "big"), 7);
+    break_inode(f, space_ino(f, "d"), 5);
+    assert_int_equal(check(f, false), VERB_FAILED);
+    assert_non_null(strstr(text(f), "big: counts 7 links and has 1"));
+    assert_non_null(strstr(text(f), "d: counts 5 links and has 2"));
+    assert_int_equal(check(f, true), VERB_OK);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+static void check_lost_and_stray_names_are_repaired(void **state)
+{
+    struct space_fixture *f = *state;
+    fill(f);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct op x;
+    struct attr root;
+    assert_int_equal(tree_getattr(f->tree, TREE_ROOT, &root), 0);
+    assert_int_equal(op_begin(f->tree, false, &x), 0);
+    dirent_delete(&x, TREE_ROOT, bytes_str("big"));
+    dirent_put(&x, TREE_ROOT, bytes_str("ghost"), (struct dirent_value){123456, S_IFREG});
+    assert_int_equal(op_commit(&x), 0);
+    assert_int_equal(check(f, false), VERB_FAILED);
+    assert_non_null(strstr(text(f), "no name leads to it"));
+    assert_non_null(strstr(text(f), "'ghost' in it leads to no file"));
+    assert_non_null(strstr(text(f), "big: is in the records and not in the folder"));
+    (void)check(f, true);
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    assert_false(space_has(f, "ghost"));
+    (void)check(f, true);
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+}
+
+static void check_stray_bindings_are_repaired(void **state)
+{
+    struct space_fixture *f = *state;
+    fill(f);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct db_batch *b = db_batch_new(f->space->db);
+    struct attr a;
+    uint8_t value[8], other[RID_SIZE] = {9};
+    assert_int_equal(tree_getattr(f->tree, space_ino(f, "big"), &a), 0);
+    put_u64(value, a.ino);
+    db_batch_delete(b, DB_BIND, bytes_of(a.record, sizeof a.record));
+    db_batch_put(b, DB_BIND, bytes_of(other, sizeof other), bytes_of(value, sizeof value));
+    assert_int_equal(db_write(f->space->db, b, false), 0);
+    db_batch_free(b);
+    assert_int_equal(check(f, false), VERB_FAILED);
+    assert_non_null(strstr(text(f), "shows a record that is not bound to it"));
+    assert_int_equal(check(f, true), VERB_OK);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+static void gc_keeps_what_is_new_and_frees_what_is_unused(void **state)
+{
+    struct space_fixture *f = *state;
+    fill(f);
+    write_big(f, "big", 2);
+    struct verb_call call = {.verb = "gc", .json = true};
+    assert_int_equal(space_run_call(f, &call, NULL, NULL, NULL), VERB_OK);
+    char n[32];
+    assert_true(space_json(f, "versions_removed", 0, n, sizeof n));
+    assert_string_equal(n, "0");
+    assert_int_equal(check(f, false), VERB_OK);
+    assert_int_equal(space_tidy(f->space), 0);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
+static void thinning_keeps_versions_that_files_are_based_on(void **state)
+{
+    struct space_fixture *f = *state;
+    struct attr a;
+    write_big(f, "big", 1);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct tree_new what = {.mode = S_IFREG | 0600};
+    assert_int_equal(tree_make(f->tree, TREE_ROOT, bytes_str("copy~"), &what, &a), 0);
+    uint64_t copy = a.ino, big = space_ino(f, "big");
+    assert_int_equal(tree_copy(f->tree, big, 0, copy, 0, BIG), BIG);
+    assert_int_equal(tree_getattr(f->tree, copy, &a), 0);
+    struct rid rid;
+    struct dot dot;
+    base_split(&a.base, &rid, &dot);
+    assert_int_equal(tidy_version_kept(f->space, &rid, &dot), 1);
+    write_big(f, "big", 2);
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    assert_int_equal(tidy_version_kept(f->space, &rid, &dot), 1);
+    space_remove(f, "copy~");
+    tree_forget(f->tree, copy);
+    assert_int_equal(tidy_version_kept(f->space, &rid, &dot), 0);
+    /* A file that was moved to a name of this device alone keeps its bytes likewise. */
+    assert_int_equal(tree_getattr(f->tree, big, &a), 0);
+    base_split(&a.base, &rid, &dot);
+    space_rename(f, "big", "big~");
+    write_big(f, "big", 3);
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    assert_int_equal(space_ino(f, "big~"), big);
+    assert_int_equal(tidy_version_kept(f->space, &rid, &dot), 1);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, space_fixture_setup, space_fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(check_healthy_space_finds_nothing),
+        T(check_flipped_byte_in_chunks_is_found),
+        T(check_flipped_byte_in_tables_is_found),
+        T(check_flipped_byte_in_staging_is_found),
+        T(check_missing_chunk_is_found_and_taken_from_the_file),
+        T(check_link_counts_are_found_and_repaired),
+        T(check_lost_and_stray_names_are_repaired),
+        T(check_stray_bindings_are_repaired),
+        T(gc_keeps_what_is_new_and_frees_what_is_unused),
+        T(thinning_keeps_versions_that_files_are_based_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
