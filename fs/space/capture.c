@@ -37,15 +37,17 @@ void captured_fini(struct captured *c)
 
 struct source {
     struct space *s;
-    uint64_t ino, size;
+    uint64_t ino, size, changes;
 };
 
 static int source_read(void *arg, uint64_t off, void *p, size_t n)
 {
     struct source *src = arg;
+    struct attr a;
     int64_t got = tree_read_unseen(src->s->tree, src->ino, off, p, n);
-    /* Shorter: it was cut meanwhile, and is captured again when that has settled. */
-    return got < 0 ? (int)got : (size_t)got < n ? -EAGAIN : 0;
+    int rc = got < 0 ? (int)got : tree_getattr(src->s->tree, src->ino, &a);
+    /* Written to meanwhile: it is captured again when that has settled. */
+    return rc < 0 ? rc : (size_t)got < n || a.changes != src->changes ? -EAGAIN : 0;
 }
 
 static int source_next_data(void *arg, uint64_t off, uint64_t *ret_off, uint64_t *ret_end)
@@ -69,12 +71,13 @@ static int capture_inline(struct space *s, const struct attr *a, struct buf *ret
     } else {
         rc = buf_resize(&bytes, a->size);
         if (rc == 0 && a->size > 0)
-            rc = source_read(&(struct source){s, a->ino, a->size}, 0, bytes.p, bytes.n);
+            rc = source_read(&(struct source){s, a->ino, a->size, a->changes}, 0, bytes.p, bytes.n);
     }
     return rc < 0 ? rc : content_inline(buf_bytes(&bytes), ret_body);
 }
 
-/* The version that the file is based on, when there is one that the chunks can be taken over from. */
+/* The version that the file is based on, when there is one that the chunks can be taken over from.
+ */
 static int open_edit_base(struct space *s, const struct attr *a, struct content **ret)
 {
     struct rid rid;
@@ -105,7 +108,7 @@ static int dirty_ranges(struct space *s, const struct attr *a, const struct cont
 
 static int capture_chunks(struct space *s, const struct attr *a, struct captured *ret)
 {
-    struct source arg = {s, a->ino, a->size};
+    struct source arg = {s, a->ino, a->size, a->changes};
     struct content_source src = {
         .size = a->size, .read = source_read, .next_data = source_next_data, .arg = &arg};
     struct content_edit edit = {0};

@@ -210,11 +210,8 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
 
 int publish_inode(struct space *s, struct publish_item *item)
 {
-    enum { TRIES = 4 };
     bool wait = false;
-    int rc = -EAGAIN;
-    for (int i = 0; i < TRIES && rc == -EAGAIN; i++)
-        rc = publish_once(s, item, &wait);
+    int rc = publish_once(s, item, &wait);
     item->wait_ino = wait ? item->ino : 0;
     if (rc == -EAGAIN || rc == -ESTALE)
         return PUBLISH_LATER;

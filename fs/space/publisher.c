@@ -30,6 +30,7 @@ struct publisher {
     struct queue queue;
     bool stop, working;
     unsigned flushing;    /* the thread stands back */
+    uint64_t changed_ms;  /* when the tree was changed last */
     uint64_t tidy_ms;     /* when to look at what is kept of the past */
     bool failing;         /* the last item failed: said so once */
     pthread_mutex_t turn; /* one flush at a time; taken before lock */
@@ -61,6 +62,7 @@ void publisher_changed(void *space, const struct tree_change *change)
     if (p == NULL)
         return;
     pthread_mutex_lock(&p->lock);
+    p->changed_ms = space_now_ms();
     switch (change->kind) {
     case TREE_NAME:
         touch(p, change->ino, change->name, p->queue.n < BUSY_ITEMS ? 0 : BUSY_MS);
@@ -158,6 +160,14 @@ static void tidy(struct publisher *p)
     pthread_cond_broadcast(&p->idle);
 }
 
+/* While somebody makes or moves many files, all of the machine is theirs. */
+static bool stands_back(const struct publisher *p, const struct queue_item *first)
+{
+    uint64_t now = space_now_ms();
+    return p->queue.n >= BUSY_ITEMS && now < p->changed_ms + GAP_MS &&
+           now < first->touched_ms + STARVED_MS;
+}
+
 /* Waits for an item that is due and takes it; NULL: the end. */
 static struct queue_item *next_item(struct publisher *p)
 {
@@ -169,6 +179,8 @@ static struct queue_item *next_item(struct publisher *p)
             wait_until(p, max_u64(p->tidy_ms, space_now_ms() + RETRY_MS));
         else if (first->due_ms > space_now_ms())
             wait_until(p, first->due_ms);
+        else if (stands_back(p, first))
+            wait_until(p, p->changed_ms + GAP_MS);
         else
             return queue_take(&p->queue);
     }

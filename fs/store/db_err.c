@@ -1,6 +1,7 @@
 #include "fs/store/db_err.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,16 @@ static const struct {
     {"No such file or directory", -EUCLEAN},
 };
 
+/* Once is enough: who goes on behind damage meets the same block many times. */
+static void log_once(const char *text)
+{
+    static _Thread_local char last[256];
+    if (strncmp(last, text, sizeof last - 1) == 0)
+        return;
+    snprintf(last, sizeof last, "%s", text);
+    log_error("database: %s", text);
+}
+
 int db_err_take(char **errptr, struct err *err)
 {
     if (*errptr == NULL)
@@ -35,7 +46,7 @@ int db_err_take(char **errptr, struct err *err)
         if (strstr(*errptr, texts[i].text) != NULL)
             code = texts[i].code;
     if (code == -EIO || code == -EUCLEAN)
-        log_error("database: %s", *errptr);
+        log_once(*errptr);
     err_set(err, code, "%s", *errptr);
     free(*errptr);
     *errptr = NULL;

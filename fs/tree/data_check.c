@@ -13,6 +13,12 @@ struct check {
     void *arg;
 };
 
+/* Of one segment; told of when its file is no longer locked. */
+struct faults {
+    struct tree_fault v[SEGMENT_BLOCKS];
+    unsigned n;
+};
+
 /* Reads a segment's part of the staging file; past its end are zeros. */
 static int read_segment(int fd, uint64_t index, uint8_t *p)
 {
@@ -29,15 +35,16 @@ static int read_segment(int fd, uint64_t index, uint8_t *p)
     return 0;
 }
 
-static void tell(const struct check *c, uint64_t ino, uint64_t from, uint64_t end, int error)
+static void note(struct faults *l, uint64_t ino, uint64_t from, uint64_t end, int error)
 {
-    struct tree_fault f = {.ino = ino, .offset = from, .bytes = end - from, .error = error};
     if (end > from)
-        c->fault(c->arg, &f);
+        l->v[l->n++] = (struct tree_fault){
+            .ino = ino, .offset = from, .bytes = end - from, .error = error};
 }
 
 /* Compares the valid blocks of one segment; runs of wrong ones are told as one. */
-static void compare(const struct check *c, uint64_t ino, const struct segment *s)
+static void compare(const struct check *c, uint64_t ino, const struct segment *s,
+                    struct faults *ret)
 {
     uint64_t at = s->index * SEGMENT_BYTES, from = at, end = at;
     for (unsigned i = 0; i < SEGMENT_BLOCKS; i++, at += BLOCK_BYTES) {
@@ -46,16 +53,17 @@ static void compare(const struct check *c, uint64_t ino, const struct segment *s
         if (!bad)
             continue;
         if (end != at) {
-            tell(c, ino, from, end, -EUCLEAN);
+            note(ret, ino, from, end, -EUCLEAN);
             from = at;
         }
         end = at + BLOCK_BYTES;
     }
-    tell(c, ino, from, end, -EUCLEAN);
+    note(ret, ino, from, end, -EUCLEAN);
 }
 
 /* One segment, with the lock of its file: no write is under way. */
-static int check_segment(const struct check *c, uint64_t ino, uint64_t index)
+static int read_and_compare(const struct check *c, uint64_t ino, uint64_t index,
+                            struct faults *ret)
 {
     struct op x;
     struct attr *a;
@@ -75,13 +83,22 @@ static int check_segment(const struct check *c, uint64_t ino, uint64_t index)
     if (rc == 0)
         rc = read_segment(f->staging->fd, index, c->bytes);
     if (rc == 0)
-        compare(c, ino, s);
+        compare(c, ino, s, ret);
     else if (rc != -ENOMEM)
-        tell(c, ino, at, at + SEGMENT_BYTES, rc);
+        note(ret, ino, at, at + SEGMENT_BYTES, rc);
     if (f != NULL)
         file_rest(n);
     /* A segment that made way in the cache may be in the batch. */
     return rc == -ENOMEM ? op_abort(&x, rc) : op_commit(&x);
+}
+
+static int check_segment(const struct check *c, uint64_t ino, uint64_t index)
+{
+    struct faults faults = {.n = 0};
+    int rc = read_and_compare(c, ino, index, &faults);
+    for (unsigned i = 0; i < faults.n; i++)
+        c->fault(c->arg, &faults.v[i]);
+    return rc;
 }
 
 static int check_all(const struct check *c, struct db_iter *it)

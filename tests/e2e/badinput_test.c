@@ -195,17 +195,20 @@ static void folders_that_cannot_be_mounted(struct e2e *f)
     refused(f, 3, "", "persist export full out");
     refused(f, 3, "", "persist check full");
     refused(f, 3, "", "persist forget full --yes");
-    refused(f, 1, "state", "mkdir home/inside && persist mount home/inside; "
-                           "rc=$?; rmdir home/inside; exit $rc");
-    refused(f, 1, "state", "mkdir around && PERSIST_HOME=$PWD/around/home persist mount around; "
-                           "rc=$?; rm -rf around; exit $rc");
+    refused(f, 1, "state",
+            "mkdir home/inside && persist mount home/inside; "
+            "rc=$?; rmdir home/inside; exit $rc");
+    refused(f, 1, "state",
+            "mkdir around && PERSIST_HOME=$PWD/around/home persist mount around; "
+            "rc=$?; rm -rf around; exit $rc");
 }
 
 static void two_mounts_at_once_are_one(struct e2e *f)
 {
     for (int round = 0; round < 4; round++) {
-        e2e_sh(f, "for i in 1 2 3 4; do (persist mount notes 2>>err; echo $? >>status) & done; wait; "
-                  "grep -c '^0$' status; rm status err");
+        e2e_sh(f,
+               "for i in 1 2 3 4; do (persist mount notes 2>>err; echo $? >>status) & done; wait; "
+               "grep -c '^0$' status; rm status err");
         same_text(f->last.out, "1\n");
         holds(e2e_is_mounted(f->folder));
         e2e_ok(f, "[ $(ls home/spaces | wc -l) = 1 ]");
@@ -236,7 +239,8 @@ static void a_state_that_is_not_ours(struct e2e *f)
     refused(f, 1, "identity", "persist mount notes");
     e2e_ok(f, "rm home/sync/identity");
     /* Another user cannot read it, and says so. */
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         e2e_refused(f, 4, "home", "persist status");
         e2e_refused(f, 4, "home", "persist log notes/x");
     }
@@ -350,8 +354,8 @@ static void ended_well(struct e2e *f, const char *line)
     const char *newline = strchr(r->err, '\n');
     bool on_stdout = strcmp(line, "persist status") == 0 && r->err_n == 0;
     if (r->status < 0 || r->status > 5 ||
-        (r->status != 0 && !on_stdout && (strncmp(r->err, "persist: ", 9) != 0 || newline == NULL ||
-                            newline[1] != '\0')))
+        (r->status != 0 && !on_stdout &&
+         (strncmp(r->err, "persist: ", 9) != 0 || newline == NULL || newline[1] != '\0')))
         check_fail("'%s' gave %d: %.800s", line, r->status, r->err);
 }
 
@@ -415,12 +419,13 @@ static void turned_bits_are_never_believed(struct e2e *f)
     static const struct {
         const char *files;
         size_t step;
-    } cases[] = {{"MANIFEST-*", 200}, {"MANIFEST-*", 7}, {"CURRENT", 4},  {"*.sst", 64},
+    } cases[] = {{"MANIFEST-*", 200}, {"MANIFEST-*", 7}, {"CURRENT", 4}, {"*.sst", 64},
                  {"*.sst", 1000},     {"*.blob", 500},   {"*.log", 100}};
     f->errors_expected = true;
     make_good(f);
-    e2e_ok(f, "persist mount notes && (cd notes && sha256sum * > ../sums); persist unmount notes && "
-              "rm -rf good && cp -a home good");
+    e2e_ok(f,
+           "persist mount notes && (cd notes && sha256sum * > ../sums); persist unmount notes && "
+           "rm -rf good && cp -a home good");
     for (size_t i = 0; i < ARRAY_N(cases); i++) {
         check_about("%s every %zu bytes", cases[i].files, cases[i].step);
         e2e_sh(f, "ls $PWD/home/spaces/*/db/%s 2>/dev/null", cases[i].files);
@@ -434,9 +439,10 @@ static void turned_bits_are_never_believed(struct e2e *f)
         /* Refused, or served: but then no file has other bytes than it had. */
         ended_well(f, "persist mount notes");
         if (f->last.status == 0) {
-            e2e_sh(f, "cd notes && while read -r sum name; do [ -e $name ] || continue; "
-                      "got=$(cat $name 2>/dev/null | sha256sum | cut -c1-64); "
-                      "[ $got = $sum ] || ! cat $name >/dev/null 2>&1 || echo $name; done < ../sums");
+            e2e_sh(f,
+                   "cd notes && while read -r sum name; do [ -e $name ] || continue; "
+                   "got=$(cat $name 2>/dev/null | sha256sum | cut -c1-64); "
+                   "[ $got = $sum ] || ! cat $name >/dev/null 2>&1 || echo $name; done < ../sums");
             if (f->last.out_n > 0)
                 check_fail("wrong bytes were served of %s", f->last.out);
             e2e_sh(f, "persist unmount notes");

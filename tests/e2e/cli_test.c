@@ -83,7 +83,8 @@ static void several_folders_stay_apart(struct e2e *f)
     check_file(path_in(f, "note"), "first");
     e2e_ok(f, "persist status --json");
     same(json_read_count(f->last.out, "spaces"), 3);
-    e2e_ok(f, "cd second && persist status --json | grep -q '\"spaces\"' && persist log note --json");
+    e2e_ok(f,
+           "cd second && persist status --json | grep -q '\"spaces\"' && persist log note --json");
     same_text(e2e_value(f, "path"), "note");
     e2e_ok(f, "persist status second --json");
     snprintf(path, sizeof path, "%s/second", f->top);
@@ -145,8 +146,10 @@ static void fstab_can_mount_it(struct e2e *f)
     snprintf(script, sizeof script, "%s", __FILE__);
     for (int i = 0; i < 3; i++)
         *strrchr(script, '/') = '\0';
-    e2e_ok(f, "mkdir bin sbin && ln -s $(command -v persist) bin/persist && "
-              "cp %s/scripts/mount.persist sbin/", script);
+    e2e_ok(f,
+           "mkdir bin sbin && ln -s $(command -v persist) bin/persist && "
+           "cp %s/scripts/mount.persist sbin/",
+           script);
     e2e_ok(f, "sbin/mount.persist persist %s -o home=%s,rw,name=notes,noatime,nofail,_netdev",
            f->folder, f->home);
     holds(e2e_is_mounted(f->folder));
@@ -179,7 +182,8 @@ static void options_reach_the_kernel(struct e2e *f)
     fails(execl(path_in(f, "x"), "x", (char *)NULL), EACCES);
     e2e_unmount(f);
     e2e_mount(f, NULL);
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(try_open(path_in(f, "x"), O_RDONLY), EACCES);
     }
 }
@@ -188,9 +192,9 @@ static void options_reach_the_kernel(struct e2e *f)
 
 static void every_command_explains_itself(struct e2e *f)
 {
-    static const char *const commands[] = {"mount",    "unmount", "status", "log",   "show",
-                                           "restore",  "export",  "check",  "gc",    "conflicts",
-                                           "forget",   "id"};
+    static const char *const commands[] = {"mount", "unmount",   "status", "log",
+                                           "show",  "restore",   "export", "check",
+                                           "gc",    "conflicts", "forget", "id"};
     e2e_ok(f, "persist --version");
     contains(f->last.out, "0.");
     e2e_ok(f, "persist --help");
@@ -212,8 +216,11 @@ static void json_is_always_one_document(struct e2e *f)
     e2e_ok(f, "persist status --json");
     holds(json_read_valid(f->last.out));
     e2e_mount(f, NULL);
-    e2e_ok(f, "cd %s && mkdir d && echo 1 > 'd/a \"b\" \\c' && printf x > \"$(printf 'd/\\377\\n')\" && "
-              "ln -s x link && mkfifo p", f->folder);
+    e2e_ok(
+        f,
+        "cd %s && mkdir d && echo 1 > 'd/a \"b\" \\c' && printf x > \"$(printf 'd/\\377\\n')\" && "
+        "ln -s x link && mkfifo p",
+        f->folder);
     e2e_wait_published(f);
     static const char *const lines[] = {
         "persist status --json",

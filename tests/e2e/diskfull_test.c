@@ -210,6 +210,7 @@ static size_t fill_with_overwrites(struct e2e *f)
         full_n += rc != 0;
         usleep(200000); /* what was written is stored away meanwhile */
     }
+    holds(full_n > 0);
     return 0;
 }
 

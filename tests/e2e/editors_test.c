@@ -22,10 +22,10 @@ enum { SAVES = 3, SAVES_FIRST = 2, EDIT_MS = 30000, TEXT_MAX = 256 };
 
 /* How to work an editor. At a terminal, or by lines of sh where it has none. */
 struct editor {
-    const char *open;                /* a line of sh; the file's name is added */
-    const char *edit, *save, *quit;  /* keys; @edit adds a line at the end, %d: its number */
-    const char *write;               /* keys that fill an empty buffer with "new note" */
-    const char *sh_edit, *sh_new;    /* lines of sh, in the folder; %d as above */
+    const char *open;               /* a line of sh; the file's name is added */
+    const char *edit, *save, *quit; /* keys; @edit adds a line at the end, %d: its number */
+    const char *write;              /* keys that fill an empty buffer with "new note" */
+    const char *sh_edit, *sh_new;   /* lines of sh, in the folder; %d as above */
 };
 
 /* ---- what is there ---- */
@@ -87,7 +87,7 @@ static void check_records(struct e2e *f)
             check_fail("'%s' became a record", name);
     }
     e2e_ok(f, "persist status %s --json", f->folder);
-    same_text(e2e_value(f, "files"), "2");
+    same_text(e2e_value(f, "records"), "2");
     same_text(e2e_value(f, "conflicts"), "0");
 }
 
@@ -116,18 +116,20 @@ static void quit_by_keys(struct pty *p, const struct editor *e)
         same(p->status, 0);
 }
 
-static void edit_by_keys(struct e2e *f, const struct editor *e, int from, int to)
+static bool edit_by_keys(struct e2e *f, const struct editor *e, int from, int to)
 {
+    bool good = false;
     struct pty *p = pty_start(f, "unset TMPDIR; cd notes && exec %s note.md", e->open);
-    if (pty_wait_text(p, "line one", EDIT_MS)) {
+    if (pty_wait_text(p, "ine one", EDIT_MS)) {
         pty_wait_quiet(p, 50);
-        bool good = true;
+        good = true;
         for (int i = from; good && i <= to; i++)
             good = save_by_keys(f, p, e, i);
         if (good)
             quit_by_keys(p, e);
     }
     pty_end(p);
+    return good;
 }
 
 static void write_by_keys(struct e2e *f, const struct editor *e)
@@ -148,7 +150,7 @@ static void write_by_keys(struct e2e *f, const struct editor *e)
 
 /* ---- by a line ---- */
 
-static void save_by_line(struct e2e *f, const struct editor *e, int number)
+static bool save_by_line(struct e2e *f, const struct editor *e, int number)
 {
     char want[TEXT_MAX], line[512], path[E2E_PATH_MAX + 32];
     const char *at = strstr(e->sh_edit, "%d");
@@ -157,7 +159,7 @@ static void save_by_line(struct e2e *f, const struct editor *e, int number)
     snprintf(path, sizeof path, "%s/note.md", f->folder);
     text_after(number, want);
     check_file(path, want);
-    e2e_wait_versions(f, path, number + 1);
+    return e2e_wait_versions(f, path, number + 1);
 }
 
 static void work(struct e2e *f, const struct editor *e)
@@ -172,12 +174,13 @@ static void work(struct e2e *f, const struct editor *e)
         return;
     if (e->open != NULL) {
         /* Twice in one session: some save in another way the second time; then once more. */
-        edit_by_keys(f, e, 1, SAVES_FIRST);
-        edit_by_keys(f, e, SAVES_FIRST + 1, SAVES);
+        if (!edit_by_keys(f, e, 1, SAVES_FIRST) || !edit_by_keys(f, e, SAVES_FIRST + 1, SAVES))
+            return;
         write_by_keys(f, e);
     } else {
         for (int i = 1; i <= SAVES; i++)
-            save_by_line(f, e, i);
+            if (!save_by_line(f, e, i))
+                return;
         e2e_ok(f, "unset TMPDIR; cd notes && %s", e->sh_new);
     }
     e2e_wait_versions(f, fresh, 1);
@@ -197,8 +200,7 @@ static void work(struct e2e *f, const struct editor *e)
     check_records(f);
 }
 
-#define VI_KEYS                                                                                    \
-    .edit = "Goedit %d" ESC, .save = ":w\r", .quit = ":q\r", .write = "inew note" ESC
+#define VI_KEYS .edit = "Goedit %d" ESC, .save = ":w\r", .quit = ":q\r", .write = "inew note" ESC
 
 static void vim(struct e2e *f)
 {
@@ -257,10 +259,10 @@ static void kakoune(struct e2e *f)
 {
     work(f, &(struct editor){
                 .open = "kak -n",
-                .edit = "geoedit %d" ESC,
+                .edit = "geoedit %d" ESC PTY_PAUSE,
                 .save = ":w\r",
                 .quit = ":q\r",
-                .write = "inew note" ESC,
+                .write = "inew note" ESC PTY_PAUSE,
             });
 }
 
@@ -290,11 +292,11 @@ static void glib(struct e2e *f)
 
 static void glib_with_backups(struct e2e *f)
 {
-    work(f, &(struct editor){
-                .sh_edit =
-                    "{ cat note.md; echo edit %d; } > ../text && gio save -b note.md < ../text",
-                .sh_new = "echo new note | gio save -b new.md",
-            });
+    work(f,
+         &(struct editor){
+             .sh_edit = "{ cat note.md; echo edit %d; } > ../text && gio save -b note.md < ../text",
+             .sh_new = "echo new note | gio save -b new.md",
+         });
 }
 
 /* What scripts and other programs do. */
@@ -309,7 +311,8 @@ static void a_temporary_file_that_is_renamed(struct e2e *f)
 static void delete_and_write_anew(struct e2e *f)
 {
     work(f, &(struct editor){
-                .sh_edit = "t=$(cat note.md) && rm note.md && { echo \"$t\"; echo edit %d; } > note.md",
+                .sh_edit =
+                    "t=$(cat note.md) && rm note.md && { echo \"$t\"; echo edit %d; } > note.md",
                 .sh_new = "echo new note > new.md",
             });
 }

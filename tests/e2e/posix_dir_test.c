@@ -33,9 +33,9 @@ static void mkdir_refuses_what_is_there(struct e2e *f)
 static void rmdir_takes_empty_directories_only(struct e2e *f)
 {
     static const int errors[KIND_N] = {
-        [KIND_NONE] = ENOENT,       [KIND_FILE] = ENOTDIR,     [KIND_DIR] = 0,
-        [KIND_FULL_DIR] = ENOTEMPTY, [KIND_LINK] = ENOTDIR,     [KIND_LINK_FILE] = ENOTDIR,
-        [KIND_LINK_DIR] = ENOTDIR,  [KIND_LOOP] = ENOTDIR,     [KIND_FIFO] = ENOTDIR,
+        [KIND_NONE] = ENOENT,        [KIND_FILE] = ENOTDIR, [KIND_DIR] = 0,
+        [KIND_FULL_DIR] = ENOTEMPTY, [KIND_LINK] = ENOTDIR, [KIND_LINK_FILE] = ENOTDIR,
+        [KIND_LINK_DIR] = ENOTDIR,   [KIND_LOOP] = ENOTDIR, [KIND_FIFO] = ENOTDIR,
         [KIND_SOCKET] = ENOTDIR,
     };
     for (enum kind kind = KIND_NONE; kind < KIND_N; kind++) {
@@ -113,7 +113,8 @@ static void modes_and_groups_of_new_directories(struct e2e *f)
     make_dir("g", 0777);
     ok(chown("g", E2E_OTHER, E2E_OTHER));
     ok(chmod("g", 02777));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         put_file("g/file", "");
         same(lstat_of("g/file").st_uid, E2E_USER);
         same(lstat_of("g/file").st_gid, E2E_OTHER);
@@ -132,7 +133,8 @@ static void modes_and_groups_of_new_directories(struct e2e *f)
     check_about("in an ordinary directory");
     make_dir("n", 0777);
     ok(chown("n", E2E_OTHER, E2E_OTHER));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         ok(mkdir("n/dir", 0755));
         same(lstat_of("n/dir").st_gid, E2E_USER);
         same(mode_of("n/dir"), 0755);
@@ -150,7 +152,8 @@ static void permissions_of_directories(struct e2e *f)
         make_dir("d/dir", 0777);
         ok(chmod("d", bits));
         bool r = (bits & 4) != 0, w = (bits & 2) != 0, x = (bits & 1) != 0;
-        AS (E2E_USER, E2E_USER) {
+        AS(E2E_USER, E2E_USER)
+        {
             gives(try_open("d", O_RDONLY | O_DIRECTORY), r ? 0 : EACCES);
             gives(try_open("d/file", O_RDONLY), x ? 0 : EACCES);
             gives(lstat("d/file", &(struct stat){0}), x ? 0 : EACCES);
@@ -270,9 +273,9 @@ static void a_listing_tells_types_and_numbers(struct e2e *f)
 {
     (void)f;
     static const unsigned char types[KIND_N] = {
-        [KIND_FILE] = DT_REG,      [KIND_DIR] = DT_DIR,      [KIND_FULL_DIR] = DT_DIR,
-        [KIND_LINK] = DT_LNK,      [KIND_LINK_FILE] = DT_LNK, [KIND_LINK_DIR] = DT_LNK,
-        [KIND_LOOP] = DT_LNK,      [KIND_FIFO] = DT_FIFO,    [KIND_SOCKET] = DT_SOCK,
+        [KIND_FILE] = DT_REG, [KIND_DIR] = DT_DIR,       [KIND_FULL_DIR] = DT_DIR,
+        [KIND_LINK] = DT_LNK, [KIND_LINK_FILE] = DT_LNK, [KIND_LINK_DIR] = DT_LNK,
+        [KIND_LOOP] = DT_LNK, [KIND_FIFO] = DT_FIFO,     [KIND_SOCKET] = DT_SOCK,
     };
     make_dir("d", 0755);
     for (enum kind kind = KIND_FILE; kind < KIND_N; kind++) {
@@ -422,11 +425,34 @@ static void names_are_any_bytes(struct e2e *f)
         check_name((char[]){'a', (char)c, 'b', '\0'});
     }
     static const char *const odd[] = {
-        "...",        "..a",         ".a",           " ",           " a ",      "-rf",
-        "a\nb",       "\xff\xfe",    "\xc3\x28",     "\xed\xa0\x80", "\xf5\x80\x80\x80",
-        "\xe2\x80\xae txt",          "CON",          "a:b",         "a\\b",     "*?<>|\"",
-        "a.",         "~",           "#x#",          "%s%n",        "$(x)",     "\xef\xbb\xbf" "a",
-        "4913",       ".x.swp",      "x~",           ".~lock.x#",   "sedAbCdEf", ".goutputstream-X",
+        "...",
+        "..a",
+        ".a",
+        " ",
+        " a ",
+        "-rf",
+        "a\nb",
+        "\xff\xfe",
+        "\xc3\x28",
+        "\xed\xa0\x80",
+        "\xf5\x80\x80\x80",
+        "\xe2\x80\xae txt",
+        "CON",
+        "a:b",
+        "a\\b",
+        "*?<>|\"",
+        "a.",
+        "~",
+        "#x#",
+        "%s%n",
+        "$(x)",
+        "\xef\xbb\xbf-",
+        "4913",
+        ".x.swp",
+        "x~",
+        ".~lock.x#",
+        "sedAbCdEf",
+        ".goutputstream-X",
     };
     for (size_t i = 0; i < ARRAY_N(odd); i++) {
         check_about("odd name %zu", i);
@@ -443,8 +469,8 @@ static void names_differ_by_every_byte(struct e2e *f)
 {
     (void)f;
     static const char *const names[] = {
-        "name", "Name", "NAME", "name ", "name.", " name", "nam\xc3\xa9", "name\xcc\x81", "nam\xe9",
-        "nam",  "name1",
+        "name",        "Name",         "NAME",    "name ", "name.", " name",
+        "nam\xc3\xa9", "name\xcc\x81", "nam\xe9", "nam",   "name1",
     };
     for (size_t i = 0; i < ARRAY_N(names); i++)
         put_file(names[i], names[i]);

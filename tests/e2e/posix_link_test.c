@@ -67,10 +67,10 @@ static void link_refuses(struct e2e *f)
             check_about("link from %s to %s", kind_name(from), kind_name(to));
             kind_make(from, "from");
             kind_make(to, "to");
-            int error = from == KIND_NONE                            ? ENOENT
-                        : to != KIND_NONE                            ? EEXIST
+            int error = from == KIND_NONE                           ? ENOENT
+                        : to != KIND_NONE                           ? EEXIST
                         : from == KIND_DIR || from == KIND_FULL_DIR ? EPERM
-                                                                     : 0;
+                                                                    : 0;
             gives(link("from", "to"), error);
             if (error == 0) {
                 /* The link itself, not what it points to. */
@@ -96,7 +96,8 @@ static void link_refuses(struct e2e *f)
     make_dir("closed", 0700);
     make_dir("open", 0777);
     ok(chown("file", E2E_USER, E2E_USER));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(link("file", "closed/x"), EACCES);
         fails(link("file", "x"), EACCES);
         put_file("open/mine", "");
@@ -124,7 +125,8 @@ static void unlink_refuses(struct e2e *f)
     fails(unlink("file/x"), ENOTDIR);
     fails(unlinkat(AT_FDCWD, "file", AT_REMOVEDIR), ENOTDIR);
     fails(unlinkat(AT_FDCWD, "file", 0x40000), EINVAL);
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(unlink("file"), EACCES);
     }
 }
@@ -169,7 +171,8 @@ static void symlinks_hold_any_text(struct e2e *f)
     ok(symlink("a", "x"));
     fails(readlink("x", found, 0), EINVAL);
     make_dir("closed", 0700);
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(symlink("a", "closed/x"), EACCES);
         fails(symlink("a", "y"), EACCES);
         ok(readlink("x", found, sizeof found));
@@ -366,7 +369,8 @@ static void special_files_are_what_they_are(struct e2e *f)
     }
     check_about_nothing();
     make_dir("open", 0777);
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(mknod("open/c", S_IFCHR | 0600, makedev(1, 3)), EPERM);
         fails(mknod("open/b", S_IFBLK | 0600, makedev(7, 0)), EPERM);
         ok(mknod("open/p", S_IFIFO | 0600, 0));

@@ -236,13 +236,14 @@ static void do_seek(struct run *r, struct model *m)
     off_t data = lseek(m->fd, (off_t)at, SEEK_DATA);
     size_t until = data < 0 ? m->size : (size_t)data;
     must(r, data >= 0 || errno == ENXIO, "SEEK_DATA");
-    must(r, data < 0 || ((size_t)data >= at && (size_t)data < m->size), "SEEK_DATA is out of range");
+    must(r, data < 0 || ((size_t)data >= at && (size_t)data < m->size),
+         "SEEK_DATA is out of range");
     for (size_t i = at; i < until; i++)
         if (!must(r, m->bytes[i] == 0, "data was called a hole"))
             return;
     off_t hole = lseek(m->fd, (off_t)at, SEEK_HOLE);
-    must(r, at >= m->size ? hole < 0 && errno == ENXIO
-                          : hole >= (off_t)at && hole <= (off_t)m->size,
+    must(r,
+         at >= m->size ? hole < 0 && errno == ENXIO : hole >= (off_t)at && hole <= (off_t)m->size,
          "SEEK_HOLE");
 }
 

@@ -103,7 +103,8 @@ static void new_files_are_empty_and_ours(struct e2e *f)
     close(fd);
     holds(mode_of("a") == 06750);
     make_dir("open", 0777);
-    AS (E2E_USER, E2E_OTHER) {
+    AS(E2E_USER, E2E_OTHER)
+    {
         fd = (int)ok(open("open/b", O_RDWR | O_CREAT, 0));
         /* The mode counts from the next open on. */
         same(write(fd, "x", 1), 1);
@@ -141,7 +142,8 @@ static void permissions_of_each_class(struct e2e *f)
             mode_t mode = (0777 & ~(mode_t)(7 << classes[c].shift)) | bits << classes[c].shift;
             ok(chown("x", E2E_USER, E2E_USER));
             ok(chmod("x", mode));
-            AS (classes[c].uid, classes[c].gid) {
+            AS(classes[c].uid, classes[c].gid)
+            {
                 for (size_t a = 0; a < ARRAY_N(accesses); a++) {
                     bool may = (bits & accesses[a].needs) == accesses[a].needs;
                     check_about("%s, mode %03o, flags %#o", classes[c].who, (unsigned)mode,
@@ -269,8 +271,8 @@ static void offsets_follow_the_rules(struct e2e *f)
     same(fstat_of(fd).st_size, 101);
     same(pread(fd, text, 4, 9), 4);
     same_bytes(text, "9\0\0\0", 4);
-    struct iovec to[2] = {{text, 2}, {text + 2, 3}}, from[2] = {{(char[]){"ab"}, 2},
-                                                                {(char[]){"cde"}, 3}};
+    struct iovec to[2] = {{text, 2}, {text + 2, 3}},
+                 from[2] = {{(char[]){"ab"}, 2}, {(char[]){"cde"}, 3}};
     same(pwritev(fd, from, 2, 1), 5);
     same(preadv(fd, to, 2, 0), 5);
     same_bytes(text, "0abcd", 5);
@@ -345,9 +347,11 @@ static void many_files_stay_apart(struct e2e *f)
 static void programs_run_from_it(struct e2e *f)
 {
     const struct e2e_result *r =
-        e2e_sh(f, "cp /bin/sleep %s/programs_run_from_it/prog && cd %s/programs_run_from_it && "
-                  "./prog 0 && printf '#!/bin/sh\\necho ran\\n' > script && chmod 755 script && "
-                  "./script", f->folder, f->folder);
+        e2e_sh(f,
+               "cp /bin/sleep %s/programs_run_from_it/prog && cd %s/programs_run_from_it && "
+               "./prog 0 && printf '#!/bin/sh\\necho ran\\n' > script && chmod 755 script && "
+               "./script",
+               f->folder, f->folder);
     same(r->status, 0);
     same_text(r->out, "ran\n");
     pid_t pid = fork();
@@ -364,7 +368,8 @@ static void programs_run_from_it(struct e2e *f)
     fails(truncate("prog", 0), ETXTBSY);
     e2e_stop(pid);
     ok(chmod("script", 0644));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(execl("./script", "script", (char *)NULL), EACCES);
         fails(access("script", X_OK), EACCES);
     }
@@ -373,16 +378,11 @@ static void programs_run_from_it(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(flags_on_each_kind),
-        E2E_TEST(new_files_are_empty_and_ours),
-        E2E_TEST(permissions_of_each_class),
-        E2E_TEST(only_one_makes_an_exclusive_file),
-        E2E_TEST(appending_ignores_the_offset),
-        E2E_TEST(descriptors_keep_to_their_mode),
-        E2E_TEST(offsets_follow_the_rules),
-        E2E_TEST(direct_and_synchronous_writes_arrive),
-        E2E_TEST(many_files_stay_apart),
-        E2E_TEST(programs_run_from_it),
+        E2E_TEST(flags_on_each_kind),           E2E_TEST(new_files_are_empty_and_ours),
+        E2E_TEST(permissions_of_each_class),    E2E_TEST(only_one_makes_an_exclusive_file),
+        E2E_TEST(appending_ignores_the_offset), E2E_TEST(descriptors_keep_to_their_mode),
+        E2E_TEST(offsets_follow_the_rules),     E2E_TEST(direct_and_synchronous_writes_arrive),
+        E2E_TEST(many_files_stay_apart),        E2E_TEST(programs_run_from_it),
     };
     return e2e_main(argc, argv, E2E_SHARED, tests, ARRAY_N(tests));
 }

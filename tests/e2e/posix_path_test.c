@@ -226,7 +226,8 @@ static void what_every_path_call_refuses(struct e2e *f)
             fails(c->run("missing"), ENOENT);
         if ((c->kind & FOLLOWS) != 0)
             fails(c->run("loop"), ELOOP);
-        AS (E2E_USER, E2E_USER) {
+        AS(E2E_USER, E2E_USER)
+        {
             fails(c->run("shut/file"), EACCES);
             fails(c->run("shut/x"), EACCES);
         }
@@ -341,8 +342,10 @@ static void file_systems_tell_their_limits(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(what_every_path_call_refuses),   E2E_TEST(the_longest_names_and_paths_work),
-        E2E_TEST(slashes_and_dots),               E2E_TEST(the_root_is_a_directory),
+        E2E_TEST(what_every_path_call_refuses),
+        E2E_TEST(the_longest_names_and_paths_work),
+        E2E_TEST(slashes_and_dots),
+        E2E_TEST(the_root_is_a_directory),
         E2E_TEST(file_systems_tell_their_limits),
     };
     return e2e_main(argc, argv, E2E_SHARED, tests, ARRAY_N(tests));

@@ -29,8 +29,8 @@ static void put_pattern(const char *path, size_t n, uint64_t seed)
 static void make_everything(void)
 {
     static const size_t sizes[] = {0, 1, 4096, 32768, 32769, 100000, 1 << 20};
-    static const enum kind kinds[] = {KIND_DIR, KIND_FULL_DIR, KIND_LINK_FILE, KIND_LINK,
-                                      KIND_FIFO, KIND_SOCKET};
+    static const enum kind kinds[] = {KIND_DIR,  KIND_FULL_DIR, KIND_LINK_FILE,
+                                      KIND_LINK, KIND_FIFO,     KIND_SOCKET};
     char name[64];
     for (size_t i = 0; i < ARRAY_N(sizes); i++) {
         snprintf(name, sizeof name, "size%zu", sizes[i]);

@@ -234,7 +234,8 @@ static void permissions_of_both_directories(struct e2e *f)
     put_file("sticky/roots", "");
     make_dir("sticky/dir", 0777);
     make_dir("open/roots-dir", 0755);
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(rename("shut/x", "open/y"), EACCES);
         fails(rename("open/x", "shut/y"), EACCES);
         ok(rename("open/x", "open/y"));
@@ -253,13 +254,15 @@ static void permissions_of_both_directories(struct e2e *f)
         ok(rename("open/roots-dir", "open/same-parent"));
     }
     ok(chown("sticky", E2E_USER, E2E_USER));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         ok(rename("sticky/roots", "sticky/y"));
         ok(unlink("sticky/y"));
     }
     put_file("sticky/users", "");
     ok(chown("sticky/users", E2E_OTHER, E2E_OTHER));
-    AS (E2E_OTHER, E2E_OTHER) {
+    AS(E2E_OTHER, E2E_OTHER)
+    {
         ok(rename("sticky/users", "open/users"));
     }
     put_file("sticky/r", "");

@@ -276,9 +276,9 @@ static int try_range(short type, off_t start, off_t n)
     if (pid == 0) {
         int fd = open("x", O_RDWR);
         struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = n};
-        _exit(fd >= 0 && fcntl(fd, F_SETLK, &l) == 0       ? 1
-              : errno == EAGAIN || errno == EACCES ? 0
-                                                   : 9);
+        _exit(fd >= 0 && fcntl(fd, F_SETLK, &l) == 0 ? 1
+              : errno == EAGAIN || errno == EACCES   ? 0
+                                                     : 9);
     }
     int status = 0;
     waitpid(pid, &status, 0);
@@ -296,7 +296,8 @@ static void ranges_between_processes(struct e2e *f)
     same(try_range(F_WRLCK, 6, 0), 1);
     same(try_range(F_RDLCK, 5, 1), 0);
     same(try_range(F_RDLCK, 0, 0), 0);
-    AS (0, 0) {
+    AS(0, 0)
+    {
         struct flock q = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int mine = (int)ok(open("x", O_RDWR));
         ok(fcntl(mine, F_GETLK, &q));
@@ -412,16 +413,11 @@ static void a_large_file_keeps_every_byte(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(what_is_mapped_is_the_file),
-        E2E_TEST(mappings_keep_to_the_rules),
-        E2E_TEST(processes_share_a_mapping),
-        E2E_TEST(appended_records_stay_whole),
-        E2E_TEST(writers_of_regions_do_not_meet),
-        E2E_TEST(many_hands_in_one_directory),
-        E2E_TEST(flock_between_processes),
-        E2E_TEST(ranges_between_processes),
-        E2E_TEST(a_waiting_lock_is_given),
-        E2E_TEST(a_large_file_keeps_every_byte),
+        E2E_TEST(what_is_mapped_is_the_file),     E2E_TEST(mappings_keep_to_the_rules),
+        E2E_TEST(processes_share_a_mapping),      E2E_TEST(appended_records_stay_whole),
+        E2E_TEST(writers_of_regions_do_not_meet), E2E_TEST(many_hands_in_one_directory),
+        E2E_TEST(flock_between_processes),        E2E_TEST(ranges_between_processes),
+        E2E_TEST(a_waiting_lock_is_given),        E2E_TEST(a_large_file_keeps_every_byte),
     };
     return e2e_main(argc, argv, E2E_SHARED, tests, ARRAY_N(tests));
 }

@@ -1,4 +1,5 @@
-/* truncate(2), sparse files, fallocate(2), lseek(2) for holes, copy_file_range(2), and sizes at edges. */
+/* truncate(2), sparse files, fallocate(2), lseek(2) for holes, copy_file_range(2), and sizes at
+ * edges. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ enum { KIB = 1024, MIB = 1024 * KIB, BUFFER = 2 * MIB };
 
 /* Around blocks of 4 KiB, the 32 KiB that a small file may have, and chunks. */
 static const size_t edges[] = {
-    0,     1,     4095,  4096,  4097,  8191,  8192,   8193,   32767,  32768,
+    0,     1,     4095,  4096,  4097,  8191,  8192,  8193,   32767,  32768,
     32769, 36863, 36864, 36865, 65535, 65536, 65537, 262143, 262144, 262145,
 };
 
@@ -99,7 +100,8 @@ static void truncate_refuses(struct e2e *f)
     fails(ftruncate(fd, -1), EINVAL);
     close(fd);
     ok(chmod("x", 0644));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(truncate("x", 0), EACCES);
     }
     check_file("x", "te");
@@ -126,7 +128,8 @@ static void sizes_have_a_limit(struct e2e *f)
     fails(ftruncate(fd, INT64_MAX), EFBIG);
     fails(pwrite(fd, "x", 1, INT64_MAX), EINVAL);
     close(fd);
-    AS (0, 0) {
+    AS(0, 0)
+    {
         struct rlimit limit = {5000, 5000};
         signal(SIGXFSZ, SIG_IGN);
         ok(setrlimit(RLIMIT_FSIZE, &limit));
@@ -186,14 +189,17 @@ static void a_mapping_sees_truncation(struct e2e *f)
 static void fallocate_in_each_mode(struct e2e *f)
 {
     (void)f;
-    enum { PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, ZERO = FALLOC_FL_ZERO_RANGE,
-           KEEP = FALLOC_FL_KEEP_SIZE };
+    enum {
+        PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+        ZERO = FALLOC_FL_ZERO_RANGE,
+        KEEP = FALLOC_FL_KEEP_SIZE
+    };
     static const int modes[] = {0, KEEP, PUNCH, ZERO, ZERO | KEEP};
     static const size_t sizes[] = {0, 100, 32768, 50000, 200000};
     static const struct {
         size_t at, n;
-    } ranges[] = {{0, 1}, {10, 50}, {4096, 4096}, {4000, 9000}, {32000, 2000}, {0, 70000},
-                  {150000, 100000}, {131072, 8192}};
+    } ranges[] = {{0, 1},        {10, 50},   {4096, 4096},     {4000, 9000},
+                  {32000, 2000}, {0, 70000}, {150000, 100000}, {131072, 8192}};
     for (size_t m = 0; m < ARRAY_N(modes); m++)
         for (size_t s = 0; s < ARRAY_N(sizes); s++)
             for (size_t r = 0; r < ARRAY_N(ranges); r++) {
@@ -295,11 +301,13 @@ static void copies_of_ranges(struct e2e *f)
     static const struct {
         size_t source, at, n, target, to;
     } rows[] = {
-        {100, 0, 100, 0, 0},           {100, 10, 50, 100, 20},        {100, 50, 500, 0, 0},
-        {100, 100, 10, 5, 0},          {32768, 0, 32768, 0, 0},       {32769, 0, 32769, 0, 0},
-        {200000, 0, 200000, 0, 0},     {200000, 4096, 8192, 0, 4096}, {200000, 1, 100000, 50000, 3},
-        {200000, 0, 200000, 300000, 50000}, {500, 0, 500, 200000, 32760},
-        {200000, 0, 40000, 100, 100},  {200000, 199999, 5, 0, 70000}, {MIB, 0, MIB, 10, 0},
+        {100, 0, 100, 0, 0},           {100, 10, 50, 100, 20},
+        {100, 50, 500, 0, 0},          {100, 100, 10, 5, 0},
+        {32768, 0, 32768, 0, 0},       {32769, 0, 32769, 0, 0},
+        {200000, 0, 200000, 0, 0},     {200000, 4096, 8192, 0, 4096},
+        {200000, 1, 100000, 50000, 3}, {200000, 0, 200000, 300000, 50000},
+        {500, 0, 500, 200000, 32760},  {200000, 0, 40000, 100, 100},
+        {200000, 199999, 5, 0, 70000}, {MIB, 0, MIB, 10, 0},
     };
     static uint8_t source[BUFFER];
     for (size_t i = 0; i < ARRAY_N(rows); i++) {

@@ -17,12 +17,52 @@ static const struct timespec old_times[2] = {{1000000000, 111111111}, {110000000
 enum { A = 1, M = 2, C = 4 };
 
 enum op {
-    CHMOD, FCHMOD, CHOWN, UTIMENS_NOW, LINK, LINK_EXISTS, UNLINK_OTHER, RENAME,
-    RENAME_TO_DIR, RENAME_OVER, WRITE, WRITE_NOTHING, APPEND, TRUNCATE_LESS, TRUNCATE_MORE, OPEN_READ,
-    OPEN_CREAT, OPEN_TRUNC, OPEN_EXCL, READ, READ_NOTHING, SETXATTR, SETXATTR_FAILS,
-    GETXATTR, REMOVEXATTR, FALLOCATE, PUNCH, ZERO_RANGE, COPY_TO, COPY_FROM, MAP_WRITE, MAP_READ, STAT,
-    ACCESS, SYNC, LIST, READLINK, MKDIR, RMDIR, SYMLINK, MKNOD, CREATE, UNLINK, MKDIR_EXISTS,
-    LOCK, MOVE_IN,
+    CHMOD,
+    FCHMOD,
+    CHOWN,
+    UTIMENS_NOW,
+    LINK,
+    LINK_EXISTS,
+    UNLINK_OTHER,
+    RENAME,
+    RENAME_TO_DIR,
+    RENAME_OVER,
+    WRITE,
+    WRITE_NOTHING,
+    APPEND,
+    TRUNCATE_LESS,
+    TRUNCATE_MORE,
+    OPEN_READ,
+    OPEN_CREAT,
+    OPEN_TRUNC,
+    OPEN_EXCL,
+    READ,
+    READ_NOTHING,
+    SETXATTR,
+    SETXATTR_FAILS,
+    GETXATTR,
+    REMOVEXATTR,
+    FALLOCATE,
+    PUNCH,
+    ZERO_RANGE,
+    COPY_TO,
+    COPY_FROM,
+    MAP_WRITE,
+    MAP_READ,
+    STAT,
+    ACCESS,
+    SYNC,
+    LIST,
+    READLINK,
+    MKDIR,
+    RMDIR,
+    SYMLINK,
+    MKNOD,
+    CREATE,
+    UNLINK,
+    MKDIR_EXISTS,
+    LOCK,
+    MOVE_IN,
 };
 
 /* What changes in the object "d/x" and in the directory "d". */
@@ -233,9 +273,10 @@ static void act(enum op op)
     case OPEN_READ:
     case OPEN_CREAT:
     case OPEN_TRUNC:
-        fd = (int)ok(open("d/x", op == OPEN_READ    ? O_RDONLY
-                                 : op == OPEN_CREAT ? O_RDWR | O_CREAT
-                                                    : O_WRONLY | O_TRUNC,
+        fd = (int)ok(open("d/x",
+                          op == OPEN_READ    ? O_RDONLY
+                          : op == OPEN_CREAT ? O_RDWR | O_CREAT
+                                             : O_WRONLY | O_TRUNC,
                           0600));
         close(fd);
         break;
@@ -321,8 +362,7 @@ static void check_new(const struct stat *st, int what, struct timespec from, str
 {
     const struct timespec times[] = {st->st_atim, st->st_mtim, st->st_ctim};
     for (int i = 0; i < 3; i++)
-        if ((what & 1 << i) != 0 &&
-            (time_cmp(times[i], from) < 0 || time_cmp(times[i], to) > 0))
+        if ((what & 1 << i) != 0 && (time_cmp(times[i], from) < 0 || time_cmp(times[i], to) > 0))
             check_fail("%s is %jd.%09ld, not between %jd.%09ld and %jd.%09ld", show(1 << i),
                        (intmax_t)times[i].tv_sec, times[i].tv_nsec, (intmax_t)from.tv_sec,
                        from.tv_nsec, (intmax_t)to.tv_sec, to.tv_nsec);
@@ -446,9 +486,9 @@ static void times_are_kept_exactly(struct e2e *f)
 {
     (void)f;
     static const struct timespec values[] = {
-        {0, 0},           {0, 1},           {1, 999999999}, {1234567890, 123456789},
-        {2147483647, 5},  {2147483648, 6},  {4294967295, 7}, {4294967296, 8},
-        {8589934592, 9},  {-1, 0},          {-1, 999999999}, {-2147483647, 10},
+        {0, 0},          {0, 1},          {1, 999999999},  {1234567890, 123456789},
+        {2147483647, 5}, {2147483648, 6}, {4294967295, 7}, {4294967296, 8},
+        {8589934592, 9}, {-1, 0},         {-1, 999999999}, {-2147483647, 10},
     };
     static const enum kind kinds[] = {KIND_FILE, KIND_DIR, KIND_LINK, KIND_FIFO};
     for (size_t k = 0; k < ARRAY_N(kinds); k++) {
@@ -517,12 +557,14 @@ static void who_may_set_times(struct e2e *f)
     put_file("x", "");
     ok(chown("x", E2E_USER, E2E_USER));
     ok(chmod("x", 0));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         ok(utimensat(AT_FDCWD, "x", NULL, 0));
         ok(utimensat(AT_FDCWD, "x", old_times, 0));
         ok(utimensat(AT_FDCWD, "x", now_omit, 0));
     }
-    AS (E2E_OTHER, E2E_OTHER) {
+    AS(E2E_OTHER, E2E_OTHER)
+    {
         fails(utimensat(AT_FDCWD, "x", NULL, 0), EACCES);
         fails(utimensat(AT_FDCWD, "x", now, 0), EACCES);
         fails(utimensat(AT_FDCWD, "x", old_times, 0), EPERM);
@@ -530,7 +572,8 @@ static void who_may_set_times(struct e2e *f)
         ok(utimensat(AT_FDCWD, "x", omit, 0));
     }
     ok(chmod("x", 0666));
-    AS (E2E_OTHER, E2E_OTHER) {
+    AS(E2E_OTHER, E2E_OTHER)
+    {
         ok(utimensat(AT_FDCWD, "x", NULL, 0));
         ok(utimensat(AT_FDCWD, "x", now, 0));
         fails(utimensat(AT_FDCWD, "x", old_times, 0), EPERM);

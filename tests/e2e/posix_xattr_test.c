@@ -141,7 +141,8 @@ static void name_spaces_have_rules(struct e2e *f)
     holds(setxattr("x", "user.", "1", 1, 0) < 0);
     ok(setxattr("x", "trusted.a", "secret", 6, 0));
     ok(chmod("x", 0666));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(setxattr("x", "trusted.a", "1", 1, 0), EPERM);
         fails(getxattr("x", "trusted.a", found, sizeof found), ENODATA);
         fails(removexattr("x", "trusted.a"), EPERM);
@@ -159,23 +160,27 @@ static void permissions_hold(struct e2e *f)
     ok(chown("x", E2E_USER, E2E_USER));
     ok(setxattr("x", "user.a", "1", 1, 0));
     ok(chmod("x", 0604));
-    AS (E2E_OTHER, E2E_OTHER) {
+    AS(E2E_OTHER, E2E_OTHER)
+    {
         same(getxattr("x", "user.a", found, sizeof found), 1);
         fails(setxattr("x", "user.a", "2", 1, 0), EACCES);
         fails(removexattr("x", "user.a"), EACCES);
     }
     ok(chmod("x", 0602));
-    AS (E2E_OTHER, E2E_OTHER) {
+    AS(E2E_OTHER, E2E_OTHER)
+    {
         fails(getxattr("x", "user.a", found, sizeof found), EACCES);
         ok(setxattr("x", "user.a", "2", 1, 0));
     }
     ok(chmod("x", 0));
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(getxattr("x", "user.a", found, sizeof found), EACCES);
         fails(setxattr("x", "user.a", "2", 1, 0), EACCES);
     }
     make_dir("sticky", 01777);
-    AS (E2E_USER, E2E_USER) {
+    AS(E2E_USER, E2E_USER)
+    {
         fails(setxattr("sticky", "user.a", "1", 1, 0), EPERM);
     }
     fails(setxattr("none", "user.a", "1", 1, 0), ENOENT);
@@ -222,12 +227,9 @@ static void attributes_belong_to_the_file(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(flags_decide),
-        E2E_TEST(sizes_are_told_and_checked),
-        E2E_TEST(lists_are_complete),
-        E2E_TEST(name_spaces_have_rules),
-        E2E_TEST(permissions_hold),
-        E2E_TEST(attributes_belong_to_the_file),
+        E2E_TEST(flags_decide),       E2E_TEST(sizes_are_told_and_checked),
+        E2E_TEST(lists_are_complete), E2E_TEST(name_spaces_have_rules),
+        E2E_TEST(permissions_hold),   E2E_TEST(attributes_belong_to_the_file),
     };
     return e2e_main(argc, argv, E2E_SHARED, tests, ARRAY_N(tests));
 }

@@ -57,43 +57,46 @@ static void sqlite_keeps_its_promises(struct e2e *f)
     for (size_t i = 0; i < ARRAY_N(modes); i++) {
         check_about("journal_mode=%s", modes[i]);
         char lines[2048];
-        snprintf(lines, sizeof lines,
-                 "db=%s.db; sqlite3 $db 'PRAGMA journal_mode=%s; CREATE TABLE t(k INTEGER PRIMARY "
-                 "KEY, v BLOB, w TEXT); CREATE INDEX i ON t(w);' >/dev/null; "
-                 "one() { for n in $(seq 25); do echo \"BEGIN IMMEDIATE; INSERT INTO t(v, w) SELECT "
-                 "randomblob(900), hex(randomblob(9)) FROM generate_series(1, 10); COMMIT;\"; done | "
-                 "sqlite3 -cmd '.timeout 60000' $db; }; "
-                 "one & a=$!; one & b=$!; wait $a; wait $b; "
-                 "echo 'BEGIN; DELETE FROM t WHERE k %% 3 = 0; UPDATE t SET w = w || w; ROLLBACK; "
-                 "DELETE FROM t WHERE k %% 5 = 0; VACUUM; PRAGMA integrity_check; "
-                 "SELECT count(*) FROM t;' | sqlite3 -cmd '.timeout 60000' $db",
-                 modes[i], modes[i]);
+        snprintf(
+            lines, sizeof lines,
+            "db=%s.db; sqlite3 $db 'PRAGMA journal_mode=%s; CREATE TABLE t(k INTEGER PRIMARY "
+            "KEY, v BLOB, w TEXT); CREATE INDEX i ON t(w);' >/dev/null; "
+            "one() { for n in $(seq 25); do echo \"BEGIN IMMEDIATE; INSERT INTO t(v, w) SELECT "
+            "randomblob(900), hex(randomblob(9)) FROM generate_series(1, 10); COMMIT;\"; done | "
+            "sqlite3 -cmd '.timeout 60000' $db; }; "
+            "one & a=$!; one & b=$!; wait $a; wait $b; "
+            "echo 'BEGIN; DELETE FROM t WHERE k %% 3 = 0; UPDATE t SET w = w || w; ROLLBACK; "
+            "DELETE FROM t WHERE k %% 5 = 0; VACUUM; PRAGMA integrity_check; "
+            "SELECT count(*) FROM t;' | sqlite3 -cmd '.timeout 60000' $db",
+            modes[i], modes[i]);
         const struct e2e_result *r = in_mount(f, lines);
         same_text(r->out, "ok\n400\n");
     }
     check_about("a writer that is killed");
     const struct e2e_result *r = in_mount(
-        f, "for mode in wal delete; do db=k$mode.db; "
-           "sqlite3 $db \"PRAGMA journal_mode=$mode; CREATE TABLE t(v); INSERT INTO t VALUES(1);\" "
-           ">/dev/null; "
-           "(echo 'BEGIN; INSERT INTO t SELECT randomblob(5000) FROM generate_series(1,1000);'; "
-           "echo '.shell touch started'; sleep 30) | sqlite3 $db & "
-           "while [ ! -e started ]; do sleep 0.05; done; rm started; "
-           "kill -9 $(fuser $db 2>/dev/null || lsof -t $db 2>/dev/null || "
-           "  for p in /proc/[0-9]*; do ls -l $p/fd 2>/dev/null | grep -q \"$PWD/$db\" && "
-           "  echo ${p#/proc/}; done); "
-           "sqlite3 -cmd '.timeout 9000' $db 'PRAGMA integrity_check; SELECT count(*) FROM t;'; done");
+        f,
+        "for mode in wal delete; do db=k$mode.db; "
+        "sqlite3 $db \"PRAGMA journal_mode=$mode; CREATE TABLE t(v); INSERT INTO t VALUES(1);\" "
+        ">/dev/null; "
+        "(echo 'BEGIN; INSERT INTO t SELECT randomblob(5000) FROM generate_series(1,1000);'; "
+        "echo '.shell touch started'; sleep 30) | sqlite3 $db & "
+        "while [ ! -e started ]; do sleep 0.05; done; rm started; "
+        "kill -9 $(fuser $db 2>/dev/null || lsof -t $db 2>/dev/null || "
+        "  for p in /proc/[0-9]*; do ls -l $p/fd 2>/dev/null | grep -q \"$PWD/$db\" && "
+        "  echo ${p#/proc/}; done); "
+        "sqlite3 -cmd '.timeout 9000' $db 'PRAGMA integrity_check; SELECT count(*) FROM t;'; done");
     same_text(r->out, "ok\n1\nok\n1\n");
 }
 
 static void make_builds_what_changed(struct e2e *f)
 {
     const struct e2e_result *r = in_mount(
-        f, "seq 24 | while read n; do echo \"int f$n(void); int f$n(void) { return $n; }\" > f$n.c; "
-           "done; (seq -f 'int f%g(void);' 24; echo 'int main(void) { return 0'; "
-           "seq -f '+ f%g()' 24; echo '- 300; }') > main.c; "
-           "printf 'prog: $(patsubst %%.c,%%.o,$(wildcard *.c))\\n\\t$(CC) -o $@ $^\\n' > Makefile; "
-           "make -s -j2; ./prog; make -q; ls *.o | wc -l");
+        f,
+        "seq 24 | while read n; do echo \"int f$n(void); int f$n(void) { return $n; }\" > f$n.c; "
+        "done; (seq -f 'int f%g(void);' 24; echo 'int main(void) { return 0'; "
+        "seq -f '+ f%g()' 24; echo '- 300; }') > main.c; "
+        "printf 'prog: $(patsubst %%.c,%%.o,$(wildcard *.c))\\n\\t$(CC) -o $@ $^\\n' > Makefile; "
+        "make -s -j2; ./prog; make -q; ls *.o | wc -l");
     same_text(r->out, "25\n");
     next_tick();
     r = in_mount(f, "touch f7.c; make -j2 | grep -c -- '-c'; ./prog; make -q; "
@@ -125,8 +128,8 @@ static void rsync_has_nothing_left_to_do(struct e2e *f)
     snprintf(copy, sizeof copy, "%s/copy", here);
     in_mount(f, make_source);
     in_mount(f, "rsync -aHAX --checksum $HOME/src/ copy/");
-    const struct e2e_result *r = in_mount(
-        f, "rsync -aHAX --checksum --itemize-changes --omit-dir-times $HOME/src/ copy/");
+    const struct e2e_result *r =
+        in_mount(f, "rsync -aHAX --checksum --itemize-changes --omit-dir-times $HOME/src/ copy/");
     same_text(r->out, "");
     in_mount(f, "rsync -aHAX --checksum copy/ $HOME/back/");
     char *a = manifest_of(source, ALL), *b = manifest_of(copy, ALL), *c = manifest_of(back, ALL);
@@ -169,8 +172,8 @@ static void tar_goes_there_and_back(struct e2e *f)
 
 static void stress_finds_nothing(struct e2e *f)
 {
-    static const char *const stressors[] = {"dir",       "link",  "symlink", "rename", "hdd", "seek",
-                                            "fallocate", "xattr"};
+    static const char *const stressors[] = {"dir", "link", "symlink",   "rename",
+                                            "hdd", "seek", "fallocate", "xattr"};
     for (size_t i = 0; i < ARRAY_N(stressors); i++) {
         check_about("%s", stressors[i]);
         char line[512];
@@ -199,11 +202,12 @@ static void fio_reads_what_it_wrote(struct e2e *f)
     for (size_t i = 0; i < ARRAY_N(jobs); i++) {
         check_about("fio %s", jobs[i]);
         char line[512];
-        snprintf(line, sizeof line,
-                 "mkdir d; fio --name=job --directory=$PWD/d --ioengine=psync %s --numjobs=2 "
-                 "--verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 --minimal >/dev/null; "
-                 "rm -rf d",
-                 jobs[i]);
+        snprintf(
+            line, sizeof line,
+            "mkdir d; fio --name=job --directory=$PWD/d --ioengine=psync %s --numjobs=2 "
+            "--verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 --minimal >/dev/null; "
+            "rm -rf d",
+            jobs[i]);
         in_mount(f, line);
     }
 }
@@ -211,12 +215,9 @@ static void fio_reads_what_it_wrote(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(git_keeps_its_objects),
-        E2E_TEST(sqlite_keeps_its_promises),
-        E2E_TEST(make_builds_what_changed),
-        E2E_TEST(rsync_has_nothing_left_to_do),
-        E2E_TEST(tar_goes_there_and_back),
-        E2E_TEST(stress_finds_nothing),
+        E2E_TEST(git_keeps_its_objects),    E2E_TEST(sqlite_keeps_its_promises),
+        E2E_TEST(make_builds_what_changed), E2E_TEST(rsync_has_nothing_left_to_do),
+        E2E_TEST(tar_goes_there_and_back),  E2E_TEST(stress_finds_nothing),
         E2E_TEST(fio_reads_what_it_wrote),
     };
     return e2e_main(argc, argv, E2E_SHARED, tests, ARRAY_N(tests));

@@ -20,8 +20,7 @@ struct check_at {
     int line;
 };
 
-#define CHECK_AT(text)                                                                             \
-    (&(const struct check_at){__FILE__, text, __LINE__})
+#define CHECK_AT(text) (&(const struct check_at){__FILE__, text, __LINE__})
 
 /* A system call succeeds; the value is what it returned. */
 #define ok(call) check_ok((errno = 0, (intmax_t)(call)), CHECK_AT(#call))
@@ -59,11 +58,12 @@ void check_reset(void);
  * The statement that follows runs in a child process: of user @uid, group @gid and no other
  * groups. Failed checks in it count here. It must not leave the statement.
  */
-#define AS(uid, gid)                                                                               \
-    for (bool check_child = check_fork_as((uid), (gid)); check_child; check_child_end())
+#define AS(uid, gid) CHECK_IN_CHILD(check_fork_as((uid), (gid)))
 /* The same with one supplementary group, @group. */
-#define AS_WITH(uid, gid, group)                                                                   \
-    for (bool check_child = check_fork_with((uid), (gid), (group)); check_child; check_child_end())
+#define AS_WITH(uid, gid, group) CHECK_IN_CHILD(check_fork_with((uid), (gid), (group)))
+
+#define CHECK_IN_CHILD(fork_it)                                                                    \
+    for (bool check_child = (fork_it); check_child; check_child = false, check_child_end())
 
 bool check_fork_as(uid_t uid, gid_t gid);
 bool check_fork_with(uid_t uid, gid_t gid, gid_t group);

@@ -52,7 +52,7 @@ struct e2e_test {
 
 #define E2E_TEST(function)                                                                         \
     {                                                                                              \
-        #function, function                                                                        \
+#function, function                                                                        \
     }
 
 enum e2e_kind {

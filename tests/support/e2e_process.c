@@ -172,9 +172,9 @@ static void run_within(struct e2e *f, unsigned ms, const char *line)
         kill(-pid, SIGKILL);
     if (pid > 0)
         waitpid(pid, &status, 0);
-    f->last.status = !done                ? -ETIMEDOUT
+    f->last.status = !done               ? -ETIMEDOUT
                      : WIFEXITED(status) ? WEXITSTATUS(status)
-                                          : 128 + WTERMSIG(status);
+                                         : 128 + WTERMSIG(status);
     f->last.out = text_of(&out_text, &f->last.out_n);
     f->last.err = text_of(&err_text, &f->last.err_n);
     if (f->last.out == NULL || f->last.err == NULL)
@@ -288,8 +288,8 @@ static bool is_zombie(pid_t pid)
     return p == NULL || p[1] == '\0' || p[2] == 'Z' || p[2] == 'X';
 }
 
-void e2e_processes(const char *home, pid_t but, void (*each)(pid_t pid, const char *what, void *arg),
-                   void *arg)
+void e2e_processes(const char *home, pid_t but,
+                   void (*each)(pid_t pid, const char *what, void *arg), void *arg)
 {
     static char environment[ENVIRON_MAX];
     char variable[E2E_PATH_MAX + 16], what[256];
@@ -390,8 +390,8 @@ static void guard(const struct e2e *f, int fd)
     if (chdir("/") < 0 || read(fd, &done, 1) == 1)
         _exit(0);
     e2e_clean(f->top, f->home, 0);
-    char *argv[] = {(char[]){"rm"}, (char[]){"-rf"}, (char[]){"--one-file-system"},
-                    strdup(f->top), NULL};
+    char *argv[] = {(char[]){"rm"}, (char[]){"-rf"}, (char[]){"--one-file-system"}, strdup(f->top),
+                    NULL};
     execv("/bin/rm", argv);
     _exit(1);
 }

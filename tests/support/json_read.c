@@ -132,7 +132,8 @@ static const char *find_member(const char *p, const char *name, size_t name_n)
         return NULL;
     p = skip_space(p + 1);
     for (unsigned long i = 0; *p != '}' && *p != ']'; i++) {
-        bool found = object ? strncmp(p + 1, name, name_n) == 0 && p[1 + name_n] == '"' : i == index;
+        bool found =
+            object ? strncmp(p + 1, name, name_n) == 0 && p[1 + name_n] == '"' : i == index;
         if (object)
             p = skip_key(p);
         if (found)

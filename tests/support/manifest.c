@@ -91,9 +91,9 @@ static void put_xattrs(struct walk *w, const char *path)
         ssize_t k = lgetxattr(path, names[i], value, sizeof value);
         buf_put_u8(&w->text, ' ');
         put_escaped(&w->text, names[i], strlen(names[i]));
-        put_format(&w->text, "=%zd:%016jx", k,
-                   (uintmax_t)hash_more(UINT64_C(0xcbf29ce484222325), value,
-                                        k > 0 ? (size_t)k : 0));
+        put_format(
+            &w->text, "=%zd:%016jx", k,
+            (uintmax_t)hash_more(UINT64_C(0xcbf29ce484222325), value, k > 0 ? (size_t)k : 0));
     }
 }
 

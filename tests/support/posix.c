@@ -110,8 +110,9 @@ bool exists(const char *path)
 const char *kind_name(enum kind kind)
 {
     static const char *const names[KIND_N] = {
-        "nothing",       "file",         "directory",      "full directory", "dangling link",
-        "link to file",  "link to directory", "link to itself", "fifo",       "socket",
+        "nothing",       "file",         "directory",         "full directory",
+        "dangling link", "link to file", "link to directory", "link to itself",
+        "fifo",          "socket",
     };
     return names[kind];
 }

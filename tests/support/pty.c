@@ -13,7 +13,7 @@
 
 #include "tests/support/e2e_process.h"
 
-enum { LINE_MAX_BYTES = 8192, PIECE_MS = 5 };
+enum { LINE_MAX_BYTES = 8192, PIECE_MS = 5, QUIET_MS = 60 };
 
 struct pty *pty_start(struct e2e *f, const char *fmt, ...)
 {
@@ -42,20 +42,6 @@ struct pty *pty_start(struct e2e *f, const char *fmt, ...)
     return p;
 }
 
-void pty_type(struct pty *p, const char *keys)
-{
-    p->shown_n = 0;
-    p->shown[0] = '\0';
-    size_t n = strlen(keys);
-    while (n > 0 && p->fd >= 0) {
-        ssize_t k = write(p->fd, keys, n);
-        if (k <= 0)
-            break;
-        keys += k;
-        n -= (size_t)k;
-    }
-}
-
 static void note_end(struct pty *p)
 {
     int status;
@@ -71,7 +57,9 @@ static void answer(struct pty *p, const char *text)
     static const struct {
         const char *question, *answer;
     } known[] = {
-        {"\033[c", "\033[?1;2c"}, {"\033[>c", "\033[>0;276;0c"}, {"\033[6n", "\033[1;1R"},
+        {"\033[c", "\033[?1;2c"},
+        {"\033[>c", "\033[>0;276;0c"},
+        {"\033[6n", "\033[1;1R"},
         {"\033[5n", "\033[0n"},
     };
     for (size_t i = 0; i < ARRAY_N(known); i++)
@@ -105,6 +93,23 @@ static bool read_some(struct pty *p, unsigned ms)
     memcpy(p->shown + p->shown_n, piece, k + 1);
     p->shown_n += k;
     return true;
+}
+
+void pty_type(struct pty *p, const char *keys)
+{
+    p->shown_n = 0;
+    p->shown[0] = '\0';
+    while (*keys != '\0' && p->fd >= 0) {
+        if (*keys == PTY_PAUSE[0]) {
+            pty_wait_quiet(p, QUIET_MS);
+            keys++;
+            continue;
+        }
+        ssize_t k = write(p->fd, keys, strcspn(keys, PTY_PAUSE));
+        if (k <= 0)
+            break;
+        keys += k;
+    }
 }
 
 static void tell(const struct pty *p, const char *what)

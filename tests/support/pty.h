@@ -6,6 +6,10 @@
 
 #include "tests/support/e2e.h"
 
+/* Among keys: waits until the program has done with those before, so that an escape stands alone.
+ */
+#define PTY_PAUSE "\001"
+
 enum { PTY_SHOWN_BYTES = 256 << 10 };
 
 struct pty {
