@@ -15,9 +15,11 @@ enum {
     OPEN_MS = 600000, /* what stays open in the middle of a save */
     LATER_MS = 20,    /* what waits for something else to be published */
     LATER_DOUBLINGS = 9,
-    RETRY_MS = 1000, /* after a failure */
-    BUSY_ITEMS = 64, /* with more pending, somebody makes or moves many files: */
-    BUSY_MS = 1000,  /* that goes first, and a new name is looked at after so long */
+    RETRY_MS = 1000,   /* after a failure */
+    BUSY_ITEMS = 64,   /* with more pending, somebody makes or moves many files: */
+    BUSY_MS = 1000,    /* that goes first, and a new name is looked at after so long, */
+    GAP_MS = 20,       /* and published when nothing was done for so long, */
+    STARVED_MS = 8000, /* or after so long all the same */
     TIDY_MS = 3600000,
     FLUSH_PASSES_MAX = 64,
 };
