@@ -71,6 +71,7 @@ void check_problem_file(struct check *c, uint64_t ino, enum check_fate fate, con
     char name[40];
     int rc = path_of_file(c->s, ino, &path);
     snprintf(name, sizeof name, "file %llu", (unsigned long long)ino);
-    check_problem(c, rc < 0 || path.n == 0 ? bytes_str(ino == TREE_ROOT ? "/" : name) : buf_bytes(&path),
-                  fate, "%s", what);
+    check_problem(
+        c, rc < 0 || path.n == 0 ? bytes_str(ino == TREE_ROOT ? "/" : name) : buf_bytes(&path),
+        fate, "%s", what);
 }

@@ -94,7 +94,8 @@ static int find_chunk(struct space *s, const struct owner *o, struct wanted *w)
     return rc < 0 ? rc : content_missing(s->db, buf_bytes(&body), 0, look_for, w);
 }
 
-/* Tries every file that should have the chunk; it is forgotten meanwhile, so that its place shows. */
+/* Tries every file that should have the chunk; it is forgotten meanwhile, so that its place shows.
+ */
 static bool try_files(struct check *c, const uint8_t *id, const struct buf *owners)
 {
     for (size_t at = 0; at < owners->n; at += sizeof(struct owner)) {

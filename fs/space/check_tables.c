@@ -13,11 +13,20 @@ static const struct {
     enum db_cf cf;
     const char *name;
 } tables[] = {
-    {DB_META, "settings"},         {DB_INODE, "files"},      {DB_DIRENT, "names"},
-    {DB_DATA, "small files"},      {DB_MAP, "blocks"},       {DB_REDO, "synced blocks"},
-    {DB_XATTR, "attributes"},      {DB_PENDING, "pending"},  {DB_RECORD, "records"},
-    {DB_LOG, "changes"},           {DB_SHOWN, "shown"},      {DB_VERSION, "versions"},
-    {DB_CHUNKREF, "chunks in use"}, {DB_BIND, "bindings"},
+    {DB_META, "settings"},
+    {DB_INODE, "files"},
+    {DB_DIRENT, "names"},
+    {DB_DATA, "small files"},
+    {DB_MAP, "blocks"},
+    {DB_REDO, "synced blocks"},
+    {DB_XATTR, "attributes"},
+    {DB_PENDING, "pending"},
+    {DB_RECORD, "records"},
+    {DB_LOG, "changes"},
+    {DB_SHOWN, "shown"},
+    {DB_VERSION, "versions"},
+    {DB_CHUNKREF, "chunks in use"},
+    {DB_BIND, "bindings"},
 };
 
 /* ---- rows ---- */
@@ -96,7 +105,8 @@ static int check_row(struct check *c, enum db_cf cf, const char *table, struct b
     if (row.has_rid)
         check_problem_record(c, &row.rid, CHECK_FOUND, what);
     else
-        check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "a row of table '%s' makes no sense", table);
+        check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "a row of table '%s' makes no sense",
+                      table);
     return 0;
 }
 

@@ -205,7 +205,8 @@ static void check_links(struct check *c, const struct row *r)
     }
 }
 
-/* Folders that are in one another, and in nothing else, have names and link counts as they should. */
+/* Folders that are in one another, and in nothing else, have names and link counts as they should.
+ */
 static void check_way_up(struct look *l, struct row *r)
 {
     size_t steps = 0;

@@ -12,7 +12,8 @@
 #include "fs/space/space_priv.h"
 
 /* A copy under way. */
-struct export {
+struct export
+{
     struct space *s;
     struct out *out;
     int root_fd;     /* where the copy goes; the caller's */

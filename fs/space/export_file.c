@@ -97,7 +97,8 @@ static int put_xattrs(struct export *x, const struct attr *a, int fd)
             rc = 0;
             continue;
         }
-        if (rc == 0 && fsetxattr(fd, name, value.n > 0 ? value.p : (const void *)"", value.n, 0) < 0)
+        if (rc == 0 &&
+            fsetxattr(fd, name, value.n > 0 ? value.p : (const void *)"", value.n, 0) < 0)
             rc = -errno;
     }
     return rc;

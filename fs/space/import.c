@@ -160,9 +160,8 @@ static int import_other(struct import *m, const struct visit *v, uint64_t dir)
     CLEANUP(buf_fini) struct buf target = {0};
     struct attr a;
     struct bytes name = bytes_str(v->name);
-    struct tree_new what = {.mode = v->st.st_mode,
-                            .rdev = v->st.st_rdev,
-                            .caller = {v->st.st_uid, v->st.st_gid}};
+    struct tree_new what = {
+        .mode = v->st.st_mode, .rdev = v->st.st_rdev, .caller = {v->st.st_uid, v->st.st_gid}};
     int rc = S_ISLNK(v->st.st_mode) ? read_link(m, v, &target) : 0;
     if (rc == 0)
         rc = import_clear(m, dir, name);
@@ -195,9 +194,8 @@ static int import_entry(struct import *m, const struct visit *v, uint64_t dir, u
 {
     int rc;
     bool is_dir = S_ISDIR(v->st.st_mode);
-    const struct buf *first = is_dir || v->st.st_nlink < 2
-                                  ? NULL
-                                  : links_find(&m->links, v->st.st_dev, v->st.st_ino);
+    const struct buf *first =
+        is_dir || v->st.st_nlink < 2 ? NULL : links_find(&m->links, v->st.st_dev, v->st.st_ino);
     if (is_dir)
         rc = import_dir(m, v, dir, depth);
     else if (first != NULL)

@@ -10,7 +10,8 @@
 enum {
     PIECE_BYTES = 1 << 20,
     TRIES = 3,
-    SMALL_BYTES = 32 * 1024, /* its bytes and its time are in one log: no need to put anything off */
+    SMALL_BYTES =
+        32 * 1024, /* its bytes and its time are in one log: no need to put anything off */
     LATE_MAX = 1024,
 };
 static const uint64_t late_bytes_max = UINT64_C(1) << 30;
@@ -59,9 +60,8 @@ int import_settle(struct import *m)
         struct import_late late;
         struct attr a;
         memcpy(&late, m->late.p + at, sizeof late);
-        struct tree_set set = {.what = TREE_SET_ATIME | TREE_SET_MTIME,
-                               .atime = late.atime,
-                               .mtime = late.mtime};
+        struct tree_set set = {
+            .what = TREE_SET_ATIME | TREE_SET_MTIME, .atime = late.atime, .mtime = late.mtime};
         rc = tree_setattr(m->s->tree, late.ino, &set, &a);
         rc = rc == -ESTALE ? 0 : rc;
     }

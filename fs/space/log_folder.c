@@ -202,7 +202,7 @@ int log_folder(struct space *s, const struct verb_call *call, const struct rid *
     CLEANUP(buf_fini) struct buf members = {0}, text = {0};
     int rc = members_of(s, dir, out, &members);
     if (rc == 0)
-        rc = call->json ? put_json(call->args[0], &members, &text)
-                        : put_text(call, &members, &text);
+        rc =
+            call->json ? put_json(call->args[0], &members, &text) : put_text(call, &members, &text);
     return rc < 0 ? rc : out_buf(out, &text);
 }

@@ -12,9 +12,9 @@
 /* All zero is valid and empty. */
 struct path {
     bool has_file;
-    struct attr file;  /* what the tree has there now */
-    bool shown;        /* the first of the records is shown there */
-    struct buf rids;   /* of struct rid: the record shown, then deleted ones, the latest first */
+    struct attr file; /* what the tree has there now */
+    bool shown;       /* the first of the records is shown there */
+    struct buf rids;  /* of struct rid: the record shown, then deleted ones, the latest first */
 };
 
 /** Finds both. -ENOENT: there is neither, nor ever was. Free: path_fini(). */

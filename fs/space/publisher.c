@@ -31,7 +31,7 @@ struct publisher {
     pthread_cond_t wake, idle;
     struct queue queue;
     bool stop, working;
-    unsigned flushing;    /* the thread stands back */
+    unsigned held;        /* the thread stands back */
     uint64_t changed_ms;  /* when the tree was changed last */
     uint64_t tidy_ms;     /* when to look at what is kept of the past */
     bool failing;         /* the last item failed: said so once */
@@ -175,9 +175,9 @@ static struct queue_item *next_item(struct publisher *p)
 {
     while (!p->stop) {
         const struct queue_item *first = queue_first(&p->queue);
-        if (first == NULL && p->flushing == 0 && space_now_ms() >= p->tidy_ms)
+        if (first == NULL && p->held == 0 && space_now_ms() >= p->tidy_ms)
             tidy(p);
-        else if (first == NULL || p->flushing > 0)
+        else if (first == NULL || p->held > 0)
             wait_until(p, max_u64(p->tidy_ms, space_now_ms() + RETRY_MS));
         else if (first->due_ms > space_now_ms())
             wait_until(p, first->due_ms);
@@ -239,26 +239,38 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     return rc;
 }
 
+void publisher_hold(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->lock);
+    p->held++;
+    while (p->working)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_release(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->lock);
+    p->held--;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
 int publisher_flush(struct space *s)
 {
     struct publisher *p = s->publisher;
     size_t left = 1, before = 0;
     int rc = 0;
     pthread_mutex_lock(&p->turn);
-    pthread_mutex_lock(&p->lock);
-    p->flushing++;
-    while (p->working)
-        pthread_cond_wait(&p->idle, &p->lock);
-    pthread_mutex_unlock(&p->lock);
+    publisher_hold(s);
     /* What waits for something else is done in a later pass; without progress it is not. */
     for (int pass = 0; pass < FLUSH_PASSES_MAX && left > 0 && left != before && rc == 0; pass++) {
         before = left;
         rc = flush_pass(p, &left);
     }
-    pthread_mutex_lock(&p->lock);
-    p->flushing--;
-    pthread_cond_signal(&p->wake);
-    pthread_mutex_unlock(&p->lock);
+    publisher_release(s);
     pthread_mutex_unlock(&p->turn);
     return rc;
 }

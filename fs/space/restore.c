@@ -38,9 +38,8 @@ static int load(struct space *s, const struct restore_from *from, struct buf *bo
     int rc = version_read(s->db, &from->rid, &from->content.dot, body);
     if (rc < 0)
         return rc;
-    *ret = (struct value_content){.size = from->content.size,
-                                  .mtime_ns = from->content.mtime_ns,
-                                  .body = buf_bytes(body)};
+    *ret = (struct value_content){
+        .size = from->content.size, .mtime_ns = from->content.mtime_ns, .body = buf_bytes(body)};
     memcpy(ret->hash, from->content.hash, sizeof ret->hash);
     return 0;
 }

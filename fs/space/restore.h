@@ -1,6 +1,6 @@
 /*
- * fs/space/restore - puts files of the past back into the tree, each an ordinary change of now: what
- * was there before it stays in the history.
+ * fs/space/restore - puts files of the past back into the tree, each an ordinary change of now:
+ * what was there before it stays in the history.
  */
 #ifndef FS_SPACE_RESTORE_H
 #define FS_SPACE_RESTORE_H

@@ -116,8 +116,9 @@ static struct bytes own_name(const struct buf *then, size_t i, char to[LIMIT_NAM
         before++;
     }
     int keep = before == 0 ? e.entry.name_len : (int)min_u64(e.entry.name_len, LIMIT_NAME - 16);
-    int n = before == 0 ? snprintf(to, LIMIT_NAME + 16, "%.*s", keep, e.entry.name)
-                        : snprintf(to, LIMIT_NAME + 16, "%.*s (%u)", keep, e.entry.name, before + 1);
+    int n = before == 0
+                ? snprintf(to, LIMIT_NAME + 16, "%.*s", keep, e.entry.name)
+                : snprintf(to, LIMIT_NAME + 16, "%.*s (%u)", keep, e.entry.name, before + 1);
     return bytes_of(to, (size_t)n);
 }
 

@@ -139,6 +139,9 @@ void publisher_stop(struct space *s);
 void publisher_changed(void *space, const struct tree_change *change);
 /** Publishes everything that is pending, open files left out, before it returns. */
 int publisher_flush(struct space *s) MUST_CHECK;
+/** Keeps the thread from publishing (flushing still does) until publisher_release(). Counts. */
+void publisher_hold(struct space *s);
+void publisher_release(struct space *s);
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
 
@@ -146,10 +149,14 @@ size_t publisher_pending(struct space *s);
 /** struct replica_config.version_kept; @space: struct space. */
 int tidy_version_kept(void *space, const struct rid *rid, const struct dot *dot) MUST_CHECK;
 /**
- * One slice of thinning: the history of some records from @cursor on (all zero: the first), which
- * is moved; @ret_removed counts versions. 1: there is more, 0: that was all.
+ * One slice of thinning, as of @now_ms (since 1970): the history of some records from @cursor on
+ * (all zero: the first), which is moved; @ret_removed counts versions. 1: there is more, 0: that was
+ * all.
  */
-int tidy_slice(struct space *s, struct rid *cursor, uint64_t *ret_removed) MUST_CHECK;
+int tidy_slice(struct space *s, uint64_t now_ms, struct rid *cursor,
+               uint64_t *ret_removed) MUST_CHECK;
+/** Now, in ms since 1970. */
+uint64_t tidy_now_ms(void);
 /**
  * Some of the thinning that is due, and then the sweeping of what it left: to be called when
  * nothing else is to do, once an hour. Goes on where it was, and stops when something is to be

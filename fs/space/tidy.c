@@ -25,13 +25,17 @@ int tidy_version_kept(void *space, const struct rid *rid, const struct dot *dot)
     return rc == 0 || rc == -ENOENT || rc == -ESTALE ? tree_base_used(s->tree, &ref) : rc;
 }
 
-int tidy_slice(struct space *s, struct rid *cursor, uint64_t *ret_removed)
+uint64_t tidy_now_ms(void)
+{
+    struct timespec now = attr_now();
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int tidy_slice(struct space *s, uint64_t now_ms, struct rid *cursor, uint64_t *ret_removed)
 {
     struct db_batch *b = db_batch_new(s->db);
     if (b == NULL)
         return -ENOMEM;
-    struct timespec now = attr_now();
-    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     pthread_mutex_lock(&s->lock);
     uint64_t before = s->versions_removed;
     int more = replica_thin(s->replica, b, now_ms, &history_policy_default, cursor, SLICE_RECORDS);
@@ -98,7 +102,7 @@ int space_tidy(struct space *s)
     for (int i = 0; rc == 0 && more == 1 && i < TIDY_SLICES_MAX; i++) {
         if (publisher_pending(s) > 0)
             break;
-        more = tidy_slice(s, &cursor, &removed);
+        more = tidy_slice(s, tidy_now_ms(), &cursor, &removed);
         rc = more < 0 ? more : 0;
     }
     if (rc == 0)

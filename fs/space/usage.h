@@ -10,8 +10,8 @@ struct usage {
     uint64_t files, folders; /* in the tree now, the root left out; files: all that is no folder */
     uint64_t bytes;          /* of files, as their sizes say */
     uint64_t open_conflicts, siblings;
-    uint64_t disk_bytes;               /* of the state directory */
-    uint64_t memory_bytes;             /* resident in this process */
+    uint64_t disk_bytes;   /* of the state directory */
+    uint64_t memory_bytes; /* resident in this process */
 };
 
 /** Counts: one walk over the inodes and one over the names, about a second for a million. */

@@ -123,7 +123,8 @@ static int copy(struct export *x, const char *path, const struct attr *a)
     if (rc == 0 && attr_is_dir(a))
         rc = export_dir(x, a->ino);
     else if (rc == 0)
-        rc = export_one(x, a, bytes_str(path + path_parent_len(path) + (strchr(path, '/') != NULL)));
+        rc =
+            export_one(x, a, bytes_str(path + path_parent_len(path) + (strchr(path, '/') != NULL)));
     if (rc == 0 && syncfs(x->root_fd) < 0)
         rc = -errno;
     return rc;
@@ -136,8 +137,8 @@ static int run(struct export *x, const struct verb_call *call, const struct attr
     int rc = copy(x, call->args[0], a);
     if (rc < 0) {
         if (rc != -ECANCELED)
-            out_error(x->out, "export: '%s': %s", escape_to(shown, sizeof shown, buf_bytes(&x->path)),
-                      strerror(-rc));
+            out_error(x->out, "export: '%s': %s",
+                      escape_to(shown, sizeof shown, buf_bytes(&x->path)), strerror(-rc));
         return verb_status_of(rc);
     }
     rc = call->json ? put_json(x, &text) : put_text(x, &text);
@@ -157,7 +158,8 @@ int verb_export(struct space *s, const struct verb_call *call, struct out *out)
     int rc = path_file(s, call->args[0], &a);
     if (rc < 0) {
         escape_to(shown, sizeof shown, bytes_str(call->args[0]));
-        out_error(out, "%s: %s", shown, rc == -ENOENT ? "no such file; check the path" : strerror(-rc));
+        out_error(out, "%s: %s", shown,
+                  rc == -ENOENT ? "no such file; check the path" : strerror(-rc));
         return verb_status_of(rc);
     }
     rc = open_empty(call->args[1], &x.root_fd);

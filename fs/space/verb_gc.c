@@ -21,7 +21,7 @@ static int thin(struct gc *g)
     int more = 1;
     while (more == 1) {
         uint64_t removed;
-        more = tidy_slice(g->s, &cursor, &removed);
+        more = tidy_slice(g->s, tidy_now_ms(), &cursor, &removed);
         g->versions += more < 0 ? 0 : removed;
         if (more == 1 && out_cancelled(g->out, 0))
             return -ECANCELED;

@@ -75,8 +75,8 @@ static void json_version(struct json *j, struct space *s, const struct version *
     json_end(j);
 }
 
-static int put_json(struct space *s, const char *path, const struct path *p,
-                    const struct buf *list, struct buf *out)
+static int put_json(struct space *s, const char *path, const struct path *p, const struct buf *list,
+                    struct buf *out)
 {
     struct json j;
     json_init(&j, out);

@@ -112,9 +112,8 @@ static int report_at(const struct restore *r, const struct verb_call *call, stru
         int rc = put_json(r, call, call->args[0], &text);
         return rc < 0 ? rc : out_buf(out, &text);
     }
-    int rc = out_printf(out, "%s restored, %s removed, %s unchanged\n",
-                        human_count(r->restored, a), human_count(r->removed, b),
-                        human_count(r->unchanged, c));
+    int rc = out_printf(out, "%s restored, %s removed, %s unchanged\n", human_count(r->restored, a),
+                        human_count(r->removed, b), human_count(r->unchanged, c));
     if (rc == 0 && r->kept > 0)
         rc = out_printf(out, "%s left as they are: of this device alone, or in use\n",
                         human_count(r->kept, a));

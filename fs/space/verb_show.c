@@ -38,7 +38,8 @@ int verb_show(struct space *s, const struct verb_call *call, struct out *out)
     char shown[200];
     escape_to(shown, sizeof shown, bytes_str(call->args[0]));
     if (rc == -ENODATA)
-        out_error(out, "%s: parts of this version are not on this device; 'persist check' tells more",
+        out_error(out,
+                  "%s: parts of this version are not on this device; 'persist check' tells more",
                   shown);
     else if (rc == -EBADMSG || rc == -EUCLEAN)
         out_error(out, "%s: this version is damaged; 'persist check' tells more", shown);

@@ -38,8 +38,8 @@ static int read_segment(int fd, uint64_t index, uint8_t *p)
 static void note(struct faults *l, uint64_t ino, uint64_t from, uint64_t end, int error)
 {
     if (end > from)
-        l->v[l->n++] = (struct tree_fault){
-            .ino = ino, .offset = from, .bytes = end - from, .error = error};
+        l->v[l->n++] =
+            (struct tree_fault){.ino = ino, .offset = from, .bytes = end - from, .error = error};
 }
 
 /* Compares the valid blocks of one segment; runs of wrong ones are told as one. */
@@ -48,8 +48,8 @@ static void compare(const struct check *c, uint64_t ino, const struct segment *s
 {
     uint64_t at = s->index * SEGMENT_BYTES, from = at, end = at;
     for (unsigned i = 0; i < SEGMENT_BLOCKS; i++, at += BLOCK_BYTES) {
-        bool bad = (s->valid >> i & 1) != 0 &&
-                   block_sum(c->bytes + (size_t)i * BLOCK_BYTES) != s->sums[i];
+        bool bad =
+            (s->valid >> i & 1) != 0 && block_sum(c->bytes + (size_t)i * BLOCK_BYTES) != s->sums[i];
         if (!bad)
             continue;
         if (end != at) {
@@ -62,8 +62,7 @@ static void compare(const struct check *c, uint64_t ino, const struct segment *s
 }
 
 /* One segment, with the lock of its file: no write is under way. */
-static int read_and_compare(const struct check *c, uint64_t ino, uint64_t index,
-                            struct faults *ret)
+static int read_and_compare(const struct check *c, uint64_t ino, uint64_t index, struct faults *ret)
 {
     struct op x;
     struct attr *a;

@@ -321,6 +321,70 @@ static void thinning_keeps_versions_that_files_are_based_on(void **state)
     assert_int_equal(tidy_version_kept(f->space, &rid, &dot), 1);
 }
 
+/* All of the past goes after a long time, and nothing of what is there now. */
+static void thinning_after_a_year_leaves_what_is_shown(void **state)
+{
+    struct space_fixture *f = *state;
+    const uint64_t year_ms = UINT64_C(366) * 24 * 3600 * 1000;
+    fill(f);
+    uint64_t removed = 0;
+    for (uint64_t i = 2; i < 6; i++) {
+        write_big(f, "big", i);
+        assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    }
+    space_remove(f, "d/note 7");
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    struct rid cursor = RID_ROOT;
+    int more = 1;
+    for (uint64_t n; more == 1; removed += n)
+        more = tidy_slice(f->space, tidy_now_ms() + year_ms, &cursor, &n);
+    assert_int_equal(more, 0);
+    assert_int_equal(removed, 5); /* four of big, and the deleted note */
+    assert_int_equal(f->space->versions, 300);
+    struct verb_call call = {.verb = "gc", .json = true};
+    assert_int_equal(space_run_call(f, &call, NULL, NULL, NULL), VERB_OK);
+    char freed[32];
+    assert_true(space_json(f, "freed_bytes", 0, freed, sizeof freed));
+    assert_true(strtoull(freed, NULL, 10) > 3 * BIG);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct buf b = {0};
+    space_read(f, "big", &b);
+    assert_int_equal(b.n, BIG);
+    buf_fini(&b);
+}
+
+/* The names below a folder that is removed at once are gone with it, however many they are. */
+static void removing_a_large_folder_reaches_the_records(void **state)
+{
+    struct space_fixture *f = *state;
+    char name[64];
+    space_mkdir(f, "d");
+    space_mkdir(f, "d/sub");
+    for (int i = 0; i < 1500; i++) {
+        snprintf(name, sizeof name, "d/%s%d", i % 2 != 0 ? "sub/" : "", i);
+        space_write_text(f, name, "x");
+    }
+    assert_int_equal(check(f, false), VERB_OK);
+    space_rename(f, "d/0", "kept");
+    for (int i = 1; i < 1500; i++) {
+        snprintf(name, sizeof name, "d/%s%d", i % 2 != 0 ? "sub/" : "", i);
+        space_remove(f, name);
+    }
+    space_remove(f, "d/sub");
+    space_remove(f, "d");
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct verb_call call = {.verb = "status", .json = true};
+    assert_int_equal(space_run_call(f, &call, NULL, NULL, NULL), VERB_OK);
+    char value[32];
+    assert_true(space_json(f, "pending", 0, value, sizeof value));
+    assert_string_equal(value, "0");
+    assert_int_equal(space_run(f, "log", "kept", NULL, NULL), VERB_OK);
+    struct verb_call log = {.verb = "log", .json = true};
+    assert_int_equal(space_run_call(f, &log, "", NULL, NULL), VERB_OK);
+    assert_non_null(strstr(text(f), "\"name\":\"d\",\"kind\":\"folder\",\"change\":\"deleted\""));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, space_fixture_setup, space_fixture_teardown)
 
 int main(void)
@@ -336,6 +400,8 @@ int main(void)
         T(check_stray_bindings_are_repaired),
         T(gc_keeps_what_is_new_and_frees_what_is_unused),
         T(thinning_keeps_versions_that_files_are_based_on),
+        T(thinning_after_a_year_leaves_what_is_shown),
+        T(removing_a_large_folder_reaches_the_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,7 @@ struct node {
     size_t old_n, old_cap;
     struct entry *entries;
     size_t entries_n, entries_cap;
+    bool jumps;     /* was written elsewhere than at its end */
     size_t last_op; /* number of the last change of a name that concerns it, 1 for the first */
 };
 
@@ -216,6 +217,7 @@ static void forget_old(struct node *n)
 
 static void put(struct node *n, const char *p, size_t size, size_t offset)
 {
+    n->jumps = n->jumps || offset != n->size;
     grow(n, offset + size);
     keep_old(n, offset, offset + size);
     if (p != NULL)
@@ -230,6 +232,7 @@ static void put(struct node *n, const char *p, size_t size, size_t offset)
 static void resize(struct node *n, size_t size)
 {
     grow(n, size);
+    n->jumps = n->jumps || size < n->size;
     if (size < n->size) {
         keep_old(n, size, n->size);
         memset(n->data + size, 0, n->size - size);
@@ -255,10 +258,24 @@ static void sync_all(void)
 
 /* ---- the cut ---- */
 
+/* The part that was appended since the last sync: the first of it is kept. */
+static void cut_appended(struct node *n)
+{
+    size_t end = n->disk_size + (size_t)crash_below(&fs.rand, n->size - n->disk_size + 1);
+    memset(n->data + end, 0, n->cap - end);
+    if (crash_chance(&fs.rand, 60))
+        n->size = end;
+    forget_old(n);
+}
+
 static void cut_node(struct node *n)
 {
     if (n->data == NULL)
         return;
+    if (!n->jumps) {
+        cut_appended(n);
+        return;
+    }
     unsigned kept_percent = (unsigned)crash_below(&fs.rand, 3) * 50; /* none, half, all */
     size_t size = n->size, low = n->disk_size < size ? n->disk_size : size;
     if (crash_chance(&fs.rand, 50))
@@ -273,7 +290,7 @@ static void cut_node(struct node *n)
         if (o->bytes != NULL)
             memcpy(to, o->bytes, BLOCK);
         else
-            memset(to, crash_chance(&fs.rand, 20) ? 0xa5 : 0, BLOCK);
+            memset(to, 0, BLOCK);
     }
     grow(n, size);
     memset(n->data + size, 0, n->cap - size);

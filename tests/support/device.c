@@ -24,6 +24,8 @@ static void open_space(struct device *d, const char *label, bool create)
     struct space_config cfg = {.dir = d->dir, .create = create, .label = label};
     if (space_open(&cfg, &d->s, &err) < 0)
         fail_msg("%s", err.msg);
+    /* What is published, and when, is for the test to say. */
+    publisher_hold(d->s);
 }
 
 void device_open(struct device *d, const char *label, const struct device *keys_of)

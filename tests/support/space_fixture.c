@@ -124,8 +124,8 @@ static uint64_t dir_of(struct space_fixture *f, const char *path, struct bytes *
     struct attr a = {.ino = TREE_ROOT};
     const char *slash;
     while ((slash = strchr(path, '/')) != NULL) {
-        assert_int_equal(
-            tree_lookup(f->tree, a.ino, bytes_of(path, (size_t)(slash - path)), &a), 0);
+        assert_int_equal(tree_lookup(f->tree, a.ino, bytes_of(path, (size_t)(slash - path)), &a),
+                         0);
         path = slash + 1;
     }
     *ret_name = bytes_str(path);

@@ -1,6 +1,6 @@
 /*
- * tests/support/space_fixture - a space on a temporary directory, without a mount: files are changed
- * through fs/tree, commands are run as verbs and what they write is kept.
+ * tests/support/space_fixture - a space on a temporary directory, without a mount: files are
+ * changed through fs/tree, commands are run as verbs and what they write is kept.
  */
 #ifndef TESTS_SUPPORT_SPACE_FIXTURE_H
 #define TESTS_SUPPORT_SPACE_FIXTURE_H
@@ -10,7 +10,7 @@
 #include "fs/tree/tree.h"
 
 struct space_fixture {
-    struct out out; /* first */
+    struct out out;           /* first */
     char root[256], dir[300]; /* for the test's own files; of the space, below it */
     struct space *space;
     struct tree *tree;
