@@ -94,7 +94,7 @@ static int look_at(struct check *c, const struct rid *rid, uint64_t dir, struct 
 {
     struct space *s = c->s;
     struct op x;
-    enum verdict verdict;
+    enum verdict verdict = FINE;
     pthread_mutex_lock(&s->lock);
     int rc = op_begin(s->tree, true, &x);
     if (rc == 0)

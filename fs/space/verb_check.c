@@ -80,7 +80,8 @@ static int put_text(const struct check *c)
 {
     char n[HUMAN_MAX], m[HUMAN_MAX];
     if (c->problems == 0)
-        return out_printf(c->out, "no problems; %s versions checked\n", human_count(c->versions, n));
+        return out_printf(c->out, "no problems; %s versions checked\n",
+                          human_count(c->versions, n));
     return out_printf(c->out, "%s problem%s found, %s repaired\n", human_count(c->problems, n),
                       c->problems == 1 ? "" : "s", human_count(c->repaired, m));
 }

@@ -101,8 +101,9 @@ static int put_json(const struct export *x, struct buf *text)
 static int put_text(const struct export *x, struct buf *text)
 {
     char n[HUMAN_MAX], m[HUMAN_MAX], bytes[HUMAN_MAX], line[200];
-    snprintf(line, sizeof line, "%s files in %s folders, %s\n", human_count(x->files, n),
-             human_count(x->folders, m), human_bytes(x->done_bytes, bytes));
+    snprintf(line, sizeof line, "%s file%s in %s folder%s, %s\n", human_count(x->files, n),
+             x->files == 1 ? "" : "s", human_count(x->folders, m), x->folders == 1 ? "" : "s",
+             human_bytes(x->done_bytes, bytes));
     buf_put_bytes(text, bytes_str(line));
     if (x->skipped > 0) {
         snprintf(line, sizeof line, "%s sockets and devices left out\n",

@@ -58,7 +58,7 @@ static int compact(struct gc *g, uint64_t chunks_before)
     if (rc == 0 && db_estimate_keys(db, DB_CHUNK) < chunks_before) {
         rc = db_compact(db, DB_CHUNKREF);
         if (rc == 0)
-            rc = db_compact(db, DB_CHUNK);
+            rc = db_reclaim(db);
     }
     return rc;
 }

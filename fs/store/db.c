@@ -37,6 +37,8 @@ static const struct {
     [DB_CHUNKREF] = {"chunkref", false, true}, [DB_BIND] = {"bind", false, true},
 };
 
+#define BLOB_CUTOFF "0.25" /* as text: see db_reclaim() */
+
 static const char format_key[] = "format";
 
 static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
@@ -63,7 +65,7 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
         rocksdb_options_set_min_blob_size(o, 1024);
         rocksdb_options_set_blob_file_size(o, 128 << 20);
         rocksdb_options_set_enable_blob_gc(o, 1);
-        rocksdb_options_set_blob_gc_age_cutoff(o, 0.25);
+        rocksdb_options_set_blob_gc_age_cutoff(o, 0.25); /* as BLOB_CUTOFF */
         rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
     }
     return o;
@@ -413,6 +415,43 @@ int db_compact(struct db *db, enum db_cf cf)
     return 0;
 }
 
+static uint64_t property(struct db *db, enum db_cf cf, const char *name)
+{
+    uint64_t v = 0;
+    if (rocksdb_property_int_cf(db->rocks, db->cf[cf], name, &v) != 0)
+        return 0;
+    return v;
+}
+
+/* Compaction moves the live blobs of this part of the files, the oldest first. */
+static int set_blob_cutoff(struct db *db, const char *part)
+{
+    const char *const keys[] = {"blob_garbage_collection_age_cutoff"};
+    const char *const values[] = {part};
+    char *error = NULL;
+    rocksdb_set_options_cf(db->rocks, db->cf[DB_CHUNK], 1, keys, values, &error);
+    return db_err_take(&error, NULL);
+}
+
+int db_reclaim(struct db *db)
+{
+    enum { WORTH = 4 /* a part of the bytes that is garbage, from which on it is worth it */ };
+    /* Deletions count as garbage once the tables they are in were compacted. */
+    int rc = db_compact(db, DB_CHUNK);
+    uint64_t all = property(db, DB_CHUNK, "rocksdb.live-blob-file-size");
+    uint64_t garbage = property(db, DB_CHUNK, "rocksdb.live-blob-file-garbage-size");
+    if (rc < 0 || garbage == 0 || garbage < all / WORTH)
+        return rc;
+    rc = set_blob_cutoff(db, "1.0");
+    if (rc < 0)
+        return rc;
+    rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_bottommost_level_compaction(o, 2); /* kForce */
+    rocksdb_compact_range_cf_opt(db->rocks, db->cf[DB_CHUNK], o, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(o);
+    return set_blob_cutoff(db, BLOB_CUTOFF);
+}
+
 struct db_snapshot *db_snapshot_new(struct db *db)
 {
     struct db_snapshot *s = malloc(sizeof *s);
@@ -427,14 +466,6 @@ void db_snapshot_free(struct db *db, struct db_snapshot *s)
         return;
     rocksdb_release_snapshot(db->rocks, s->snapshot);
     free(s);
-}
-
-static uint64_t property(struct db *db, enum db_cf cf, const char *name)
-{
-    uint64_t v = 0;
-    if (rocksdb_property_int_cf(db->rocks, db->cf[cf], name, &v) != 0)
-        return 0;
-    return v;
 }
 
 uint64_t db_written(struct db *db)

@@ -105,6 +105,12 @@ int db_flush(struct db *db) MUST_CHECK;
 /** Rewrites one family without what is deleted, gives space back. */
 int db_compact(struct db *db, enum db_cf cf) MUST_CHECK;
 
+/**
+ * Like db_compact() of DB_CHUNK, and gives the room in blob files back of which much is deleted, at
+ * the cost of writing what is left in them anew.
+ */
+int db_reclaim(struct db *db) MUST_CHECK;
+
 /** A state of the whole database to read from; NULL when memory ran out. */
 struct db_snapshot *db_snapshot_new(struct db *db) MUST_CHECK;
 void db_snapshot_free(struct db *db, struct db_snapshot *s); /* accepts NULL */

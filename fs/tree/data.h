@@ -21,6 +21,7 @@ enum {
     BLOCK_BYTES = 4096,
     SEGMENT_BLOCKS = 64, /* blocks of one value in DB_MAP */
     SEGMENT_BYTES = BLOCK_BYTES * SEGMENT_BLOCKS,
+    SEGMENT_VALUE_BYTES = 16 + 8 * SEGMENT_BLOCKS,
     MAP_CACHE_SEGMENTS = 256, /* of one file in memory, at most */
     STAGING_NAME_BYTES = 16 + 1 + 8 + 1,
     DIRTY_BLOCKS_MAX = 32,    /* blocks that fsync copies; more: it syncs the staging file */
@@ -42,8 +43,10 @@ struct staging {
 };
 
 struct segment {
-    uint64_t index;       /* number of the segment in the file */
-    uint64_t valid, redo; /* a bit for each block */
+    uint64_t index; /* number of the segment in the file */
+    /* A bit for each block: the staging file (not the base) has its bytes; DB_REDO has them, too;
+     * bytes of it are on disk, these or older ones. */
+    uint64_t valid, redo, on_disk;
     uint64_t sums[SEGMENT_BLOCKS];
     bool loaded, changed;
 };
@@ -90,6 +93,7 @@ int map_segment(struct op *x, const struct attr *a, struct file *f, uint64_t ind
 int map_flush(struct op *x, const struct attr *a, struct file *f) MUST_CHECK;
 /** Deletes the keys of the segments from @index on, and the redo of their blocks. */
 void map_delete_from(struct op *x, const struct attr *a, struct file *f, uint64_t index);
+void segment_encode(const struct segment *s, uint8_t value[SEGMENT_VALUE_BYTES]);
 int segment_decode(struct bytes v, uint64_t index, struct segment *ret) MUST_CHECK;
 uint64_t block_sum(const uint8_t block[BLOCK_BYTES]);
 void redo_key(uint64_t ino, uint64_t block, uint8_t key[16]);
@@ -134,7 +138,11 @@ int data_recover(struct tree *t) MUST_CHECK;
 /* ---- tree_attr.c ---- */
 /** Takes setuid, setgid (where it means that) and file capabilities away. */
 void op_kill_suid(struct op *x, struct attr *a);
-void tree_touch_atime(struct tree *t, uint64_t ino);
-bool attr_wants_atime(const struct attr *a);
+
+/* ---- atime.c ---- */
+/** A locked node was read. True: it is time for atime_flush(), once the lock is given back. */
+bool atime_touch(struct tree *t, struct node *n);
+/** Writes the times of reading that are in memory only. */
+void atime_flush(struct tree *t);
 
 #endif

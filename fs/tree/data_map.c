@@ -6,8 +6,6 @@
 
 #include "fs/tree/data.h"
 
-enum { SEGMENT_VALUE_BYTES = 16 + 8 * SEGMENT_BLOCKS };
-
 uint64_t block_sum(const uint8_t block[BLOCK_BYTES])
 {
     return XXH3_64bits(block, BLOCK_BYTES);
@@ -25,26 +23,34 @@ void redo_key(uint64_t ino, uint64_t block, uint8_t key[16])
     put_u64(key + 8, block);
 }
 
+/* Two bits for each block: 00 not valid, 10 valid, 01 valid and on disk, 11 in DB_REDO. */
+void segment_encode(const struct segment *s, uint8_t value[SEGMENT_VALUE_BYTES])
+{
+    put_u64(value, (s->valid & ~s->on_disk) | s->redo);
+    put_u64(value + 8, s->on_disk | s->redo);
+    for (int i = 0; i < SEGMENT_BLOCKS; i++)
+        put_u64(value + 16 + 8 * i, s->sums[i]);
+}
+
 int segment_decode(struct bytes v, uint64_t index, struct segment *ret)
 {
     if (v.n != SEGMENT_VALUE_BYTES)
         return -EUCLEAN;
     *ret = (struct segment){.index = index, .loaded = true};
-    ret->valid = get_u64(v.p);
-    ret->redo = get_u64(v.p + 8);
+    uint64_t first = get_u64(v.p), second = get_u64(v.p + 8);
+    ret->valid = first | second;
+    ret->redo = first & second;
+    ret->on_disk = second;
     for (int i = 0; i < SEGMENT_BLOCKS; i++)
         ret->sums[i] = get_u64(v.p + 16 + 8 * i);
-    return (ret->redo & ~ret->valid) != 0 ? -EUCLEAN : 0;
+    return 0;
 }
 
 static void segment_put(struct op *x, uint64_t ino, struct segment *s)
 {
     uint8_t key[16], value[SEGMENT_VALUE_BYTES];
     segment_key(ino, s->index, key);
-    put_u64(value, s->valid);
-    put_u64(value + 8, s->redo);
-    for (int i = 0; i < SEGMENT_BLOCKS; i++)
-        put_u64(value + 16 + 8 * i, s->sums[i]);
+    segment_encode(s, value);
     db_batch_put(x->batch, DB_MAP, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
     s->changed = false;
 }

@@ -122,7 +122,7 @@ static int64_t read_published(struct op *x, const struct attr *a, struct file *f
 }
 
 static int64_t read_any(struct tree *t, uint64_t ino, uint64_t offset, void *p, size_t n,
-                        bool *ret_touch)
+                        bool touch)
 {
     struct op x;
     int rc = op_begin(t, false, &x);
@@ -139,7 +139,7 @@ static int64_t read_any(struct tree *t, uint64_t ino, uint64_t offset, void *p, 
     if (f == NULL)
         return op_abort(&x, -ENOMEM);
     n = offset >= a->size ? 0 : (size_t)min_u64(n, a->size - offset);
-    *ret_touch = attr_wants_atime(a);
+    bool flush = touch && atime_touch(t, node);
     int64_t got = (int64_t)n;
     if (n > 0 && a->data == ATTR_DATA_VERSION && file_in_use(f)) {
         got = read_published(&x, a, f, offset, p, n);
@@ -148,22 +148,19 @@ static int64_t read_any(struct tree *t, uint64_t ino, uint64_t offset, void *p, 
         file_rest(node);
         (void)op_abort(&x, 0);
         if (rc < 0)
-            return rc;
+            got = rc;
     }
+    if (flush)
+        atime_flush(t);
     return got;
 }
 
 int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *p, size_t n)
 {
-    bool touch = false;
-    int64_t got = read_any(t, ino, offset, p, n, &touch);
-    if (touch && got >= 0)
-        tree_touch_atime(t, ino);
-    return got;
+    return read_any(t, ino, offset, p, n, true);
 }
 
 int64_t tree_read_unseen(struct tree *t, uint64_t ino, uint64_t offset, void *p, size_t n)
 {
-    bool touch;
-    return read_any(t, ino, offset, p, n, &touch);
+    return read_any(t, ino, offset, p, n, false);
 }

@@ -26,6 +26,7 @@ static int block_to_hole(struct op *x, struct attr *a, struct segment *s, uint64
         return 0;
     /* Over a base the block has to say that it is zeros; else not to be there is enough. */
     s->valid = based ? s->valid | bit : s->valid & ~bit;
+    s->on_disk &= s->valid;
     s->sums[i] = based ? zero_sum : 0;
     s->changed = true;
     return 0;
@@ -150,7 +151,11 @@ static int next_valid(struct tree *t, uint64_t ino, uint64_t block, uint64_t *re
     *ret = UINT64_MAX;
     while (*ret == UINT64_MAX && db_iter_next(it)) {
         struct bytes key = db_iter_key(it), value = db_iter_value(it);
-        uint64_t index = get_u64(key.p + 8), valid = value.n >= 8 ? get_u64(value.p) : 0;
+        struct segment s = {0};
+        uint64_t index = get_u64(key.p + 8);
+        if (segment_decode(value, index, &s) < 0)
+            break;
+        uint64_t valid = s.valid;
         if (index == block / SEGMENT_BLOCKS)
             valid &= UINT64_MAX << block % SEGMENT_BLOCKS;
         if (valid != 0)

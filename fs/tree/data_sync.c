@@ -28,6 +28,7 @@ static int blocks_to_redo(struct op *x, const struct attr *a, struct file *f)
         redo_key(a->ino, block, key);
         db_batch_put(x->batch, DB_REDO, bytes_of(key, sizeof key), bytes_of(bytes, BLOCK_BYTES));
         s->redo |= bit;
+        s->on_disk |= bit;
         s->changed = true;
         f->redo_n++;
     }
@@ -47,14 +48,16 @@ static int redo_delete(struct op *x, const struct attr *a)
         return -ENOMEM;
     while (db_iter_next(it)) {
         struct bytes key = db_iter_key(it), value = db_iter_value(it);
-        if (value.n < 16 || get_u64(value.p + 8) == 0)
-            continue;
-        uint8_t copy[16 + 8 * SEGMENT_BLOCKS];
-        if (value.n != sizeof copy)
+        struct segment g;
+        if (key.n != 16 || segment_decode(value, get_u64(key.p + 8), &g) < 0)
             break;
-        memcpy(copy, value.p, sizeof copy);
-        put_u64(copy + 8, 0);
-        db_batch_put(x->batch, DB_MAP, key, bytes_of(copy, sizeof copy));
+        if (g.redo == 0 && g.on_disk == g.valid)
+            continue;
+        uint8_t now[SEGMENT_VALUE_BYTES];
+        g.redo = 0;
+        g.on_disk = g.valid;
+        segment_encode(&g, now);
+        db_batch_put(x->batch, DB_MAP, key, bytes_of(now, sizeof now));
     }
     int rc = db_iter_status(it);
     db_iter_free(it);
@@ -178,7 +181,8 @@ static int open_staging(struct tree *t, const struct attr *a)
 /* The staging file of the inode that a key begins with, for a walk over keys in order. */
 struct walk {
     uint64_t ino;
-    int fd; /* -1: it has none */
+    int fd;               /* -1: it has none */
+    uint64_t based_bytes; /* what its base has, of what shows */
 };
 
 static int walk_to(struct tree *t, struct walk *w, uint64_t ino)
@@ -192,6 +196,7 @@ static int walk_to(struct tree *t, struct walk *w, uint64_t ino)
     int rc = node_peek(t, ino, &a);
     if (rc < 0 || a.data != ATTR_DATA_STAGED)
         return rc == -ESTALE ? 0 : rc;
+    w->based_bytes = a.has_base ? a.base_size : 0;
     w->fd = open_staging(t, &a);
     return w->fd < 0 ? w->fd : 0;
 }
@@ -225,10 +230,22 @@ static int redo_all(struct tree *t)
 }
 
 /*
+ * A block that never was on disk, and is not there now: the power was lost before it came there, but
+ * after the database came to say so. Then the base still has what the block had before.
+ */
+static bool is_lost(const struct walk *w, const struct segment *s, unsigned i, const uint8_t *bytes)
+{
+    static const uint8_t zeros[BLOCK_BYTES];
+    return (s->on_disk >> i & 1) == 0 && s->index * SEGMENT_BYTES + i * BLOCK_BYTES < w->based_bytes &&
+           memcmp(bytes, zeros, BLOCK_BYTES) == 0;
+}
+
+/*
  * Blocks that were being written when all stopped: what is there now is what they are. That goes for
  * any file, as a write reaches the staging file before the database says that it is unsynced.
  */
-static int settle_segment(struct db_batch *b, int fd, struct bytes key, struct bytes value)
+static int settle_segment(struct db_batch *b, const struct walk *w, struct bytes key,
+                          struct bytes value)
 {
     struct segment s;
     int rc = key.n == 16 ? segment_decode(value, get_u64(key.p + 8), &s) : -EUCLEAN;
@@ -237,19 +254,24 @@ static int settle_segment(struct db_batch *b, int fd, struct bytes key, struct b
         if ((s.valid >> i & 1) == 0)
             continue;
         uint8_t bytes[BLOCK_BYTES] = {0};
-        if (pread(fd, bytes, sizeof bytes, (off_t)(s.index * SEGMENT_BYTES + i * BLOCK_BYTES)) < 0)
+        off_t at = (off_t)(s.index * SEGMENT_BYTES + i * BLOCK_BYTES);
+        if (pread(w->fd, bytes, sizeof bytes, at) < 0)
             return -errno;
         uint64_t sum = block_sum(bytes);
-        changed = changed || sum != s.sums[i];
+        if (sum == s.sums[i])
+            continue;
+        changed = true;
+        if (is_lost(w, &s, i, bytes)) {
+            s.valid &= ~(UINT64_C(1) << i);
+            sum = 0;
+        }
         s.sums[i] = sum;
     }
     if (rc < 0 || !changed)
         return rc;
-    uint8_t copy[16 + 8 * SEGMENT_BLOCKS];
-    memcpy(copy, value.p, 16);
-    for (int i = 0; i < SEGMENT_BLOCKS; i++)
-        put_u64(copy + 16 + 8 * i, s.sums[i]);
-    db_batch_put(b, DB_MAP, key, bytes_of(copy, sizeof copy));
+    uint8_t now[SEGMENT_VALUE_BYTES];
+    segment_encode(&s, now);
+    db_batch_put(b, DB_MAP, key, bytes_of(now, sizeof now));
     return 0;
 }
 
@@ -263,7 +285,7 @@ static int settle_all(struct tree *t)
         struct bytes key = db_iter_key(it);
         rc = key.n == 16 ? walk_to(t, &w, get_u64(key.p)) : -EUCLEAN;
         if (rc == 0 && w.fd >= 0)
-            rc = settle_segment(b, w.fd, key, db_iter_value(it));
+            rc = settle_segment(b, &w, key, db_iter_value(it));
         if (rc == 0 && db_batch_bytes(b) > RECOVER_BATCH_BYTES) {
             rc = db_write(t->db, b, false);
             db_batch_clear(b);

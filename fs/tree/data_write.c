@@ -267,6 +267,7 @@ static int staged_cut(struct op *x, struct attr *a, struct file *f, uint64_t siz
         uint64_t keep = (UINT64_C(1) << block % SEGMENT_BLOCKS) - 1;
         s->valid &= keep;
         s->redo &= keep;
+        s->on_disk &= keep;
         s->changed = true;
         index++;
     }

@@ -135,6 +135,7 @@ int tree_open(const struct tree_config *cfg, struct tree **ret_tree, struct err 
     t->staging_fd = -1;
     pthread_mutex_init(&t->lock, NULL);
     pthread_mutex_init(&t->late_lock, NULL);
+    pthread_mutex_init(&t->atime_lock, NULL);
     int rc = node_cache_init(t);
     if (rc == 0)
         rc = open_staging(t, err);
@@ -160,6 +161,8 @@ void tree_close(struct tree *t)
 {
     if (t == NULL)
         return;
+    if (t->usable)
+        atime_flush(t);
     if (t->usable && data_settle(t) == 0 && late_sync(t) == 0) {
         int rc = set_clean(t, true);
         (void)rc; /* not clean: the next opening looks closer */
@@ -170,6 +173,8 @@ void tree_close(struct tree *t)
         close(t->staging_fd);
     buf_fini(&t->late);
     pthread_mutex_destroy(&t->late_lock);
+    buf_fini(&t->atimes);
+    pthread_mutex_destroy(&t->atime_lock);
     pthread_mutex_destroy(&t->lock);
     free(t);
 }

@@ -82,28 +82,3 @@ int tree_setattr(struct tree *t, uint64_t ino, const struct tree_set *set, struc
     tree_tell(t, TREE_INODE, ino);
     return 0;
 }
-
-void tree_touch_atime(struct tree *t, uint64_t ino)
-{
-    struct op x;
-    struct attr *a;
-    if (op_begin(t, false, &x) < 0)
-        return;
-    if (op_add(&x, ino, &a) < 0) {
-        (void)op_abort(&x, 0);
-        return;
-    }
-    a->atime = attr_now();
-    op_put(&x, a);
-    int rc = op_commit(&x);
-    (void)rc; /* a time of reading is not worth failing the read */
-}
-
-bool attr_wants_atime(const struct attr *a)
-{
-    enum { DAY = 24 * 3600 };
-    if (attr_time_cmp(&a->atime, &a->mtime) <= 0 || attr_time_cmp(&a->atime, &a->ctime) <= 0)
-        return true;
-    struct timespec now = attr_now();
-    return now.tv_sec - a->atime.tv_sec > DAY;
-}

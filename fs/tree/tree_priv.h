@@ -53,6 +53,8 @@ struct tree {
     struct node_shard shards[NODE_SHARDS];
     _Atomic uint64_t orphans; /* files without a name that are still in the database */
     _Atomic uint64_t files;
+    pthread_mutex_t atime_lock;
+    struct buf atimes; /* numbers of inodes with a new time of reading; guarded by atime_lock */
     pthread_mutex_t late_lock;
     struct buf late;      /* staging files to remove: data_late.c; guarded by late_lock */
     uint64_t late_bytes;  /* what they take on disk; likewise */

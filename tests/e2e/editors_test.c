@@ -173,7 +173,7 @@ static void work(struct e2e *f, const struct editor *e)
     if (!e2e_wait_versions(f, note, 1))
         return;
     if (e->open != NULL) {
-        /* Twice in one session: some save in another way the second time; then once more. */
+        /* Twice without leaving: some save in another way the second time; then once more. */
         if (!edit_by_keys(f, e, 1, SAVES_FIRST) || !edit_by_keys(f, e, SAVES_FIRST + 1, SAVES))
             return;
         write_by_keys(f, e);

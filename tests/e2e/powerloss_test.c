@@ -248,16 +248,25 @@ static void look_at_names(struct run *r)
     struct crash_view view = crash_posix_view(r->f->folder);
     char why[256] = "", first[256] = "";
     bool same = false;
-    unsigned at = 0;
+    unsigned at = 0, early = UINT32_MAX;
     for (; at <= log->begun && !same; at++) {
-        if (at > 0)
-            crash_model_apply(r->names, &log->at[at - 1].op);
-        if (at >= r->s->names_synced)
-            same = crash_model_same(r->names, &view, "names", why);
+        if (at > 0) {
+            int rc = crash_model_apply(r->names, &log->at[at - 1].op);
+            if (at <= log->answered && (rc < 0) != (log->at[at - 1].rc < 0))
+                check_fail("names: operation %u gave %d, has to give %d: %s", at - 1,
+                           log->at[at - 1].rc, rc, crash_op_text(&log->at[at - 1].op));
+        }
+        same = crash_model_same(r->names, &view, "names", why);
+        if (same && at < r->s->names_synced) {
+            early = at; /* too old a state, but one that was */
+            same = false;
+        }
         if (at == r->s->names_synced)
             memcpy(first, why, sizeof first);
     }
-    if (!same)
+    if (!same && early != UINT32_MAX)
+        check_fail("names: as after operation %u, but %u were synced", early, r->s->names_synced);
+    else if (!same)
         check_fail("names: as after none of operations %u to %u: %.100s ... %.100s",
                    r->s->names_synced, log->begun, first, why);
     r->lost_names += log->begun + 1 - at;

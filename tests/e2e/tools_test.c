@@ -73,18 +73,16 @@ static void sqlite_keeps_its_promises(struct e2e *f)
         same_text(r->out, "ok\n400\n");
     }
     check_about("a writer that is killed");
-    const struct e2e_result *r = in_mount(
-        f,
-        "for mode in wal delete; do db=k$mode.db; "
-        "sqlite3 $db \"PRAGMA journal_mode=$mode; CREATE TABLE t(v); INSERT INTO t VALUES(1);\" "
-        ">/dev/null; "
-        "(echo 'BEGIN; INSERT INTO t SELECT randomblob(5000) FROM generate_series(1,1000);'; "
-        "echo '.shell touch started'; sleep 30) | sqlite3 $db & "
-        "while [ ! -e started ]; do sleep 0.05; done; rm started; "
-        "kill -9 $(fuser $db 2>/dev/null || lsof -t $db 2>/dev/null || "
-        "  for p in /proc/[0-9]*; do ls -l $p/fd 2>/dev/null | grep -q \"$PWD/$db\" && "
-        "  echo ${p#/proc/}; done); "
-        "sqlite3 -cmd '.timeout 9000' $db 'PRAGMA integrity_check; SELECT count(*) FROM t;'; done");
+    const struct e2e_result *r =
+        in_mount(f, "for mode in wal delete; do db=k$mode.db; mkfifo in; "
+                    "sqlite3 $db \"PRAGMA journal_mode=$mode; CREATE TABLE t(v); "
+                    "INSERT INTO t VALUES(1);\" >/dev/null; "
+                    "sqlite3 $db < in & pid=$!; exec 3> in; "
+                    "echo 'BEGIN; INSERT INTO t SELECT randomblob(5000) FROM "
+                    "generate_series(1, 1000);' >&3; echo '.shell touch started' >&3; "
+                    "while [ ! -e started ]; do sleep 0.05; done; kill -9 $pid; "
+                    "wait $pid || true; exec 3>&-; rm started in; "
+                    "sqlite3 $db 'PRAGMA integrity_check; SELECT count(*) FROM t;'; done");
     same_text(r->out, "ok\n1\nok\n1\n");
 }
 

@@ -33,7 +33,7 @@ static void segments(struct bytes v)
     struct segment s;
     if (segment_decode(v, 3, &s) < 0)
         return;
-    assert(s.index == 3 && s.loaded && !s.changed && (s.redo & ~s.valid) == 0);
+    assert(s.index == 3 && s.loaded && !s.changed && (s.redo & ~s.valid) == 0 && (s.on_disk & ~s.valid) == 0);
 }
 
 static void entries(struct bytes v)

@@ -9,6 +9,7 @@
  *
  * Environment: PERSIST_BIN, the program. PERSIST_E2E_FOLDER, a directory of another file system:
  * tests of E2E_SHARED then run there and nothing is mounted, to check the tests themselves.
+ * PERSIST_E2E_KEEP: a fixture that failed is not removed. TMPDIR: where fixtures are made.
  */
 #ifndef TESTS_SUPPORT_E2E_H
 #define TESTS_SUPPORT_E2E_H
@@ -87,7 +88,7 @@ bool e2e_ok(struct e2e *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
  */
 bool e2e_refused(struct e2e *f, int status, const char *part, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
-/** Starts a line of sh in a session of its own. Its process, or -1. */
+/** Starts a line of sh in a process group of its own. Its process, or -1. */
 pid_t e2e_start(struct e2e *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** Ends a process of e2e_start() and what it started. */
 void e2e_stop(pid_t pid);

@@ -38,9 +38,18 @@ bool e2e_wait_versions(struct e2e *f, const char *path, long n)
     if (!e2e_wait(has_versions, &w, E2E_SETTLE_MS, what))
         return false;
     long found = e2e_versions(f, path);
-    if (found != n)
-        check_fail("%s has %ld versions, expected %ld", path, found, n);
-    return found == n;
+    if (found == n)
+        return true;
+    char sizes[256] = "";
+    for (long i = 0; i < found && strlen(sizes) < sizeof sizes - 40; i++) {
+        char place[64];
+        snprintf(place, sizeof place, "versions.%ld.size", i);
+        snprintf(sizes + strlen(sizes), sizeof sizes - strlen(sizes), " %.20s",
+                 e2e_value(f, place));
+    }
+    check_fail("%s has %ld versions, expected %ld; their sizes, newest first:%s", path, found, n,
+               sizes);
+    return false;
 }
 
 static bool is_published(void *arg)
