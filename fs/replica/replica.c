@@ -249,6 +249,8 @@ void replica_abort(struct replica *r)
     r->told_n = 0;
     settle_reset(r);
     txn_reset(&r->txn);
+    if (r->cfg.aborted != NULL)
+        r->cfg.aborted(r->cfg.ctx);
     if (!r->pending)
         return;
     r->pending = false;

@@ -112,7 +112,7 @@ static int look_at(struct check *c, const struct rid *rid, uint64_t dir, struct 
     /* What is shown and not there could be a deletion or a loss: it is not decided here. */
     bool fine = verdict == NOT_PUBLISHED && c->repair && repair(s, dir, name) == 0;
     check_problem(c, buf_bytes(&path), fine ? CHECK_REPAIRED : CHECK_FOUND, "%s",
-                  verdict == NOT_SHOWN ? "is in the records and not in the folder"
+                  verdict == NOT_SHOWN ? "is not in the folder as the records have it"
                                        : "is in the folder and not in the records");
     return 0;
 }

@@ -244,6 +244,24 @@ static int repair_bind(struct check *c, struct bytes key, const struct row *r)
     return op_commit(&x);
 }
 
+/* Whether no file shows the record, nor should: else its name is pending, or is looked at as such.
+ */
+static bool is_stray(struct space *s, const struct rid *rid)
+{
+    uint64_t ino;
+    struct attr a = {.bound = false};
+    struct replica_info info = {.shown = true};
+    pthread_mutex_lock(&s->lock);
+    int rc = bind_ino(s, rid, &ino);
+    if (rc == 0)
+        rc = tree_getattr(s->tree, ino, &a);
+    bool shows = rc == 0 && a.bound && memcmp(a.record, rid->b, sizeof a.record) == 0;
+    if (rc == -ESTALE || (rc == 0 && !shows))
+        rc = replica_stat(s->replica, rid, &info);
+    pthread_mutex_unlock(&s->lock);
+    return rc == 0 && !shows && !info.shown;
+}
+
 static int add_bind(struct look *l, struct bytes key, struct bytes value)
 {
     if (key.n != RID_SIZE || value.n != 8)
@@ -253,9 +271,11 @@ static int add_bind(struct look *l, struct bytes key, struct bytes value)
         r->has_bind = true;
         return 0;
     }
-    bool fine = l->c->repair && repair_bind(l->c, key, NULL) == 0;
     struct rid rid;
     memcpy(rid.b, key.p, sizeof rid.b);
+    if (!is_stray(l->c->s, &rid))
+        return 0;
+    bool fine = l->c->repair && repair_bind(l->c, key, NULL) == 0;
     check_problem_record(l->c, &rid, fine ? CHECK_REPAIRED : CHECK_FOUND,
                          "is bound to a file that does not show it");
     return 0;

@@ -54,6 +54,15 @@ static int is_moving(struct gone *g, const struct rid *rid)
     return rc < 0 ? rc : !o.kept;
 }
 
+int publish_is_linked(struct space *s, const struct rid *rid)
+{
+    struct other o = {.s = s};
+    int rc = bind_ino(s, rid, &o.ino);
+    if (rc == 0)
+        rc = replica_entries(s->replica, rid, look_other, &o);
+    return rc == -ENOENT ? 0 : rc < 0 ? rc : o.kept;
+}
+
 static int unlink_below(struct gone *g, const struct rid *dir)
 {
     CLEANUP(buf_fini) struct buf list = {0};

@@ -212,6 +212,13 @@ static int look(struct space *s, struct publish_item *item, struct view *v)
     }
     if (v->has_record)
         v->act = rid_kind(&v->record.rid) == kind && kind != KIND_DIR ? ACT_REPLACE : ACT_CLEAR;
+    /* A hard link that was replaced: its record goes on under the other names. */
+    if (v->act == ACT_REPLACE) {
+        rc = publish_is_linked(s, &v->record.rid);
+        if (rc < 0)
+            return rc;
+        v->act = rc > 0 ? ACT_CLEAR : ACT_REPLACE;
+    }
     if (!is_whole(s, item, &v->file)) {
         item->wait_ino = v->file.ino;
         wait_for(v, PUBLISH_OPEN);

@@ -142,6 +142,13 @@ static int version_removed(void *ctx, struct db_batch *batch, const struct rid *
     return content_unref(batch, body, referrer(rid, dot, &ref));
 }
 
+/* What was counted along is not so. Failing, the count is off until the next check. */
+static void changes_aborted(void *ctx)
+{
+    int rc = load_versions(ctx);
+    (void)rc;
+}
+
 static void record_changed(void *ctx, const struct dot *dot, bool own)
 {
     struct space *s = ctx;
@@ -179,6 +186,7 @@ static int open_replica(struct space *s, const uint8_t keys[KEYS_BYTES], struct 
         .version_removed = version_removed,
         .version_kept = tidy_version_kept,
         .changed = record_changed,
+        .aborted = changes_aborted,
         .ctx = s,
     };
     memcpy(cfg.secret, keys + 1, sizeof cfg.secret);

@@ -99,6 +99,8 @@ struct publish_item {
  */
 int publish_gone(struct space *s, struct change *c, const struct publish_item *item,
                  const struct replica_entry *e) MUST_CHECK;
+/** Whether the file of a record still has one of its names in the tree: 1, 0 or a negative errno. */
+int publish_is_linked(struct space *s, const struct rid *rid) MUST_CHECK;
 /** Publishes an item. A negative errno: try again later. */
 int publish_name(struct space *s, struct publish_item *item) MUST_CHECK;
 int publish_inode(struct space *s, struct publish_item *item) MUST_CHECK;

@@ -149,19 +149,18 @@ static int next_valid(struct tree *t, uint64_t ino, uint64_t block, uint64_t *re
         return -ENOMEM;
     db_iter_seek(it, bytes_of(from, sizeof from));
     *ret = UINT64_MAX;
-    while (*ret == UINT64_MAX && db_iter_next(it)) {
-        struct bytes key = db_iter_key(it), value = db_iter_value(it);
+    int bad = 0;
+    while (bad == 0 && *ret == UINT64_MAX && db_iter_next(it)) {
         struct segment s = {0};
-        uint64_t index = get_u64(key.p + 8);
-        if (segment_decode(value, index, &s) < 0)
-            break;
+        uint64_t index = get_u64(db_iter_key(it).p + 8);
+        bad = segment_decode(db_iter_value(it), index, &s);
         uint64_t valid = s.valid;
         if (index == block / SEGMENT_BLOCKS)
             valid &= UINT64_MAX << block % SEGMENT_BLOCKS;
         if (valid != 0)
             *ret = index * SEGMENT_BLOCKS + (uint64_t)__builtin_ctzll(valid);
     }
-    int rc = db_iter_status(it);
+    int rc = bad < 0 ? bad : db_iter_status(it);
     db_iter_free(it);
     return rc;
 }
@@ -279,11 +278,12 @@ int tree_dirty(struct tree *t, uint64_t ino, struct buf *ret)
     if (it == NULL)
         return -ENOMEM;
     uint64_t range[2] = {0, 0};
-    while (db_iter_next(it)) {
-        struct bytes key = db_iter_key(it), value = db_iter_value(it);
-        if (key.n != 16 || value.n < 8)
-            continue;
-        uint64_t at = get_u64(key.p + 8) * SEGMENT_BYTES, valid = get_u64(value.p);
+    int bad = 0;
+    while (bad == 0 && db_iter_next(it)) {
+        struct bytes key = db_iter_key(it);
+        struct segment s = {0};
+        bad = key.n != 16 ? -EUCLEAN : segment_decode(db_iter_value(it), get_u64(key.p + 8), &s);
+        uint64_t at = s.index * SEGMENT_BYTES, valid = s.valid;
         for (; valid != 0; valid >>= 1, at += BLOCK_BYTES) {
             if ((valid & 1) == 0)
                 continue;
@@ -297,7 +297,7 @@ int tree_dirty(struct tree *t, uint64_t ino, struct buf *ret)
     }
     if (range[1] > range[0])
         buf_put(ret, range, sizeof range);
-    int rc = db_iter_status(it);
+    int rc = bad < 0 ? bad : db_iter_status(it);
     db_iter_free(it);
     return rc < 0 ? rc : buf_status(ret);
 }

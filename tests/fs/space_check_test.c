@@ -247,7 +247,7 @@ static void check_lost_and_stray_names_are_repaired(void **state)
     assert_int_equal(check(f, false), VERB_FAILED);
     assert_non_null(strstr(text(f), "no name leads to it"));
     assert_non_null(strstr(text(f), "'ghost' in it leads to no file"));
-    assert_non_null(strstr(text(f), "big: is in the records and not in the folder"));
+    assert_non_null(strstr(text(f), "big: is not in the folder as the records have it"));
     (void)check(f, true);
     assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
     assert_false(space_has(f, "ghost"));
@@ -385,6 +385,43 @@ static void removing_a_large_folder_reaches_the_records(void **state)
     assert_non_null(strstr(text(f), "\"name\":\"d\",\"kind\":\"folder\",\"change\":\"deleted\""));
 }
 
+/* A name of a file with two gets a file of its own: the other name keeps what it had. */
+static void replacing_a_hard_link_leaves_the_other_name(void **state)
+{
+    struct space_fixture *f = *state;
+    struct attr a;
+    space_write_text(f, "one", "first");
+    assert_int_equal(tree_link(f->tree, space_ino(f, "one"), TREE_ROOT, bytes_str("two"), &a), 0);
+    assert_int_equal(check(f, false), VERB_OK);
+    space_write_text(f, "aside", "second");
+    space_rename(f, "aside", "one");
+    assert_int_equal(check(f, false), VERB_OK);
+    space_expect_text(f, "one", "second");
+    space_expect_text(f, "two", "first");
+    struct verb_call log = {.verb = "log", .json = true};
+    char version[64];
+    assert_int_equal(space_run_call(f, &log, "two", NULL, NULL), VERB_OK);
+    assert_true(space_json(f, "version", 0, version, sizeof version));
+    assert_int_equal(space_run(f, "show", "two", version, NULL), VERB_OK);
+    assert_string_equal(text(f), "first");
+}
+
+static void conflicts_lists_siblings_below_a_path(void **state)
+{
+    struct space_fixture *f = *state;
+    space_mkdir(f, "d");
+    space_write_text(f, "d/a (conflict from Bob 2026-11-22 14.03.05).md", "his");
+    assert_int_equal(space_run(f, "conflicts", "", NULL, NULL), VERB_OK);
+    assert_non_null(strstr(text(f), "d/a (conflict from Bob 2026-11-22 14.03.05).md"));
+    struct verb_call call = {.verb = "conflicts", .json = true};
+    assert_int_equal(space_run_call(f, &call, "d", NULL, NULL), VERB_OK);
+    assert_non_null(strstr(text(f), "\"state\":\"sibling\""));
+    space_mkdir(f, "e");
+    assert_int_equal(space_run(f, "conflicts", "e", NULL, NULL), VERB_OK);
+    assert_string_equal(text(f), "no conflicts\n");
+    assert_int_equal(space_run(f, "conflicts", "never", NULL, NULL), VERB_NOT_FOUND);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, space_fixture_setup, space_fixture_teardown)
 
 int main(void)
@@ -401,6 +438,8 @@ int main(void)
         T(gc_keeps_what_is_new_and_frees_what_is_unused),
         T(thinning_keeps_versions_that_files_are_based_on),
         T(thinning_after_a_year_leaves_what_is_shown),
+        T(replacing_a_hard_link_leaves_the_other_name),
+        T(conflicts_lists_siblings_below_a_path),
         T(removing_a_large_folder_reaches_the_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -577,10 +577,20 @@ static struct fuse_session *open_session(const char *mount)
     return se;
 }
 
-/* Serves requests of the kernel and, between them, one of the test; false: the mount is gone. */
-static bool serve_once(struct fuse_session *se, int fd, struct fuse_buf *buf)
+/* What the test asks for. */
+struct command {
+    enum { SYNC = 1, CUT } kind;
+    uint64_t seed;
+};
+
+/*
+ * Serves requests of the kernel and, between them, one of the test; false: the mount is gone. A cut
+ * that is asked for waits for that.
+ */
+static bool serve_once(struct fuse_session *se, int fd, struct fuse_buf *buf, struct command *next)
 {
-    struct pollfd p[] = {{.fd = fuse_session_fd(se), .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    struct pollfd p[] = {{.fd = fuse_session_fd(se), .events = POLLIN},
+                         {.fd = next->kind == CUT ? -1 : fd, .events = POLLIN}};
     if (poll(p, ARRAY_N(p), -1) < 0)
         return errno == EINTR;
     if (p[0].revents != 0) {
@@ -592,35 +602,35 @@ static bool serve_once(struct fuse_session *se, int fd, struct fuse_buf *buf)
         fuse_session_process_buf(se, buf);
         return !fuse_session_exited(se);
     }
-    char c;
-    if (p[1].revents != 0) {
-        if (read(fd, &c, 1) != 1)
-            return false;
-        sync_all();
-        if (write(fd, &c, 1) != 1)
-            return false;
-    }
-    return true;
+    if (p[1].revents == 0)
+        return true;
+    if (read(fd, next, sizeof *next) != (ssize_t)sizeof *next)
+        return false;
+    if (next->kind == CUT)
+        return true;
+    sync_all();
+    return write(fd, "s", 1) == 1;
 }
 
 static void serve(const char *mount, int fd)
 {
-    uint64_t seed;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     make_node(0);
     make_node(S_IFDIR | 0700);
     for (;;) {
         struct fuse_session *se = open_session(mount);
         struct fuse_buf buf = {0};
+        struct command next = {.kind = SYNC};
         if (se == NULL || write(fd, "m", 1) != 1)
             _exit(1);
-        while (serve_once(se, fd, &buf))
+        while (serve_once(se, fd, &buf, &next))
             ;
         fuse_session_destroy(se);
         free(buf.mem);
-        if (read(fd, &seed, sizeof seed) != (ssize_t)sizeof seed)
-            _exit(0);
-        cut(seed);
+        while (next.kind != CUT)
+            if (read(fd, &next, sizeof next) != (ssize_t)sizeof next)
+                _exit(0);
+        cut(next.seed);
     }
 }
 
@@ -635,7 +645,7 @@ bool crash_power_start(struct crash_power *p, const char *mount)
 {
     int fds[2];
     snprintf(p->mount, sizeof p->mount, "%s", mount);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
         return false;
     p->server = fork();
     if (p->server == 0) {
@@ -649,14 +659,16 @@ bool crash_power_start(struct crash_power *p, const char *mount)
 
 bool crash_power_sync(struct crash_power *p)
 {
-    return write(p->fd, "s", 1) == 1 && answers(p);
+    struct command c = {.kind = SYNC};
+    return write(p->fd, &c, sizeof c) == (ssize_t)sizeof c && answers(p);
 }
 
 bool crash_power_cut(struct crash_power *p, uint64_t seed)
 {
     if (umount2(p->mount, 0) < 0)
         return false;
-    return write(p->fd, &seed, sizeof seed) == (ssize_t)sizeof seed && answers(p);
+    struct command c = {.kind = CUT, .seed = seed};
+    return write(p->fd, &c, sizeof c) == (ssize_t)sizeof c && answers(p);
 }
 
 void crash_power_stop(struct crash_power *p)
