@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/tree/tree.h"
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
 
@@ -138,6 +139,7 @@ static void *connection_thread(void *arg)
     slot->state = SLOT_FINISHED;
     pthread_mutex_unlock(&s->lock);
     wake(s);
+    tree_thread_done();
     return NULL;
 }
 

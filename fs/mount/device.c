@@ -126,9 +126,9 @@ static int mount_as_root(const char *folder, const char *options, int *ret_fd, s
     char text[128];
     if (stat(folder, &st) < 0)
         st.st_mode = S_IFDIR;
-    int n = snprintf(text, sizeof text,
-                     "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions", fd,
-                     st.st_mode & S_IFMT, getuid(), getgid());
+    int n =
+        snprintf(text, sizeof text, "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions",
+                 fd, st.st_mode & S_IFMT, getuid(), getgid());
     buf_put(&data, text, (size_t)n);
     char copy[512], *save = NULL;
     snprintf(copy, sizeof copy, "%s", options);
@@ -163,7 +163,9 @@ static int receive_fd(int socket)
         struct cmsghdr align;
         char room[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
                          .msg_controllen = sizeof control};
     ssize_t n;
     do

@@ -258,10 +258,28 @@ static void ll_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
     reply_sized(req, rc, &b, max);
 }
 
+/* Names of "trusted." are root's own. */
+static void hide_trusted(struct buf *names)
+{
+    static const char prefix[] = "trusted.";
+    size_t to = 0;
+    for (size_t at = 0; at < names->n;) {
+        size_t n = strlen((const char *)names->p + at) + 1;
+        if (strncmp((const char *)names->p + at, prefix, sizeof prefix - 1) != 0) {
+            memmove(names->p + to, names->p + at, n);
+            to += n;
+        }
+        at += n;
+    }
+    names->n = to;
+}
+
 static void ll_listxattr(fuse_req_t req, fuse_ino_t ino, size_t max)
 {
     CLEANUP(buf_fini) struct buf b = {0};
     int rc = tree_xattr_list(ll_tree(req), ino, &b);
+    if (rc == 0 && fuse_req_ctx(req)->uid != 0)
+        hide_trusted(&b);
     reply_sized(req, rc, &b, max);
 }
 

@@ -72,9 +72,12 @@ void ll_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    (void)fi;
     void *p = ll_scratch(size);
-    int64_t n = p == NULL ? -ENOMEM : tree_read(ll_tree(req), ino, (uint64_t)off, p, size);
+    int64_t n = -ENOMEM;
+    if (p != NULL && (fi->flags & O_NOATIME) != 0)
+        n = tree_read_unseen(ll_tree(req), ino, (uint64_t)off, p, size);
+    else if (p != NULL)
+        n = tree_read(ll_tree(req), ino, (uint64_t)off, p, size);
     if (n < 0)
         ll_reply(req, (int)n);
     else
@@ -100,13 +103,28 @@ void ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
     ll_reply(req, tree_sync_file(ll_tree(req), ino));
 }
 
+/*
+ * For these calls the protocol does not say whether the caller may keep setuid and setgid: who is
+ * not root may not.
+ */
+static int kill_suid_of_others(fuse_req_t req, fuse_ino_t ino)
+{
+    struct attr a;
+    int rc = tree_getattr(ll_tree(req), ino, &a);
+    if (rc < 0 || fuse_req_ctx(req)->uid == 0 || (a.mode & (S_ISUID | S_ISGID)) == 0)
+        return rc;
+    struct tree_set set = {.what = TREE_SET_KILL_SUID};
+    return tree_setattr(ll_tree(req), ino, &set, &a);
+}
+
 void ll_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t n,
                   struct fuse_file_info *fi)
 {
     (void)fi;
-    ll_reply(req, off < 0 || n <= 0
-                      ? -EINVAL
-                      : tree_fallocate(ll_tree(req), ino, mode, (uint64_t)off, (uint64_t)n));
+    int rc = off < 0 || n <= 0
+                 ? -EINVAL
+                 : tree_fallocate(ll_tree(req), ino, mode, (uint64_t)off, (uint64_t)n);
+    ll_reply(req, rc < 0 ? rc : kill_suid_of_others(req, ino));
 }
 
 void ll_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -128,8 +146,9 @@ void ll_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse
     int64_t done = flags != 0 || in_off < 0 || out_off < 0
                        ? -EINVAL
                        : tree_copy(ll_tree(req), in, (uint64_t)in_off, out, (uint64_t)out_off, n);
-    if (done < 0)
-        ll_reply(req, (int)done);
+    int rc = done > 0 ? kill_suid_of_others(req, out) : 0;
+    if (done < 0 || rc < 0)
+        ll_reply(req, done < 0 ? (int)done : rc);
     else
         fuse_reply_write(req, (size_t)done);
 }

@@ -6,7 +6,8 @@
  *   receiver  content first: space_missing() says which chunks a change needs, space_put_chunk()
  *             stores them; then space_apply(); after the last, space_know()
  *
- * Thread: any. What is applied shows in the tree, and the kernel hears of it, when the call returns.
+ * Thread: any. What is applied shows in the tree, and the kernel hears of it, when the call
+ * returns.
  */
 #ifndef FS_SPACE_EXCHANGE_H
 #define FS_SPACE_EXCHANGE_H

@@ -9,8 +9,8 @@
 
 /* Measured on the editors' save sequences; see fs/space/README.md. */
 static const char *const patterns[] = {
-    ".*.sw[a-px]", ".sw[a-p]", "4913",   ".~lock.*#",   ".#*",      "#*#",
-    "*~",          ".goutputstream-*",   "*.kate-swp",  ".nfs*",    ".fuse_hidden*",
+    ".*.sw[a-px]", ".sw[a-p]",         "4913",       ".~lock.*#", ".#*",           "#*#",
+    "*~",          ".goutputstream-*", "*.kate-swp", ".nfs*",     ".fuse_hidden*",
 };
 
 bool ignore_name(struct space *s, struct bytes name)

@@ -219,9 +219,13 @@ static int look(struct space *s, struct publish_item *item, struct view *v)
             return rc;
         v->act = rc > 0 ? ACT_CLEAR : ACT_REPLACE;
     }
+    /* Made, and just about to be written to by who made it: not what the name stands for. */
+    bool bare = v->act == ACT_REPLACE && v->file.size == 0 && !item->settled;
     if (!is_whole(s, item, &v->file)) {
         item->wait_ino = v->file.ino;
         wait_for(v, PUBLISH_OPEN);
+    } else if (bare) {
+        wait_for(v, PUBLISH_SETTLE);
     } else if (v->act != ACT_REPLACE && !item->settled && !item->forced) {
         wait_for(v, PUBLISH_SETTLE);
     }

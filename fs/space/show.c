@@ -1,7 +1,7 @@
 /*
  * What the records show, put into the tree: after changes from other devices, and after own ones,
- * which may move other entries aside. What the tree already shows is left as it is, so an own change
- * costs a few look-ups here.
+ * which may move other entries aside. What the tree already shows is left as it is, so an own
+ * change costs a few look-ups here.
  */
 #include <assert.h>
 #include <errno.h>
@@ -429,8 +429,7 @@ static int pass_gone(void *arg, const struct replica_effect *effect)
 
 int show_effects(struct space *s, struct op *x, struct inval_list *invals, struct blocked *blocked)
 {
-    struct show w = {
-        .s = s, .x = x, .invals = invals, .blocked = blocked, .now = attr_now()};
+    struct show w = {.s = s, .x = x, .invals = invals, .blocked = blocked, .now = attr_now()};
     int rc = replica_effects(s->replica, pass_hide, &w);
     if (rc == 0)
         rc = replica_effects(s->replica, pass_show, &w);

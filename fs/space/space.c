@@ -26,7 +26,8 @@ static int make_keys(int dir_fd, struct err *err)
     uint8_t keys[KEYS_BYTES];
     keys[0] = KEYS_FORMAT;
     randombytes_buf(keys + 1, sizeof keys - 1);
-    int fd = openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd =
+        openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool ok = fd >= 0 && write(fd, keys, sizeof keys) == (ssize_t)sizeof keys && fsync(fd) == 0;
     int e = errno;
     sodium_memzero(keys, sizeof keys);
@@ -49,11 +50,14 @@ static int read_keys(int dir_fd, uint8_t keys[KEYS_BYTES], struct err *err)
     bool whole = n == KEYS_BYTES && read(fd, &more, 1) == 0;
     close(fd);
     if (!whole)
-        return err_set(err, -EUCLEAN, "the file of the space's keys is damaged; restore it from a "
+        return err_set(err, -EUCLEAN,
+                       "the file of the space's keys is damaged; restore it from a "
                        "copy, or clone the folder again");
     if (keys[0] > KEYS_FORMAT)
-        return err_set(err, -ENOTSUP, "the space's keys have format %u, this program knows up to "
-                       "%u; use a newer persist", keys[0], KEYS_FORMAT);
+        return err_set(err, -ENOTSUP,
+                       "the space's keys have format %u, this program knows up to "
+                       "%u; use a newer persist",
+                       keys[0], KEYS_FORMAT);
     return keys[0] == KEYS_FORMAT ? 0 : err_set(err, -EUCLEAN, "the space's keys are damaged");
 }
 
@@ -219,9 +223,11 @@ static int open_parts(struct space *s, struct err *err)
     sodium_memzero(keys, sizeof keys);
     if (rc < 0)
         return rc;
-    struct tree_config tree = {
-        .db = s->db, .dir_fd = s->dir_fd, .base_open = base_open, .changed = publisher_changed,
-        .arg = s};
+    struct tree_config tree = {.db = s->db,
+                               .dir_fd = s->dir_fd,
+                               .base_open = base_open,
+                               .changed = publisher_changed,
+                               .arg = s};
     rc = tree_open(&tree, &s->tree, err);
     if (rc == 0) {
         rc = publisher_start(s);

@@ -35,7 +35,7 @@ struct tree *space_tree(struct space *s);
 
 /* What a change from outside made of what the kernel may have cached. */
 struct space_inval {
-    uint64_t ino;      /* the directory of the name, or the inode whose data and attributes changed */
+    uint64_t ino; /* the directory of the name, or the inode whose data and attributes changed */
     struct bytes name; /* empty: the inode itself; else NUL-terminated behind its end */
 };
 

@@ -99,7 +99,8 @@ struct publish_item {
  */
 int publish_gone(struct space *s, struct change *c, const struct publish_item *item,
                  const struct replica_entry *e) MUST_CHECK;
-/** Whether the file of a record still has one of its names in the tree: 1, 0 or a negative errno. */
+/** Whether the file of a record still has one of its names in the tree: 1, 0 or a negative errno.
+ */
 int publish_is_linked(struct space *s, const struct rid *rid) MUST_CHECK;
 /** Publishes an item. A negative errno: try again later. */
 int publish_name(struct space *s, struct publish_item *item) MUST_CHECK;
@@ -152,8 +153,8 @@ size_t publisher_pending(struct space *s);
 int tidy_version_kept(void *space, const struct rid *rid, const struct dot *dot) MUST_CHECK;
 /**
  * One slice of thinning, as of @now_ms (since 1970): the history of some records from @cursor on
- * (all zero: the first), which is moved; @ret_removed counts versions. 1: there is more, 0: that was
- * all.
+ * (all zero: the first), which is moved; @ret_removed counts versions. 1: there is more, 0: that
+ * was all.
  */
 int tidy_slice(struct space *s, uint64_t now_ms, struct rid *cursor,
                uint64_t *ret_removed) MUST_CHECK;

@@ -22,7 +22,7 @@ static int count_inodes(struct space *s, struct usage *u)
         struct attr a;
         struct bytes key = db_iter_key(it);
         if (key.n != 8 || attr_decode(db_iter_value(it), get_u64(key.p), &a) < 0 || a.nlink == 0 ||
-            a.ino == TREE_ROOT)
+            a.ino == TREE_ROOT || !a.bound)
             continue;
         u->folders += attr_is_dir(&a);
         u->files += !attr_is_dir(&a);

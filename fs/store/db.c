@@ -39,8 +39,6 @@ static const struct {
 
 #define BLOB_CUTOFF "0.25" /* as text: see db_reclaim() */
 
-static const char format_key[] = "format";
-
 static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
 {
     rocksdb_options_t *o = rocksdb_options_create();
@@ -113,7 +111,7 @@ static long lock_holder(const char *dir)
 
 static int open_error(int code, const char *dir, struct err *err)
 {
-    char why[300];
+    char why[120];
     snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, err != NULL ? err->msg : "");
     switch (code) {
     case -EBUSY:
@@ -135,32 +133,47 @@ static int open_error(int code, const char *dir, struct err *err)
     }
 }
 
-static int check_format(struct db *db, const char *dir, struct err *err)
+/*
+ * The format is in a file of its own, so that a newer database is refused before RocksDB, in
+ * opening it, writes to it.
+ */
+static int write_format(const char *dir)
 {
-    struct db_value v = {0};
-    int rc = db_get(db, DB_META, bytes_str(format_key), &v);
-    if (rc == -ENOENT) {
-        uint8_t now[4];
-        put_u32(now, DB_FORMAT);
-        struct db_batch *b = db_batch_new(db);
-        if (b == NULL)
-            return err_set(err, -ENOMEM, "out of memory");
-        db_batch_put(b, DB_META, bytes_str(format_key), bytes_of(now, sizeof now));
-        rc = db_write(db, b, true);
-        db_batch_free(b);
-        return rc < 0 ? open_error(rc, dir, err) : 0;
-    }
-    if (rc < 0)
-        return open_error(rc, dir, err);
-    uint32_t format = v.v.n == 4 ? get_u32(v.v.p) : 0;
-    db_value_fini(&v);
+    char path[PATH_MAX], text[16];
+    if (snprintf(path, sizeof path, "%s/FORMAT", dir) >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    int n = snprintf(text, sizeof text, "%d\n", DB_FORMAT);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = fd >= 0 && write(fd, text, (size_t)n) == n && fsync(fd) == 0 ? 0 : -errno;
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int check_format(const char *dir, struct err *err)
+{
+    char path[PATH_MAX], text[16] = "";
+    if (snprintf(path, sizeof path, "%s/FORMAT", dir) >= (int)sizeof path)
+        return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    if (fd < 0 && e != ENOENT)
+        return open_error(-e, dir, err);
+    char *end;
+    unsigned long format = strtoul(text, &end, 10);
+    if (n <= 0 || format == 0 || *end != '\n')
+        return err_set(err, -EUCLEAN,
+                       "database %s has no valid format number: it is damaged; restore it from a "
+                       "copy, or clone the folder again",
+                       dir);
     if (format > DB_FORMAT)
         return err_set(
             err, -ENOTSUP,
-            "database %s has format %u, this program knows up to %u; use a newer persist", dir,
+            "database %s has format %lu, this program knows up to %d; use a newer persist", dir,
             format, DB_FORMAT);
-    if (format == 0)
-        return err_set(err, -EUCLEAN, "database %s has no valid format number; it is damaged", dir);
     return 0;
 }
 
@@ -171,10 +184,11 @@ static int look_first(const char *dir, const struct db_config *cfg, struct err *
     if (snprintf(path, sizeof path, "%s/CURRENT", dir) >= (int)sizeof path)
         return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
     if (access(path, R_OK) == 0)
-        return 0;
+        return check_format(dir, err);
     if (errno != ENOENT)
         return open_error(-errno, dir, err);
-    return cfg->create ? 0 : open_error(-ENOENT, dir, err);
+    int rc = cfg->create ? write_format(dir) : -ENOENT;
+    return rc < 0 ? open_error(rc, dir, err) : 0;
 }
 
 int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, struct err *err)
@@ -220,7 +234,6 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         rocksdb_writeoptions_set_sync(db->write_sync, 1);
         if (!cfg->in_memory)
             db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        rc = check_format(db, dir, err);
     }
     if (rc < 0) {
         db_close(db);

@@ -27,6 +27,19 @@ bool atime_touch(struct tree *t, struct node *n)
     return full;
 }
 
+void atime_touch_ino(struct tree *t, uint64_t ino)
+{
+    struct node *n;
+    if (node_get(t, ino, &n) < 0)
+        return;
+    pthread_mutex_lock(&n->lock);
+    bool full = !n->gone && atime_touch(t, n);
+    pthread_mutex_unlock(&n->lock);
+    node_put(t, n);
+    if (full)
+        atime_flush(t);
+}
+
 void atime_flush(struct tree *t)
 {
     pthread_mutex_lock(&t->atime_lock);

@@ -43,6 +43,7 @@ void attr_encode(const struct attr *a, struct buf *out)
     buf_put_varint(out, a->nlink);
     buf_put_varint(out, a->rdev);
     buf_put_varint(out, a->size);
+    buf_put_varint(out, a->allocated);
     put_time(out, &a->atime);
     put_time(out, &a->mtime);
     put_time(out, &a->ctime);
@@ -87,6 +88,7 @@ int attr_decode(struct bytes v, uint64_t ino, struct attr *ret)
     a.nlink = read_varint32(&r);
     a.rdev = reader_varint(&r);
     a.size = reader_varint(&r);
+    a.allocated = reader_varint(&r);
     a.atime = read_time(&r);
     a.mtime = read_time(&r);
     a.ctime = read_time(&r);
@@ -126,7 +128,7 @@ void attr_stat(const struct attr *a, struct stat *ret)
         .st_rdev = a->rdev,
         .st_size = (off_t)a->size,
         .st_blksize = 4096,
-        .st_blocks = (blkcnt_t)((a->size + 511) / 512),
+        .st_blocks = (blkcnt_t)(a->allocated / 512),
         .st_atim = a->atime,
         .st_mtim = a->mtime,
         .st_ctim = a->ctime,

@@ -29,7 +29,8 @@ struct attr {
     uint64_t ino;
     uint32_t mode, uid, gid, nlink;
     uint64_t rdev;
-    uint64_t size; /* bytes */
+    uint64_t size;      /* bytes */
+    uint64_t allocated; /* bytes that take room, about: holes do not */
     struct timespec atime, mtime, ctime, btime;
     uint64_t parent;  /* directory: the one it is in; file: the one of its newest name */
     uint64_t changes; /* counts changes of the content: tells whether it is still what one read */
@@ -43,7 +44,7 @@ struct attr {
     uint8_t record[16];   /* the record that shows this file */
     struct base_ref base; /* the version that unwritten blocks come from */
     uint64_t base_size;   /* bytes of the base that still show; past them are zeros */
-    uint32_t staging;     /* which staging file of this inode: one more after each that was dropped */
+    uint32_t staging; /* which staging file of this inode: one more after each that was dropped */
 };
 
 /** Appends the encoding of @a to @out. */

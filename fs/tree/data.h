@@ -2,8 +2,8 @@
  * fs/tree/data - the bytes of files. Not for other folders: the operations are in tree.h.
  *
  * A file of up to TREE_SMALL_MAX bytes is one value in DB_DATA. A larger one is a staging file,
- * staging/INO-NUMBER, of blocks of 4 KiB at their places: DB_MAP says which blocks are valid, with a
- * checksum of each; the others come from the base (what was last published), past base_size they
+ * staging/INO-NUMBER, of blocks of 4 KiB at their places: DB_MAP says which blocks are valid, with
+ * a checksum of each; the others come from the base (what was last published), past base_size they
  * are zeros. A file that is as published has neither: its base has all bytes.
  *
  * A write goes to the staging file before the map says so. fsync of a few blocks copies them to
@@ -24,9 +24,15 @@ enum {
     SEGMENT_VALUE_BYTES = 16 + 8 * SEGMENT_BLOCKS,
     MAP_CACHE_SEGMENTS = 256, /* of one file in memory, at most */
     STAGING_NAME_BYTES = 16 + 1 + 8 + 1,
-    DIRTY_BLOCKS_MAX = 32,    /* blocks that fsync copies; more: it syncs the staging file */
-    REDO_BLOCKS_MAX = 4096,   /* of one file in DB_REDO; more: likewise */
+    DIRTY_BLOCKS_MAX = 32,  /* blocks that fsync copies; more: it syncs the staging file */
+    REDO_BLOCKS_MAX = 4096, /* of one file in DB_REDO; more: likewise */
 };
+
+/* @n bytes in whole blocks. */
+static inline uint64_t block_round(uint64_t n)
+{
+    return (n + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
 
 #define FILE_BYTES_MAX (UINT64_C(1) << 50)
 
@@ -142,6 +148,8 @@ void op_kill_suid(struct op *x, struct attr *a);
 /* ---- atime.c ---- */
 /** A locked node was read. True: it is time for atime_flush(), once the lock is given back. */
 bool atime_touch(struct tree *t, struct node *n);
+/** The same for an inode of which no lock is held. */
+void atime_touch_ino(struct tree *t, uint64_t ino);
 /** Writes the times of reading that are in memory only. */
 void atime_flush(struct tree *t);
 

@@ -236,6 +236,9 @@ void op_set_version(struct op *x, struct attr *a, const struct base_ref *ref, ui
     a->data = size == 0 ? ATTR_DATA_NONE : ATTR_DATA_VERSION;
     a->has_base = true;
     a->base = *ref;
+    /* Published as it was: what takes room is known; else all of it, until it is written to. */
+    if (a->size != size)
+        a->allocated = block_round(size);
     a->base_size = a->size = size;
     a->dirty = a->half = false;
 }

@@ -1,6 +1,6 @@
 /*
- * Staging files that nothing refers to any more. Each is removed once the batch that dropped it is on
- * disk: else the loss of power could bring back the file that refers to it, and not its bytes.
+ * Staging files that nothing refers to any more. Each is removed once the batch that dropped it is
+ * on disk: else the loss of power could bring back the file that refers to it, and not its bytes.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

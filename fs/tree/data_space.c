@@ -24,6 +24,7 @@ static int block_to_hole(struct op *x, struct attr *a, struct segment *s, uint64
     }
     if (!based && (s->valid & bit) == 0)
         return 0;
+    a->allocated -= min_u64(a->allocated, BLOCK_BYTES);
     /* Over a base the block has to say that it is zeros; else not to be there is enough. */
     s->valid = based ? s->valid | bit : s->valid & ~bit;
     s->on_disk &= s->valid;
@@ -102,6 +103,9 @@ static int fallocate_in(struct op *x, struct attr *a, struct file *f, int mode, 
             errno == ENOSPC)
             rc = -ENOSPC;
     }
+    if ((mode & FALLOC_FL_PUNCH_HOLE) == 0)
+        a->allocated =
+            max_u64(a->allocated, block_round(min_u64(end, a->size) - min_u64(offset, a->size)));
     if (rc == 0)
         file_changed(x, a, &now);
     return rc;

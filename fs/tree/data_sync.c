@@ -230,19 +230,20 @@ static int redo_all(struct tree *t)
 }
 
 /*
- * A block that never was on disk, and is not there now: the power was lost before it came there, but
- * after the database came to say so. Then the base still has what the block had before.
+ * A block that never was on disk, and is not there now: the power was lost before it came there,
+ * but after the database came to say so. Then the base still has what the block had before.
  */
 static bool is_lost(const struct walk *w, const struct segment *s, unsigned i, const uint8_t *bytes)
 {
     static const uint8_t zeros[BLOCK_BYTES];
-    return (s->on_disk >> i & 1) == 0 && s->index * SEGMENT_BYTES + i * BLOCK_BYTES < w->based_bytes &&
+    return (s->on_disk >> i & 1) == 0 &&
+           s->index * SEGMENT_BYTES + i * BLOCK_BYTES < w->based_bytes &&
            memcmp(bytes, zeros, BLOCK_BYTES) == 0;
 }
 
 /*
- * Blocks that were being written when all stopped: what is there now is what they are. That goes for
- * any file, as a write reaches the staging file before the database says that it is unsynced.
+ * Blocks that were being written when all stopped: what is there now is what they are. That goes
+ * for any file, as a write reaches the staging file before the database says that it is unsynced.
  */
 static int settle_segment(struct db_batch *b, const struct walk *w, struct bytes key,
                           struct bytes value)

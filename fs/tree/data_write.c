@@ -33,11 +33,14 @@ void file_changed(struct op *x, struct attr *a, const struct timespec *now)
 }
 
 /* Notes a written block: its checksum, and what fsync has to do for it. */
-static void note_block(struct op *x, const struct attr *a, struct file *f, struct segment *s,
+static void note_block(struct op *x, struct attr *a, struct file *f, struct segment *s,
                        uint64_t block, const uint8_t *bytes)
 {
     unsigned i = (unsigned)(block % SEGMENT_BLOCKS);
     uint64_t bit = UINT64_C(1) << i;
+    bool based = a->has_base && block * BLOCK_BYTES < a->base_size;
+    if ((s->valid & bit) == 0 && !based)
+        a->allocated += BLOCK_BYTES;
     s->sums[i] = block_sum(bytes);
     s->valid |= bit;
     s->changed = true;
@@ -130,6 +133,7 @@ static int small_write(struct op *x, struct attr *a, struct file *f, uint64_t of
         memcpy(f->small.p + offset, p, n);
     else if (n > 0)
         memset(f->small.p + offset, 0, n);
+    a->allocated = block_round(f->small.n);
     uint8_t key[8];
     node_key(a->ino, key);
     db_batch_put(x->batch, DB_DATA, bytes_of(key, sizeof key), buf_bytes(&f->small));
@@ -152,6 +156,7 @@ int file_to_staged(struct op *x, struct attr *a, struct file *f)
         buf_fini(&f->small);
         f->small_loaded = false;
         a->base_size = 0; /* what shows is all in the bytes just taken */
+        a->allocated = 0;
     }
     a->data = ATTR_DATA_STAGED;
     return staged_write(x, a, f, 0, all.p, all.n);
@@ -283,7 +288,7 @@ static int cut(struct op *x, struct node *n, struct attr *a, struct file *f, uin
 {
     if (size == 0 && a->data != ATTR_DATA_NONE) {
         file_drop(x, n, a);
-        a->base_size = 0;
+        a->base_size = a->allocated = 0;
         return 0;
     }
     int rc = 0;
@@ -297,6 +302,7 @@ static int cut(struct op *x, struct node *n, struct attr *a, struct file *f, uin
         rc = staged_cut(x, a, f, size);
     }
     a->base_size = min_u64(a->base_size, size);
+    a->allocated = min_u64(a->allocated, block_round(size));
     return rc;
 }
 

@@ -188,8 +188,8 @@ static void write_inode(struct op *x, const struct op_node *e, struct buf *value
 }
 
 /*
- * What a cut leaves of a staging file is not referred to, and can stay. A large piece is freed, once
- * the loss of power cannot undo the cut any more.
+ * What a cut leaves of a staging file is not referred to, and can stay. A large piece is freed,
+ * once the loss of power cannot undo the cut any more.
  */
 static void free_cut(struct op *x)
 {

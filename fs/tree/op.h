@@ -92,7 +92,8 @@ int dirent_get(struct tree *t, uint64_t dir, struct bytes name,
 void dirent_put(struct op *x, uint64_t dir, struct bytes name, struct dirent_value v);
 void dirent_delete(struct op *x, uint64_t dir, struct bytes name);
 int dirent_decode(struct bytes value, struct dirent_value *ret) MUST_CHECK;
-/** Calls @fn for each entry of a directory, locking nothing; not 0 ends the walk and is returned. */
+/** Calls @fn for each entry of a directory, locking nothing; not 0 ends the walk and is returned.
+ */
 int dirent_each(struct tree *t, uint64_t dir,
                 int (*fn)(void *arg, struct bytes name, struct dirent_value v),
                 void *arg) MUST_CHECK;

@@ -190,8 +190,8 @@ int tree_check_staging(struct tree *t, bool (*step)(void *arg, uint64_t bytes),
                        void (*fault)(void *arg, const struct tree_fault *f), void *arg) MUST_CHECK;
 
 /**
- * Whether a file other than that of its own record may be based on version @ref: 1, 0, or a negative
- * errno. Notes of copies that are based on something else by now are deleted.
+ * Whether a file other than that of its own record may be based on version @ref: 1, 0, or a
+ * negative errno. Notes of copies that are based on something else by now are deleted.
  */
 int tree_base_used(struct tree *t, const struct base_ref *ref) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* Listing of directories. */
 #include <errno.h>
 
+#include "fs/tree/data.h"
 #include "fs/tree/tree_priv.h"
 
 enum { OFFSET_DOT = 1, OFFSET_DOTDOT = 2 };
@@ -60,6 +61,8 @@ int tree_list(struct tree *t, uint64_t dir, int64_t offset, bool with_attr,
     if (!attr_is_dir(&a))
         return -ENOTDIR;
     bool more = offset >= 0;
+    if (offset == 0)
+        atime_touch_ino(t, dir);
     if (offset < OFFSET_DOTDOT) {
         rc = emit_dots(&l, &a, offset, &more);
         if (rc < 0 || !more)

@@ -1,6 +1,7 @@
 /* Look-up, making and removing of names. */
 #include <errno.h>
 
+#include "fs/tree/data.h"
 #include "fs/tree/names.h"
 #include "fs/tree/tree_priv.h"
 
@@ -248,5 +249,6 @@ int tree_readlink(struct tree *t, uint64_t ino, struct buf *ret)
         return rc == -ENOENT ? -EUCLEAN : rc;
     buf_put_bytes(ret, v.v);
     db_value_fini(&v);
+    atime_touch_ino(t, ino);
     return buf_status(ret);
 }

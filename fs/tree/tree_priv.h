@@ -14,7 +14,7 @@ enum {
     NODE_SHARDS = 64,
     NODE_BUCKETS = 512,  /* hash buckets of a shard */
     NODE_IDLE_MAX = 256, /* nodes of a shard that are kept though nobody uses them */
-    INO_BLOCK = 4096, /* inode numbers reserved at a time */
+    INO_BLOCK = 4096,    /* inode numbers reserved at a time */
     TREE_LINK_MAX = 65000,
     TREE_SMALL_MAX = 32 << 10, /* bytes of a file that lives in DB_DATA */
 };
@@ -56,9 +56,9 @@ struct tree {
     pthread_mutex_t atime_lock;
     struct buf atimes; /* numbers of inodes with a new time of reading; guarded by atime_lock */
     pthread_mutex_t late_lock;
-    struct buf late;      /* staging files to remove: data_late.c; guarded by late_lock */
-    uint64_t late_bytes;  /* what they take on disk; likewise */
-    bool usable;          /* opening came to its end */
+    struct buf late;     /* staging files to remove: data_late.c; guarded by late_lock */
+    uint64_t late_bytes; /* what they take on disk; likewise */
+    bool usable;         /* opening came to its end */
     _Atomic uint64_t room_checked_ms, room_left; /* space.c: what may still be written */
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "proto/base/escape.h"
@@ -24,16 +25,24 @@ static int detach_dead(const char *folder, const char *shown, struct err *err)
                   : 0;
 }
 
+/* The kernel may still know the attributes of a dead mount's root; statvfs() asks the file system.
+ */
+static int stat_alive(const char *folder, struct stat *ret)
+{
+    struct statvfs v;
+    return stat(folder, ret) < 0 || statvfs(folder, &v) < 0 ? -errno : 0;
+}
+
 static int check_directory(const char *folder, const char *shown, struct err *err)
 {
     struct stat st;
-    int rc = stat(folder, &st) < 0 ? -errno : 0;
+    int rc = stat_alive(folder, &st);
     /* Dead mounts can lie on each other. */
     for (int i = 0; rc == -ENOTCONN && i < 8; i++) {
         rc = detach_dead(folder, shown, err);
         if (rc < 0)
             return rc;
-        rc = stat(folder, &st) < 0 ? -errno : 0;
+        rc = stat_alive(folder, &st);
     }
     if (rc == -ENOENT)
         return err_set(err, rc, "%s: does not exist; make the directory first", shown);

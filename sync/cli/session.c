@@ -1,5 +1,7 @@
 #include "sync/cli/session.h"
 
+#include "proto/base/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -57,6 +59,8 @@ static int run_here(const struct session *s, const struct space_entry *e,
         return err_set(err, -ENOMEM, "%s: out of memory", e->folder);
     struct space_config config = {.dir = dir, .create = false, .label = id.label};
     struct space *space = NULL;
+    /* What went wrong is told once, by the command's own line. */
+    log_set_level(LOG_LEVEL_NONE);
     rc = space_open(&config, &space, err);
     free(dir);
     if (rc < 0)

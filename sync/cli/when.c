@@ -72,12 +72,16 @@ static bool parse_day(const char **p, struct tm *tm)
     return tm->tm_mon >= 0 && tm->tm_mon < 12 && tm->tm_mday >= 1 && tm->tm_mday <= 31;
 }
 
-static bool parse_time(const char **p, struct tm *tm)
+static bool parse_time(const char **p, struct tm *tm, unsigned *ret_ms)
 {
     if (!digits(p, 2, &tm->tm_hour) || !character(p, ':') || !digits(p, 2, &tm->tm_min))
         return false;
     if (character(p, ':') && !digits(p, 2, &tm->tm_sec))
         return false;
+    *ret_ms = 0;
+    if (character(p, '.'))
+        for (unsigned unit = 100; isdigit((unsigned char)**p); unit /= 10, (*p)++)
+            *ret_ms += (unsigned)(**p - '0') * unit;
     return tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec < 61;
 }
 
@@ -103,17 +107,18 @@ static bool parse_date(const char *p, uint64_t *ret_ms)
     struct tm tm = {.tm_isdst = -1};
     bool local = true;
     int offset_s = 0;
+    unsigned ms = 0;
     if (!parse_day(&p, &tm))
         return false;
     int day = tm.tm_mday;
-    if (*p != '\0' && (!(character(&p, 'T') || character(&p, ' ')) || !parse_time(&p, &tm) ||
+    if (*p != '\0' && (!(character(&p, 'T') || character(&p, ' ')) || !parse_time(&p, &tm, &ms) ||
                        !parse_zone(&p, &local, &offset_s) || *p != '\0'))
         return false;
     time_t t = local ? mktime(&tm) : timegm(&tm) - offset_s;
     /* The 31st of a month of 30 days would have become the 1st. */
     if (t < 0 || tm.tm_mday != day)
         return false;
-    *ret_ms = (uint64_t)t * 1000;
+    *ret_ms = (uint64_t)t * 1000 + ms;
     return true;
 }
 

@@ -121,6 +121,8 @@ static void drop(fuse_ino_t dir, const char *name)
 {
     struct node *d = node_of(dir);
     struct entry *e = find(dir, name);
+    if (d == NULL || e == NULL)
+        abort();
     node_of(e->node)->nlink--;
     free(e->name);
     *e = d->entries[--d->entries_n];
