@@ -467,73 +467,6 @@ static void tell_children(struct space *s, struct view *v)
     }
 }
 
-/* ---- what was in a folder that is gone ---- */
-
-static int collect(void *arg, const struct replica_entry *e)
-{
-    struct buf *b = arg;
-    buf_put(b, e, sizeof *e);
-    return buf_status(b);
-}
-
-/* Has the record's file a name somewhere? Then it was moved out, and that is published first. */
-static int lives_on(struct space *s, const struct rid *rid)
-{
-    uint64_t ino;
-    struct attr a;
-    int rc = bind_ino(s, rid, &ino);
-    if (rc == 0)
-        rc = tree_getattr(s->tree, ino, &a);
-    if (rc < 0)
-        return rc == -ENOENT || rc == -ESTALE ? 0 : rc;
-    return a.nlink > 0 && a.bound && memcmp(a.record, rid->b, sizeof a.record) == 0;
-}
-
-static int unlink_one(struct space *s, const struct replica_entry *e)
-{
-    struct op x;
-    struct inval_list invals = {0};
-    int rc = op_begin(s->tree, false, &x);
-    if (rc < 0)
-        return rc;
-    struct change *c = replica_begin(s->replica, x.batch);
-    if (c == NULL)
-        return op_abort(&x, -ENOMEM);
-    rc = change_unlink(c, &e->rid, &e->slot);
-    if (rc < 0) {
-        replica_cancel(c);
-        replica_abort(s->replica);
-        return op_abort(&x, rc);
-    }
-    rc = publish_commit(s, &x, c, NULL, NULL, &invals);
-    buf_fini(&invals.b); /* nothing of it was left for the kernel to know */
-    return rc;
-}
-
-/*
- * A folder that was removed with all that was in it: the names below went with it before they were
- * looked at, so their records are deleted here, from the bottom up.
- */
-static int unlink_below(struct space *s, const struct rid *dir, unsigned depth)
-{
-    if (depth > LIMIT_DEPTH)
-        return -ELOOP;
-    CLEANUP(buf_fini) struct buf list = {0};
-    int rc = replica_list(s->replica, dir, collect, &list);
-    for (size_t i = 0; i < list.n && rc == 0; i += sizeof(struct replica_entry)) {
-        struct replica_entry e;
-        memcpy(&e, list.p + i, sizeof e);
-        int lives = lives_on(s, &e.rid);
-        if (lives != 0)
-            return lives < 0 ? lives : -ENOTEMPTY;
-        if (rid_kind(&e.rid) == KIND_DIR)
-            rc = unlink_below(s, &e.rid, depth + 1);
-        if (rc == 0)
-            rc = unlink_one(s, &e);
-    }
-    return rc;
-}
-
 static bool has_content(const struct view *v)
 {
     return (v->act == ACT_CREATE || v->act == ACT_REPLACE) && !attr_is_dir(&v->file);
@@ -567,10 +500,6 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
         rc = take_content(s, item, v, &content);
     if (rc == 0 && !waits)
         rc = carry_out(s, item, v, &content, &invals);
-    if (rc == -ENOTEMPTY && (v->act == ACT_UNLINK || v->act == ACT_CLEAR)) {
-        rc = unlink_below(s, &v->record.rid, 0);
-        rc = rc == 0 ? -EAGAIN : rc;
-    }
     pthread_mutex_unlock(&s->lock);
     pthread_rwlock_unlock(&s->builds);
     captured_fini(&content);
@@ -606,7 +535,7 @@ int publish_name(struct space *s, struct publish_item *item)
         }
     }
     buf_fini(&v.to_name);
-    if (rc == -EAGAIN || rc == -EBUSY || rc == -ENOTEMPTY)
+    if (rc == -EAGAIN || rc == -EBUSY || rc == -ENOTEMPTY || rc == -ESTALE)
         return PUBLISH_LATER;
     if (rc < 0)
         return rc;

@@ -261,7 +261,7 @@ void publisher_release(struct space *s)
 int publisher_flush(struct space *s)
 {
     struct publisher *p = s->publisher;
-    size_t left = 1, before = 0;
+    size_t left = SIZE_MAX, before = 0;
     int rc = 0;
     pthread_mutex_lock(&p->turn);
     publisher_hold(s);

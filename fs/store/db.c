@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,6 +143,8 @@ static int write_format(const char *dir)
     char path[PATH_MAX], text[16];
     if (snprintf(path, sizeof path, "%s/FORMAT", dir) >= (int)sizeof path)
         return -ENAMETOOLONG;
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return -errno;
     int n = snprintf(text, sizeof text, "%d\n", DB_FORMAT);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     int rc = fd >= 0 && write(fd, text, (size_t)n) == n && fsync(fd) == 0 ? 0 : -errno;
@@ -216,9 +219,15 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         cf_options[i] = family_options(db, (enum db_cf)i);
     }
     char *error = NULL;
+    const rocksdb_options_t *const *each = (const rocksdb_options_t *const *)cf_options;
     db->rocks =
-        rocksdb_open_column_families(db->options, dir, DB_CF_N, names,
-                                     (const rocksdb_options_t *const *)cf_options, db->cf, &error);
+        rocksdb_open_column_families(db->options, dir, DB_CF_N, names, each, db->cf, &error);
+    if (error != NULL && strstr(error, "MANIFEST-") != NULL && !cfg->in_memory && db_mend(dir)) {
+        free(error);
+        error = NULL;
+        db->rocks =
+            rocksdb_open_column_families(db->options, dir, DB_CF_N, names, each, db->cf, &error);
+    }
     for (int i = 0; i < DB_CF_N; i++)
         rocksdb_options_destroy(cf_options[i]);
     int rc = db_err_take(&error, err);

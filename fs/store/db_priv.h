@@ -27,6 +27,9 @@ struct db_batch {
     rocksdb_writebatch_t *wb;
 };
 
+/** After RocksDB found its list of files damaged: whether that was mended, and it can be opened. */
+bool db_mend(const char *dir);
+
 /** Whether the disk has room for a batch of @bytes: 0, -ENOSPC, -EIO. */
 int db_room(struct db *db, size_t bytes) MUST_CHECK;
 

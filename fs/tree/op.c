@@ -47,6 +47,7 @@ int op_begin(struct tree *t, bool names, struct op *x)
         return -ENOMEM;
     x->t = t;
     x->names = names;
+    x->files = 0;
     x->n = 0;
     x->more = NULL;
     x->more_cap = 0;
@@ -170,6 +171,7 @@ int op_make(struct op *x, struct attr **ret)
         return -ENOMEM;
     *e = (struct op_node){.put = true};
     e->attr.ino = ino_new(x);
+    x->files++;
     *ret = &e->attr;
     return 0;
 }
@@ -241,6 +243,7 @@ int op_commit(struct op *x)
         rc = db_write(x->t->db, x->batch, false);
     if (rc < 0)
         return op_abort(x, rc);
+    atomic_fetch_add(&x->t->files, (uint64_t)x->files);
     if (x->reserve_ino != 0)
         x->t->reserved_ino = x->reserve_ino;
     for (unsigned i = 0; i < x->n; i++) {
@@ -307,12 +310,11 @@ void op_pending_inode(struct op *x, uint64_t ino)
     db_batch_put(x->batch, DB_PENDING, bytes_of(key, key_n), bytes_of(NULL, 0));
 }
 
-void tree_tell(struct tree *t, int kind, uint64_t ino)
+void tree_tell(struct tree *t, enum tree_event kind, uint64_t ino)
 {
     if (t->cfg.changed == NULL)
         return;
-    struct tree_change c = {.ino = ino};
-    c.kind = kind;
+    struct tree_change c = {.kind = kind, .ino = ino};
     t->cfg.changed(t->cfg.arg, &c);
 }
 

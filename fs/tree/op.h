@@ -23,6 +23,7 @@ struct op {
     struct tree *t;
     struct db_batch *batch;
     bool names;           /* holds tree.lock */
+    int files;            /* how many files there are more with the commit */
     uint64_t reserve_ino; /* new end of the reserved numbers, 0: unchanged */
     /* What happens to staging files once the batch is written, and not before: */
     struct buf unlink;                        /* files that go, see late_add() */

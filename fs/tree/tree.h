@@ -21,8 +21,10 @@
 struct content;
 struct tree;
 
+enum tree_event { TREE_NAME, TREE_INODE, TREE_CLOSED, TREE_SYNCED };
+
 struct tree_change {
-    enum { TREE_NAME, TREE_INODE, TREE_CLOSED, TREE_SYNCED } kind;
+    enum tree_event kind;
     uint64_t ino;      /* TREE_NAME: the directory; else the file */
     struct bytes name; /* TREE_NAME: what changed in it; borrowed */
 };

@@ -114,7 +114,6 @@ int tree_make(struct tree *t, uint64_t dir, struct bytes name, const struct tree
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     if (rc < 0)
         return rc;
-    atomic_fetch_add(&t->files, 1);
     tree_tell_name(t, dir, name);
     *ret = a;
     return 0;
@@ -179,7 +178,7 @@ void names_drop(struct op *x, struct attr *a, const struct timespec *now)
     if (a->nlink == 0) {
         orphan_put(x, a->ino);
         atomic_fetch_add(&x->t->orphans, 1);
-        atomic_fetch_sub(&x->t->files, 1);
+        x->files--;
     }
 }
 

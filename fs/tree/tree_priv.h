@@ -73,7 +73,7 @@ int node_peek(struct tree *t, uint64_t ino, struct attr *ret) MUST_CHECK;
 void node_key(uint64_t ino, uint8_t key[8]);
 
 void tree_tell_name(struct tree *t, uint64_t dir, struct bytes name);
-void tree_tell(struct tree *t, int kind, uint64_t ino);
+void tree_tell(struct tree *t, enum tree_event kind, uint64_t ino);
 
 /* ---- orphan.c: files without a name ---- */
 void orphan_put(struct op *x, uint64_t ino);

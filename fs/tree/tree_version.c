@@ -125,7 +125,6 @@ int tree_make_version(struct tree *t, uint64_t dir, struct bytes name, const str
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     if (rc < 0)
         return rc;
-    atomic_fetch_add(&t->files, 1);
     tree_tell_name(t, dir, name);
     *ret = a;
     return 0;

@@ -21,7 +21,18 @@ mount_persist() {
 }
 
 unmount_persist() {
-    ! mountpoint -q "$base/persist" || "$persist" unmount "$base/persist"
+    ! mountpoint -q "$base/persist" || timeout 300 "$persist" unmount "$base/persist"
+}
+
+# At the end, whatever state it is in: what it holds is thrown away.
+discard_persist() {
+    local pid pids
+    pids=$(persist_pids 2>/dev/null || true)
+    timeout 20 "$persist" unmount "$base/persist" 2>/dev/null && return
+    fusermount3 -u -z "$base/persist" 2>/dev/null || true
+    for pid in $pids; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
 }
 
 make_bindfs() {

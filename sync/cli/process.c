@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -27,6 +28,8 @@ void process_harden(void)
     if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         log_warn("process: core dumps cannot be switched off error=%d", errno);
     signal(SIGPIPE, SIG_IGN);
+    /* Many threads, each with an arena of its own, would keep much memory that nobody uses. */
+    mallopt(M_ARENA_MAX, 2);
 }
 
 mode_t process_umask(void)

@@ -156,7 +156,7 @@ static int look_list(void *arg, const char *path, void (*emit)(void *arg, const 
     if (d == NULL)
         return -errno;
     const struct dirent *e;
-    while (errno = 0, (e = readdir(d)) != NULL)
+    for (errno = 0; (e = readdir(d)) != NULL; errno = 0)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             emit(emit_arg, e->d_name);
     int rc = -errno;
