@@ -70,18 +70,18 @@ void past_versions_fini(struct versions *l)
     *l = (struct versions){0};
 }
 
-/* What ended version @v first: @next_ms, or a deletion before that. */
-static void end_version(struct history_version *v, uint64_t next_ms, const struct places *places)
+/* What ended version @v first: what has stamp @next, or a deletion before that. */
+static void end_version(struct history_version *v, uint64_t next, const struct places *places)
 {
-    uint64_t from = hlc_ms(v->content.stamp.hlc);
-    v->until_ms = next_ms;
+    uint64_t from = v->content.stamp.hlc, end = next;
     for (size_t i = 0; i < places->n; i++) {
-        uint64_t at = hlc_ms(places->v[i].stamp.hlc);
-        if (places->v[i].alive || at < from || at >= v->until_ms)
+        uint64_t at = places->v[i].stamp.hlc;
+        if (places->v[i].alive || at < from || at >= end)
             continue;
-        v->until_ms = at;
+        end = at;
         v->deleted = true;
     }
+    v->until_ms = end == UINT64_MAX ? UINT64_MAX : hlc_ms(end);
 }
 
 static bool is_held(const struct record *rec, const struct dot *dot)
@@ -114,7 +114,7 @@ int past_versions(struct replica *r, const struct rid *rid, const struct places 
         v->current = is_held(&rec, &v->content.dot);
         if (v->current && node.own)
             continue;
-        uint64_t next = i + 1 < ret->n ? hlc_ms(ret->v[i + 1].content.stamp.hlc) : UINT64_MAX;
+        uint64_t next = i + 1 < ret->n ? ret->v[i + 1].content.stamp.hlc : UINT64_MAX;
         end_version(v, next, places);
         /* Superseded by what has a lower stamp, or by what is gone since: it ended at once. */
         if (v->until_ms == UINT64_MAX && !v->current)

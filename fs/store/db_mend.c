@@ -1,7 +1,8 @@
 /*
- * The tail of RocksDB's list of files after a loss of power: a file system may have kept the new length
- * of the list, but zeros instead of the last bytes. RocksDB passes over an entry that ends too early,
- * as it was never synced, but takes one that ends in zeros for damage. So the zeros are cut off.
+ * The tail of RocksDB's list of files after a loss of power: a file system may have kept the new
+ * length of the list, but zeros instead of the last bytes. RocksDB passes over an entry that ends
+ * too early, as it was never synced, but takes one that ends in zeros for damage. So the zeros are
+ * cut off.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +59,8 @@ bool db_mend(const char *dir)
     bool cut = end > 0 && end < st.st_size && ftruncate(fd, end) == 0 && fsync(fd) == 0;
     close(fd);
     if (cut)
-        log_info("database: the list of files ended in zeros after a loss of power; cut dir=%s bytes=%lld",
+        log_info("database: the list of files ended in zeros after a loss of power; cut dir=%s "
+                 "bytes=%lld",
                  dir, (long long)(st.st_size - end));
     return cut;
 }

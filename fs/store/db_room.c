@@ -1,7 +1,8 @@
 /*
  * Room on the disk. RocksDB comes badly through a full one: when its log cannot be appended to, it
- * takes no write any more, and to sync that log stops the program. So a batch that might meet the end of
- * the disk is refused before. The last of the room is for small batches: removing files takes them.
+ * takes no write any more, and to sync that log stops the program. So a batch that might meet the
+ * end of the disk is refused before. The last of the room is for small batches: removing files
+ * takes them.
  */
 #include <errno.h>
 #include <stdatomic.h>

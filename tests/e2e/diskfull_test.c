@@ -1,7 +1,8 @@
 /*
  * A disk that is full under a mounted folder: writers are told so (ENOSPC, nothing else), what was
- * stored stays as it is, also over a new mount, removing works, and with room again writing goes on.
- * The state directory is on a small file system of its own: in memory, and ext4 on a loop device.
+ * stored stays as it is, also over a new mount, removing works, and with room again writing goes
+ * on. The state directory is on a small file system of its own: in memory, and ext4 on a loop
+ * device.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -41,8 +42,9 @@ static bool make_disk(struct e2e *f, bool ext4)
         snprintf(options, sizeof options, "size=%dm,mode=700", DISK_MIB);
         return ok(mount("persist-test", f->home, "tmpfs", 0, options)) == 0;
     }
-    return e2e_ok(f, "truncate -s %dM %s/disk && mkfs.ext4 -q -F -m 0 %s/disk && "
-                     "mount -o loop %s/disk %s && chmod 700 %s",
+    return e2e_ok(f,
+                  "truncate -s %dM %s/disk && mkfs.ext4 -q -F -m 0 %s/disk && "
+                  "mount -o loop %s/disk %s && chmod 700 %s",
                   DISK_MIB, f->top, f->top, f->top, f->home, f->home);
 }
 

@@ -1,7 +1,8 @@
 /*
  * kill -9 of the process that serves a folder, at random moments, while programs work in it. After
- * each: the folder is mounted again, every answered operation is there, and the one that each program
- * was in the middle of is there wholly or not at all (a write inside a large file: by blocks).
+ * each: the folder is mounted again, every answered operation is there, and the one that each
+ * program was in the middle of is there wholly or not at all (a write inside a large file: by
+ * blocks).
  */
 #include <fcntl.h>
 #include <signal.h>

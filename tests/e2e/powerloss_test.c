@@ -2,7 +2,8 @@
  * Loss of power while programs work in a folder, again and again. The state directory is on a file
  * system that forgets what was not synced (crash_power.h). After each cut: what was fsynced is
  * there, as it was then or as it was written later; names are as after some moment since the last
- * fsync, none of it out of order; a file saved by renaming is a whole version; the check finds nothing.
+ * fsync, none of it out of order; a file saved by renaming is a whole version; the check finds
+ * nothing.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -109,7 +110,8 @@ static void overwrite_blocks(struct program *p)
     static uint64_t done[DB_BLOCKS];
     int fd = open(path_in(p->folder, "db", 0), O_RDWR | O_CLOEXEC);
     while (going_on(p) && fd >= 0) {
-        for (uint64_t n = 1 + crash_below(&p->rand, crash_chance(&p->rand, 20) ? 120 : 12); n > 0; n--) {
+        for (uint64_t n = 1 + crash_below(&p->rand, crash_chance(&p->rand, 20) ? 120 : 12); n > 0;
+             n--) {
             uint64_t b = crash_below(&p->rand, DB_BLOCKS), v = ++p->s->db[b].written;
             crash_fill(b << 32 | v, 0, bytes, BLOCK);
             memcpy(bytes, &v, sizeof v);
@@ -122,7 +124,8 @@ static void overwrite_blocks(struct program *p)
         }
         for (int b = 0; b < DB_BLOCKS; b++)
             done[b] = p->s->db[b].written;
-        if (crash_chance(&p->rand, 80) && (crash_chance(&p->rand, 50) ? fsync(fd) : fdatasync(fd)) == 0)
+        if (crash_chance(&p->rand, 80) &&
+            (crash_chance(&p->rand, 50) ? fsync(fd) : fdatasync(fd)) == 0)
             for (int b = 0; b < DB_BLOCKS; b++)
                 p->s->db[b].synced = done[b];
     }
@@ -168,7 +171,8 @@ static void save_documents(struct program *p)
 static void append_and_create(struct program *p)
 {
     snprintf(p->s->log.path, sizeof p->s->log.path, "log%u", p->round);
-    int log = open(path_in(p->folder, "log", p->round), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int log =
+        open(path_in(p->folder, "log", p->round), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     while (going_on(p) && log >= 0) {
         size_t n = 1 + (size_t)crash_below(&p->rand, crash_chance(&p->rand, 20) ? 60000 : 3000);
         uint64_t at = p->s->log.written;
@@ -185,7 +189,8 @@ static void append_and_create(struct program *p)
         unsigned i = p->s->created;
         n = doc_bytes(i, i);
         crash_fill(i, p->round, bytes, n);
-        int fd = open(path_in(p->folder, "new", p->round * 1000 + i), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        int fd = open(path_in(p->folder, "new", p->round * 1000 + i),
+                      O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
         bool done = fd >= 0 && write(fd, bytes, n) == (ssize_t)n && fsync(fd) == 0;
         if (fd < 0 || close(fd) < 0 || !done)
             return;
@@ -193,8 +198,8 @@ static void append_and_create(struct program *p)
     }
 }
 
-static void (*const programs[])(struct program *p) = {change_names, overwrite_blocks, save_documents,
-                                                      append_and_create};
+static void (*const programs[])(struct program *p) = {change_names, overwrite_blocks,
+                                                      save_documents, append_and_create};
 
 static void start_programs(struct run *r)
 {
@@ -310,8 +315,8 @@ static void look_at_documents(struct run *r)
         crash_fill((uint64_t)doc << 32 | v, 0, ought, size);
         memcpy(ought, &v, sizeof v);
         if (n != (ssize_t)size || v < synced || v > written || memcmp(bytes, ought, size) != 0)
-            check_fail("document %u: version %llx of %zd bytes, was synced as %llu, saved as %llu", doc,
-                       (unsigned long long)v, n, (unsigned long long)synced,
+            check_fail("document %u: version %llx of %zd bytes, was synced as %llu, saved as %llu",
+                       doc, (unsigned long long)v, n, (unsigned long long)synced,
                        (unsigned long long)written);
         r->lost_saves += written - v;
         r->s->docs[doc].written = r->s->docs[doc].synced = v;
@@ -429,8 +434,8 @@ static void what_was_synced_survives_the_loss_of_power(struct e2e *f)
         same(r.round, cuts);
         e2e_unmount(f);
         end_sync_process(&r);
-        printf("%u cuts; they took %llu writes of blocks, %llu changes of names, %llu saves\n", r.round,
-               (unsigned long long)r.lost_blocks, (unsigned long long)r.lost_names,
+        printf("%u cuts; they took %llu writes of blocks, %llu changes of names, %llu saves\n",
+               r.round, (unsigned long long)r.lost_blocks, (unsigned long long)r.lost_names,
                (unsigned long long)r.lost_saves);
         holds(r.lost_blocks > 0 && r.lost_names > 0);
     }

@@ -1,4 +1,5 @@
-/* A database whose list of files was cut off by a loss of power: what was not synced is passed over. */
+/* A database whose list of files was cut off by a loss of power: what was not synced is passed
+ * over. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -108,7 +109,8 @@ static void damage_inside_the_list_is_not_mended(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_entry_that_ends_in_zeros_is_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_entry_that_ends_in_zeros_is_passed_over, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(damage_inside_the_list_is_not_mended, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,8 @@ static bool look(struct fixture *f, struct crash_tree *c, const struct crash_op 
             return false;
         }
         struct bytes bytes;
-        if (v->worker[i].settled == CRASH_MIXED && crash_model_read(f->model, open[i]->path, &bytes)) {
+        if (v->worker[i].settled == CRASH_MIXED &&
+            crash_model_read(f->model, open[i]->path, &bytes)) {
             memcpy(v->worker[i].path, open[i]->path, CRASH_PATH_MAX);
             memcpy(v->worker[i].bytes, bytes.p, bytes.n);
             v->worker[i].n = bytes.n;
@@ -205,9 +206,10 @@ static void every_answered_operation_survives_a_kill(void **state)
     unsigned kills = (unsigned)crash_env("PERSIST_TEST_ROUNDS", KILLS);
     for (unsigned round = 0; round < kills; round++)
         kill_once(f, round);
-    printf("%u kills, %llu operations answered; of those under way %u were done, %u not, %u in part\n",
-           kills, (unsigned long long)f->ops_n, f->counts[CRASH_WITH], f->counts[CRASH_WITHOUT],
-           f->counts[CRASH_MIXED]);
+    printf(
+        "%u kills, %llu operations answered; of those under way %u were done, %u not, %u in part\n",
+        kills, (unsigned long long)f->ops_n, f->counts[CRASH_WITH], f->counts[CRASH_WITHOUT],
+        f->counts[CRASH_MIXED]);
     assert_true(f->ops_n > kills);
 }
 

@@ -1,7 +1,8 @@
 /*
- * Random operations on a local tree and on a model of it in memory: after each the answers agree, and
- * now and then everything is compared, byte for byte. In between the tree is closed and opened, or
- * its directory is copied as it stands and goes on from the copy, as after the death of the process.
+ * Random operations on a local tree and on a model of it in memory: after each the answers agree,
+ * and now and then everything is compared, byte for byte. In between the tree is closed and opened,
+ * or its directory is copied as it stands and goes on from the copy, as after the death of the
+ * process.
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /*
- * Names: which are allowed, what a rename does and refuses, that a listing can be gone on with while
- * names come and go, numbers and files without a name over a restart.
+ * Names: which are allowed, what a rename does and refuses, that a listing can be gone on with
+ * while names come and go, numbers and files without a name over a restart.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -68,14 +68,15 @@ static void names_that_cannot_be_are_refused(void **state)
         size_t n; /* 0: its length */
         int rc;
     } cases[] = {
-        {"", 0, -EINVAL},      {".", 0, -EEXIST},       {"..", 0, -EEXIST}, {"a/b", 0, -EINVAL},
-        {"a\0b", 3, -EINVAL},  {"...", 0, 0},           {" ", 0, 0},        {"\n", 0, 0},
-        {"\xff\xfe", 0, 0},    {"a", 0, 0},             {"a", 0, -EEXIST},
+        {"", 0, -EINVAL},     {".", 0, -EEXIST}, {"..", 0, -EEXIST}, {"a/b", 0, -EINVAL},
+        {"a\0b", 3, -EINVAL}, {"...", 0, 0},     {" ", 0, 0},        {"\n", 0, 0},
+        {"\xff\xfe", 0, 0},   {"a", 0, 0},       {"a", 0, -EEXIST},
     };
     struct tree_new what = {.mode = S_IFREG | 0644};
     struct attr a;
     for (size_t i = 0; i < ARRAY_N(cases); i++) {
-        struct bytes name = bytes_of(cases[i].name, cases[i].n != 0 ? cases[i].n : strlen(cases[i].name));
+        struct bytes name =
+            bytes_of(cases[i].name, cases[i].n != 0 ? cases[i].n : strlen(cases[i].name));
         GIVES(cases[i].rc, tree_make(f->c.tree, TREE_ROOT, name, &what, &a));
     }
     char longest[TREE_NAME_MAX + 1];
@@ -111,7 +112,8 @@ static void renames_are_refused_as_on_a_local_disk(void **state)
     GIVES(-EPERM, act(f, CRASH_LINK, "d", "x"));
     GIVES(-ENOTEMPTY, act(f, CRASH_RMDIR, "d", ""));
     GIVES(-ENOTDIR, act(f, CRASH_RMDIR, "file", ""));
-    GIVES(-EINVAL, tree_rename(f->c.tree, TREE_ROOT, bytes_str("file"), TREE_ROOT, bytes_str("x"), 8));
+    GIVES(-EINVAL,
+          tree_rename(f->c.tree, TREE_ROOT, bytes_str("file"), TREE_ROOT, bytes_str("x"), 8));
 }
 
 static void a_rename_moves_between_directories(void **state)

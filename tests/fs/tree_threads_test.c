@@ -57,8 +57,8 @@ static int teardown(void **state)
 /* An operation on names that the others use too: anything may happen, but no damage. */
 static void shared_op(struct worker *w)
 {
-    static const unsigned kinds[] = {CRASH_CREATE, CRASH_UNLINK, CRASH_RENAME, CRASH_EXCHANGE,
-                                     CRASH_LINK,   CRASH_WRITE,  CRASH_MKDIR,  CRASH_RMDIR,
+    static const unsigned kinds[] = {CRASH_CREATE, CRASH_UNLINK,  CRASH_RENAME, CRASH_EXCHANGE,
+                                     CRASH_LINK,   CRASH_WRITE,   CRASH_MKDIR,  CRASH_RMDIR,
                                      CRASH_FSYNC,  CRASH_TRUNCATE};
     struct crash_op op = {.kind = kinds[crash_below(&w->rand, ARRAY_N(kinds))], .mode = 0755};
     snprintf(op.path, sizeof op.path, "shared/%u", (unsigned)crash_below(&w->rand, SHARED_NAMES));

@@ -1,6 +1,7 @@
 /*
  * What the local tree reads back from its database: attributes, segments of the map, directory
- * entries. The first byte says which. What decodes has to encode to a value that decodes to the same.
+ * entries. The first byte says which. What decodes has to encode to a value that decodes to the
+ * same.
  */
 #include <assert.h>
 #include <string.h>
@@ -33,7 +34,8 @@ static void segments(struct bytes v)
     struct segment s;
     if (segment_decode(v, 3, &s) < 0)
         return;
-    assert(s.index == 3 && s.loaded && !s.changed && (s.redo & ~s.valid) == 0 && (s.on_disk & ~s.valid) == 0);
+    assert(s.index == 3 && s.loaded && !s.changed && (s.redo & ~s.valid) == 0 &&
+           (s.on_disk & ~s.valid) == 0);
 }
 
 static void entries(struct bytes v)

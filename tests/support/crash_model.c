@@ -361,12 +361,13 @@ int crash_model_apply(struct crash_model *m, const struct crash_op *op)
 const char *crash_op_text(const struct crash_op *op)
 {
     static const char *const names[CRASH_KIND_N] = {
-        "create", "write", "append", "truncate",  "punch",    "allocate", "unlink",  "mkdir", "rmdir",
-        "rename", "move",  "exchange", "link", "symlink", "chmod", "xattr", "fsync"};
+        "create", "write",   "append", "truncate", "punch", "allocate",
+        "unlink", "mkdir",   "rmdir",  "rename",   "move",  "exchange",
+        "link",   "symlink", "chmod",  "xattr",    "fsync"};
     static char text[3 * CRASH_PATH_MAX];
-    snprintf(text, sizeof text, "%s %s %s offset %llu length %llu fill %llx mode %o", names[op->kind],
-             op->path, op->to, (unsigned long long)op->offset, (unsigned long long)op->length,
-             (unsigned long long)op->fill, (unsigned)op->mode);
+    snprintf(text, sizeof text, "%s %s %s offset %llu length %llu fill %llx mode %o",
+             names[op->kind], op->path, op->to, (unsigned long long)op->offset,
+             (unsigned long long)op->length, (unsigned long long)op->fill, (unsigned)op->mode);
     return text;
 }
 
@@ -480,7 +481,8 @@ static void choose_data(const struct crash_model *m, struct crash_rand *r, struc
 
 static enum crash_kind choose_kind(struct crash_rand *r, size_t names)
 {
-    static const uint8_t weights[CRASH_KIND_N] = {12, 16, 12, 7, 3, 2, 7, 5, 3, 9, 2, 3, 4, 3, 2, 2, 6};
+    static const uint8_t weights[CRASH_KIND_N] = {12, 16, 12, 7, 3, 2, 7, 5, 3,
+                                                  9,  2,  3,  4, 3, 2, 2, 6};
     /* Not ever larger: above a number of names, more is removed than made. */
     if (names > 60 && crash_chance(r, 40))
         return crash_chance(r, 80) ? CRASH_UNLINK : CRASH_RMDIR;
@@ -547,10 +549,11 @@ struct compare {
     char *why;
     struct buf scratch;
     uint64_t inos[NODES_MAX]; /* of the real tree, by node; 0: not seen */
-    size_t names; /* entries counted by count_name() */
+    size_t names;             /* entries counted by count_name() */
 };
 
-static bool differ(struct compare *c, const char *path, const char *what, uint64_t is, uint64_t ought)
+static bool differ(struct compare *c, const char *path, const char *what, uint64_t is,
+                   uint64_t ought)
 {
     snprintf(c->why, 256, "/%s: %s is %llu (0x%llx), has to be %llu (0x%llx)", path, what,
              (unsigned long long)is, (unsigned long long)is, (unsigned long long)ought,
@@ -577,9 +580,8 @@ static bool same_data(struct compare *c, const struct node *n, const char *path)
             size_t bad = 0;
             for (size_t k = i; k < n->data.n; k++)
                 bad += c->scratch.p[k] != n->data.p[k];
-            snprintf(c->why, 256,
-                     "/%s: byte %zu of %zu is %02x, has to be %02x; %zu bytes differ", path, i,
-                     n->data.n, c->scratch.p[i], n->data.p[i], bad);
+            snprintf(c->why, 256, "/%s: byte %zu of %zu is %02x, has to be %02x; %zu bytes differ",
+                     path, i, n->data.n, c->scratch.p[i], n->data.p[i], bad);
             return false;
         }
     return true;
@@ -667,7 +669,8 @@ static bool settle_blocks(struct crash_model *m, const struct crash_view *v,
                           const struct crash_op *op)
 {
     int node = lookup(m, op->path);
-    if (node < 0 || (op->kind != CRASH_WRITE && op->kind != CRASH_PUNCH && op->kind != CRASH_APPEND))
+    if (node < 0 ||
+        (op->kind != CRASH_WRITE && op->kind != CRASH_PUNCH && op->kind != CRASH_APPEND))
         return false;
     struct node *n = &m->nodes[node];
     struct crash_op at = *op;

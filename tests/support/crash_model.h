@@ -15,8 +15,8 @@
 
 enum {
     CRASH_PATH_MAX = 256,
-    CRASH_FILE_MAX = 1 << 20,      /* bytes of a file */
-    CRASH_WRITE_MAX = 256 << 10,   /* bytes of one write */
+    CRASH_FILE_MAX = 1 << 20,    /* bytes of a file */
+    CRASH_WRITE_MAX = 256 << 10, /* bytes of one write */
     CRASH_BLOCK = 4096,
     CRASH_BLOCKS_MAX = CRASH_WRITE_MAX / CRASH_BLOCK + 2,
 };
@@ -89,8 +89,8 @@ bool crash_model_same(const struct crash_model *m, const struct crash_view *v, c
 enum crash_settled {
     CRASH_WITHOUT, /* as if it had not begun */
     CRASH_WITH,    /* done */
-    CRASH_MIXED,   /* a write or hole inside a file: some of its blocks are done; or its first part */
-    CRASH_WRONG,   /* none of these */
+    CRASH_MIXED, /* a write or hole inside a file: some of its blocks are done; or its first part */
+    CRASH_WRONG, /* none of these */
 };
 
 /**

@@ -41,8 +41,9 @@ static int write_all(int fd, const struct crash_op *op)
 
 static int on_file(const char *path, const struct crash_op *op)
 {
-    int flags = op->kind == CRASH_FSYNC ? O_RDONLY : op->kind == CRASH_APPEND ? O_WRONLY | O_APPEND
-                                                                             : O_WRONLY;
+    int flags = op->kind == CRASH_FSYNC    ? O_RDONLY
+                : op->kind == CRASH_APPEND ? O_WRONLY | O_APPEND
+                                           : O_WRONLY;
     int fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -52,10 +53,9 @@ static int on_file(const char *path, const struct crash_op *op)
     else if (op->kind == CRASH_TRUNCATE)
         rc = result(ftruncate(fd, (off_t)op->length));
     else if (op->kind == CRASH_PUNCH || op->kind == CRASH_ALLOCATE)
-        rc = result(fallocate(fd,
-                              op->kind == CRASH_PUNCH ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-                                                      : 0,
-                              (off_t)op->offset, (off_t)op->length));
+        rc = result(
+            fallocate(fd, op->kind == CRASH_PUNCH ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : 0,
+                      (off_t)op->offset, (off_t)op->length));
     else
         rc = write_all(fd, op);
     int closed = result(close(fd));

@@ -7,9 +7,9 @@
  *     written since, each block of 4 KiB is kept or lost by chance; a new size may be there with
  *     zeros for its bytes. A file that was only ever appended to keeps a first part of what was
  *     appended, and zeros may follow;
- *   - names (made, linked, renamed, removed) are kept in their order: a cut loses the newest of them;
- *     fsync of a directory or of a file keeps all up to the last one that concerns it.
- * The kernel does not pass on syncfs: who needs its effect calls crash_power_sync().
+ *   - names (made, linked, renamed, removed) are kept in their order: a cut loses the newest of
+ * them; fsync of a directory or of a file keeps all up to the last one that concerns it. The kernel
+ * does not pass on syncfs: who needs its effect calls crash_power_sync().
  */
 #ifndef TESTS_SUPPORT_CRASH_POWER_H
 #define TESTS_SUPPORT_CRASH_POWER_H

@@ -16,7 +16,8 @@ uint64_t crash_seed(const char *what)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    uint64_t own = ((uint64_t)t.tv_nsec << 20 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid()) % 1000000007;
+    uint64_t own =
+        ((uint64_t)t.tv_nsec << 20 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid()) % 1000000007;
     uint64_t seed = crash_env("PERSIST_TEST_SEED", own);
     printf("%s: PERSIST_TEST_SEED=%llu\n", what, (unsigned long long)seed);
     fflush(stdout);

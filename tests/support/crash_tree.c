@@ -46,8 +46,7 @@ static int open_with(struct crash_tree *c, const char *dir, const struct db_conf
         fprintf(stderr, "%s: %s\n", dir, err.msg);
         return rc;
     }
-    struct tree_config cfg = {
-        .db = c->db, .dir_fd = c->dir_fd, .base_open = base_open, .arg = c};
+    struct tree_config cfg = {.db = c->db, .dir_fd = c->dir_fd, .base_open = base_open, .arg = c};
     rc = tree_open(&cfg, &c->tree, &err);
     if (rc < 0) {
         fprintf(stderr, "%s: %s\n", dir, err.msg);
@@ -55,8 +54,8 @@ static int open_with(struct crash_tree *c, const char *dir, const struct db_conf
         c->db = NULL;
         return rc;
     }
-    c->view = (struct crash_view){c, look_stat, look_read, look_readlink, look_list, look_xattr,
-                                   false};
+    c->view =
+        (struct crash_view){c, look_stat, look_read, look_readlink, look_list, look_xattr, false};
     return 0;
 }
 
@@ -98,14 +97,15 @@ void crash_tree_close(struct crash_tree *c)
 /* ---- operations ---- */
 
 /* The directory of a path, and the last name in it. */
-static int find_dir(struct crash_tree *c, const char *path, struct attr *ret, struct bytes *ret_name)
+static int find_dir(struct crash_tree *c, const char *path, struct attr *ret,
+                    struct bytes *ret_name)
 {
     int rc = tree_getattr(c->tree, TREE_ROOT, ret);
     const char *slash;
     while (rc == 0 && (slash = strchr(path, '/')) != NULL) {
-        rc = S_ISDIR(ret->mode) ? tree_lookup(c->tree, ret->ino,
-                                              bytes_of(path, (size_t)(slash - path)), ret)
-                                : -ENOTDIR;
+        rc = S_ISDIR(ret->mode)
+                 ? tree_lookup(c->tree, ret->ino, bytes_of(path, (size_t)(slash - path)), ret)
+                 : -ENOTDIR;
         path = slash + 1;
     }
     *ret_name = bytes_str(path);
