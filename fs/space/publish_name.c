@@ -83,6 +83,14 @@ static void wait_for(struct view *v, enum publish_result what)
     v->wait = what;
 }
 
+/* Does the file that shows the record have a name, which the record does not know of yet? */
+static bool has_name(struct space *s, const struct rid *rid, uint64_t ino)
+{
+    struct attr a;
+    return tree_getattr(s->tree, ino, &a) == 0 && a.nlink > 0 && a.bound &&
+           memcmp(a.record, rid->b, sizeof a.record) == 0 && publish_is_linked(s, rid) == 0;
+}
+
 /* The name is gone. */
 static int look_gone(struct space *s, const struct publish_item *item, struct view *v)
 {
@@ -97,6 +105,8 @@ static int look_gone(struct space *s, const struct publish_item *item, struct vi
         return rc == -ENOENT ? 0 : rc;
     bool found;
     rc = follow(s, item->ino, item->name, ino, v, &found);
+    if (rc == 0 && !found && !item->quiet && has_name(s, &v->record.rid, ino))
+        wait_for(v, PUBLISH_LATER); /* somewhere: that name is pending, and moves the record */
     if (rc < 0 || !found || ignore_name(s, buf_bytes(&v->to_name)))
         return rc;
     struct attr to;

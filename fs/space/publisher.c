@@ -88,13 +88,14 @@ static int load_pending(struct publisher *p)
     if (it == NULL)
         return -ENOMEM;
     int rc = 0;
+    uint64_t now = space_now_ms();
     while (rc == 0 && db_iter_next(it)) {
         struct bytes key = db_iter_key(it);
         if (key.n < 9)
             continue;
         struct bytes name = bytes_of(key.p + 9, key.n - 9);
         if ((key.p[0] == 'n') == (name.n > 0))
-            rc = queue_touch(&p->queue, get_u64(key.p + 1), name, 0, 0);
+            rc = queue_touch(&p->queue, get_u64(key.p + 1), name, now, now + SETTLE_MS);
     }
     if (rc == 0)
         rc = db_iter_status(it);

@@ -20,6 +20,7 @@ struct show {
     struct op *x;
     struct inval_list *invals;
     struct blocked *blocked; /* may be NULL */
+    bool own;                /* the changes come from the tree: no name is taken from it */
     struct timespec now;
     struct buf entries, names; /* of struct shown_name; the bytes of names */
     struct buf taken;          /* numbers of directories that lost their name */
@@ -420,7 +421,7 @@ static int pass_gone(void *arg, const struct replica_effect *effect)
         if (none <= 0) /* what it holds is of this device alone: it stays, likewise */
             return none;
         names_drop(w->x, a, &w->now);
-    } else if (a->nlink == 0) {
+    } else if (a->nlink == 0 && !w->own) {
         a->nlink = 1;
         names_drop(w->x, a, &w->now);
     }
@@ -429,8 +430,13 @@ static int pass_gone(void *arg, const struct replica_effect *effect)
 
 int show_effects(struct space *s, struct op *x, struct inval_list *invals, struct blocked *blocked)
 {
-    struct show w = {.s = s, .x = x, .invals = invals, .blocked = blocked, .now = attr_now()};
-    int rc = replica_effects(s->replica, pass_hide, &w);
+    struct show w = {.s = s,
+                     .x = x,
+                     .invals = invals,
+                     .blocked = blocked,
+                     .own = blocked == NULL,
+                     .now = attr_now()};
+    int rc = w.own ? 0 : replica_effects(s->replica, pass_hide, &w);
     if (rc == 0)
         rc = replica_effects(s->replica, pass_show, &w);
     if (rc == 0)

@@ -123,7 +123,8 @@ struct blocked {
 };
 /**
  * Brings the tree up to date with all that is pending in the replica, in @x. -EAGAIN: @blocked says
- * what has to be published first; with @blocked NULL such a file makes way.
+ * what has to be published first. @blocked NULL: the changes are the tree's own, which then is the
+ * truth: files are added (conflict siblings), none loses its name.
  */
 int show_effects(struct space *s, struct op *x, struct inval_list *invals,
                  struct blocked *blocked) MUST_CHECK;

@@ -212,17 +212,22 @@ static double do_stat(char **arg)
     return now() - start;
 }
 
-/* lookup DIR N TIMES: stat of TIMES random ones of the small files [0, N). */
+/*
+ * lookup DIR N DIRS: stat of all small files in DIRS folders, spread evenly over the small files
+ * [0, N): as many files and folders are looked up whatever N is.
+ */
 static double do_lookup(char **arg)
 {
-    uint64_t n = number(arg[1]);
-    uint64_t times = number(arg[2]);
+    uint64_t all = number(arg[1]) / FILES_PER_DIR;
+    uint64_t dirs = number(arg[2]);
     chdir_or_die(arg[0]);
     double start = now();
-    for (uint64_t i = 0; i < times; i++) {
+    for (uint64_t i = 0; i < dirs * FILES_PER_DIR; i++) {
         struct stat st;
         char name[NAME_SIZE];
-        if (stat(small_name(random_next() % n, 'f', name), &st) < 0)
+        uint64_t dir = i / FILES_PER_DIR * all / dirs;
+        small_name(dir * FILES_PER_DIR + i % FILES_PER_DIR, 'f', name);
+        if (stat(name, &st) < 0)
             err(1, "stat %s", name);
     }
     return now() - start;
@@ -384,7 +389,7 @@ static const struct workload {
     {"create", "DIR FROM TO BYTES", 4, do_create},
     {"unlink", "DIR N", 2, do_unlink},
     {"stat", "DIR N ROUNDS", 3, do_stat},
-    {"lookup", "DIR N TIMES", 3, do_lookup},
+    {"lookup", "DIR N DIRS", 3, do_lookup},
     {"rename", "DIR N ROUNDS", 3, do_rename},
     {"read", "DIR N ROUNDS", 3, do_read},
     {"seqwrite", "FILE MIB", 2, do_seqwrite},
