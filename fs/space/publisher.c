@@ -15,11 +15,12 @@ enum {
     OPEN_MS = 600000, /* what stays open in the middle of a save */
     LATER_MS = 20,    /* what waits for something else to be published */
     LATER_DOUBLINGS = 9,
-    RETRY_MS = 1000,   /* after a failure */
-    BUSY_ITEMS = 64,   /* with more pending, somebody makes or moves many files: */
-    BUSY_MS = 1000,    /* that goes first, and a new name is looked at after so long, */
-    GAP_MS = 20,       /* and published when nothing was done for so long, */
-    STARVED_MS = 8000, /* or after so long all the same */
+    RETRY_MS = 1000,        /* after a failure */
+    BUSY_ITEMS = 64,        /* with more pending, somebody makes or moves many files: */
+    BUSY_MS = 1000,         /* that goes first, and a new name is looked at after so long, */
+    GAP_MS = 20,            /* and published when nothing was done for so long, */
+    STARVED_MS = 8000,      /* or after so long all the same */
+    ROOM_BYTES = 128 << 10, /* what publishing a small file takes, at most */
     TIDY_MS = 3600000,
     FLUSH_PASSES_MAX = 64,
 };
@@ -116,7 +117,10 @@ static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
         .quiet = now - e->touched_ms >= QUIET_MS,
         .forced = forced,
     };
-    int rc = e->name_n > 0 ? publish_name(p->s, &item) : publish_inode(p->s, &item);
+    /* On a full disk publishing waits: what room is left is for deleting. */
+    int rc = tree_room(p->s->tree, ROOM_BYTES);
+    if (rc == 0)
+        rc = e->name_n > 0 ? publish_name(p->s, &item) : publish_inode(p->s, &item);
     e->wait_ino = item.wait_ino;
     if (rc < 0) {
         if (!p->failing)

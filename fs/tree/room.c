@@ -70,3 +70,8 @@ int tree_usage(struct tree *t, struct tree_usage *ret)
     ret->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
     return 0;
 }
+
+int tree_room(struct tree *t, uint64_t bytes)
+{
+    return room_for(t, bytes);
+}
