@@ -64,7 +64,8 @@ struct replica_config {
     int (*version_kept)(void *ctx, const struct rid *rid, const struct dot *dot);
     /* A change was committed (@own) or applied; called from replica_committed(). May be NULL. */
     void (*changed)(void *ctx, const struct dot *dot, bool own);
-    /* What was put into the batch is not to be written: called from replica_abort(). May be NULL. */
+    /* What was put into the batch is not to be written: called from replica_abort(). May be NULL.
+     */
     void (*aborted)(void *ctx);
     void *ctx; /* for all of these */
 };

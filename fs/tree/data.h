@@ -136,6 +136,8 @@ int late_sync(struct tree *t) MUST_CHECK;
 void late_limit(struct tree *t);
 
 /* ---- data_sync.c ---- */
+/** Copies the blocks written since the last fsync (of which there are few) to DB_REDO. */
+int file_redo_dirty(struct op *x, const struct attr *a, struct file *f) MUST_CHECK;
 /** Puts the staging files of the tree on disk. */
 int data_settle(struct tree *t) MUST_CHECK;
 /** After a death of the process or the machine: makes staging files and map agree again. */

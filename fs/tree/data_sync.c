@@ -12,8 +12,7 @@ enum { RECOVER_BATCH_BYTES = 1 << 20 };
 
 /* ---- fsync ---- */
 
-/* Copies the blocks written since the last fsync to the database's log. */
-static int blocks_to_redo(struct op *x, const struct attr *a, struct file *f)
+int file_redo_dirty(struct op *x, const struct attr *a, struct file *f)
 {
     int rc = file_open_staging(x->t, a, f);
     for (unsigned i = 0; i < f->dirty_n && rc == 0; i++) {
@@ -119,7 +118,7 @@ static int sync_data(struct op *x, struct attr *a, struct file *f)
     struct tree *t = x->t;
     uint64_t ino = a->ino, changes = a->changes;
     if (few_blocks(f)) {
-        int rc = blocks_to_redo(x, a, f);
+        int rc = file_redo_dirty(x, a, f);
         mark_synced(x, a);
         f->dirty_n = 0;
         return rc < 0 ? op_abort(x, rc) : op_commit(x);

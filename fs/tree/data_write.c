@@ -159,7 +159,15 @@ int file_to_staged(struct op *x, struct attr *a, struct file *f)
         a->allocated = 0;
     }
     a->data = ATTR_DATA_STAGED;
-    return staged_write(x, a, f, 0, all.p, all.n);
+    f->dirty_many = false; /* nothing was staged so far */
+    f->dirty_n = 0;
+    int rc = staged_write(x, a, f, 0, all.p, all.n);
+    if (rc < 0 || all.n == 0)
+        return rc;
+    /* The database gives up bytes that may have been synced: it keeps them here instead. */
+    rc = file_redo_dirty(x, a, f);
+    f->dirty_n = 0;
+    return rc;
 }
 
 /* A small file with the bytes that the base shows. */

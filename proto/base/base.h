@@ -12,11 +12,11 @@
 /* Runs @fn on the address of the variable when it goes out of scope. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 /* Hands a pointer over: the local becomes NULL, so that its cleanup does nothing. */
-#define TAKE_PTR(p) \
-    __extension__({ \
-        __typeof__(p) take_ptr_tmp = (p); \
-        (p) = NULL; \
-        take_ptr_tmp; \
+#define TAKE_PTR(p)                                                                                \
+    __extension__({                                                                                \
+        __typeof__(p) take_ptr_tmp = (p);                                                          \
+        (p) = NULL;                                                                                \
+        take_ptr_tmp;                                                                              \
     })
 #define ARRAY_N(a) (sizeof(a) / sizeof((a)[0]))
 /* Recovers the struct that holds member @m at @p. */

@@ -1,11 +1,11 @@
 /*
  * proto/base/err - an error code with a sentence for a human, without allocation.
  *
- * Functions return 0 or a positive count, or a negative errno. Where a person needs to know why, the
- * last argument is a struct err (may be NULL). One meaning per code:
- *   -EBADMSG  bytes that do not parse or verify      -EUCLEAN  stored data contradicts itself
- *   -EPROTO   a peer broke the order of messages     -ESTALE   superseded, gone
- *   -EUNATCH  not configured                         -EAGAIN   come back later
+ * Functions return 0 or a positive count, or a negative errno. Where a person needs to know why,
+ * the last argument is a struct err (may be NULL). One meaning per code: -EBADMSG  bytes that do
+ * not parse or verify      -EUCLEAN  stored data contradicts itself -EPROTO   a peer broke the
+ * order of messages     -ESTALE   superseded, gone -EUNATCH  not configured -EAGAIN   come back
+ * later
  */
 #ifndef PROTO_BASE_ERR_H
 #define PROTO_BASE_ERR_H

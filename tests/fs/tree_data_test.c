@@ -354,6 +354,45 @@ static void a_hole_as_long_as_the_map_in_memory_keeps_its_ends(void **state)
     close_it(f);
 }
 
+/* What is lost of the staging file was in the database before, and was synced there. */
+static void a_small_file_that_grows_keeps_what_was_synced(void **state)
+{
+    struct fixture *f = *state;
+    char path[448];
+    open_it(f);
+    put(f, 0, 20000, 1);
+    assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
+    put(f, 20000, 50000, 1);
+    close_it(f);
+    staging_path(f, path);
+    assert_int_equal(truncate(path, 0), 0);
+    die(f);
+    is(f, 0, 20000, 1);
+    assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
+    sums_hold(f);
+}
+
+/* The same for one that was published: the base has what a lost block had before. */
+static void a_published_file_keeps_what_was_synced(void **state)
+{
+    struct fixture *f = *state;
+    char path[448];
+    put(f, 0, 300000, 1);
+    assert_int_equal(crash_tree_publish(&f->c, "f"), 0);
+    open_it(f);
+    put(f, 8192, 100, 2);
+    assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
+    put(f, 40960, 8192, 2);
+    put(f, 8192, 100, 3);
+    staging_path(f, path);
+    assert_int_equal(truncate(path, 0), 0);
+    die(f);
+    is(f, 0, 8192, 1);
+    is(f, 8192, 8292, 3);
+    is(f, 8292, 300000, 1);
+    sums_hold(f);
+}
+
 /* The space of a file that was dropped goes only after the batch that dropped it is on disk. */
 static void a_dropped_staging_file_stays_until_the_log_is_on_disk(void **state)
 {
@@ -435,6 +474,8 @@ int main(void)
         TEST(growing_by_fallocate_shows_zeros),
         TEST(a_write_cut_off_in_a_synced_file_is_no_damage),
         TEST(a_hole_as_long_as_the_map_in_memory_keeps_its_ends),
+        TEST(a_small_file_that_grows_keeps_what_was_synced),
+        TEST(a_published_file_keeps_what_was_synced),
         TEST(a_dropped_staging_file_stays_until_the_log_is_on_disk),
         TEST(many_dropped_staging_files_do_not_wait),
         TEST(an_open_file_stays_while_many_others_are_looked_at),

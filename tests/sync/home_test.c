@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "sync/cli/statefile.h"
 #include "sync/cli/identity.h"
 #include "sync/cli/runfile.h"
 #include "sync/cli/spaces.h"
+#include "sync/cli/statefile.h"
 
 struct fixture {
     char path[64]; /* a directory; the state directory is "home" in it */
@@ -189,7 +189,8 @@ static void identity_load_makes_once_and_checks(void **state)
     assert_int_equal(identity_load(&f->home, &a, &err), 0);
     assert_int_equal(strncmp(a.peer_id, "12D3KooW", 8), 0);
     assert_int_equal(strlen(a.peer_id), 52);
-    assert_int_equal(statefile_write(f->home.fd, "config", bytes_str("label = Büro\n"), false, NULL), 0);
+    assert_int_equal(
+        statefile_write(f->home.fd, "config", bytes_str("label = Büro\n"), false, NULL), 0);
     assert_int_equal(identity_load(&f->home, &b, &err), 0);
     assert_string_equal(a.peer_id, b.peer_id);
     assert_string_equal(b.label, "Büro");

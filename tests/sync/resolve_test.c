@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "sync/cli/statefile.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mounts.h"
 #include "sync/cli/resolve.h"
+#include "sync/cli/statefile.h"
 #include "sync/cli/term.h"
 
 struct fixture {
