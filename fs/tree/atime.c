@@ -6,7 +6,7 @@
 
 #include "fs/tree/data.h"
 
-enum { NOTED_MAX = 128, DAY_S = 24 * 3600 };
+enum { NOTED_MAX = 32, DAY_S = 24 * 3600 };
 
 static bool is_due(const struct attr *a, const struct timespec *now)
 {
