@@ -6,7 +6,7 @@
 
 #include "fs/space/space_priv.h"
 
-enum { UNLINKS_MAX = 1000 /* of one change; LIMIT_CHANGE_PARTS is more than what they can take */ };
+enum { UNLINKS_MAX = 40 /* of one change: it keeps names and their files locked */ };
 
 struct gone {
     struct space *s;

@@ -443,7 +443,9 @@ static int carry_out(struct space *s, struct publish_item *item, struct view *v,
         return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     }
     rc = publish_deed(&d, invals);
-    return rc < 0 ? rc : d.more || v->act == ACT_CLEAR ? -EAGAIN : 0;
+    if (rc == 0 && d.more)
+        return -EINPROGRESS;
+    return rc < 0 ? rc : v->act == ACT_CLEAR ? -EAGAIN : 0;
 }
 
 int publish_commit(struct space *s, struct op *x, struct change *c, publish_show show, void *arg,
@@ -528,7 +530,8 @@ int publish_name(struct space *s, struct publish_item *item)
     enum { TRIES = 8 };
     struct view v = {0};
     int rc = -EAGAIN;
-    for (int i = 0; i < TRIES && rc == -EAGAIN; i++) {
+    /* What is done in parts gets on with each of them, and is no failed try. */
+    for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -EINPROGRESS); i += rc == -EAGAIN) {
         rc = publish_once(s, item, &v);
         if (rc == 0 && v.act == ACT_FOLLOW) {
             /* One step only: what is there has the file. */
