@@ -7,6 +7,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -16,22 +17,26 @@
 #include <unistd.h>
 
 #include "fs/mount/device.h"
+#include "fs/mount/keeper.h"
 #include "fs/mount/ll.h"
 
 enum {
     THREADS = 6,
     SPIN_NS = 40000,       /* how long the leader asks again before it sleeps */
     LONG_BYTES = 64 << 10, /* a write of this size is long */
+    STOP_MS = 10,          /* between two calls to end a wait */
+    WAKE_SIGNAL = SIGUSR1,
 };
 
 struct loop {
     struct fuse_session *se;
-    pthread_mutex_t lead; /* held by the leader */
+    struct keeper *keeper; /* NULL: the leader spins instead */
+    pthread_mutex_t lead;  /* held by the leader */
     pthread_t threads[THREADS];
     unsigned n;
     _Atomic unsigned running;
     _Atomic int error;
-    int done_fd, stop_fd;
+    int done_fd;
 };
 
 static uint64_t now_ns(void)
@@ -50,15 +55,13 @@ static void pause_cpu(void)
 #endif
 }
 
-/* The next request, as leader: its length, 0 when unmounted, or a negative errno. */
+/* The next request, as leader: its length, 0 at the end, or a negative errno. */
 static int receive(struct loop *l, struct fuse_buf *buf)
 {
     uint64_t since = 0;
-    for (;;) {
-        int n = fuse_session_receive_buf(l->se, buf);
-        if (n == -EINTR)
-            continue;
-        if (n != -EAGAIN)
+    while (!fuse_session_exited(l->se)) {
+        int n = fuse_session_receive_buf(l->se, buf); /* waits where there is a keeper */
+        if (n != -EAGAIN && n != -EINTR)
             return n;
         uint64_t now = now_ns();
         if (since == 0)
@@ -68,14 +71,12 @@ static int receive(struct loop *l, struct fuse_buf *buf)
             pause_cpu();
             continue;
         }
-        struct pollfd p[2] = {{.fd = fuse_session_fd(l->se), .events = POLLIN},
-                              {.fd = l->stop_fd, .events = POLLIN}};
-        if (poll(p, ARRAY_N(p), -1) < 0 && errno != EINTR)
+        struct pollfd p = {.fd = fuse_session_fd(l->se), .events = POLLIN};
+        if (l->keeper == NULL && poll(&p, 1, -1) < 0 && errno != EINTR)
             return -errno;
-        if (p[1].revents != 0)
-            return 0;
         since = 0;
     }
+    return 0;
 }
 
 /* Will it wait for a disk, or move many bytes? */
@@ -113,6 +114,7 @@ static void *serve(void *arg)
             fuse_session_exit(l->se);
             break;
         }
+        keeper_note(l->keeper);
         bool hand_over = is_long(&buf);
         if (hand_over)
             pthread_mutex_unlock(&l->lead);
@@ -129,20 +131,31 @@ static void *serve(void *arg)
     return NULL;
 }
 
-int loop_start(struct fuse_session *se, struct loop **ret, struct err *err)
+static int do_not_wait(struct fuse_session *se)
 {
     int fd = fuse_session_fd(se);
-    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-        return err_set(err, -errno, "preparing the FUSE device: %s", strerror(errno));
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* Nothing but the end of the wait that it comes in. */
+static void on_wake(int number)
+{
+    (void)number;
+}
+
+int loop_start(struct fuse_session *se, struct loop **ret, struct err *err)
+{
     struct loop *l = calloc(1, sizeof *l);
     if (l == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     l->se = se;
     l->done_fd = eventfd(0, EFD_CLOEXEC);
-    l->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&l->lead, NULL);
     atomic_store(&l->running, THREADS);
-    int rc = l->done_fd < 0 || l->stop_fd < 0 ? -errno : 0;
+    int rc = l->done_fd < 0 ? -errno : keeper_start(&l->keeper, err);
+    if (rc == 0 && l->keeper == NULL)
+        rc = do_not_wait(se);
+    sigaction(WAKE_SIGNAL, &(struct sigaction){.sa_handler = on_wake}, NULL);
     while (rc == 0 && l->n < THREADS) {
         rc = -pthread_create(&l->threads[l->n], NULL, serve, l);
         l->n += rc == 0;
@@ -160,7 +173,12 @@ int loop_start(struct fuse_session *se, struct loop **ret, struct err *err)
 void loop_stop(struct loop *l)
 {
     fuse_session_exit(l->se);
-    eventfd_write(l->stop_fd, 1);
+    /* Again and again: it may come before the wait that it is to end. */
+    struct pollfd done = {.fd = l->done_fd, .events = POLLIN};
+    do
+        for (unsigned i = 0; i < l->n; i++)
+            pthread_kill(l->threads[i], WAKE_SIGNAL);
+    while (atomic_load(&l->running) > 0 && poll(&done, 1, STOP_MS) <= 0);
 }
 
 int loop_fd(const struct loop *l)
@@ -172,11 +190,10 @@ int loop_join(struct loop *l)
 {
     for (unsigned i = 0; i < l->n; i++)
         pthread_join(l->threads[i], NULL);
+    keeper_stop(l->keeper);
     int rc = atomic_load(&l->error);
     if (l->done_fd >= 0)
         close(l->done_fd);
-    if (l->stop_fd >= 0)
-        close(l->stop_fd);
     pthread_mutex_destroy(&l->lead);
     free(l);
     return rc;

@@ -1,0 +1,27 @@
+/*
+ * fs/mount/keeper - keeps the other one of two processors awake while requests come.
+ *
+ * A request is a question and an answer between two threads. When they share a processor, each
+ * wakes the other at the price of a switch; when they do not, at the price of an interrupt to a
+ * processor that has gone to sleep, which in a virtual machine takes longer than most requests. The
+ * kernel puts a woken thread on an idle processor if there is one. So, where there are two, a
+ * thread of the lowest priority leaves none idle while requests follow each other, and gives its
+ * processor to anything else that wants to run. Measured: 12 us for a request instead of 20 to 50.
+ */
+#ifndef FS_MOUNT_KEEPER_H
+#define FS_MOUNT_KEEPER_H
+
+#include "proto/base/err.h"
+
+struct keeper;
+
+/** Starts the thread. @ret is NULL where it would be of no use: not two processors. */
+int keeper_start(struct keeper **ret, struct err *err) MUST_CHECK;
+
+/** There was a request. Called by one thread at a time. @k may be NULL. */
+void keeper_note(struct keeper *k);
+
+/** Ends the thread and frees @k, which may be NULL. */
+void keeper_stop(struct keeper *k);
+
+#endif
