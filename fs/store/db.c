@@ -1,4 +1,4 @@
-/* Opening, reading and writing; iterators are in db_iter.c. */
+/* Opening, reading, batches; writing is in db_log.c, iterators are in db_iter.c. */
 #include "fs/store/db.h"
 
 #include <assert.h>
@@ -18,7 +18,7 @@
 enum {
     CACHE_BYTES_DEFAULT = 16 << 20,
     MEMTABLES_BYTES_MAX = 24 << 20, /* of all families together */
-    WAL_BYTES_MAX = 64 << 20,       /* a restart reads at most this much */
+    ARENA_BYTES = 128 << 10,
     BLOOM_BITS = 10,
     FILES_MAX = 768,
 };
@@ -56,7 +56,9 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     rocksdb_block_based_options_destroy(t);
     rocksdb_options_set_compression(o, families[cf].compress ? rocksdb_lz4_compression
                                                              : rocksdb_no_compression);
-    rocksdb_options_set_write_buffer_size(o, 8 << 20);
+    /* More than all families may have: they are written to tables together, see db_log.c. */
+    rocksdb_options_set_write_buffer_size(o, 2 * MEMTABLES_BYTES_MAX);
+    rocksdb_options_set_arena_block_size(o, ARENA_BYTES);
     rocksdb_options_set_target_file_size_base(o, 16 << 20);
     rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
     if (cf == DB_CHUNK) {
@@ -79,7 +81,7 @@ static void set_options(struct db *db, rocksdb_options_t *o, const struct db_con
     rocksdb_options_set_create_if_missing(o, cfg->create);
     rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_db_write_buffer_size(o, MEMTABLES_BYTES_MAX);
-    rocksdb_options_set_max_total_wal_size(o, WAL_BYTES_MAX);
+    rocksdb_options_set_atomic_flush(o, 1);
     rocksdb_options_set_max_open_files(o, FILES_MAX);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, 1 << 20);
@@ -91,8 +93,6 @@ static void set_options(struct db *db, rocksdb_options_t *o, const struct db_con
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     /* Blob files are read in sequence: let the kernel read ahead. */
     rocksdb_options_set_advise_random_on_open(o, 0);
-    /* Every write that was synced is before the first that was torn: stop there, not refuse. */
-    rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
 }
 
 /* The process that holds RocksDB's lock file, or 0. */
@@ -208,6 +208,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
     if (db == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     db->dir_fd = -1;
+    pthread_mutex_init(&db->order, NULL);
     db->cache =
         rocksdb_cache_create_lru(cfg->cache_bytes != 0 ? cfg->cache_bytes : CACHE_BYTES_DEFAULT);
     db->options = rocksdb_options_create();
@@ -238,11 +239,15 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         /* Chunks are named by a hash of their bytes; RocksDB's checksum of blobs is a slow one. */
         db->read_chunk = rocksdb_readoptions_create();
         rocksdb_readoptions_set_verify_checksums(db->read_chunk, 0);
+        db->read_tables = rocksdb_readoptions_create();
+        rocksdb_readoptions_set_read_tier(db->read_tables, 2 /* kPersistedTier */);
         db->write = rocksdb_writeoptions_create();
-        db->write_sync = rocksdb_writeoptions_create();
-        rocksdb_writeoptions_set_sync(db->write_sync, 1);
+        rocksdb_writeoptions_disable_WAL(db->write, 1);
         if (!cfg->in_memory)
             db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        rc = cfg->in_memory ? 0 : db_log_open(db, dir, err);
+        if (rc < 0)
+            rc = open_error(rc, dir, err);
     }
     if (rc < 0) {
         db_close(db);
@@ -257,6 +262,7 @@ void db_close(struct db *db)
     if (db == NULL)
         return;
     if (db->rocks != NULL) {
+        db_log_close(db, db->wal != NULL && db_flush(db) == 0);
         for (int i = 0; i < DB_CF_N; i++)
             rocksdb_column_family_handle_destroy(db->cf[i]);
         rocksdb_close(db->rocks);
@@ -265,16 +271,17 @@ void db_close(struct db *db)
         rocksdb_readoptions_destroy(db->read);
     if (db->read_chunk != NULL)
         rocksdb_readoptions_destroy(db->read_chunk);
+    if (db->read_tables != NULL)
+        rocksdb_readoptions_destroy(db->read_tables);
     if (db->write != NULL)
         rocksdb_writeoptions_destroy(db->write);
-    if (db->write_sync != NULL)
-        rocksdb_writeoptions_destroy(db->write_sync);
     if (db->dir_fd >= 0)
         close(db->dir_fd);
     rocksdb_options_destroy(db->options);
     rocksdb_cache_destroy(db->cache);
     if (db->env != NULL)
         rocksdb_env_destroy(db->env);
+    pthread_mutex_destroy(&db->order);
     free(db);
 }
 
@@ -381,54 +388,6 @@ void db_batch_keep(struct db_batch *b)
     int rc = db_err_take(&error, NULL);
     assert(rc == 0);
     (void)rc;
-}
-
-int db_write(struct db *db, struct db_batch *b, bool sync)
-{
-    int rc = db_room(db, db_batch_bytes(b));
-    if (rc < 0)
-        return rc;
-    char *error = NULL;
-    rocksdb_write(db->rocks, sync ? db->write_sync : db->write, b->wb, &error);
-    if (error == NULL)
-        atomic_fetch_add(&db->written, 1);
-    rc = db_err_take(&error, NULL);
-    atomic_store(&db->failed, rc);
-    return rc;
-}
-
-int db_sync(struct db *db)
-{
-    uint64_t written = atomic_load(&db->written);
-    if (atomic_load(&db->synced) >= written)
-        return 0;
-    /* A log that could not be appended to must not be synced: RocksDB takes that for a mistake. */
-    int failed = atomic_load(&db->failed);
-    if (failed < 0)
-        return failed;
-    char *error = NULL;
-    rocksdb_flush_wal(db->rocks, 1, &error);
-    int rc = db_err_take(&error, NULL);
-    if (rc < 0)
-        return rc;
-    uint64_t synced = atomic_load(&db->synced);
-    while (synced < written && !atomic_compare_exchange_weak(&db->synced, &synced, written))
-        ;
-    return 0;
-}
-
-int db_flush(struct db *db)
-{
-    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
-    rocksdb_flushoptions_set_wait(o, 1);
-    int rc = 0;
-    for (int i = 0; i < DB_CF_N && rc == 0; i++) {
-        char *error = NULL;
-        rocksdb_flush_cf(db->rocks, o, db->cf[i], &error);
-        rc = db_err_take(&error, NULL);
-    }
-    rocksdb_flushoptions_destroy(o);
-    return rc;
 }
 
 int db_compact(struct db *db, enum db_cf cf)

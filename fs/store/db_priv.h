@@ -4,9 +4,11 @@
 #ifndef FS_STORE_DB_PRIV_H
 #define FS_STORE_DB_PRIV_H
 
+#include <pthread.h>
 #include <rocksdb/c.h>
 
 #include "fs/store/db.h"
+#include "fs/store/wal.h"
 
 struct db {
     rocksdb_t *rocks;
@@ -14,11 +16,12 @@ struct db {
     rocksdb_cache_t *cache;
     rocksdb_env_t *env; /* NULL: files */
     rocksdb_column_family_handle_t *cf[DB_CF_N];
-    rocksdb_readoptions_t *read, *read_chunk;
-    rocksdb_writeoptions_t *write, *write_sync;
-    _Atomic uint64_t written, synced; /* writes answered; writes known to be on disk */
-    _Atomic int failed;               /* why the newest write to the log failed; 0: it did not */
-    int dir_fd;                       /* to ask for room on the disk; -1: in memory */
+    rocksdb_readoptions_t *read, *read_chunk, *read_tables;
+    rocksdb_writeoptions_t *write;
+    struct wal *wal;          /* NULL: in memory */
+    pthread_mutex_t order;    /* batches get into the log as they get into the tables */
+    _Atomic uint64_t written; /* batches */
+    int dir_fd;               /* to ask for room on the disk; -1: in memory */
     _Atomic uint64_t room_bytes, room_used, room_ms; /* free when asked; written since; when */
 };
 
@@ -30,8 +33,17 @@ struct db_batch {
 /** After RocksDB found its list of files damaged: whether that was mended, and it can be opened. */
 bool db_mend(const char *dir);
 
+/** Opens the log and brings the tables up to it. */
+int db_log_open(struct db *db, const char *dir, struct err *err) MUST_CHECK;
+
+/** Closes it. @clean: the tables have everything. */
+void db_log_close(struct db *db, bool clean);
+
 /** Whether the disk has room for a batch of @bytes: 0, -ENOSPC, -EIO. */
 int db_room(struct db *db, size_t bytes) MUST_CHECK;
+
+/** The same, by asking the disk, and without making room. */
+int db_room_ask(struct db *db, size_t bytes) MUST_CHECK;
 
 struct db_snapshot {
     const rocksdb_snapshot_t *snapshot;

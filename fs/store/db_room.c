@@ -1,8 +1,7 @@
 /*
- * Room on the disk. RocksDB comes badly through a full one: when its log cannot be appended to, it
- * takes no write any more, and to sync that log stops the program. So a batch that might meet the
- * end of the disk is refused before. The last of the room is for small batches: removing files
- * takes them.
+ * Room on the disk. RocksDB comes badly through a full one: when a table cannot be written to a
+ * file, it takes no write any more. So a batch that might meet the end of the disk is refused
+ * before. The last of the room is for small batches: removing files takes them.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -13,8 +12,10 @@
 
 enum {
     SMALL_BYTES = 4096,
-    CHECK_MS = 50,          /* the disk is asked at least this often, */
-    CHECK_BYTES = 256 << 10 /* and before so much is written on one answer */
+    CHECK_MS = 50,            /* the disk is asked at least this often, */
+    CHECK_BYTES = 256 << 10,  /* and before so much is written on one answer */
+    ALL_IN_MEMORY = 64 << 20, /* more than the tables in memory ever hold */
+    WORTH_BYTES = 4 << 20,    /* of tables in memory: writing them to files gives room */
 };
 
 /* Kept free, or that part of a small disk. */
@@ -34,23 +35,51 @@ static int ask(struct db *db, uint64_t now_ms, uint64_t *ret_total)
     return 0;
 }
 
-int db_room(struct db *db, size_t bytes)
+/* What the tables in memory need, too, to become files. */
+static uint64_t in_memory(struct db *db)
 {
-    if (db->dir_fd < 0)
-        return 0;
+    uint64_t sum = 0, v = 0;
+    for (int i = 0; i < DB_CF_N; i++)
+        if (rocksdb_property_int_cf(db->rocks, db->cf[i], "rocksdb.cur-size-all-mem-tables", &v) ==
+            0)
+            sum += v;
+    return sum;
+}
+
+static uint64_t now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    uint64_t now_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-    uint64_t used = atomic_fetch_add(&db->room_used, bytes) + bytes;
-    uint64_t room = atomic_load(&db->room_bytes), total = 0;
-    /* While there is plenty, the last answer is good for a while. */
-    if (room > 2 * for_large.bytes + used && used < CHECK_BYTES &&
-        now_ms - atomic_load(&db->room_ms) < CHECK_MS)
-        return 0;
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int db_room_ask(struct db *db, size_t bytes)
+{
+    uint64_t total = 0, now_ms = now();
     int rc = ask(db, now_ms, &total);
     if (rc < 0)
         return rc;
     uint64_t keep = bytes <= SMALL_BYTES ? min_u64(for_small.bytes, total / for_small.share)
                                          : min_u64(for_large.bytes, total / for_large.share);
-    return atomic_load(&db->room_bytes) < keep + bytes ? -ENOSPC : 0;
+    uint64_t room = atomic_load(&db->room_bytes);
+    if (room >= for_large.bytes + ALL_IN_MEMORY + bytes)
+        return 0;
+    return room < keep + bytes + in_memory(db) ? -ENOSPC : 0;
+}
+
+int db_room(struct db *db, size_t bytes)
+{
+    if (db->dir_fd < 0)
+        return 0;
+    uint64_t used = atomic_fetch_add(&db->room_used, bytes) + bytes;
+    uint64_t room = atomic_load(&db->room_bytes);
+    /* While there is plenty, the last answer is good for a while. */
+    if (room > 2 * for_large.bytes + used && used < CHECK_BYTES &&
+        now() - atomic_load(&db->room_ms) < CHECK_MS)
+        return 0;
+    int rc = db_room_ask(db, bytes);
+    /* As files, tables are smaller than in memory. */
+    if (rc == -ENOSPC && in_memory(db) > WORTH_BYTES && db_flush(db) == 0)
+        rc = db_room_ask(db, bytes);
+    return rc;
 }
