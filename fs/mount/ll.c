@@ -349,8 +349,8 @@ static void ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 }
 
 /*
- * Left out on purpose: opendir (the kernel then asks for none, and caches listings), flush (a write
- * that was answered needs none), access (default_permissions).
+ * Left out on purpose: releasedir (see ll_opendir()), flush (a write that was answered needs none),
+ * access (default_permissions).
  */
 const struct fuse_lowlevel_ops ll_ops = {
     .init = ll_init,
@@ -374,6 +374,7 @@ const struct fuse_lowlevel_ops ll_ops = {
     .write = ll_write,
     .fsync = ll_fsync,
     .fsyncdir = ll_fsyncdir,
+    .opendir = ll_opendir,
     .readdir = ll_readdir,
     .readdirplus = ll_readdirplus,
     .statfs = ll_statfs,

@@ -54,6 +54,17 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool pl
         fuse_reply_buf(req, r.p, r.n);
 }
 
+/*
+ * Not there, which the kernel takes for all time: it sends neither this nor the releasing of a
+ * directory again, and keeps listings in its cache until the directory changes.
+ */
+void ll_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)fi;
+    fuse_reply_err(req, ENOSYS);
+}
+
 void ll_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     (void)fi;

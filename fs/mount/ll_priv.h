@@ -25,6 +25,7 @@ struct tree_caller ll_caller(fuse_req_t req);
 void *ll_scratch(size_t n);
 
 /* ll_dir.c */
+void ll_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ll_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void ll_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                     struct fuse_file_info *fi);

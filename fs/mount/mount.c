@@ -98,7 +98,7 @@ static void set_readahead(const char *folder)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    ssize_t n = write(fd, "1024", 4);
+    ssize_t n = write(fd, "4096", 4);
     (void)n; /* slower reading of big files, no more */
     close(fd);
 }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
+#include <xxhash.h>
 
 #include "fs/store/list.h"
 
@@ -10,6 +11,7 @@ enum {
     /* A batch doubles its memory when it grows: up to three times this is in use for a moment. */
     BATCH_BYTES = 2 << 20,
     NODE_BIT = 0x80,
+    SUM_BYTES = 8,
 };
 
 static const char free_prefix[] = "content.free.";
@@ -44,9 +46,24 @@ int chunk_stat(struct db *db, const uint8_t id[static CONTENT_ID_BYTES], uint32_
     return 1;
 }
 
+int chunk_open(struct bytes stored, struct bytes *ret)
+{
+    if (stored.n < SUM_BYTES)
+        return -EUCLEAN;
+    struct bytes data = bytes_of(stored.p, stored.n - SUM_BYTES);
+    if (XXH3_64bits(data.p, data.n) != get_u64(data.p + data.n))
+        return -EUCLEAN;
+    *ret = data;
+    return 0;
+}
+
 int chunk_get(struct db *db, const uint8_t id[static CONTENT_ID_BYTES], struct db_value *ret)
 {
     int rc = db_get(db, DB_CHUNK, id_bytes(id), ret);
+    if (rc == 0)
+        rc = chunk_open(ret->v, &ret->v);
+    if (rc < 0)
+        db_value_fini(ret);
     return rc == -ENOENT ? -ENODATA : rc;
 }
 
@@ -67,7 +84,9 @@ void chunk_put(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES], st
     assert(data.n > 0 && data.n <= CONTENT_CHUNK_MAX);
     uint8_t len[4];
     put_u32(len, (uint32_t)data.n);
-    db_batch_put(b, DB_CHUNK, id_bytes(id), data);
+    uint8_t sum[SUM_BYTES];
+    put_u64(sum, XXH3_64bits(data.p, data.n));
+    db_batch_put_parts(b, DB_CHUNK, id_bytes(id), data, bytes_of(sum, sizeof sum));
     db_batch_put(b, DB_CHUNKREF, id_bytes(id), bytes_of(len, sizeof len));
     if (!content_id_is_node(id))
         return;

@@ -1,7 +1,7 @@
 /*
  * fs/store/chunk - chunks and list nodes in the database: their ids and rows.
  *
- *   DB_CHUNK     id                        -> bytes of the chunk or node
+ *   DB_CHUNK     id                        -> bytes of the chunk or node, XXH3 of them (8)
  *   DB_CHUNKREF  id                        -> length (4): the chunk is here
  *   DB_CHUNKREF  id · 'n' · node id        -> nothing: a node that is here refers to the chunk
  *   DB_CHUNKREF  id · 'v' · referrer       -> nothing: a version refers to it
@@ -29,7 +29,10 @@ void chunk_id(const uint8_t key[static CONTENT_KEY_BYTES], bool is_node, struct 
 int chunk_stat(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
                uint32_t *ret_len) MUST_CHECK;
 
-/** Reads a chunk. -ENODATA. */
+/** What a value of DB_CHUNK holds. -EUCLEAN when it does not match its checksum. */
+int chunk_open(struct bytes stored, struct bytes *ret) MUST_CHECK;
+
+/** Reads a chunk. -ENODATA, -EUCLEAN. */
 int chunk_get(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
               struct db_value *ret) MUST_CHECK;
 

@@ -93,9 +93,9 @@ static int check_row(struct check *c, struct bytes id, struct bytes len)
         int rc = report(c, id);
         return rc != 0 || c->chunk_valid ? rc : skip_damaged(c, id.p);
     }
-    struct bytes data = db_iter_value(c->chunks);
-    bool ok =
-        len.n == 4 && get_u32(len.p) == data.n && content_check_chunk(c->keys, id.p, data) == 0;
+    struct bytes data = {0};
+    bool ok = chunk_open(db_iter_value(c->chunks), &data) == 0 && len.n == 4 &&
+              get_u32(len.p) == data.n && content_check_chunk(c->keys, id.p, data) == 0;
     int rc = ok ? 0 : report(c, id);
     c->chunk_valid = db_iter_next(c->chunks);
     return rc;

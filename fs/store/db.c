@@ -236,7 +236,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         rc = open_error(rc, dir, err);
     if (rc == 0) {
         db->read = rocksdb_readoptions_create();
-        /* Chunks are named by a hash of their bytes; RocksDB's checksum of blobs is a slow one. */
+        /* Chunks carry a checksum; RocksDB's checksum of blobs is a slow one. */
         db->read_chunk = rocksdb_readoptions_create();
         rocksdb_readoptions_set_verify_checksums(db->read_chunk, 0);
         db->read_tables = rocksdb_readoptions_create();
@@ -297,7 +297,8 @@ int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret)
     *ret = (struct db_value){0};
     char *error = NULL;
     rocksdb_pinnableslice_t *pin =
-        rocksdb_get_pinned_cf(db->rocks, db->read, db->cf[cf], (const char *)key.p, key.n, &error);
+        rocksdb_get_pinned_cf(db->rocks, cf == DB_CHUNK ? db->read_chunk : db->read, db->cf[cf],
+                              (const char *)key.p, key.n, &error);
     int rc = db_err_take(&error, NULL);
     if (rc < 0)
         return rc;
@@ -354,6 +355,15 @@ void db_batch_put(struct db_batch *b, enum db_cf cf, struct bytes key, struct by
 {
     rocksdb_writebatch_put_cf(b->wb, b->db->cf[cf], (const char *)key.p, key.n,
                               (const char *)value.p, value.n);
+}
+
+void db_batch_put_parts(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes first,
+                        struct bytes second)
+{
+    const char *const keys[] = {(const char *)key.p};
+    const char *const values[] = {(const char *)first.p, (const char *)second.p};
+    const size_t value_n[] = {first.n, second.n};
+    rocksdb_writebatch_putv_cf(b->wb, b->db->cf[cf], 1, keys, &key.n, 2, values, value_n);
 }
 
 void db_batch_delete(struct db_batch *b, enum db_cf cf, struct bytes key)

@@ -66,7 +66,10 @@ struct db_value {
 
 void db_value_fini(struct db_value *v);
 
-/** Reads one value. -ENOENT when there is none (then @ret is empty), -EUCLEAN, -EIO. */
+/**
+ * Reads one value. -ENOENT when there is none (then @ret is empty), -EUCLEAN, -EIO. A value of
+ * DB_CHUNK is not verified: it carries its own checksum.
+ */
 int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret) MUST_CHECK;
 
 /** Whether a key exists: 1, 0, or a negative errno. */
@@ -81,6 +84,9 @@ size_t db_batch_n(const struct db_batch *b);
 /** Bytes of its encoding: what it will cost the write-ahead log. */
 size_t db_batch_bytes(const struct db_batch *b);
 void db_batch_put(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes value);
+/** Puts a value that is @first and then @second. */
+void db_batch_put_parts(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes first,
+                        struct bytes second);
 void db_batch_delete(struct db_batch *b, enum db_cf cf, struct bytes key);
 /** Deletes every key k with @from <= k < @to. */
 void db_batch_delete_range(struct db_batch *b, enum db_cf cf, struct bytes from, struct bytes to);
