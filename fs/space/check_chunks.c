@@ -117,12 +117,12 @@ static bool repair(struct check *c, const uint8_t *id, const struct buf *owners)
         return false;
     if (try_files(c, id, owners))
         return true;
-    struct db_batch *b = readable && old.v.n > 0 ? db_batch_new(c->s->db) : NULL;
-    if (b != NULL) {
-        chunk_put(b, id, old.v);
-        if (db_write(c->s->db, b, false) < 0)
+    struct chunk_batch b;
+    if (readable && old.v.n > 0 && chunk_batch_init(&b, c->s->db) == 0) {
+        chunk_batch_put(&b, id, old.v);
+        if (chunk_batch_write(&b) < 0)
             check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "a damaged chunk is lost");
-        db_batch_free(b);
+        chunk_batch_fini(&b);
     }
     return false;
 }

@@ -6,6 +6,7 @@
 #include "fs/replica/version.h"
 #include "fs/space/check.h"
 #include "fs/space/versions.h"
+#include "fs/store/chunk.h"
 
 enum { RID_KEY = RID_SIZE, SKIP_SHIFT = 4 };
 
@@ -56,7 +57,7 @@ static bool is_fine_tree_row(const struct check *c, enum db_cf cf, struct bytes 
     case DB_PENDING:
         return key.n >= 9 && (key.p[0] == 'n' || key.p[0] == 'i');
     case DB_CHUNKREF:
-        return key.n == CONTENT_ID_BYTES ? v.n == 4 : key.n > CONTENT_ID_BYTES + 1;
+        return key.n == CONTENT_ID_BYTES ? v.n == CHUNK_ROW_BYTES : key.n > CONTENT_ID_BYTES + 1;
     case DB_BIND:
         return key.n == RID_KEY ? v.n == 8 : key.n == TREE_BASE_BYTES + 8;
     default:

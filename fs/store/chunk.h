@@ -1,14 +1,15 @@
 /*
  * fs/store/chunk - chunks and list nodes in the database: their ids and rows.
  *
- *   DB_CHUNK     id                        -> bytes of the chunk or node, XXH3 of them (8)
- *   DB_CHUNKREF  id                        -> length (4): the chunk is here
+ *   DB_CHUNK     place (8)                 -> bytes of the chunk or node, id, XXH3 of both (8)
+ *   DB_CHUNKREF  id                        -> length (4), place (8): the chunk is here
  *   DB_CHUNKREF  id · 'n' · node id        -> nothing: a node that is here refers to the chunk
  *   DB_CHUNKREF  id · 'v' · referrer       -> nothing: a version refers to it
  *   DB_META      "content.free." · id      -> nothing: lost a reference, content_sweep() looks
  *
- * The first two are written and deleted together, and so are a node and its references to what is
- * below. Presence is asked of DB_CHUNKREF: there it costs no read of the bytes.
+ * Places count up, so that chunks lie on the disk as they were made: the chunks of a file after
+ * each other. The first two are written and deleted together, and so are a node and its references
+ * to what is below. Presence is asked of DB_CHUNKREF: there it costs no read of the bytes.
  */
 #ifndef FS_STORE_CHUNK_H
 #define FS_STORE_CHUNK_H
@@ -16,6 +17,7 @@
 #include "fs/store/content.h"
 
 enum {
+    CHUNK_ROW_BYTES = 4 + 8,
     CHUNK_REF_NODE = 'n',
     CHUNK_REF_VERSION = 'v',
     CHUNK_REF_KEY_MAX = CONTENT_ID_BYTES + 1 + CONTENT_REFERRER_MAX,
@@ -25,22 +27,41 @@ enum {
 void chunk_id(const uint8_t key[static CONTENT_KEY_BYTES], bool is_node, struct bytes data,
               uint8_t ret_id[static CONTENT_ID_BYTES]);
 
-/** Whether a chunk is here: 1 (and its length), 0, or a negative errno. */
+struct chunk_row {
+    uint32_t len;
+    uint64_t place;
+};
+
+/** Whether a chunk is here: 1 (and its row), 0, or a negative errno. */
 int chunk_stat(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
-               uint32_t *ret_len) MUST_CHECK;
+               struct chunk_row *ret) MUST_CHECK;
 
 /** What a value of DB_CHUNK holds. -EUCLEAN when it does not match its checksum. */
-int chunk_open(struct bytes stored, struct bytes *ret) MUST_CHECK;
+int chunk_open(struct bytes stored, struct bytes *ret_data, const uint8_t **ret_id) MUST_CHECK;
 
 /** Reads a chunk. -ENODATA, -EUCLEAN. */
 int chunk_get(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
               struct db_value *ret) MUST_CHECK;
 
-/** Adds the rows of a chunk to @b; for a node (checked bytes) also its references. */
-void chunk_put(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES], struct bytes data);
+/* A batch with new chunks. */
+struct chunk_batch {
+    struct db *db;
+    struct db_batch *batch;
+    struct buf ids; /* of the chunks in it */
+};
 
-/** Deletes the bytes and the row of presence. */
-void chunk_delete(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES]);
+/** -ENOMEM. */
+int chunk_batch_init(struct chunk_batch *b, struct db *db) MUST_CHECK;
+void chunk_batch_fini(struct chunk_batch *b);
+/** Adds the rows of a chunk; for a node (checked bytes) also its references. */
+void chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES],
+                     struct bytes data);
+/** Writes it and empties it. A chunk that another thread has written meanwhile is replaced. */
+int chunk_batch_write(struct chunk_batch *b) MUST_CHECK;
+
+/** Adds to @b the deletion of the bytes and of the row of presence. 0, also when it is not here. */
+int chunk_delete(struct db *db, struct db_batch *b,
+                 const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 
 /** Adds or removes a reference of @tag and @referrer; the removal asks content_sweep() to look. */
 void chunk_ref(struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint8_t tag,
@@ -58,8 +79,7 @@ void chunk_free_delete(struct db_batch *b, const uint8_t id[static CONTENT_ID_BY
 
 /* Puts what a build makes into the database, in batches; passes over what is here. Thread: one. */
 struct chunk_sink {
-    struct db *db;
-    struct db_batch *batch;
+    struct chunk_batch batch;
     const uint8_t *key;                  /* CONTENT_KEY_BYTES, borrowed */
     uint8_t seen[256][CONTENT_ID_BYTES]; /* some ids that are here or in the batch */
 };

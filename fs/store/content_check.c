@@ -25,112 +25,116 @@ int content_check_chunk(const struct content_keys *keys, const uint8_t id[static
     return 0;
 }
 
-/* Two walks side by side: of the rows that say which chunks are here, and of the chunks. */
+/*
+ * Chunks are read in the order in which they lie on the disk, and each is to be the one that its
+ * row names. When as many are good as there are rows, all is well; else each row's chunk is looked
+ * at.
+ */
 struct check {
     struct db *db;
     struct db_snapshot *snap;
-    struct db_iter *rows, *chunks;
-    bool chunk_valid; /* chunks stands on one that no row was found for yet */
     const struct content_keys *keys;
     content_id_fn on_bad;
     void *arg;
+    const struct content_progress *progress;
+    uint64_t seen, good;
 };
 
 static void check_fini(struct check *c)
 {
-    db_iter_free(c->rows);
-    db_iter_free(c->chunks);
     db_snapshot_free(c->db, c->snap);
 }
 
-static int check_init(struct check *c)
+static int step(struct check *c)
 {
-    struct bytes all = {NULL, 0};
-    c->snap = db_snapshot_new(c->db);
-    if (c->snap == NULL)
-        return -ENOMEM;
-    c->rows = db_iter_new_scan(c->db, DB_CHUNKREF, all, c->snap);
-    c->chunks = db_iter_new_scan(c->db, DB_CHUNK, all, c->snap);
-    return c->rows == NULL || c->chunks == NULL ? -ENOMEM : 0;
+    bool on = ++c->seen % STEP_EVERY != 0 || c->progress == NULL ||
+              c->progress->step(c->progress->arg, c->seen);
+    return on ? 0 : -ECANCELED;
 }
 
-/* A walk ends at a damaged block or blob: goes on behind the chunk that it could not read. */
-static int skip_damaged(struct check *c, const uint8_t *id)
+/* A chunk at its place; one that no row names is reported. */
+static int check_at(struct check *c, struct bytes place, struct bytes stored)
 {
-    int rc = db_iter_status(c->chunks);
-    if (rc != -EUCLEAN)
+    struct bytes data;
+    const uint8_t *id;
+    struct chunk_row row;
+    if (place.n != 8 || chunk_open(stored, &data, &id) < 0)
+        return 0;
+    int rc = chunk_stat(c->db, id, &row);
+    if (rc < 0 && rc != -EUCLEAN)
         return rc;
-    db_iter_free(c->chunks);
-    c->chunks = db_iter_new_scan(c->db, DB_CHUNK, bytes_of(NULL, 0), c->snap);
-    if (c->chunks == NULL)
-        return -ENOMEM;
-    uint8_t next[CONTENT_ID_BYTES + 1]; /* the least key after id */
-    memcpy(next, id, CONTENT_ID_BYTES);
-    next[CONTENT_ID_BYTES] = 0;
-    db_iter_seek(c->chunks, bytes_of(next, sizeof next));
-    c->chunk_valid = db_iter_next(c->chunks);
+    if (rc != 1 || row.place != get_u64(place.p))
+        return c->on_bad(c->arg, id);
+    c->good += row.len == data.n && content_check_chunk(c->keys, id, data) == 0;
     return 0;
 }
 
-static int report(const struct check *c, struct bytes key)
+static int check_places(struct check *c)
 {
-    uint8_t id[CONTENT_ID_BYTES] = {0};
-    memcpy(id, key.p, key.n < sizeof id ? key.n : sizeof id);
-    return c->on_bad(c->arg, id);
+    struct db_iter *it = db_iter_new_scan(c->db, DB_CHUNK, bytes_of(NULL, 0), c->snap);
+    if (it == NULL)
+        return -ENOMEM;
+    int rc = 0;
+    while (rc == 0 && db_iter_next(it)) {
+        rc = check_at(c, db_iter_key(it), db_iter_value(it));
+        if (rc == 0)
+            rc = step(c);
+    }
+    int ended = db_iter_status(it); /* damage: the rows will tell which chunk */
+    db_iter_free(it);
+    return rc != 0 || ended == -EUCLEAN ? rc : ended;
 }
 
-/* Checks the chunk that the row (@id, @len) says is here. */
-static int check_row(struct check *c, struct bytes id, struct bytes len)
+static int check_row(struct check *c, const uint8_t *id, struct bytes row)
 {
-    int order = -1;
-    while (c->chunk_valid && (order = bytes_cmp(db_iter_key(c->chunks), id)) < 0) {
-        int rc = report(c, db_iter_key(c->chunks)); /* one without a row */
-        if (rc != 0)
-            return rc;
-        c->chunk_valid = db_iter_next(c->chunks);
-    }
-    if (!c->chunk_valid || order > 0) {
-        int rc = report(c, id);
-        return rc != 0 || c->chunk_valid ? rc : skip_damaged(c, id.p);
-    }
-    struct bytes data = {0};
-    bool ok = chunk_open(db_iter_value(c->chunks), &data) == 0 && len.n == 4 &&
-              get_u32(len.p) == data.n && content_check_chunk(c->keys, id.p, data) == 0;
-    int rc = ok ? 0 : report(c, id);
-    c->chunk_valid = db_iter_next(c->chunks);
-    return rc;
+    CLEANUP(db_value_fini) struct db_value v = {0};
+    int rc = chunk_get(c->db, id, &v);
+    if (rc < 0 && rc != -ENODATA && rc != -EUCLEAN)
+        return rc;
+    bool ok = rc == 0 && get_u32(row.p) == v.v.n && content_check_chunk(c->keys, id, v.v) == 0;
+    return ok ? 0 : c->on_bad(c->arg, id);
 }
 
-static int check_rows(struct check *c, const struct content_progress *progress)
+/* Counts the rows; @each: looks at the chunk of each. */
+static int check_rows(struct check *c, bool each, uint64_t *ret_n)
 {
-    uint64_t done_n = 0;
-    c->chunk_valid = db_iter_next(c->chunks);
-    while (db_iter_next(c->rows)) {
-        struct bytes key = db_iter_key(c->rows);
-        if (key.n != CONTENT_ID_BYTES)
+    struct db_iter *it = db_iter_new_scan(c->db, DB_CHUNKREF, bytes_of(NULL, 0), c->snap);
+    if (it == NULL)
+        return -ENOMEM;
+    int rc = 0;
+    *ret_n = 0;
+    while (rc == 0 && db_iter_next(it)) {
+        if (db_iter_key(it).n != CONTENT_ID_BYTES)
             continue;
-        int rc = check_row(c, key, db_iter_value(c->rows));
-        if (rc != 0)
-            return rc;
-        if (++done_n % STEP_EVERY == 0 && progress != NULL &&
-            !progress->step(progress->arg, done_n))
-            return -ECANCELED;
+        ++*ret_n;
+        if (each)
+            rc = check_row(c, db_iter_key(it).p, db_iter_value(it));
     }
-    for (; c->chunk_valid; c->chunk_valid = db_iter_next(c->chunks)) {
-        int rc = report(c, db_iter_key(c->chunks));
-        if (rc != 0)
-            return rc;
-    }
-    int rc = db_iter_status(c->rows);
-    return rc < 0 ? rc : db_iter_status(c->chunks);
+    if (rc == 0)
+        rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
 }
 
 int content_check_all(struct db *db, const struct content_keys *keys, content_id_fn on_bad,
                       void *arg, const struct content_progress *progress)
 {
-    CLEANUP(check_fini) struct check c = {.db = db, .keys = keys, .on_bad = on_bad, .arg = arg};
-    int rc = check_init(&c);
-    return rc < 0 ? rc : check_rows(&c, progress);
+    CLEANUP(check_fini)
+    struct check c = {.db = db,
+                      .snap = db_snapshot_new(db),
+                      .keys = keys,
+                      .on_bad = on_bad,
+                      .arg = arg,
+                      .progress = progress};
+    if (c.snap == NULL)
+        return -ENOMEM;
+    uint64_t rows;
+    int rc = check_places(&c);
+    if (rc == 0)
+        rc = check_rows(&c, false, &rows);
+    if (rc == 0 && rows != c.good)
+        rc = check_rows(&c, true, &rows);
+    return rc;
 }
 
 static int is_missing(void *arg, const struct content_need *need)

@@ -67,8 +67,8 @@ static int walk_entry(const struct missing *m, unsigned level, const struct list
 {
     if (level == 0 && e->hole)
         return 0;
-    uint32_t len;
-    int rc = chunk_stat(m->db, e->id, &len);
+    struct chunk_row row;
+    int rc = chunk_stat(m->db, e->id, &row);
     if (rc < 0)
         return rc;
     if (rc == 0) {
@@ -77,7 +77,7 @@ static int walk_entry(const struct missing *m, unsigned level, const struct list
     }
     if (level > 0)
         return walk_node(m, level, e, off);
-    return len == e->len ? 0 : -EBADMSG;
+    return row.len == e->len ? 0 : -EBADMSG;
 }
 
 /* Recursion: through at most three levels of nodes, since each says a lower one than its parent. */
@@ -116,18 +116,15 @@ int content_get_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
     return chunk_get(db, id, ret);
 }
 
-/* Writes the rows of a chunk, or deletes them when @data is NULL, in a batch of its own. */
-static int write_one(struct db *db, const uint8_t *id, const struct bytes *data)
+static int put_one(struct db *db, const uint8_t *id, struct bytes data)
 {
-    struct db_batch *b = db_batch_new(db);
-    if (b == NULL)
-        return -ENOMEM;
-    if (data != NULL)
-        chunk_put(b, id, *data);
-    else
-        chunk_delete(b, id);
-    int rc = db_write(db, b, false);
-    db_batch_free(b);
+    struct chunk_batch b;
+    int rc = chunk_batch_init(&b, db);
+    if (rc == 0) {
+        chunk_batch_put(&b, id, data);
+        rc = chunk_batch_write(&b);
+    }
+    chunk_batch_fini(&b);
     return rc;
 }
 
@@ -140,10 +137,40 @@ int content_put_chunk(struct db *db, const struct content_keys *keys,
     struct list_head head;
     if (rc == 0 && content_id_is_node(id))
         rc = list_parse_node(data, &head);
-    return rc < 0 ? rc : write_one(db, id, &data);
+    return rc < 0 ? rc : put_one(db, id, data);
+}
+
+/* Adds the deletion of chunks that no row names, by what they say of themselves. */
+static int delete_strays(struct db *db, struct db_batch *b, const uint8_t *id)
+{
+    struct db_iter *it = db_iter_new_scan(db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    while (db_iter_next(it)) {
+        struct bytes data;
+        const uint8_t *own;
+        if (chunk_open(db_iter_value(it), &data, &own) == 0 &&
+            memcmp(own, id, CONTENT_ID_BYTES) == 0)
+            db_batch_delete(b, DB_CHUNK, db_iter_key(it));
+    }
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc == -EUCLEAN ? 0 : rc;
 }
 
 int content_drop_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES])
 {
-    return write_one(db, id, NULL);
+    struct db_batch *b = db_batch_new(db);
+    if (b == NULL)
+        return -ENOMEM;
+    struct chunk_row row;
+    int rc = chunk_stat(db, id, &row);
+    if (rc == 1)
+        rc = chunk_delete(db, b, id);
+    else if (rc == 0)
+        rc = delete_strays(db, b, id);
+    if (rc == 0)
+        rc = db_write(db, b, false);
+    db_batch_free(b);
+    return rc;
 }

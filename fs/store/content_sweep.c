@@ -77,9 +77,9 @@ static int free_node(struct sweep *s, const uint8_t *id)
     /* A node that is not here, or damaged: its references, if any, are left to content_gc(). */
     if (rc < 0 && rc != -ENODATA && rc != -EBADMSG && rc != -EUCLEAN)
         return rc;
-    chunk_delete(s->batch, id);
+    rc = chunk_delete(s->db, s->batch, id);
     chunk_free_delete(s->batch, id);
-    return flush(s);
+    return rc < 0 ? rc : flush(s);
 }
 
 static int look_at(struct sweep *s, const uint8_t *id)
@@ -90,7 +90,9 @@ static int look_at(struct sweep *s, const uint8_t *id)
     if (rc == 0 && content_id_is_node(id))
         return free_node(s, id);
     if (rc == 0)
-        chunk_delete(s->batch, id);
+        rc = chunk_delete(s->db, s->batch, id);
+    if (rc < 0)
+        return rc;
     chunk_free_delete(s->batch, id);
     return db_batch_n(s->batch) >= BATCH_OPS ? flush(s) : 0;
 }
@@ -161,8 +163,8 @@ static int node_lives(struct gc *g, const uint8_t *node)
     uint8_t *known = g->known[(node[1] << 8 | node[2]) & (NODES_KNOWN - 1)];
     if (memcmp(known, node, CONTENT_ID_BYTES) == 0)
         return 1;
-    uint32_t len;
-    int rc = chunk_stat(g->s.db, node, &len);
+    struct chunk_row row;
+    int rc = chunk_stat(g->s.db, node, &row);
     if (rc == 0)
         rc = chunk_is_referred(g->s.db, node);
     if (rc > 0)

@@ -194,6 +194,21 @@ static int look_first(const char *dir, const struct db_config *cfg, struct err *
     return rc < 0 ? open_error(rc, dir, err) : 0;
 }
 
+/* The last place there is. */
+static int read_place(struct db *db)
+{
+    static const uint8_t above_all[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct db_iter *it = db_iter_new(db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    db_iter_seek_before(it, bytes_of(above_all, sizeof above_all));
+    if (db_iter_next(it) && db_iter_key(it).n == 8)
+        atomic_store(&db->place, get_u64(db_iter_key(it).p));
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
 int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, struct err *err)
 {
     struct err own = {0};
@@ -246,6 +261,8 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         if (!cfg->in_memory)
             db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         rc = cfg->in_memory ? 0 : db_log_open(db, dir, err);
+        if (rc == 0)
+            rc = read_place(db);
         if (rc < 0)
             rc = open_error(rc, dir, err);
     }
@@ -457,6 +474,11 @@ void db_snapshot_free(struct db *db, struct db_snapshot *s)
         return;
     rocksdb_release_snapshot(db->rocks, s->snapshot);
     free(s);
+}
+
+uint64_t db_next_place(struct db *db)
+{
+    return atomic_fetch_add(&db->place, 1) + 1;
 }
 
 uint64_t db_written(struct db *db)

@@ -146,6 +146,9 @@ struct bytes db_iter_value(const struct db_iter *it); /* likewise */
 /** 0, or why the walk ended early: -EUCLEAN, -EIO. */
 int db_iter_status(const struct db_iter *it) MUST_CHECK;
 
+/** A key for DB_CHUNK, as a number: larger than all that are there or were given out. */
+uint64_t db_next_place(struct db *db);
+
 /** Counts the batches written since the database was opened: equal, nothing was written between. */
 uint64_t db_written(struct db *db);
 

@@ -21,6 +21,7 @@ struct db {
     struct wal *wal;          /* NULL: in memory */
     pthread_mutex_t order;    /* batches get into the log as they get into the tables */
     _Atomic uint64_t written; /* batches */
+    _Atomic uint64_t place;   /* the last given out */
     int dir_fd;               /* to ask for room on the disk; -1: in memory */
     _Atomic uint64_t room_bytes, room_used, room_ms; /* free when asked; written since; when */
 };

@@ -169,16 +169,18 @@ static void check_missing_chunk_is_found_and_taken_from_the_file(void **state)
     write_big(f, "big", 1);
     assert_int_equal(check(f, false), VERB_OK);
     struct space *s = f->space;
-    struct db_iter *it = db_iter_new(s->db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    struct db_iter *it = db_iter_new(s->db, DB_CHUNKREF, bytes_of(NULL, 0), NULL);
     struct db_batch *b = db_batch_new(s->db);
     assert_non_null(it);
     assert_non_null(b);
-    uint8_t id[CONTENT_ID_BYTES] = {0};
+    uint8_t id[CONTENT_ID_BYTES] = {0}, place[8] = {0};
     while (db_iter_next(it))
-        if (!content_id_is_node(db_iter_key(it).p))
+        if (db_iter_key(it).n == sizeof id && !content_id_is_node(db_iter_key(it).p)) {
             memcpy(id, db_iter_key(it).p, sizeof id);
+            memcpy(place, db_iter_value(it).p + 4, sizeof place); /* after the length */
+        }
     db_iter_free(it);
-    db_batch_delete(b, DB_CHUNK, bytes_of(id, sizeof id));
+    db_batch_delete(b, DB_CHUNK, bytes_of(place, sizeof place));
     assert_int_equal(db_write(s->db, b, false), 0);
     db_batch_free(b);
     assert_int_equal(check(f, false), VERB_FAILED);

@@ -239,16 +239,34 @@ static int count_bad(void *arg, const uint8_t id[CONTENT_ID_BYTES])
     return 0;
 }
 
-static void overwrite(enum db_cf cf, const uint8_t *id, const struct bytes *value)
+/* Changes the value of @key, or deletes it. */
+static void overwrite(enum db_cf cf, struct bytes key, const struct bytes *value)
 {
     struct db_batch *b = db_batch_new(here.db);
     assert_non_null(b);
     if (value != NULL)
-        db_batch_put(b, cf, bytes_of(id, CONTENT_ID_BYTES), *value);
+        db_batch_put(b, cf, key, *value);
     else
-        db_batch_delete(b, cf, bytes_of(id, CONTENT_ID_BYTES));
+        db_batch_delete(b, cf, key);
     assert_int_equal(db_write(here.db, b, false), 0);
     db_batch_free(b);
+}
+
+/* Flips a bit of a chunk's bytes, or deletes them. */
+static void damage(const uint8_t *id, bool all)
+{
+    struct db_value row, stored;
+    assert_int_equal(db_get(here.db, DB_CHUNKREF, bytes_of(id, CONTENT_ID_BYTES), &row), 0);
+    struct bytes place = bytes_of(row.v.p + 4, 8); /* after the length */
+    assert_int_equal(db_get(here.db, DB_CHUNK, place, &stored), 0);
+    struct buf flipped = {0};
+    buf_put_bytes(&flipped, stored.v);
+    flipped.p[flipped.n / 2] ^= 0x10;
+    struct bytes wrong = buf_bytes(&flipped);
+    overwrite(DB_CHUNK, place, all ? NULL : &wrong);
+    buf_fini(&flipped);
+    db_value_fini(&stored);
+    db_value_fini(&row);
 }
 
 static void check_all_finds_flipped_and_lost(void **state)
@@ -266,16 +284,9 @@ static void check_all_finds_flipped_and_lost(void **state)
     fetch(w.id[0]); /* a node: now its chunks are known */
     w = (struct wanted){.max = 3};
     assert_int_equal(content_missing(there.db, buf_bytes(&body), 0, want, &w), 1);
-    struct db_value v;
-    assert_int_equal(content_get_chunk(here.db, w.id[0], &v), 0);
-    struct buf flipped = {0};
-    buf_put_bytes(&flipped, v.v);
-    db_value_fini(&v);
-    flipped.p[flipped.n / 2] ^= 0x10;
-    struct bytes wrong = buf_bytes(&flipped);
-    overwrite(DB_CHUNK, w.id[0], &wrong);
-    overwrite(DB_CHUNK, w.id[1], NULL);
-    overwrite(DB_CHUNKREF, w.id[2], NULL);
+    damage(w.id[0], false);
+    damage(w.id[1], true);
+    overwrite(DB_CHUNKREF, bytes_of(w.id[2], CONTENT_ID_BYTES), NULL);
     assert_int_equal(content_check_all(here.db, &here.keys, count_bad, &bad, NULL), 0);
     assert_int_equal(bad.n, 3);
     for (size_t i = 0; i < 3; i++) {
@@ -292,7 +303,6 @@ static void check_all_finds_flipped_and_lost(void **state)
     bad.n = 0;
     assert_int_equal(content_check_all(here.db, &here.keys, count_bad, &bad, NULL), 0);
     assert_int_equal(bad.n, 0);
-    buf_fini(&flipped);
     buf_fini(&body);
 }
 
