@@ -25,8 +25,30 @@ extern char **environ;
 /* ---- the connection ---- */
 
 static _Atomic uint64_t init_unique; /* of the FUSE_INIT that was read; 0: answered, or none yet */
-static _Atomic bool kill_offered;
-static _Thread_local bool kills_suid;
+static _Atomic uint32_t offered;     /* of the flags below, by the kernel */
+static _Thread_local bool kills_suid, kills_sgid;
+
+/* What libfuse does not know of. */
+static const uint32_t our_flags = FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT;
+
+/* With FUSE_SETXATTR_EXT a request has a longer head than libfuse expects: it is cut. */
+static ssize_t shorten_setxattr(uint8_t *p, ssize_t n)
+{
+    struct fuse_in_header h;
+    struct fuse_setxattr_in in;
+    size_t at = sizeof h + FUSE_COMPAT_SETXATTR_IN_SIZE, end = sizeof h + sizeof in;
+    memcpy(&h, p, sizeof h);
+    kills_sgid = h.uid != 0; /* where the kernel does not say */
+    if ((atomic_load(&offered) & FUSE_SETXATTR_EXT) == 0 || (size_t)n < end)
+        return n;
+    memcpy(&in, p + sizeof h, sizeof in);
+    kills_sgid = (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+    memmove(p + at, p + end, (size_t)n - end);
+    n -= (ssize_t)(end - at);
+    h.len = (uint32_t)n;
+    memcpy(p, &h, sizeof h);
+    return n;
+}
 
 static ssize_t device_read(int fd, void *p, size_t n, void *userdata)
 {
@@ -40,10 +62,10 @@ static ssize_t device_read(int fd, void *p, size_t n, void *userdata)
         uint32_t flags;
         memcpy(&flags, (const uint8_t *)p + sizeof h + offsetof(struct fuse_init_in, flags),
                sizeof flags);
-        atomic_store(&kill_offered, (flags & FUSE_HANDLE_KILLPRIV_V2) != 0);
+        atomic_store(&offered, flags & our_flags);
         atomic_store(&init_unique, h.unique);
     }
-    return got;
+    return h.opcode == FUSE_SETXATTR ? shorten_setxattr(p, got) : got;
 }
 
 static ssize_t device_writev(int fd, struct iovec *iov, int n, void *userdata)
@@ -56,8 +78,7 @@ static ssize_t device_writev(int fd, struct iovec *iov, int n, void *userdata)
         if (h.unique == unique && h.error == 0 &&
             iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
             struct fuse_init_out *out = iov[1].iov_base;
-            if (atomic_load(&kill_offered))
-                out->flags |= FUSE_HANDLE_KILLPRIV_V2;
+            out->flags |= atomic_load(&offered);
             atomic_store(&init_unique, 0);
         }
     }
@@ -93,6 +114,11 @@ void device_look(const void *request, size_t n)
     kills_suid = (h.opcode == FUSE_WRITE && (flags & FUSE_WRITE_KILL_SUIDGID) != 0) ||
                  (h.opcode == FUSE_SETATTR && (flags & FATTR_KILL_SUIDGID) != 0) ||
                  (h.opcode == FUSE_OPEN && (flags & FUSE_OPEN_KILL_SUIDGID) != 0);
+}
+
+bool device_kills_sgid(void)
+{
+    return kills_sgid;
 }
 
 bool device_kills_suid(void)

@@ -1,9 +1,10 @@
 /*
  * fs/mount/device - the connection to the kernel: mounts, and stands between libfuse and /dev/fuse.
  *
- * libfuse 3.14 does not know a flag of the protocol that saves a request for each write
- * (FUSE_HANDLE_KILLPRIV_V2); it is added to the reply to FUSE_INIT here, and what the requests then
- * say of it is read from them before libfuse decodes them. Source: linux/fuse.h, protocol 7.32.
+ * libfuse 3.14 does not know two flags of the protocol: one saves a request for each write
+ * (FUSE_HANDLE_KILLPRIV_V2), one says whether the setting of an ACL clears setgid
+ * (FUSE_SETXATTR_EXT). They are added to the reply to FUSE_INIT here, and what the requests then
+ * say of it is read from them before libfuse decodes them. Source: linux/fuse.h, protocol 7.33.
  */
 #ifndef FS_MOUNT_DEVICE_H
 #define FS_MOUNT_DEVICE_H
@@ -28,6 +29,9 @@ void device_unmount(const char *folder);
 
 /** Looks at a request before libfuse does. Thread: the one that will process it. */
 void device_look(const void *request, size_t n);
+
+/** Whether the setting of an access ACL under way asks to clear setgid. */
+bool device_kills_sgid(void);
 
 /** Whether the request under way asks to clear setuid and setgid: the caller may not keep them. */
 bool device_kills_suid(void);

@@ -58,10 +58,11 @@ void ll_reply_entry(fuse_req_t req, int rc, const struct attr *a)
         fuse_reply_entry(req, &e);
 }
 
-struct tree_caller ll_caller(fuse_req_t req)
+struct tree_new ll_new(fuse_req_t req, mode_t mode)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    return (struct tree_caller){ctx->uid, ctx->gid};
+    return (struct tree_new){
+        .mode = mode, .inherits = true, .umask = ctx->umask, .caller = {ctx->uid, ctx->gid}};
 }
 
 static _Thread_local void *scratch;
@@ -125,20 +126,21 @@ static void make(fuse_req_t req, fuse_ino_t dir, const char *name, const struct 
 
 static void ll_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t rdev)
 {
-    struct tree_new what = {.mode = mode, .rdev = rdev, .caller = ll_caller(req)};
+    struct tree_new what = ll_new(req, mode);
+    what.rdev = rdev;
     make(req, dir, name, &what);
 }
 
 static void ll_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
 {
-    struct tree_new what = {.mode = (mode & 07777) | S_IFDIR, .caller = ll_caller(req)};
+    struct tree_new what = ll_new(req, (mode & 07777) | S_IFDIR);
     make(req, dir, name, &what);
 }
 
 static void ll_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *name)
 {
-    struct tree_new what = {
-        .mode = S_IFLNK | 0777, .target = bytes_str(target), .caller = ll_caller(req)};
+    struct tree_new what = ll_new(req, S_IFLNK | 0777);
+    what.target = bytes_str(target);
     if (what.target.n > 4095)
         ll_reply(req, -ENAMETOOLONG);
     else
@@ -235,6 +237,8 @@ static void ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 static void ll_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                         size_t n, int flags)
 {
+    if (device_kills_sgid())
+        flags |= TREE_XATTR_KILL_SGID;
     ll_reply(req, tree_xattr_set(ll_tree(req), ino, bytes_str(name), bytes_of(value, n), flags));
 }
 
@@ -325,7 +329,7 @@ static void ll_init(void *userdata, struct fuse_conn_info *conn)
          FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
              FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
              FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
-             FUSE_CAP_ASYNC_DIO,
+             FUSE_CAP_ASYNC_DIO | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK,
          true);
     /*
      * Not the writeback cache: under it the kernel keeps sizes and times of its own, and would lose

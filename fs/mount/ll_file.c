@@ -44,7 +44,7 @@ void ll_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
                struct fuse_file_info *fi)
 {
     struct tree *t = ll_tree(req);
-    struct tree_new what = {.mode = (mode & 07777) | S_IFREG, .caller = ll_caller(req)};
+    struct tree_new what = ll_new(req, (mode & 07777) | S_IFREG);
     struct attr a;
     int rc = tree_make(t, dir, bytes_str(name), &what, &a);
     if (rc == -EEXIST && (fi->flags & O_EXCL) == 0)

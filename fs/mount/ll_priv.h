@@ -20,7 +20,8 @@ void ll_reply(fuse_req_t req, int rc);
 void ll_reply_attr(fuse_req_t req, int rc, const struct attr *a);
 void ll_reply_entry(fuse_req_t req, int rc, const struct attr *a);
 void ll_entry(const struct attr *a, struct fuse_entry_param *ret);
-struct tree_caller ll_caller(fuse_req_t req);
+/** A file that the caller makes: its own, with its umask. */
+struct tree_new ll_new(fuse_req_t req, mode_t mode);
 /** A buffer of this thread of at least @n bytes, good until its next use. NULL: out of memory. */
 void *ll_scratch(size_t n);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/space/export.h"
+#include "fs/tree/acl.h"
 
 enum { PIECE_BYTES = 1 << 20, TRIES = 3 };
 
@@ -89,7 +90,8 @@ static int put_xattrs(struct export *x, const struct attr *a, int fd)
     for (size_t at = 0; rc == 0 && at < names.n;) {
         const char *name = (const char *)names.p + at;
         at += strlen(name) + 1;
-        if (strncmp(name, "user.", 5) != 0)
+        bool acl = acl_kind_of(bytes_str(name)) != ACL_NONE;
+        if (strncmp(name, "user.", 5) != 0 && !acl)
             continue;
         buf_reset(&value);
         rc = tree_xattr_get(x->s->tree, a->ino, bytes_str(name), &value);
@@ -98,7 +100,8 @@ static int put_xattrs(struct export *x, const struct attr *a, int fd)
             continue;
         }
         if (rc == 0 &&
-            fsetxattr(fd, name, value.n > 0 ? value.p : (const void *)"", value.n, 0) < 0)
+            fsetxattr(fd, name, value.n > 0 ? value.p : (const void *)"", value.n, 0) < 0 &&
+            !(acl && errno == EOPNOTSUPP)) /* not every file system has them */
             rc = -errno;
     }
     return rc;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/space/import_priv.h"
+#include "fs/tree/acl.h"
 
 enum {
     PIECE_BYTES = 1 << 20,
@@ -25,7 +26,7 @@ int import_xattrs(struct import *m, int fd, uint64_t ino)
     int rc = 0;
     CLEANUP(buf_fini) struct buf value = {0};
     for (const char *name = names; rc == 0 && name < names + n; name += strlen(name) + 1) {
-        if (strncmp(name, "user.", 5) != 0)
+        if (strncmp(name, "user.", 5) != 0 && acl_kind_of(bytes_str(name)) == ACL_NONE)
             continue;
         rc = buf_resize(&value, XATTR_SIZE_MAX);
         ssize_t k = rc < 0 ? rc : fgetxattr(fd, name, value.p, value.n);

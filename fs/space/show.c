@@ -108,7 +108,10 @@ static int show_meta(struct show *w, struct attr *a, const struct replica_info *
     if (!mode && !xattrs)
         return 0;
     /* setuid and the like are given on this machine, or not at all. */
-    a->mode = (a->mode & ~(uint32_t)0777) | (info->mode & 0777);
+    if (mode)
+        rc = op_chmod(w->x, a, (a->mode & 07000) | (info->mode & 0777));
+    if (rc < 0)
+        return rc;
     a->ctime = w->now;
     op_put(w->x, a);
     inval_inode(w->invals, a->ino);

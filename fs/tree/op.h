@@ -107,6 +107,8 @@ int dirent_check_name(struct bytes name) MUST_CHECK;
 
 /** The directory's entries have changed. */
 void names_touch(struct op *x, struct attr *dir, const struct timespec *now);
+/** Sets the mode (07777) of an inode, and its access ACL by it. The caller does op_put(). */
+int op_chmod(struct op *x, struct attr *a, uint32_t mode) MUST_CHECK;
 /** One name of @a less; the last one makes it an orphan. */
 void names_drop(struct op *x, struct attr *a, const struct timespec *now);
 /** The file's bytes are now those of version @ref of @size bytes, and no others. */

@@ -56,7 +56,9 @@ struct tree_caller {
 int tree_lookup(struct tree *t, uint64_t dir, struct bytes name, struct attr *ret) MUST_CHECK;
 
 struct tree_new {
-    uint32_t mode; /* with the file type; umask already applied */
+    uint32_t mode; /* with the file type */
+    bool inherits; /* as open(2) makes files: what umask leaves, or what the directory's ACL says */
+    uint32_t umask;
     uint64_t rdev;
     struct bytes target; /* of a symlink */
     struct tree_caller caller;
@@ -127,7 +129,12 @@ struct tree_set {
 int tree_setattr(struct tree *t, uint64_t ino, const struct tree_set *set,
                  struct attr *ret) MUST_CHECK;
 
-/** @flags: XATTR_CREATE, XATTR_REPLACE of setxattr(2). */
+enum { TREE_XATTR_KILL_SGID = 1 << 16 };
+
+/**
+ * @flags: XATTR_CREATE, XATTR_REPLACE of setxattr(2); TREE_XATTR_KILL_SGID: who sets an access ACL
+ * may not keep setgid. ACLs (system.posix_acl_access, system.posix_acl_default) are as acl.h says.
+ */
 int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes value,
                    int flags) MUST_CHECK;
 int tree_xattr_get(struct tree *t, uint64_t ino, struct bytes name, struct buf *ret) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* Attributes: chmod, chown, utimensat, and the part of truncate that is not data. */
 #include <errno.h>
 
+#include "fs/tree/acl.h"
 #include "fs/tree/data.h"
 #include "fs/tree/tree_priv.h"
 
@@ -48,8 +49,11 @@ static int set_in(struct op *x, struct attr *a, const struct tree_set *set)
     }
     if ((set->what & TREE_SET_KILL_SUID) != 0 && !attr_is_dir(a))
         op_kill_suid(x, a);
-    if ((set->what & TREE_SET_MODE) != 0)
-        a->mode = (a->mode & S_IFMT) | (set->mode & ~(uint32_t)S_IFMT);
+    if ((set->what & TREE_SET_MODE) != 0) {
+        int rc = op_chmod(x, a, set->mode);
+        if (rc < 0)
+            return rc;
+    }
     if ((set->what & TREE_SET_UID) != 0)
         a->uid = set->uid;
     if ((set->what & TREE_SET_GID) != 0)

@@ -1,6 +1,7 @@
 /* Look-up, making and removing of names. */
 #include <errno.h>
 
+#include "fs/tree/acl.h"
 #include "fs/tree/data.h"
 #include "fs/tree/names.h"
 #include "fs/tree/tree_priv.h"
@@ -84,6 +85,9 @@ static int make(struct op *x, uint64_t dir, struct bytes name, const struct tree
     if (rc < 0)
         return rc;
     fill_new(a, d, what, &now);
+    rc = what->inherits ? acl_inherit(x, d, a, what->umask) : 0;
+    if (rc < 0)
+        return rc;
     if (S_ISLNK(what->mode)) {
         uint8_t key[8];
         node_key(a->ino, key);

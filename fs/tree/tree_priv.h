@@ -81,6 +81,15 @@ void orphan_put(struct op *x, uint64_t ino);
 void orphan_reap(struct tree *t, uint64_t ino);
 int orphan_reap_all(struct tree *t) MUST_CHECK;
 
+/* ---- tree_xattr.c: attributes of any name, as parts of an operation ---- */
+/** Appends a value. -ENODATA. */
+int xattr_read(struct tree *t, const struct attr *a, struct bytes name, struct buf *ret) MUST_CHECK;
+/** @flags: XATTR_CREATE, XATTR_REPLACE. The caller does op_put(). */
+int xattr_put(struct op *x, struct attr *a, struct bytes name, struct bytes value,
+              int flags) MUST_CHECK;
+/** -ENODATA. The caller does op_put(). */
+int xattr_delete(struct op *x, struct attr *a, struct bytes name) MUST_CHECK;
+
 /* ---- tree_version.c ---- */
 /** File @ino, which is not that of the version's own record, is based on @ref. */
 void base_use_put(struct op *x, const struct base_ref *ref, uint64_t ino);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/xattr.h>
 
+#include "fs/tree/acl.h"
 #include "fs/tree/tree_priv.h"
 
 enum { NAME_MAX_BYTES = 255, VALUE_MAX = 64 << 10, ALL_MAX = 64 << 10, COUNT_MAX = 128 };
@@ -58,13 +59,8 @@ static int commit_change(struct op *x, struct attr *a)
     return op_commit(x);
 }
 
-static int set_in(struct op *x, struct attr *a, struct bytes name, struct bytes value, int flags)
+int xattr_put(struct op *x, struct attr *a, struct bytes name, struct bytes value, int flags)
 {
-    int rc = check_name(a, name);
-    if (rc < 0)
-        return rc;
-    if (value.n > VALUE_MAX)
-        return -E2BIG;
     uint8_t key[8 + NAME_MAX_BYTES];
     size_t key_n = xattr_key(a->ino, name, key);
     int there = a->has_xattr ? db_has(x->t->db, DB_XATTR, bytes_of(key, key_n)) : 0;
@@ -75,7 +71,7 @@ static int set_in(struct op *x, struct attr *a, struct bytes name, struct bytes 
     if (!there && (flags & XATTR_REPLACE) != 0)
         return -ENODATA;
     size_t n = 0, bytes = 0;
-    rc = a->has_xattr ? count(x->t, a->ino, name, &n, &bytes) : 0;
+    int rc = a->has_xattr ? count(x->t, a->ino, name, &n, &bytes) : 0;
     if (rc < 0)
         return rc;
     if (n >= COUNT_MAX || bytes + name.n + value.n > ALL_MAX + VALUE_MAX)
@@ -83,6 +79,17 @@ static int set_in(struct op *x, struct attr *a, struct bytes name, struct bytes 
     db_batch_put(x->batch, DB_XATTR, bytes_of(key, key_n), value);
     a->has_xattr = true;
     return 0;
+}
+
+static int set_in(struct op *x, struct attr *a, struct bytes name, struct bytes value, int flags)
+{
+    enum acl_kind acl = acl_kind_of(name);
+    if (acl != ACL_NONE)
+        return acl_set(x, a, acl, value, (flags & TREE_XATTR_KILL_SGID) != 0);
+    int rc = check_name(a, name);
+    if (rc < 0)
+        return rc;
+    return value.n > VALUE_MAX ? -E2BIG : xattr_put(x, a, name, value, flags);
 }
 
 int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes value, int flags)
@@ -103,27 +110,34 @@ int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes
     return rc;
 }
 
+int xattr_read(struct tree *t, const struct attr *a, struct bytes name, struct buf *ret)
+{
+    if (!a->has_xattr)
+        return -ENODATA;
+    uint8_t key[8 + NAME_MAX_BYTES];
+    size_t key_n = xattr_key(a->ino, name, key);
+    struct db_value v;
+    int rc = db_get(t->db, DB_XATTR, bytes_of(key, key_n), &v);
+    if (rc < 0)
+        return rc == -ENOENT ? -ENODATA : rc;
+    buf_put_bytes(ret, v.v);
+    db_value_fini(&v);
+    return buf_status(ret);
+}
+
 int tree_xattr_get(struct tree *t, uint64_t ino, struct bytes name, struct buf *ret)
 {
     struct attr a;
     int rc = node_peek(t, ino, &a);
     if (rc == 0 && name.n > NAME_MAX_BYTES)
         rc = -ERANGE;
-    if (rc == 0 && begins(name, "system."))
+    if (rc == 0 && begins(name, "system.") && acl_kind_of(name) == ACL_NONE)
         rc = -EOPNOTSUPP;
-    if (rc < 0)
-        return rc;
-    if (!a.has_xattr)
-        return -ENODATA;
-    uint8_t key[8 + NAME_MAX_BYTES];
-    size_t key_n = xattr_key(ino, name, key);
-    struct db_value v;
-    rc = db_get(t->db, DB_XATTR, bytes_of(key, key_n), &v);
-    if (rc < 0)
-        return rc == -ENOENT ? -ENODATA : rc;
-    buf_put_bytes(ret, v.v);
-    db_value_fini(&v);
-    return buf_status(ret);
+    if (rc == 0)
+        rc = xattr_read(t, &a, name, ret);
+    /* A label is asked for in vain for each file, of no use to the kernel's cache. In these words
+     * ls and its like take it for all of the file system, and ask no more. */
+    return rc == -ENODATA && bytes_equal(name, bytes_str("security.selinux")) ? -EOPNOTSUPP : rc;
 }
 
 int tree_xattr_list(struct tree *t, uint64_t ino, struct buf *ret)
@@ -147,23 +161,29 @@ int tree_xattr_list(struct tree *t, uint64_t ino, struct buf *ret)
     return rc < 0 ? rc : buf_status(ret);
 }
 
-static int remove_in(struct op *x, struct attr *a, struct bytes name)
+int xattr_delete(struct op *x, struct attr *a, struct bytes name)
 {
-    int rc = check_name(a, name);
-    if (rc < 0)
-        return rc;
     uint8_t key[8 + NAME_MAX_BYTES];
     size_t key_n = xattr_key(a->ino, name, key);
     int there = a->has_xattr ? db_has(x->t->db, DB_XATTR, bytes_of(key, key_n)) : 0;
     if (there <= 0)
         return there < 0 ? there : -ENODATA;
     size_t n, bytes;
-    rc = count(x->t, a->ino, name, &n, &bytes);
+    int rc = count(x->t, a->ino, name, &n, &bytes);
     if (rc < 0)
         return rc;
     db_batch_delete(x->batch, DB_XATTR, bytes_of(key, key_n));
     a->has_xattr = n > 0;
     return 0;
+}
+
+static int remove_in(struct op *x, struct attr *a, struct bytes name)
+{
+    enum acl_kind acl = acl_kind_of(name);
+    if (acl != ACL_NONE) /* one that is not there is removed, too, as the kernel does it */
+        return acl_set(x, a, acl, bytes_of(NULL, 0), false);
+    int rc = check_name(a, name);
+    return rc < 0 ? rc : xattr_delete(x, a, name);
 }
 
 int tree_xattr_remove(struct tree *t, uint64_t ino, struct bytes name)

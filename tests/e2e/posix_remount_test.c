@@ -58,6 +58,13 @@ static void make_everything(void)
     ok(lchown("kind2", E2E_OTHER, E2E_USER));
     ok(setxattr("size1", "user.note", "value\0more", 10, 0));
     ok(setxattr("deep", "trusted.t", "", 0, 0));
+    /* rw for the owner, --x for user 65533, r-- for the group; mask rwx, nothing for others */
+    static const char acl[] = "\2\0\0\0\1\0\6\0\377\377\377\377\2\0\1\0\375\377\0\0"
+                              "\4\0\4\0\377\377\377\377\20\0\7\0\377\377\377\377"
+                              "\40\0\0\0\377\377\377\377";
+    ok(setxattr("size1", "system.posix_acl_access", acl, sizeof acl - 1, 0));
+    ok(setxattr("deep/er", "system.posix_acl_default", acl, sizeof acl - 1, 0));
+    put_file("deep/er/heir", "");
     struct timespec times[2] = {{-5, 999999999}, {5000000000, 1}};
     ok(utimensat(AT_FDCWD, "size0", times, 0));
     ok(utimensat(AT_FDCWD, "kind3", times, AT_SYMLINK_NOFOLLOW));

@@ -148,9 +148,15 @@ static void name_spaces_have_rules(struct e2e *f)
         fails(removexattr("x", "trusted.a"), EPERM);
         same(listxattr("x", (char *)found, sizeof found), sizeof "user.a");
     }
-    /* An access control list: kept, or clearly refused. */
-    ssize_t n = getxattr("x", "system.posix_acl_access", found, sizeof found);
+    /* Access control lists: see posix_acl_test. */
+    fails(getxattr("x", "system.posix_acl_access", found, sizeof found), ENODATA);
+    fails(setxattr("x", "system.other", "1", 1, 0), EOPNOTSUPP);
+    /* A label that is not there; and one that is. */
+    ssize_t n = getxattr("x", "security.selinux", found, sizeof found);
     holds(n < 0 && (errno == ENODATA || errno == EOPNOTSUPP));
+    ok(setxattr("x", "security.selinux", "a:b:c", 5, 0));
+    same(getxattr("x", "security.selinux", found, sizeof found), 5);
+    ok(removexattr("x", "security.selinux"));
 }
 
 static void permissions_hold(struct e2e *f)

@@ -50,6 +50,10 @@ static void fill_big(uint8_t *p, size_t n)
     }
 }
 
+/* Owner rw, user 7 rw, group r, mask rw, others nothing. */
+static const char acl[] = "\2\0\0\0\1\0\6\0\0\0\0\0\2\0\6\0\7\0\0\0\4\0\4\0\0\0\0\0"
+                          "\20\0\6\0\0\0\0\0\40\0\0\0\0\0\0\0";
+
 /* A directory with one of each kind. */
 static void make_source(int dir)
 {
@@ -72,6 +76,7 @@ static void make_source(int dir)
     assert_int_equal(pwrite(fd, "mid", 3, HOLE_AT), 3);
     assert_int_equal(ftruncate(fd, 3 * HOLE_AT), 0);
     (void)fsetxattr(fd, "user.note", "value", 5, 0); /* tmpfs may have none */
+    (void)fsetxattr(fd, "system.posix_acl_access", acl, sizeof acl - 1, 0);
     close(fd);
     const struct timespec times[] = {{1100000000, 1}, {1300000000, 42}};
     assert_int_equal(utimensat(dir, "sub", times, 0), 0);
@@ -91,6 +96,9 @@ static void same_bytes(int a, int b, const char *name)
     }
     ssize_t xa = fgetxattr(fa, "user.note", pa, sizeof pa);
     assert_int_equal(fgetxattr(fb, "user.note", pb, sizeof pb), xa);
+    xa = fgetxattr(fa, "system.posix_acl_access", pa, sizeof pa);
+    assert_int_equal(fgetxattr(fb, "system.posix_acl_access", pb, sizeof pb), xa);
+    assert_memory_equal(pa, pb, (size_t)(xa > 0 ? xa : 0));
     close(fa);
     close(fb);
 }

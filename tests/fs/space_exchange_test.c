@@ -271,6 +271,38 @@ static void exchange_of_modes_and_user_attributes_carries_both(void **state)
     assert_true(bytes_equal(buf_bytes(&value), bytes_str("v")));
 }
 
+/* Lists stay where they were made: their mask goes with the mode. */
+static void exchange_of_a_mode_changes_the_list_of_a_file(void **state)
+{
+    /* Owner rw, user 7 rw, group r, mask rw, others r. */
+    static const uint8_t list[] = {2, 0, 0, 0, 1, 0, 6,  0, 0, 0, 0, 0, 2, 0,  6,
+                                   0, 7, 0, 0, 0, 4, 0,  4, 0, 0, 0, 0, 0, 16, 0,
+                                   6, 0, 0, 0, 0, 0, 32, 0, 4, 0, 0, 0, 0, 0};
+    const struct bytes name = bytes_str("system.posix_acl_access");
+    struct pair *p = *state;
+    device_save_text(&p->a, "f", "f");
+    meet(p);
+    uint64_t ino = device_ino(&p->b, "f");
+    assert_int_equal(tree_xattr_set(p->b.s->tree, ino, name, bytes_of(list, sizeof list), 0), 0);
+    meet(p);
+    struct attr a;
+    CLEANUP(buf_fini) struct buf value = {0};
+    uint64_t other = device_ino(&p->a, "f");
+    assert_int_equal(tree_getattr(p->a.s->tree, other, &a), 0);
+    assert_int_equal(a.mode, S_IFREG | 0664);
+    assert_int_equal(tree_xattr_get(p->a.s->tree, other, name, &value), -ENODATA);
+    struct tree_set set = {.what = TREE_SET_MODE, .mode = 0640};
+    assert_int_equal(tree_setattr(p->a.s->tree, other, &set, &a), 0);
+    meet(p);
+    assert_int_equal(tree_getattr(p->b.s->tree, ino, &a), 0);
+    assert_int_equal(a.mode, S_IFREG | 0640);
+    assert_int_equal(tree_xattr_get(p->b.s->tree, ino, name, &value), 0);
+    assert_int_equal(value.n, sizeof list);
+    assert_int_equal(value.p[30], 4); /* mask */
+    assert_int_equal(value.p[38], 0); /* others */
+    assert_int_equal(value.p[14], 6); /* the user of the list */
+}
+
 static void exchange_of_edits_made_apart_keeps_both_contents(void **state)
 {
     struct pair *p = *state;
@@ -337,6 +369,7 @@ int main(void)
         CASE(exchange_of_edit_rename_delete_follows_on_the_other_device),
         CASE(exchange_of_hard_links_keeps_them_one_file),
         CASE(exchange_of_modes_and_user_attributes_carries_both),
+        CASE(exchange_of_a_mode_changes_the_list_of_a_file),
         CASE(exchange_of_edits_made_apart_keeps_both_contents),
         CASE(exchange_of_one_path_made_apart_is_one_record),
         CASE(exchange_while_a_file_is_written_leaves_it_to_the_writer),
