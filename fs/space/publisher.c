@@ -3,6 +3,7 @@
  * settled. A failure leaves the item pending, in the database too; nothing is lost by it.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "fs/space/queue.h"
@@ -22,6 +23,8 @@ enum {
     STARVED_MS = 8000,      /* or after so long all the same */
     ROOM_BYTES = 128 << 10, /* what publishing a small file takes, at most */
     TIDY_MS = 3600000,
+    TRIM_ITEMS = 20000, /* after so many published, or */
+    TRIM_MS = 1000,     /* when nothing was done for so long, memory is given back */
     FLUSH_PASSES_MAX = 64,
 };
 
@@ -35,6 +38,7 @@ struct publisher {
     unsigned held;        /* the thread stands back */
     uint64_t changed_ms;  /* when the tree was changed last */
     uint64_t tidy_ms;     /* when to look at what is kept of the past */
+    uint64_t worked;      /* items, since memory was given back */
     bool failing;         /* the last item failed: said so once */
     pthread_mutex_t turn; /* one flush at a time; taken before lock */
 };
@@ -167,12 +171,26 @@ static void tidy(struct publisher *p)
     pthread_cond_broadcast(&p->idle);
 }
 
+/* What the work has taken and given back goes to the system, which the allocator does not do. */
+static void give_memory_back(struct publisher *p)
+{
+    p->worked = 0;
+    pthread_mutex_unlock(&p->lock);
+    malloc_trim(0);
+    pthread_mutex_lock(&p->lock);
+}
+
 /* While somebody makes or moves many files, all of the machine is theirs. */
 static bool stands_back(const struct publisher *p, const struct queue_item *first)
 {
     uint64_t now = space_now_ms();
     return p->queue.n >= BUSY_ITEMS && now < p->changed_ms + GAP_MS &&
            now < first->touched_ms + STARVED_MS;
+}
+
+static bool is_quiet(const struct publisher *p)
+{
+    return space_now_ms() >= p->changed_ms + TRIM_MS;
 }
 
 /* Waits for an item that is due and takes it; NULL: the end. */
@@ -182,6 +200,10 @@ static struct queue_item *next_item(struct publisher *p)
         const struct queue_item *first = queue_first(&p->queue);
         if (first == NULL && p->held == 0 && space_now_ms() >= p->tidy_ms)
             tidy(p);
+        else if (p->worked >= TRIM_ITEMS || (first == NULL && p->worked > 0 && is_quiet(p)))
+            give_memory_back(p);
+        else if (first == NULL && p->worked > 0)
+            wait_until(p, p->changed_ms + TRIM_MS);
         else if (first == NULL || p->held > 0)
             wait_until(p, max_u64(p->tidy_ms, space_now_ms() + RETRY_MS));
         else if (first->due_ms > space_now_ms())
@@ -205,6 +227,7 @@ static void *publish(void *arg)
         uint64_t again = work(p, e, false);
         pthread_mutex_lock(&p->lock);
         p->working = false;
+        p->worked++;
         if (again == 0)
             free(e);
         else if (queue_give(&p->queue, e, again) < 0)

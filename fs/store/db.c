@@ -16,8 +16,8 @@
 #include "fs/store/db_priv.h"
 
 enum {
-    CACHE_BYTES_DEFAULT = 16 << 20,
-    MEMTABLES_BYTES_MAX = 24 << 20, /* of all families together */
+    CACHE_BYTES_DEFAULT = 12 << 20,
+    MEMTABLES_BYTES_MAX = 20 << 20, /* of all families together */
     ARENA_BYTES = 128 << 10,
     BLOOM_BITS = 10,
     FILES_MAX = 768,
@@ -62,6 +62,8 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     rocksdb_options_set_target_file_size_base(o, 16 << 20);
     rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
     if (cf == DB_CHUNK) {
+        /* Keys count up: by levels, the small tables of all times would stay as they are. */
+        rocksdb_options_set_compaction_style(o, rocksdb_universal_compaction);
         rocksdb_options_set_enable_blob_files(o, 1);
         rocksdb_options_set_min_blob_size(o, 1024);
         rocksdb_options_set_blob_file_size(o, 128 << 20);

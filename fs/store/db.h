@@ -44,7 +44,7 @@ struct db_snapshot;
 struct db_config {
     bool create;        /* make it when it is missing */
     bool in_memory;     /* no file at all (tests, simulator) */
-    size_t cache_bytes; /* block cache; 0: the default of 16 MiB */
+    size_t cache_bytes; /* block cache; 0: the default of 12 MiB */
 };
 
 /**
