@@ -85,6 +85,35 @@ static ssize_t device_writev(int fd, struct iovec *iov, int n, void *userdata)
     return writev(fd, iov, n);
 }
 
+static void want(struct fuse_conn_info *conn, unsigned caps, bool on)
+{
+    conn->want = on ? conn->want | (conn->capable & caps) : conn->want & ~caps;
+}
+
+void device_configure(struct fuse_conn_info *conn)
+{
+    want(conn,
+         FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
+             FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
+             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
+             FUSE_CAP_ASYNC_DIO | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK,
+         true);
+    /*
+     * Not the writeback cache: under it the kernel keeps sizes and times of its own, and would lose
+     * what was written with this process. Locks are the kernel's own, within this machine. Requests
+     * are read, not spliced: their bytes are looked at.
+     */
+    want(conn,
+         FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+             FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_HANDLE_KILLPRIV |
+             FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS,
+         false);
+    conn->max_write = 1 << 20;
+    conn->max_background = 64;
+    conn->congestion_threshold = 48;
+    conn->time_gran = 1;
+}
+
 void device_look(const void *request, size_t n)
 {
     struct fuse_in_header h;
@@ -273,4 +302,20 @@ void device_unmount(const char *folder)
     if (posix_spawnp(&pid, program, NULL, NULL, argv, environ) == 0)
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             ;
+}
+
+void device_read_ahead(const char *folder)
+{
+    struct stat st;
+    char path[64];
+    if (stat(folder, &st) < 0)
+        return;
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+             minor(st.st_dev));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "4096", 4);
+    (void)n; /* slower reading of big files, no more */
+    close(fd);
 }

@@ -14,6 +14,7 @@
 
 #include "proto/base/err.h"
 
+struct fuse_conn_info;
 struct fuse_session;
 
 /**
@@ -26,6 +27,12 @@ int device_mount(struct fuse_session *se, const char *folder, const char *option
 
 /** Unmounts, at once for new calls; who has files open keeps them until this process ends. */
 void device_unmount(const char *folder);
+
+/** More of a file is read ahead than FUSE's 128 KiB, where that may be set. Asks the mount. */
+void device_read_ahead(const char *folder);
+
+/** What the kernel is to do for this file system: the answer to its FUSE_INIT. */
+void device_configure(struct fuse_conn_info *conn);
 
 /** Looks at a request before libfuse does. Thread: the one that will process it. */
 void device_look(const void *request, size_t n);

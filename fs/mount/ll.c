@@ -317,34 +317,10 @@ static void ll_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- the connection ---- */
 
-static void want(struct fuse_conn_info *conn, unsigned caps, bool on)
-{
-    conn->want = on ? conn->want | (conn->capable & caps) : conn->want & ~caps;
-}
-
 static void ll_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
-    want(conn,
-         FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
-             FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
-             FUSE_CAP_ASYNC_DIO | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK,
-         true);
-    /*
-     * Not the writeback cache: under it the kernel keeps sizes and times of its own, and would lose
-     * what was written with this process. Locks are the kernel's own, within this machine. Requests
-     * are read, not spliced: their bytes are looked at.
-     */
-    want(conn,
-         FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
-             FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_HANDLE_KILLPRIV |
-             FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS,
-         false);
-    conn->max_write = 1 << 20;
-    conn->max_background = 64;
-    conn->congestion_threshold = 48;
-    conn->time_gran = 1;
+    device_configure(conn);
 }
 
 static void ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -16,9 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/mount/device.h"
 #include "fs/mount/keeper.h"
-#include "fs/mount/ll.h"
 
 enum {
     THREADS = 6,
@@ -30,6 +28,7 @@ enum {
 
 struct loop {
     struct fuse_session *se;
+    const struct loop_hooks *hooks;
     struct keeper *keeper; /* NULL: the leader spins instead */
     pthread_mutex_t lead;  /* held by the leader */
     pthread_t threads[THREADS];
@@ -118,14 +117,16 @@ static void *serve(void *arg)
         bool hand_over = is_long(&buf);
         if (hand_over)
             pthread_mutex_unlock(&l->lead);
-        device_look(buf.mem, buf.size);
+        if (l->hooks->look != NULL)
+            l->hooks->look(buf.mem, buf.size);
         fuse_session_process_buf(l->se, &buf);
         if (hand_over)
             pthread_mutex_lock(&l->lead);
     }
     pthread_mutex_unlock(&l->lead);
     free(buf.mem);
-    ll_thread_done();
+    if (l->hooks->thread_done != NULL)
+        l->hooks->thread_done();
     if (atomic_fetch_sub(&l->running, 1) == 1)
         eventfd_write(l->done_fd, 1);
     return NULL;
@@ -143,12 +144,14 @@ static void on_wake(int number)
     (void)number;
 }
 
-int loop_start(struct fuse_session *se, struct loop **ret, struct err *err)
+int loop_start(struct fuse_session *se, const struct loop_hooks *hooks, struct loop **ret,
+               struct err *err)
 {
     struct loop *l = calloc(1, sizeof *l);
     if (l == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     l->se = se;
+    l->hooks = hooks;
     l->done_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&l->lead, NULL);
     atomic_store(&l->running, THREADS);

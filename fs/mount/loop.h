@@ -9,13 +9,22 @@
 #ifndef FS_MOUNT_LOOP_H
 #define FS_MOUNT_LOOP_H
 
+#include <stddef.h>
+
 #include "proto/base/err.h"
 
 struct fuse_session;
 struct loop;
 
-/** Starts the threads; they end when the file system is unmounted. */
-int loop_start(struct fuse_session *se, struct loop **ret, struct err *err) MUST_CHECK;
+/** What the threads call beside the session's operations. Each may be NULL. */
+struct loop_hooks {
+    void (*look)(const void *request, size_t n); /* at each request, before it is processed */
+    void (*thread_done)(void);                   /* frees what the calling thread keeps */
+};
+
+/** Starts the threads; they end when the file system is unmounted. @hooks outlives them. */
+int loop_start(struct fuse_session *se, const struct loop_hooks *hooks, struct loop **ret,
+               struct err *err) MUST_CHECK;
 
 /** A descriptor that becomes readable when the threads have ended. */
 int loop_fd(const struct loop *l);

@@ -1,15 +1,12 @@
 #include "fs/mount/mount.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fs/mount/device.h"
@@ -86,23 +83,6 @@ static struct fuse_session *make_session(struct ll *ll)
     return se;
 }
 
-/* More of a file is read ahead than FUSE's 128 KiB, where that may be set. */
-static void set_readahead(const char *folder)
-{
-    struct stat st;
-    char path[64];
-    if (stat(folder, &st) < 0)
-        return;
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
-             minor(st.st_dev));
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t n = write(fd, "4096", 4);
-    (void)n; /* slower reading of big files, no more */
-    close(fd);
-}
-
 /*
  * A handler, not a blocked mask: threads of the database and the publisher are there already, and a
  * signal may come to any of them.
@@ -146,14 +126,15 @@ static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
 
 static int serve(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
 {
+    static const struct loop_hooks hooks = {device_look, ll_thread_done};
     int rc = catch_signals(err);
     if (rc < 0)
         return rc;
     struct loop *loop;
-    rc = loop_start(se, &loop, err);
+    rc = loop_start(se, &hooks, &loop, err);
     if (rc < 0)
         return rc;
-    set_readahead(cfg->folder);
+    device_read_ahead(cfg->folder);
     if (cfg->ready != NULL)
         cfg->ready(cfg->arg);
     rc = wait_for_end(cfg, loop);

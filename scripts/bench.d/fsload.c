@@ -8,6 +8,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -355,6 +357,88 @@ static double do_append(char **arg)
     return write_blocks(arg, true);
 }
 
+/* overwrite FILE N: blocks of the file in turn, an fdatasync after each. */
+static double do_overwrite(char **arg)
+{
+    uint64_t n = number(arg[1]);
+    int fd = open_or_die(arg[0], O_WRONLY);
+    uint64_t blocks = blocks_of(fd);
+    double start = now();
+    for (uint64_t i = 0; i < n; i++) {
+        off_t at = (off_t)(i % blocks * BLOCK_BYTES);
+        if (pwrite(fd, fresh(BLOCK_BYTES), BLOCK_BYTES, at) != BLOCK_BYTES)
+            err(1, "write %s", arg[0]);
+        if (fdatasync(fd) < 0)
+            err(1, "fdatasync");
+    }
+    double took = now() - start;
+    close_or_die(fd);
+    return took;
+}
+
+/* ask PATH N: for an extended attribute that is not there, which no kernel remembers. */
+static double do_ask(char **arg)
+{
+    uint64_t n = number(arg[1]);
+    double start = now();
+    for (uint64_t i = 0; i < n; i++)
+        if (getxattr(arg[0], "user.none", io, sizeof io) >= 0 || errno != ENODATA)
+            err(1, "getxattr %s", arg[0]);
+    return now() - start;
+}
+
+/* Puts this process on the processor of that number among those that it may use. */
+static void run_on(unsigned which)
+{
+    cpu_set_t all;
+    cpu_set_t one;
+    if (sched_getaffinity(0, sizeof all, &all) < 0)
+        err(1, "sched_getaffinity");
+    unsigned cpu = 0;
+    for (which %= (unsigned)CPU_COUNT(&all); !CPU_ISSET(cpu, &all) || which > 0; cpu++)
+        which -= CPU_ISSET(cpu, &all) != 0;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(0, sizeof one, &one) < 0)
+        err(1, "sched_setaffinity");
+}
+
+static void pass_on(int from, int to)
+{
+    char c;
+    if (read(from, &c, 1) == 1)
+        write_or_die(to, &c, 1);
+}
+
+/* pingpong PROCESSORS N: a byte to another process and back, both on 1 processor, or on 2. */
+static double do_pingpong(char **arg)
+{
+    unsigned other = number(arg[0]) > 1 ? 1 : 0;
+    uint64_t n = number(arg[1]);
+    int there[2];
+    int back[2];
+    if (pipe2(there, O_CLOEXEC) < 0 || pipe2(back, O_CLOEXEC) < 0)
+        err(1, "pipe");
+    pid_t pid = fork();
+    if (pid < 0)
+        err(1, "fork");
+    run_on(pid == 0 ? other : 0);
+    if (pid == 0) {
+        for (uint64_t i = 0; i < n; i++)
+            pass_on(there[0], back[1]);
+        _exit(0);
+    }
+    double start = now();
+    for (uint64_t i = 0; i < n; i++) {
+        write_or_die(there[1], "", 1);
+        if (read(back[0], io, 1) != 1)
+            err(1, "read");
+    }
+    double took = now() - start;
+    waitpid(pid, NULL, 0);
+    return took;
+}
+
 /* run DIR COMMAND...: another program, its output thrown away. */
 static double do_run(char **arg)
 {
@@ -379,6 +463,15 @@ static double do_run(char **arg)
     return took;
 }
 
+/* requests DIR: not a workload; prints what the ramfs mounted there has counted. */
+static void print_requests(const char *dir)
+{
+    ssize_t n = getxattr(dir, "user.requests", io, sizeof io);
+    if (n < 0)
+        err(1, "%s: no count of requests", dir);
+    fwrite(io, 1, (size_t)n, stdout);
+}
+
 static const struct workload {
     const char *name;
     const char *arguments;
@@ -397,12 +490,19 @@ static const struct workload {
     {"randread", "FILE N", 2, do_randread},
     {"randwrite", "FILE N EVERY", 3, do_randwrite},
     {"append", "FILE N EVERY", 3, do_append},
+    {"overwrite", "FILE N", 2, do_overwrite},
+    {"ask", "PATH N", 2, do_ask},
+    {"pingpong", "PROCESSORS N", 2, do_pingpong},
     {"run", "DIR COMMAND...", 2, do_run},
 };
 
 int main(int argc, char **argv)
 {
     size_t n = sizeof workloads / sizeof workloads[0];
+    if (argc == 3 && strcmp(argv[1], "requests") == 0) {
+        print_requests(argv[2]);
+        return 0;
+    }
     for (size_t i = 0; argc >= 2 && i < n; i++) {
         const struct workload *w = &workloads[i];
         if (strcmp(argv[1], w->name) != 0)
