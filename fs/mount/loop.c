@@ -118,7 +118,7 @@ static void *serve(void *arg)
         if (hand_over)
             pthread_mutex_unlock(&l->lead);
         if (l->hooks->look != NULL)
-            l->hooks->look(buf.mem, buf.size);
+            l->hooks->look(l->hooks->arg, buf.mem, buf.size);
         fuse_session_process_buf(l->se, &buf);
         if (hand_over)
             pthread_mutex_lock(&l->lead);

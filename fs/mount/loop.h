@@ -18,8 +18,10 @@ struct loop;
 
 /** What the threads call beside the session's operations. Each may be NULL. */
 struct loop_hooks {
-    void (*look)(const void *request, size_t n); /* at each request, before it is processed */
-    void (*thread_done)(void);                   /* frees what the calling thread keeps */
+    /* At each request, before it is processed. */
+    void (*look)(void *arg, const void *request, size_t n);
+    void (*thread_done)(void); /* frees what the calling thread keeps */
+    void *arg;
 };
 
 /** Starts the threads; they end when the file system is unmounted. @hooks outlives them. */

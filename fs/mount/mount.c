@@ -124,9 +124,15 @@ static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
     return loop_join(loop);
 }
 
+static void at_request(void *space, const void *request, size_t n)
+{
+    space_used(space);
+    device_look(request, n);
+}
+
 static int serve(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
 {
-    static const struct loop_hooks hooks = {device_look, ll_thread_done};
+    const struct loop_hooks hooks = {at_request, ll_thread_done, cfg->space};
     int rc = catch_signals(err);
     if (rc < 0)
         return rc;

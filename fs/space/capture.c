@@ -46,6 +46,8 @@ static int source_read(void *arg, uint64_t off, void *p, size_t n)
 {
     struct source *src = arg;
     struct attr a;
+    if (src->size > CONTENT_INLINE_MAX)
+        publisher_pause();
     int64_t got = tree_read_unseen(src->s->tree, src->ino, off, p, n);
     int rc = got < 0 ? (int)got : tree_getattr(src->s->tree, src->ino, &a);
     /* Written to meanwhile: it is captured again when that has settled. */
@@ -111,6 +113,8 @@ static int dirty_ranges(struct space *s, const struct attr *a, const struct cont
 
 static int capture_chunks(struct space *s, const struct attr *a, struct captured *ret)
 {
+    if (a->size > STEP_BYTES && publisher_between())
+        return -EAGAIN;
     struct source arg = {s, a->ino, a->size, a->changes};
     struct content_source src = {
         .size = a->size, .read = source_read, .next_data = source_next_data, .arg = &arg};

@@ -18,9 +18,12 @@ enum {
     LATER_DOUBLINGS = 9,
     RETRY_MS = 1000,        /* after a failure */
     BUSY_ITEMS = 64,        /* with more pending, somebody makes or moves many files: */
-    BUSY_MS = 1000,         /* that goes first, and a new name is looked at after so long, */
-    GAP_MS = 20,            /* and published when nothing was done for so long, */
-    STARVED_MS = 8000,      /* or after so long all the same */
+    BUSY_MS = 1000,         /* that goes first, and a new name is looked at after so long */
+    MANY_ITEMS = 50000,     /* more than one wants to have in memory: they do not wait */
+    GAP_MS = 20,            /* the folder is in use for so long after a request */
+    PATIENCE_MS = 8000,     /* bulk stands back so long for that; then it works */
+    BURST_MS = 4,           /* so long, */
+    REST_MS = 8,            /* and rests so long */
     ROOM_BYTES = 128 << 10, /* what publishing a small file takes, at most */
     TIDY_MS = 3600000,
     TRIM_ITEMS = 20000, /* after so many published, or */
@@ -34,9 +37,12 @@ struct publisher {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wake, idle;
     struct queue queue;
-    bool stop, working;
+    bool stop;
+    unsigned working;     /* items: one, and another one between two pieces of it */
     unsigned held;        /* the thread stands back */
     uint64_t changed_ms;  /* when the tree was changed last */
+    uint64_t patience_ms; /* of the item that is worked at: when its patience ends */
+    uint64_t burst_ms;    /* when the burst that goes on began, or the next one will */
     uint64_t tidy_ms;     /* when to look at what is kept of the past */
     uint64_t worked;      /* items, since memory was given back */
     bool failing;         /* the last item failed: said so once */
@@ -48,6 +54,14 @@ uint64_t space_now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void space_used(struct space *s)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    atomic_store_explicit(&s->used_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000,
+                          memory_order_relaxed);
 }
 
 /* ---- what changed ---- */
@@ -160,13 +174,13 @@ static void wait_until(struct publisher *p, uint64_t due_ms)
 /* What is kept of the past, looked at when there is nothing else to do. */
 static void tidy(struct publisher *p)
 {
-    p->working = true;
+    p->working++;
     pthread_mutex_unlock(&p->lock);
     int rc = space_tidy(p->s);
     if (rc < 0)
         log_warn("thinning the history: %s; trying again in an hour", strerror(-rc));
     pthread_mutex_lock(&p->lock);
-    p->working = false;
+    p->working--;
     p->tidy_ms = space_now_ms() + TIDY_MS;
     pthread_cond_broadcast(&p->idle);
 }
@@ -180,12 +194,27 @@ static void give_memory_back(struct publisher *p)
     pthread_mutex_lock(&p->lock);
 }
 
-/* While somebody makes or moves many files, all of the machine is theirs. */
-static bool stands_back(const struct publisher *p, const struct queue_item *first)
+/*
+ * While programs use the folder the machine is theirs: until when bulk stands back, 0: it does not.
+ * Patience ends; from then on it gets a part of the time.
+ */
+static uint64_t stand_back_until(struct publisher *p, uint64_t patience_ms)
 {
     uint64_t now = space_now_ms();
-    return p->queue.n >= BUSY_ITEMS && now < p->changed_ms + GAP_MS &&
-           now < first->touched_ms + STARVED_MS;
+    uint64_t idle_ms = atomic_load_explicit(&p->s->used_ms, memory_order_relaxed) + GAP_MS;
+    if (now >= idle_ms || now < patience_ms) {
+        p->burst_ms = now;
+        return now >= idle_ms ? 0 : min_u64(idle_ms, patience_ms);
+    }
+    if (now >= p->burst_ms + BURST_MS)
+        p->burst_ms = now + REST_MS;
+    return now < p->burst_ms ? min_u64(idle_ms, p->burst_ms) : 0;
+}
+
+/* Is what is pending a heap that somebody made, and not one that has to go? */
+static bool is_bulk(const struct publisher *p)
+{
+    return p->queue.n >= BUSY_ITEMS && p->queue.n < MANY_ITEMS;
 }
 
 static bool is_quiet(const struct publisher *p)
@@ -196,6 +225,7 @@ static bool is_quiet(const struct publisher *p)
 /* Waits for an item that is due and takes it; NULL: the end. */
 static struct queue_item *next_item(struct publisher *p)
 {
+    uint64_t back;
     while (!p->stop) {
         const struct queue_item *first = queue_first(&p->queue);
         if (first == NULL && p->held == 0 && space_now_ms() >= p->tidy_ms)
@@ -208,31 +238,67 @@ static struct queue_item *next_item(struct publisher *p)
             wait_until(p, max_u64(p->tidy_ms, space_now_ms() + RETRY_MS));
         else if (first->due_ms > space_now_ms())
             wait_until(p, first->due_ms);
-        else if (stands_back(p, first))
-            wait_until(p, p->changed_ms + GAP_MS);
-        else
+        else if (!is_bulk(p) || (back = stand_back_until(p, first->touched_ms + PATIENCE_MS)) == 0)
             return queue_take(&p->queue);
+        else
+            wait_until(p, back);
     }
     return NULL;
 }
 
+/* Publishes an item that was taken out of the queue; the lock is given back meanwhile. */
+static void publish_taken(struct publisher *p, struct queue_item *e)
+{
+    p->working++;
+    pthread_mutex_unlock(&p->lock);
+    uint64_t again = work(p, e, false);
+    pthread_mutex_lock(&p->lock);
+    p->working--;
+    p->worked++;
+    if (again == 0)
+        free(e);
+    else if (queue_give(&p->queue, e, again) < 0)
+        log_warn("out of memory: a change is published at the next start");
+    pthread_cond_broadcast(&p->idle);
+}
+
+/* The publisher of the thread that publishes; NULL in others. */
+static _Thread_local struct publisher *own;
+
+bool publisher_between(void)
+{
+    return own != NULL && own->working > 1;
+}
+
+void publisher_pause(void)
+{
+    struct publisher *p = own;
+    if (p == NULL || publisher_between())
+        return;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stop && p->held == 0) {
+        const struct queue_item *first = queue_first(&p->queue);
+        uint64_t due = first == NULL || p->queue.n >= BUSY_ITEMS ? UINT64_MAX : first->due_ms;
+        if (due <= space_now_ms()) {
+            publish_taken(p, queue_take(&p->queue));
+            continue;
+        }
+        uint64_t back = stand_back_until(p, p->patience_ms);
+        if (back == 0)
+            break;
+        wait_until(p, min_u64(back, due));
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void *publish(void *arg)
 {
-    struct publisher *p = arg;
+    struct publisher *p = own = arg;
     pthread_mutex_lock(&p->lock);
     struct queue_item *e;
     while ((e = next_item(p)) != NULL) {
-        p->working = true;
-        pthread_mutex_unlock(&p->lock);
-        uint64_t again = work(p, e, false);
-        pthread_mutex_lock(&p->lock);
-        p->working = false;
-        p->worked++;
-        if (again == 0)
-            free(e);
-        else if (queue_give(&p->queue, e, again) < 0)
-            log_warn("out of memory: a change is published at the next start");
-        pthread_cond_broadcast(&p->idle);
+        p->patience_ms = e->touched_ms + PATIENCE_MS;
+        publish_taken(p, e);
     }
     pthread_mutex_unlock(&p->lock);
     tree_thread_done();
@@ -272,7 +338,8 @@ void publisher_hold(struct space *s)
     struct publisher *p = s->publisher;
     pthread_mutex_lock(&p->lock);
     p->held++;
-    while (p->working)
+    pthread_cond_signal(&p->wake);
+    while (p->working > 0)
         pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }

@@ -30,6 +30,9 @@ int space_open(const struct space_config *cfg, struct space **ret_space,
 /** Publishes what is pending, makes all durable, closes. Accepts NULL. */
 void space_close(struct space *s);
 
+/** Tells that a program uses the folder: what is done in the background stands back. */
+void space_used(struct space *s);
+
 /** The local tree, as long as @s is open. */
 struct tree *space_tree(struct space *s);
 

@@ -38,6 +38,7 @@ struct space {
     struct content_keys keys;
     pthread_rwlock_t builds;
     struct publisher *publisher;
+    _Atomic uint64_t used_ms;   /* see space_used() */
     pthread_mutex_t inval_lock; /* guards the two below; held during the call */
     void (*inval)(void *arg, const struct space_inval *what);
     void *inval_arg;
@@ -148,6 +149,13 @@ void publisher_hold(struct space *s);
 void publisher_release(struct space *s);
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
+/**
+ * Between two pieces of a large file that the publisher takes in: publishes small ones that are
+ * due, and waits while programs use the folder. In other threads it does nothing.
+ */
+void publisher_pause(void);
+/** Whether that is where this thread is: then a large file has to wait for its turn. */
+bool publisher_between(void);
 
 /* ---- tidy.c: what is kept of the past, and for how long ---- */
 /** struct replica_config.version_kept; @space: struct space. */

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
-#include <xxhash.h>
 
 #include "fs/store/list.h"
+#include "fs/store/xxh3.h"
 
 enum {
     /* A batch doubles its memory when it grows: up to three times this is in use for a moment. */

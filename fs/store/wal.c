@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "fs/store/wal_priv.h"
+#include "fs/store/xxh3.h"
 
 enum {
     ALIGN_BYTES = 8,

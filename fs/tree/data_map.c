@@ -2,8 +2,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
+#include "fs/store/xxh3.h"
 #include "fs/tree/data.h"
 
 uint64_t block_sum(const uint8_t block[BLOCK_BYTES])

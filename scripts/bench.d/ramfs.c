@@ -73,9 +73,10 @@ enum { KINDS_N = sizeof kinds / sizeof kinds[0] };
 
 static _Atomic uint64_t requests[KINDS_N];
 
-static void count(const void *request, size_t n)
+static void count(void *arg, const void *request, size_t n)
 {
     struct fuse_in_header h;
+    (void)arg;
     if (n < sizeof h)
         return;
     memcpy(&h, request, sizeof h);
