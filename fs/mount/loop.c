@@ -79,7 +79,7 @@ static int receive(struct loop *l, struct fuse_buf *buf)
 }
 
 /* Will it wait for a disk, or move many bytes? */
-static bool is_long(const struct fuse_buf *buf)
+static bool is_long(const struct loop *l, const struct fuse_buf *buf)
 {
     struct fuse_in_header h;
     if (buf->size < sizeof h)
@@ -88,6 +88,7 @@ static bool is_long(const struct fuse_buf *buf)
     switch (h.opcode) {
     case FUSE_FSYNC:
     case FUSE_FSYNCDIR:
+        return !l->hooks->no_disk;
     case FUSE_READ:
     case FUSE_FALLOCATE:
     case FUSE_COPY_FILE_RANGE:
@@ -114,7 +115,7 @@ static void *serve(void *arg)
             break;
         }
         keeper_note(l->keeper);
-        bool hand_over = is_long(&buf);
+        bool hand_over = is_long(l, &buf);
         if (hand_over)
             pthread_mutex_unlock(&l->lead);
         if (l->hooks->look != NULL)

@@ -9,6 +9,7 @@
 #ifndef FS_MOUNT_LOOP_H
 #define FS_MOUNT_LOOP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/base/err.h"
@@ -16,12 +17,13 @@
 struct fuse_session;
 struct loop;
 
-/** What the threads call beside the session's operations. Each may be NULL. */
+/** What the threads know of the session beside its operations. The functions may be NULL. */
 struct loop_hooks {
     /* At each request, before it is processed. */
     void (*look)(void *arg, const void *request, size_t n);
     void (*thread_done)(void); /* frees what the calling thread keeps */
     void *arg;
+    bool no_disk; /* a sync does not wait for one: it is a short request */
 };
 
 /** Starts the threads; they end when the file system is unmounted. @hooks outlives them. */

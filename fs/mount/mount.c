@@ -132,7 +132,8 @@ static void at_request(void *space, const void *request, size_t n)
 
 static int serve(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
 {
-    const struct loop_hooks hooks = {at_request, ll_thread_done, cfg->space};
+    const struct loop_hooks hooks = {
+        .look = at_request, .thread_done = ll_thread_done, .arg = cfg->space};
     int rc = catch_signals(err);
     if (rc < 0)
         return rc;

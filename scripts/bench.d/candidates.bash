@@ -2,9 +2,10 @@
 #   make_NAME      what is done once
 #   mount_NAME     makes $base/NAME usable
 #   unmount_NAME   takes the mount away; everything is on disk or in the page cache then
-# All lie on the same disk. The others run as their packages set them up.
+# All but ramfs lie on the same disk; bindfs and gocryptfs run as their packages set them up. ramfs is
+# the ceiling: a FUSE file system without any storage (ramfs.c). Unmounted it would be empty.
 
-candidates=(bare persist bindfs gocryptfs)
+candidates=(bare persist bindfs gocryptfs ramfs)
 
 make_bare() {
     spread "$base/bare"
@@ -61,6 +62,17 @@ mount_gocryptfs() {
 
 unmount_gocryptfs() {
     unmount_and_wait gocryptfs
+}
+
+make_ramfs() { :; }
+
+mount_ramfs() {
+    # Memory in large pages, where it can be had.
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 "$ramfs" "$base/ramfs"
+}
+
+unmount_ramfs() {
+    unmount_and_wait ramfs
 }
 
 # A lazy unmount would let the old process work on beside the measurements.

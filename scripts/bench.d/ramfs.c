@@ -528,7 +528,7 @@ static const struct fuse_lowlevel_ops ops = {
 
 static int serve(struct fuse_session *se)
 {
-    static const struct loop_hooks hooks = {.look = count};
+    static const struct loop_hooks hooks = {.look = count, .no_disk = true};
     struct loop *loop;
     struct err e;
     setsid();
