@@ -29,8 +29,10 @@ struct keeper {
     cpu_set_t all;
     unsigned cpu[2];
     _Atomic uint64_t requests;
-    _Atomic pid_t server; /* who answers them */
-    uint64_t slept_at;    /* requests, when it was last seen awake; only for keeper_note() */
+    _Atomic unsigned server_cpu; /* where the last one was answered */
+    _Atomic unsigned servers_n;
+    _Atomic pid_t servers[KEEPER_SERVERS_MAX]; /* who answers them; 0: not known yet */
+    uint64_t slept_at; /* requests, when it was last seen awake; only for keeper_note() */
     _Atomic bool asleep, stop;
 };
 
@@ -39,7 +41,8 @@ struct watch {
     uint64_t seen; /* requests */
     uint64_t from; /* requests at the start of the window */
     unsigned gaps; /* in the window */
-    pid_t pinned;  /* a thread that was told where to run; 0: none */
+    unsigned cpu;  /* the one that is kept awake */
+    bool changed;  /* that is not the first choice */
 };
 
 static void pause_cpu(void)
@@ -58,20 +61,38 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void run_on(pid_t thread, unsigned cpu)
+static void run_on(pid_t thread, const cpu_set_t *set)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    sched_setaffinity(thread, sizeof set, &set);
+    sched_setaffinity(thread, sizeof *set, set);
 }
 
-static void unpin(struct keeper *k, struct watch *w)
+static void serve_on(struct keeper *k, const cpu_set_t *set)
 {
-    sched_setaffinity(0, sizeof k->all, &k->all);
-    if (w->pinned != 0)
-        sched_setaffinity(w->pinned, sizeof k->all, &k->all);
-    w->pinned = 0;
+    unsigned n = atomic_load(&k->servers_n);
+    for (unsigned i = 0; i < n && i < KEEPER_SERVERS_MAX; i++) {
+        pid_t thread = atomic_load(&k->servers[i]);
+        if (thread != 0) /* that would be this thread */
+            run_on(thread, set);
+    }
+}
+
+/* Keeps @cpu awake; the answers come from the other one. */
+static void stay_on(struct keeper *k, struct watch *w, unsigned cpu)
+{
+    cpu_set_t mine, theirs;
+    CPU_ZERO(&mine);
+    CPU_ZERO(&theirs);
+    CPU_SET(cpu, &mine);
+    CPU_SET(cpu == k->cpu[0] ? k->cpu[1] : k->cpu[0], &theirs);
+    w->cpu = cpu;
+    run_on(0, &mine);
+    serve_on(k, &theirs);
+}
+
+static void leave(struct keeper *k)
+{
+    run_on(0, &k->all);
+    serve_on(k, &k->all);
 }
 
 /*
@@ -86,12 +107,10 @@ static bool judge(struct keeper *k, struct watch *w)
     w->from = w->seen;
     if (!here)
         return true;
-    if (w->pinned != 0)
+    if (w->changed)
         return false;
-    unsigned cpu = (unsigned)sched_getcpu();
-    w->pinned = atomic_load_explicit(&k->server, memory_order_relaxed);
-    run_on(w->pinned, cpu);
-    run_on(0, cpu == k->cpu[0] ? k->cpu[1] : k->cpu[0]);
+    w->changed = true;
+    stay_on(k, w, w->cpu == k->cpu[0] ? k->cpu[1] : k->cpu[0]);
     return true;
 }
 
@@ -100,6 +119,7 @@ static int64_t stay_awake(struct keeper *k)
 {
     struct watch w = {.seen = atomic_load_explicit(&k->requests, memory_order_relaxed)};
     w.from = w.seen;
+    stay_on(k, &w, atomic_load(&k->server_cpu) == k->cpu[0] ? k->cpu[1] : k->cpu[0]);
     int64_t since = now_ns(), now = since;
     bool useful = true;
     while (useful && now - since < AWAKE_NS &&
@@ -116,7 +136,7 @@ static int64_t stay_awake(struct keeper *k)
         if (w.seen - w.from >= WINDOW)
             useful = judge(k, &w);
     }
-    unpin(k, &w);
+    leave(k);
     return useful ? 0 : AWAY_NS;
 }
 
@@ -158,19 +178,25 @@ int keeper_start(struct keeper **ret, struct err *err)
     return 0;
 }
 
+void keeper_join(struct keeper *k)
+{
+    if (k == NULL)
+        return;
+    unsigned i = atomic_fetch_add(&k->servers_n, 1);
+    if (i < KEEPER_SERVERS_MAX)
+        atomic_store(&k->servers[i], gettid());
+}
+
 void keeper_note(struct keeper *k)
 {
     if (k == NULL)
         return;
-    static _Thread_local pid_t self;
-    if (self == 0)
-        self = gettid();
-    atomic_store_explicit(&k->server, self, memory_order_relaxed);
     uint64_t n = atomic_load_explicit(&k->requests, memory_order_relaxed) + 1;
     atomic_store_explicit(&k->requests, n, memory_order_relaxed);
     if (!atomic_load_explicit(&k->asleep, memory_order_relaxed))
         k->slept_at = n;
     else if (n - k->slept_at >= REQUESTS) {
+        atomic_store(&k->server_cpu, (unsigned)sched_getcpu());
         atomic_store(&k->asleep, false);
         sem_post(&k->wake);
     }

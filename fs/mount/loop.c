@@ -19,7 +19,7 @@
 #include "fs/mount/keeper.h"
 
 enum {
-    THREADS = 6,
+    THREADS = 6,           /* at most KEEPER_SERVERS_MAX */
     SPIN_NS = 40000,       /* how long the leader asks again before it sleeps */
     LONG_BYTES = 64 << 10, /* a write of this size is long */
     STOP_MS = 10,          /* between two calls to end a wait */
@@ -105,6 +105,7 @@ static void *serve(void *arg)
 {
     struct loop *l = arg;
     struct fuse_buf buf = {0};
+    keeper_join(l->keeper);
     pthread_mutex_lock(&l->lead);
     while (!fuse_session_exited(l->se)) {
         int n = receive(l, &buf);
