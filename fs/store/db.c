@@ -59,6 +59,10 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     /* More than all families may have: they are written to tables together, see db_log.c. */
     rocksdb_options_set_write_buffer_size(o, 2 * MEMTABLES_BYTES_MAX);
     rocksdb_options_set_arena_block_size(o, ARENA_BYTES);
+    if (cf == DB_DIRENT) { /* most names that are asked for are not there */
+        rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.005);
+    }
     rocksdb_options_set_target_file_size_base(o, 16 << 20);
     rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
     if (cf == DB_CHUNK) {

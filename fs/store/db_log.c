@@ -120,8 +120,19 @@ static int write_unlogged(struct db *db, struct db_batch *b)
     return db_err_take(&error, NULL);
 }
 
+/* RocksDB counts what it does, in each thread: a tenth of the time that a write takes. */
+static void count_nothing(void)
+{
+    enum { PERF_DISABLE = 1 };
+    static _Thread_local bool done;
+    if (!done)
+        rocksdb_set_perf_level(PERF_DISABLE);
+    done = true;
+}
+
 int db_write(struct db *db, struct db_batch *b, bool sync)
 {
+    count_nothing();
     int rc = db_room(db, db_batch_bytes(b));
     if (rc < 0)
         return rc;
