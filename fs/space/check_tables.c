@@ -47,7 +47,7 @@ static bool is_fine_tree_row(const struct check *c, enum db_cf cf, struct bytes 
         dirent_key(c->s->tree, get_u64(key.p), bytes_of(key.p + 16, key.n - 16), &again);
         return bytes_equal(bytes_of(again.b, again.n), key);
     case DB_DATA:
-        return key.n == 8;
+        return (key.n == 8 || key.n == 9) && v.n <= BLOCK;
     case DB_MAP:
         return key.n == 16 && v.n == SEGMENT_VALUE;
     case DB_REDO:

@@ -19,7 +19,7 @@ enum db_cf {
     DB_META,    /* name of a setting or counter -> value */
     DB_INODE,   /* ino -> attributes */
     DB_DIRENT,  /* directory ino, hash of name, name -> ino, type */
-    DB_DATA,    /* ino -> bytes of a small file not yet published */
+    DB_DATA,    /* ino, number -> 4 KiB of a small file not yet published */
     DB_MAP,     /* ino, segment -> which blocks of a staging file are valid, and their checksums */
     DB_REDO,    /* ino, block -> bytes fsynced here before they are in the staging file for good */
     DB_XATTR,   /* ino, name -> value */

@@ -1,10 +1,10 @@
 /*
  * fs/tree/data - the bytes of files. Not for other folders: the operations are in tree.h.
  *
- * A file of up to TREE_SMALL_MAX bytes is one value in DB_DATA. A larger one is a staging file,
- * staging/INO-NUMBER, of blocks of 4 KiB at their places: DB_MAP says which blocks are valid, with
- * a checksum of each; the others come from the base (what was last published), past base_size they
- * are zeros. A file that is as published has neither: its base has all bytes.
+ * A file of up to TREE_SMALL_MAX bytes is in DB_DATA, a value for each 4 KiB. A larger one is a
+ * staging file, staging/INO-NUMBER, of blocks of 4 KiB at their places: DB_MAP says which blocks
+ * are valid, with a checksum of each; the others come from the base (what was last published), past
+ * base_size they are zeros. A file that is as published has neither: its base has all bytes.
  *
  * A write goes to the staging file before the map says so. fsync of a few blocks copies them to
  * DB_REDO, in the log of the database, instead of waiting for the staging file; from then on each
@@ -59,8 +59,9 @@ struct segment {
 
 struct file {
     unsigned opens, writers;
-    struct buf small;
+    struct buf small; /* all bytes of a small file, when small_loaded */
     bool small_loaded;
+    size_t small_stored; /* the first so many of them are in DB_DATA */
     struct staging *staging;
     struct base *base;
     struct segment *segments[MAP_CACHE_SEGMENTS]; /* by index, direct-mapped; made when needed */
@@ -84,12 +85,23 @@ void file_rest(struct node *n);
 void file_reset(struct file *f);
 /** Adds to the batch that all data of the file goes, and drops what is in memory. */
 void file_drop(struct op *x, struct node *n, struct attr *a);
-int file_load_small(struct tree *t, const struct attr *a, struct file *f) MUST_CHECK;
 int file_open_base(struct tree *t, const struct attr *a, struct file *f) MUST_CHECK;
 int file_open_staging(struct tree *t, const struct attr *a, struct file *f) MUST_CHECK;
 void base_put(struct base *b);       /* accepts NULL */
 void staging_put(struct staging *s); /* accepts NULL */
 void file_staging_name(uint64_t ino, uint32_t number, char name[STAGING_NAME_BYTES]);
+
+/* ---- data_small.c: files of up to TREE_SMALL_MAX bytes ---- */
+int small_load(struct tree *t, const struct attr *a, struct file *f) MUST_CHECK;
+/** Writes (or, with @p NULL, zeros); the file is small, and stays so. */
+int small_write(struct op *x, struct attr *a, struct file *f, size_t offset, const uint8_t *p,
+                size_t n) MUST_CHECK;
+/** Cuts it, or makes it longer with zeros. */
+int small_resize(struct op *x, struct attr *a, struct file *f, size_t size) MUST_CHECK;
+/** Adds to the batch that all its rows go; a->size is what it was. */
+void small_drop(struct op *x, const struct attr *a);
+/** Forgets the bytes in memory. */
+void small_forget(struct file *f);
 
 /* ---- data_map.c ---- */
 /** The segment of a block, read when needed. A changed segment that makes way is written to @x. */

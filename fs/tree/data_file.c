@@ -41,8 +41,7 @@ void staging_put(struct staging *s)
 
 void file_reset(struct file *f)
 {
-    buf_fini(&f->small);
-    f->small_loaded = false;
+    small_forget(f);
     for (int i = 0; i < MAP_CACHE_SEGMENTS; i++) {
         free(f->segments[i]);
         f->segments[i] = NULL;
@@ -74,10 +73,8 @@ void file_staging_name(uint64_t ino, uint32_t number, char name[STAGING_NAME_BYT
 
 void file_drop(struct op *x, struct node *n, struct attr *a)
 {
-    uint8_t key[8];
-    node_key(a->ino, key);
     if (a->data == ATTR_DATA_SMALL) {
-        db_batch_delete(x->batch, DB_DATA, bytes_of(key, sizeof key));
+        small_drop(x, a);
     } else if (a->data == ATTR_DATA_STAGED) {
         map_delete_from(x, a, n->file, 0);
         buf_put_u64(&x->unlink, a->ino);
@@ -94,24 +91,6 @@ void file_drop(struct op *x, struct node *n, struct attr *a)
     }
     a->data = ATTR_DATA_NONE;
     a->unsynced = false;
-}
-
-int file_load_small(struct tree *t, const struct attr *a, struct file *f)
-{
-    if (f->small_loaded)
-        return 0;
-    uint8_t key[8];
-    node_key(a->ino, key);
-    struct db_value v;
-    int rc = db_get(t->db, DB_DATA, bytes_of(key, sizeof key), &v);
-    if (rc < 0)
-        return rc == -ENOENT ? -EUCLEAN : rc;
-    buf_reset(&f->small);
-    buf_put_bytes(&f->small, v.v);
-    db_value_fini(&v);
-    rc = buf_resize(&f->small, a->size);
-    f->small_loaded = rc == 0;
-    return rc;
 }
 
 int file_open_base(struct tree *t, const struct attr *a, struct file *f)

@@ -83,7 +83,7 @@ int file_read(struct op *x, const struct attr *a, struct file *f, uint64_t offse
     int rc;
     switch (a->data) {
     case ATTR_DATA_SMALL:
-        rc = file_load_small(x->t, a, f);
+        rc = small_load(x->t, a, f);
         if (rc == 0 && n > 0)
             memcpy(p, f->small.p + offset, n);
         return rc;

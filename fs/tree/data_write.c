@@ -121,40 +121,18 @@ static int staged_write(struct op *x, struct attr *a, struct file *f, uint64_t o
     return rc < 0 ? rc : map_flush(x, a, f);
 }
 
-static int small_write(struct op *x, struct attr *a, struct file *f, uint64_t offset,
-                       const uint8_t *p, size_t n)
-{
-    int rc = file_load_small(x->t, a, f);
-    if (rc == 0 && offset + n > f->small.n)
-        rc = buf_resize(&f->small, (size_t)(offset + n));
-    if (rc < 0)
-        return rc;
-    if (p != NULL)
-        memcpy(f->small.p + offset, p, n);
-    else if (n > 0)
-        memset(f->small.p + offset, 0, n);
-    a->allocated = block_round(f->small.n);
-    uint8_t key[8];
-    node_key(a->ino, key);
-    db_batch_put(x->batch, DB_DATA, bytes_of(key, sizeof key), buf_bytes(&f->small));
-    return 0;
-}
-
 int file_to_staged(struct op *x, struct attr *a, struct file *f)
 {
     CLEANUP(buf_fini) struct buf all = {0};
     if (a->data == ATTR_DATA_SMALL) {
-        int rc = file_load_small(x->t, a, f);
+        int rc = small_load(x->t, a, f);
         if (rc < 0)
             return rc;
         buf_put(&all, f->small.p, (size_t)a->size);
         if (buf_status(&all) < 0)
             return -ENOMEM;
-        uint8_t key[8];
-        node_key(a->ino, key);
-        db_batch_delete(x->batch, DB_DATA, bytes_of(key, sizeof key));
-        buf_fini(&f->small);
-        f->small_loaded = false;
+        small_drop(x, a);
+        small_forget(f);
         a->base_size = 0; /* what shows is all in the bytes just taken */
         a->allocated = 0;
     }
@@ -170,10 +148,10 @@ int file_to_staged(struct op *x, struct attr *a, struct file *f)
     return rc;
 }
 
-/* A small file with the bytes that the base shows. */
+/* A small file with the bytes that the base shows; they are stored with the first write. */
 static int to_small(struct op *x, struct attr *a, struct file *f)
 {
-    buf_reset(&f->small);
+    small_forget(f);
     int rc = buf_resize(&f->small, (size_t)a->size);
     if (rc == 0)
         rc = file_read(x, a, f, 0, f->small.p, f->small.n);
@@ -301,11 +279,7 @@ static int cut(struct op *x, struct node *n, struct attr *a, struct file *f, uin
     }
     int rc = 0;
     if (a->data == ATTR_DATA_SMALL) {
-        rc = file_load_small(x->t, a, f);
-        if (rc == 0) {
-            f->small.n = (size_t)size;
-            rc = small_write(x, a, f, size, NULL, 0);
-        }
+        rc = small_resize(x, a, f, (size_t)size);
     } else if (a->data == ATTR_DATA_STAGED) {
         rc = staged_cut(x, a, f, size);
     }
@@ -333,7 +307,7 @@ int file_truncate(struct op *x, struct node *n, struct attr *a, uint64_t size,
     else if (a->data == ATTR_DATA_SMALL && size > TREE_SMALL_MAX)
         rc = file_to_staged(x, a, f);
     else if (a->data == ATTR_DATA_SMALL)
-        rc = small_write(x, a, f, size, NULL, 0);
+        rc = small_resize(x, a, f, (size_t)size);
     else
         rc = file_grow(x, a, f);
     if (rc == 0) {
