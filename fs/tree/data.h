@@ -26,6 +26,7 @@ enum {
     STAGING_NAME_BYTES = 16 + 1 + 8 + 1,
     DIRTY_BLOCKS_MAX = 32,  /* blocks that fsync copies; more: it syncs the staging file */
     REDO_BLOCKS_MAX = 4096, /* of one file in DB_REDO; more: likewise */
+    OFTEN_BLOCKS = 8,       /* fsync after so few: the next ones are copied as they are written */
 };
 
 /* @n bytes in whole blocks. */
@@ -72,6 +73,8 @@ struct file {
     bool name_synced; /* the staging folder's entry is on disk */
     unsigned syncing; /* calls of fsync that wait for the staging file */
     unsigned redo_n;
+    unsigned since_sync; /* blocks written since the last fsync, those in DB_REDO left out */
+    bool syncs_often;
 };
 
 /* ---- data_file.c ---- */

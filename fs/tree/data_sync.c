@@ -67,8 +67,11 @@ static int redo_delete(struct op *x, const struct attr *a)
 static bool mark_synced(struct op *x, struct attr *a)
 {
     struct node *n = op_node_of(x, a);
-    if (n->file != NULL)
+    if (n->file != NULL) {
         n->file->cut = false;
+        n->file->syncs_often = n->file->since_sync <= OFTEN_BLOCKS;
+        n->file->since_sync = 0;
+    }
     if (!a->half && !a->unsynced)
         return false;
     a->half = a->unsynced = false;

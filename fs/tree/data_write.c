@@ -1,6 +1,7 @@
 /* Writing and truncating of file data. */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "fs/tree/data.h"
@@ -32,6 +33,17 @@ void file_changed(struct op *x, struct attr *a, const struct timespec *now)
     op_put(x, a);
 }
 
+/*
+ * Who syncs after each few blocks will do so again: the copy that fsync would make is made with the
+ * write, so that fsync finds all in the log.
+ */
+static bool copy_at_once(struct file *f)
+{
+    f->since_sync += f->since_sync < UINT_MAX;
+    return f->syncs_often && f->since_sync <= OFTEN_BLOCKS && f->syncing == 0 &&
+           f->redo_n < REDO_BLOCKS_MAX;
+}
+
 /* Notes a written block: its checksum, and what fsync has to do for it. */
 static void note_block(struct op *x, struct attr *a, struct file *f, struct segment *s,
                        uint64_t block, const uint8_t *bytes)
@@ -44,12 +56,18 @@ static void note_block(struct op *x, struct attr *a, struct file *f, struct segm
     s->sums[i] = block_sum(bytes);
     s->valid |= bit;
     s->changed = true;
+    if ((s->redo & bit) == 0 && copy_at_once(f)) {
+        s->redo |= bit;
+        s->on_disk |= bit;
+        f->redo_n++;
+    }
     if ((s->redo & bit) != 0) {
         uint8_t key[16];
         redo_key(a->ino, block, key);
         db_batch_put(x->batch, DB_REDO, bytes_of(key, sizeof key), bytes_of(bytes, BLOCK_BYTES));
         return;
     }
+    a->unsynced = true;
     if (f->dirty_many || (f->dirty_n > 0 && f->dirty[f->dirty_n - 1] == block))
         return;
     if (f->dirty_n == DIRTY_BLOCKS_MAX)
@@ -102,7 +120,6 @@ static int staged_write(struct op *x, struct attr *a, struct file *f, uint64_t o
 {
     static const uint8_t zeros[SEGMENT_BYTES];
     int rc = file_open_staging(x->t, a, f);
-    a->unsynced = true;
     while (n > 0 && rc == 0) {
         size_t in_block = (size_t)(offset % BLOCK_BYTES), k;
         if (in_block != 0 || n < BLOCK_BYTES) {
@@ -137,6 +154,7 @@ int file_to_staged(struct op *x, struct attr *a, struct file *f)
         a->allocated = 0;
     }
     a->data = ATTR_DATA_STAGED;
+    a->unsynced = true;
     f->dirty_many = false; /* nothing was staged so far */
     f->dirty_n = 0;
     int rc = staged_write(x, a, f, 0, all.p, all.n);

@@ -381,6 +381,7 @@ static void a_published_file_keeps_what_was_synced(void **state)
     assert_int_equal(crash_tree_publish(&f->c, "f"), 0);
     open_it(f);
     put(f, 8192, 100, 2);
+    put(f, 100000, 100000, 1); /* so many blocks that the next ones are not copied at once */
     assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
     put(f, 40960, 8192, 2);
     put(f, 8192, 100, 3);
@@ -390,6 +391,27 @@ static void a_published_file_keeps_what_was_synced(void **state)
     is(f, 0, 8192, 1);
     is(f, 8192, 8292, 3);
     is(f, 8292, 300000, 1);
+    sums_hold(f);
+}
+
+/* Who syncs often has the blocks copied to the log as they are written: there is no more to do. */
+static void a_file_that_is_synced_often_needs_the_log_alone(void **state)
+{
+    struct fixture *f = *state;
+    char path[448];
+    put(f, 0, 300000, 1);
+    assert_int_equal(crash_tree_publish(&f->c, "f"), 0);
+    open_it(f);
+    put(f, 8192, 100, 2);
+    assert_int_equal(tree_sync_file(f->c.tree, f->ino), 0);
+    put(f, 40960, 8192, 2);
+    assert_int_equal(db_sync(f->c.db), 0);
+    staging_path(f, path);
+    assert_int_equal(truncate(path, 0), 0);
+    die(f);
+    is(f, 8192, 8292, 2);
+    is(f, 40960, 49152, 2);
+    is(f, 49152, 300000, 1);
     sums_hold(f);
 }
 
@@ -476,6 +498,7 @@ int main(void)
         TEST(a_hole_as_long_as_the_map_in_memory_keeps_its_ends),
         TEST(a_small_file_that_grows_keeps_what_was_synced),
         TEST(a_published_file_keeps_what_was_synced),
+        TEST(a_file_that_is_synced_often_needs_the_log_alone),
         TEST(a_dropped_staging_file_stays_until_the_log_is_on_disk),
         TEST(many_dropped_staging_files_do_not_wait),
         TEST(an_open_file_stays_while_many_others_are_looked_at),
