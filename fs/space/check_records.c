@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "fs/space/check.h"
+#include "fs/space/ignore.h"
 #include "fs/space/path.h"
 
 enum { DEPTH_MAX = 2 * LIMIT_DEPTH };
@@ -46,7 +47,7 @@ static int is_pending(struct space *s, uint64_t dir, struct bytes name, uint64_t
 
 /* Both locks are held. */
 static int judge(struct space *s, const struct rid *rid, uint64_t dir, struct bytes name,
-                 enum verdict *ret)
+                 enum verdict *ret, bool *ret_is_dir)
 {
     struct replica_entry e;
     struct attr d, a = {.ino = 0};
@@ -71,8 +72,9 @@ static int judge(struct space *s, const struct rid *rid, uint64_t dir, struct by
         return rc < 0 ? rc : 0;
     if (shown)
         *ret = NOT_SHOWN;
-    else if (!ignore_name(s, name) && capture_kind(&a, &kind) && value_name_valid(rid, name))
+    else if (capture_kind(&a, &kind) && value_name_valid(rid, name))
         *ret = NOT_PUBLISHED;
+    *ret_is_dir = there && attr_is_dir(&a);
     return 0;
 }
 
@@ -95,12 +97,15 @@ static int look_at(struct check *c, const struct rid *rid, uint64_t dir, struct 
     struct space *s = c->s;
     struct op x;
     enum verdict verdict = FINE;
+    bool is_dir = false, ignored = false;
     pthread_mutex_lock(&s->lock);
     int rc = op_begin(s->tree, true, &x);
     if (rc == 0)
-        rc = op_abort(&x, judge(s, rid, dir, name, &verdict));
+        rc = op_abort(&x, judge(s, rid, dir, name, &verdict, &is_dir));
+    if (rc == 0 && verdict == NOT_PUBLISHED)
+        rc = ignore_name(s, rid, name, is_dir, &ignored);
     pthread_mutex_unlock(&s->lock);
-    if (rc < 0 || verdict == FINE)
+    if (rc < 0 || verdict == FINE || ignored)
         return rc == -ESTALE ? 0 : rc;
     CLEANUP(buf_fini) struct buf path = {0};
     rc = path_of_file(s, dir, &path);

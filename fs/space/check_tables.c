@@ -55,7 +55,7 @@ static bool is_fine_tree_row(const struct check *c, enum db_cf cf, struct bytes 
     case DB_XATTR:
         return key.n > 8;
     case DB_PENDING:
-        return key.n >= 9 && (key.p[0] == 'n' || key.p[0] == 'i');
+        return key.n >= 9 && (key.p[0] == 'n' || key.p[0] == 'i' || key.p[0] == 'r');
     case DB_CHUNKREF:
         return key.n == CONTENT_ID_BYTES ? v.n == CHUNK_ROW_BYTES : key.n > CONTENT_ID_BYTES + 1;
     case DB_BIND:

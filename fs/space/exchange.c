@@ -125,8 +125,8 @@ static int apply(struct space *s, struct bytes change, const struct vv *knowledg
                                     .quiet = true,
                                     .forced = true};
         int published = publish_name(s, &item);
-        /* What cannot be published now (a program is writing it) makes way. */
-        blocked.aside = published != PUBLISH_DONE;
+        /* What cannot be published now (a program is writing it), or ever, makes way. */
+        blocked.aside = published != PUBLISH_DONE || item.local;
     }
     buf_fini(&blocked.name);
     return rc;

@@ -232,18 +232,34 @@ static bool is_wanted(void *arg, const struct tree_entry *e)
     return false;
 }
 
+static int name_of(struct space *s, uint64_t dir, uint64_t ino, struct step *step)
+{
+    struct find_name f = {ino, step};
+    step->name_n = 0;
+    int rc = tree_list(s->tree, dir, 0, false, is_wanted, &f);
+    return rc == 0 && step->name_n == 0 ? -ENOENT : rc;
+}
+
+int path_name_of(struct space *s, uint64_t dir, uint64_t ino, struct buf *ret)
+{
+    struct step step;
+    int rc = name_of(s, dir, ino, &step);
+    if (rc == 0)
+        buf_put(ret, step.name, step.name_n);
+    return rc < 0 ? rc : buf_status(ret);
+}
+
 int path_of_file(struct space *s, uint64_t ino, struct buf *ret)
 {
     size_t start = ret->n;
     for (unsigned depth = 0; ino != TREE_ROOT; depth++) {
         struct attr a;
-        struct step step = {.name_n = 0};
-        struct find_name f = {ino, &step};
+        struct step step;
         int rc = depth < DEPTH_MAX ? tree_getattr(s->tree, ino, &a) : -ELOOP;
         if (rc == 0)
-            rc = tree_list(s->tree, a.parent, 0, false, is_wanted, &f);
-        if (rc < 0 || step.name_n == 0)
-            return rc < 0 && rc != -ESTALE ? rc : -ENOENT;
+            rc = name_of(s, a.parent, ino, &step);
+        if (rc < 0)
+            return rc == -ESTALE ? -ENOENT : rc;
         prepend(ret, start, bytes_of(step.name, step.name_n));
         ino = a.parent;
     }

@@ -48,6 +48,9 @@ int path_of_record(struct space *s, const struct rid *rid, struct buf *ret) MUST
 /** Appends a path at which the tree has a file. -ENOENT: it has no name. */
 int path_of_file(struct space *s, uint64_t ino, struct buf *ret) MUST_CHECK;
 
+/** Appends a name that the file @ino has in a folder. -ENOENT; slow: lists the folder. */
+int path_name_of(struct space *s, uint64_t dir, uint64_t ino, struct buf *ret) MUST_CHECK;
+
 /** Whether path @at is @path or below it. */
 bool path_covers(const char *path, struct bytes at);
 

@@ -1,7 +1,7 @@
 /* Content and attributes of a file whose record is known, published as a change of it. */
 #include <errno.h>
 
-#include "fs/space/space_priv.h"
+#include "fs/space/ignore.h"
 
 /* What has to be published of an inode. */
 struct need {
@@ -211,7 +211,11 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
 int publish_inode(struct space *s, struct publish_item *item)
 {
     bool wait = false;
-    int rc = publish_once(s, item, &wait);
+    int rc = ignore_relook(s, item->ino);
+    if (rc > 0)
+        return PUBLISH_LATER;
+    if (rc == 0)
+        rc = publish_once(s, item, &wait);
     item->wait_ino = wait ? item->ino : 0;
     if (rc == -EAGAIN || rc == -ESTALE)
         return PUBLISH_LATER;

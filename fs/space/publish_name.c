@@ -7,9 +7,12 @@
  */
 #include <errno.h>
 
-#include "fs/space/space_priv.h"
+#include "fs/space/ignore.h"
 
-enum { HOPS_MAX = 64 };
+enum {
+    HOPS_MAX = 64,
+    KEEP_S = 10, /* how old a folder that is not published may be and still be about to be */
+};
 
 enum action {
     ACT_FORGET,  /* in step with the records, or of this device alone */
@@ -70,8 +73,10 @@ static int follow(struct space *s, uint64_t dir, struct bytes name, uint64_t ino
         if (rc < 0)
             return rc == -ESTALE ? 0 : rc;
         *ret_found = *ret_found && a.ino == ino;
-        if (*ret_found)
+        if (*ret_found) {
+            v->file = a;
             return 0;
+        }
         key_n = pending_name_key(v->to_dir, buf_bytes(&v->to_name), key);
     }
     return 0;
@@ -91,6 +96,30 @@ static bool has_name(struct space *s, const struct rid *rid, uint64_t ino)
            memcmp(a.record, rid->b, sizeof a.record) == 0 && publish_is_linked(s, rid) == 0;
 }
 
+/* The file that left the name is at view.to. To where it is ignored, it is a deletion. */
+static int look_followed(struct space *s, struct view *v)
+{
+    struct attr to;
+    int rc = tree_getattr(s->tree, v->to_dir, &to);
+    if (rc < 0)
+        return rc == -ESTALE ? 0 : rc;
+    bool ignored = false;
+    struct rid dir = bind_rid(&to);
+    if (to.bound) {
+        rc = ignore_name(s, &dir, buf_bytes(&v->to_name), attr_is_dir(&v->file), &ignored);
+    } else {
+        rc = ignore_folder(s, v->to_dir);
+        ignored = rc > 0;
+    }
+    if (rc < 0 || ignored)
+        return rc < 0 ? rc : 0;
+    if (to.bound)
+        v->act = ACT_FOLLOW;
+    else /* into a folder that is not published yet */
+        wait_for(v, PUBLISH_LATER);
+    return 0;
+}
+
 /* The name is gone. */
 static int look_gone(struct space *s, const struct publish_item *item, struct view *v)
 {
@@ -107,15 +136,7 @@ static int look_gone(struct space *s, const struct publish_item *item, struct vi
     rc = follow(s, item->ino, item->name, ino, v, &found);
     if (rc == 0 && !found && !item->quiet && has_name(s, &v->record.rid, ino))
         wait_for(v, PUBLISH_LATER); /* somewhere: that name is pending, and moves the record */
-    if (rc < 0 || !found || ignore_name(s, buf_bytes(&v->to_name)))
-        return rc;
-    struct attr to;
-    rc = tree_getattr(s->tree, v->to_dir, &to);
-    if (rc == 0 && to.bound)
-        v->act = ACT_FOLLOW;
-    else if (rc == 0) /* into a folder that is not published yet */
-        wait_for(v, PUBLISH_LATER);
-    return rc == -ESTALE ? 0 : rc;
+    return rc < 0 || !found ? rc : look_followed(s, v);
 }
 
 struct places {
@@ -180,6 +201,28 @@ static bool is_whole(struct space *s, const struct publish_item *item, const str
     return whole;
 }
 
+/* A name without a record: does it stay on this device? That is not known while rules change. */
+static int look_ignored(struct space *s, struct publish_item *item, struct view *v)
+{
+    struct rid dir = bind_rid(&v->dir);
+    int rc = ignore_name(s, &dir, item->name, attr_is_dir(&v->file), &item->local);
+    if (rc == 0 && !item->quiet)
+        rc = ignore_unsettled(s, item->ino, item->name);
+    if (rc > 0)
+        wait_for(v, PUBLISH_LATER);
+    return rc < 0 ? rc : rc > 0 || item->local;
+}
+
+/*
+ * Its folder is not published: when that happens, all in it is pending anew. So a note is of use
+ * only while that is to be expected, and one in a folder that is ignored would never go.
+ */
+static enum action look_unpublished(const struct attr *dir)
+{
+    return dir->nlink == 0 || attr_now().tv_sec > dir->btime.tv_sec + KEEP_S ? ACT_FORGET
+                                                                             : ACT_KEEP;
+}
+
 static int look(struct space *s, struct publish_item *item, struct view *v)
 {
     v->act = ACT_FORGET;
@@ -188,8 +231,8 @@ static int look(struct space *s, struct publish_item *item, struct view *v)
     if (rc < 0)
         return rc == -ESTALE ? 0 : rc;
     if (!v->dir.bound || v->dir.nlink == 0) {
-        v->act = v->dir.nlink == 0 ? ACT_FORGET : ACT_KEEP;
-        return 0;
+        v->act = look_unpublished(&v->dir);
+        return file_at(s, item->ino, item->name, &v->file, &v->has_file);
     }
     struct rid dir = bind_rid(&v->dir);
     rc = file_at(s, item->ino, item->name, &v->file, &v->has_file);
@@ -206,9 +249,11 @@ static int look(struct space *s, struct publish_item *item, struct view *v)
     struct rid rid = bind_rid(&v->file);
     if (v->has_record && known && rid_cmp(&rid, &v->record.rid) == 0)
         return 0;
-    if (!capture_kind(&v->file, &kind) || (!v->has_record && ignore_name(s, item->name)) ||
-        !value_name_valid(&dir, item->name))
+    if (!capture_kind(&v->file, &kind) || !value_name_valid(&dir, item->name))
         return 0;
+    rc = v->has_record ? 0 : look_ignored(s, item, v);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     if (known) {
         rc = look_known(s, item, v);
         /* Another record's name is free for a file of its own kind that moves there, only. */

@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "fs/space/ignore.h"
 #include "fs/space/queue.h"
 #include "fs/space/space_priv.h"
 #include "proto/base/log.h"
@@ -86,6 +87,8 @@ void publisher_changed(void *space, const struct tree_change *change)
     p->changed_ms = space_now_ms();
     switch (change->kind) {
     case TREE_NAME:
+        if (ignore_is_rules(change->name))
+            atomic_store(&s->rules_seen, true);
         touch(p, change->ino, change->name, p->queue.n < BUSY_ITEMS ? 0 : BUSY_MS);
         break;
     case TREE_INODE:
@@ -113,6 +116,8 @@ static int load_pending(struct publisher *p)
         if (key.n < 9)
             continue;
         struct bytes name = bytes_of(key.p + 9, key.n - 9);
+        if (ignore_is_rules(name))
+            atomic_store(&p->s->rules_seen, true);
         if ((key.p[0] == 'n') == (name.n > 0))
             rc = queue_touch(&p->queue, get_u64(key.p + 1), name, now, now + SETTLE_MS);
     }

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "fs/space/space_priv.h"
+#include "fs/space/ignore.h"
 
 /* A name that was given or taken in this operation; reads of the database do not see it yet. */
 struct shown_name {
@@ -180,43 +180,50 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
 /* ---- names ---- */
 
 /* Can the file be published, so that the records decide between the two? */
-static bool may_publish(struct show *w, uint64_t ino, struct bytes name)
+static bool may_publish(struct show *w, uint64_t ino)
 {
     struct attr *a;
     enum kind kind;
-    return w->blocked != NULL && !w->blocked->aside && !ignore_name(w->s, name) &&
-           op_add(w->x, ino, &a) == 0 && capture_kind(a, &kind);
+    return w->blocked != NULL && !w->blocked->aside && op_add(w->x, ino, &a) == 0 &&
+           capture_kind(a, &kind);
 }
 
-/* A file that is not published is in the way of a record: it is published first, or makes way. */
-static int move_aside(struct show *w, uint64_t dir, struct bytes name, uint64_t ino)
+/* Gives a file of this device the name, if @itself may be, or one beside it. */
+static int put_aside(struct show *w, uint64_t dir, struct bytes name, bool itself,
+                     const struct attr *a)
 {
-    if (may_publish(w, ino, name)) {
-        w->blocked->dir = dir;
-        buf_reset(&w->blocked->name);
-        buf_put_bytes(&w->blocked->name, name);
-        return buf_status(&w->blocked->name) < 0 ? -ENOMEM : -EAGAIN;
-    }
-    for (unsigned i = 1; i < ASIDE_MAX; i++) {
+    for (unsigned i = itself ? 0 : 1; i < ASIDE_MAX; i++) {
         char text[TREE_NAME_MAX + 16];
         int keep = (int)min_u64(name.n, TREE_NAME_MAX - 16);
         int n = snprintf(text, sizeof text, "%.*s (local %u)", keep, (const char *)name.p, i);
-        struct bytes aside = bytes_of(text, (size_t)n);
+        struct bytes aside = i == 0 ? name : bytes_of(text, (size_t)n);
         uint64_t there;
         int rc = name_get(w, dir, aside, &there);
         if (rc < 0)
             return rc;
         if (there != 0)
             continue;
-        struct attr *a;
-        rc = op_add(w->x, ino, &a);
-        if (rc < 0)
-            return rc;
-        dirent_put(w->x, dir, aside, (struct dirent_value){ino, a->mode & S_IFMT});
+        dirent_put(w->x, dir, aside, (struct dirent_value){a->ino, a->mode & S_IFMT});
         op_pending_name(w->x, dir, aside, NULL);
-        return note_name(w, dir, aside, ino);
+        publisher_changed(w->s,
+                          &(struct tree_change){.kind = TREE_NAME, .ino = dir, .name = aside});
+        return note_name(w, dir, aside, a->ino);
     }
     return -EEXIST;
+}
+
+/* A file that is not published is in the way of a record: it is published first, or makes way. */
+static int move_aside(struct show *w, uint64_t dir, struct bytes name, uint64_t ino)
+{
+    if (may_publish(w, ino)) {
+        w->blocked->dir = dir;
+        buf_reset(&w->blocked->name);
+        buf_put_bytes(&w->blocked->name, name);
+        return buf_status(&w->blocked->name) < 0 ? -ENOMEM : -EAGAIN;
+    }
+    struct attr *a;
+    int rc = op_add(w->x, ino, &a);
+    return rc < 0 ? rc : put_aside(w, dir, name, false, a);
 }
 
 static int make_file(struct show *w, const struct rid *rid, const struct attr *parent,
@@ -368,7 +375,7 @@ static int pass_hide(void *arg, const struct replica_effect *effect)
 static int pass_show(void *arg, const struct replica_effect *effect)
 {
     struct show *w = arg;
-    int rc = 0;
+    int rc = ignore_effect(w->s, w->x, effect);
     for (size_t i = 0; i < effect->places_n && rc == 0; i++)
         if (effect->places[i].is)
             rc = show_entry(w, &effect->places[i].to);
@@ -393,6 +400,42 @@ static bool was_taken(const struct show *w, uint64_t ino)
         if (memcmp(w->taken.p + i, &ino, sizeof ino) == 0)
             return true;
     return false;
+}
+
+struct holds {
+    struct show *w;
+    uint64_t dir;
+};
+
+/* A name that a folder has when this operation is done, or a folder in it that has one: 1. */
+static int look_held(void *arg, struct bytes name, struct dirent_value v)
+{
+    struct holds *h = arg, below = {h->w, v.ino};
+    uint64_t ino;
+    int rc = name_get(h->w, h->dir, name, &ino);
+    if (rc < 0 || ino != 0)
+        return rc < 0 ? rc : 1;
+    return was_taken(h->w, v.ino) ? dirent_each(h->w->s->tree, v.ino, look_held, &below) : 0;
+}
+
+/*
+ * A folder was deleted elsewhere that holds files of this device alone. It gets its name back, or
+ * one beside it, and is published anew: what is made in it from now on is to be seen by others.
+ */
+static int keep_folder(struct show *w, const struct replica_effect *effect, struct attr *a)
+{
+    struct bytes name = bytes_of(NULL, 0);
+    struct attr *d;
+    for (size_t i = 0; i < effect->places_n; i++)
+        if (effect->places[i].was)
+            name = bytes_of(effect->places[i].from.name, effect->places[i].from.name_len);
+    int rc = op_add(w->x, a->parent, &d);
+    if (rc < 0)
+        return rc;
+    d->nlink++;
+    names_touch(w->x, d, &w->now);
+    inval_inode(w->invals, d->ino);
+    return put_aside(w, d->ino, name, true, a);
 }
 
 /* Files that have lost their last name go; those that a record no longer shows are let go. */
@@ -420,9 +463,10 @@ static int pass_gone(void *arg, const struct replica_effect *effect)
     if (attr_is_dir(a)) {
         if (!was_taken(w, ino)) /* it lives on under a name of this device alone */
             return 0;
-        int none = dirent_none(w->s->tree, ino);
-        if (none <= 0) /* what it holds is of this device alone: it stays, likewise */
-            return none;
+        struct holds holds = {.w = w, .dir = ino};
+        rc = dirent_each(w->s->tree, ino, look_held, &holds);
+        if (rc != 0) /* it holds what is of this device alone */
+            return rc < 0 ? rc : keep_folder(w, effect, a);
         names_drop(w->x, a, &w->now);
     } else if (a->nlink == 0 && !w->own) {
         a->nlink = 1;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/replica/version.h"
+#include "fs/space/ignore.h"
 #include "fs/space/space_priv.h"
 
 /*
@@ -220,6 +221,8 @@ static int open_parts(struct space *s, struct err *err)
         rc = open_replica(s, keys, err);
     if (rc == 0)
         rc = load_versions(s);
+    if (rc == 0)
+        rc = ignore_open(s);
     sodium_memzero(keys, sizeof keys);
     if (rc < 0)
         return rc;
@@ -265,6 +268,7 @@ void space_close(struct space *s)
         return;
     publisher_stop(s);
     tree_close(s->tree);
+    ignore_close(s);
     replica_close(s->replica);
     db_close(s->db);
     if (s->dir_fd >= 0)

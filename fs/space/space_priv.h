@@ -19,6 +19,7 @@
 #include "fs/tree/op.h"
 #include "proto/limits.h"
 
+struct ignore;
 struct publisher;
 
 /* What the kernel has to be told once no lock is held. */
@@ -39,6 +40,8 @@ struct space {
     pthread_rwlock_t builds;
     struct publisher *publisher;
     _Atomic uint64_t used_ms;   /* see space_used() */
+    struct ignore *ignore;      /* guarded by lock */
+    _Atomic bool rules_seen;    /* since the start a name of a file of rules was pending */
     pthread_mutex_t inval_lock; /* guards the two below; held during the call */
     void (*inval)(void *arg, const struct space_inval *what);
     void *inval_arg;
@@ -92,6 +95,7 @@ struct publish_item {
     bool settled;      /* unchanged for SETTLE_MS */
     bool quiet;        /* unchanged for QUIET_MS */
     bool forced;       /* now, as it is: before a change from outside, or at the end */
+    bool local;        /* told: the name is ignored */
     uint64_t wait_ino;
 };
 /**
@@ -175,9 +179,5 @@ uint64_t tidy_now_ms(void);
  * published.
  */
 int space_tidy(struct space *s) MUST_CHECK;
-
-/* ---- ignore.c ---- */
-/** Whether a name stays on this device. */
-bool ignore_name(struct space *s, struct bytes name);
 
 #endif

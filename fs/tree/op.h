@@ -70,6 +70,7 @@ enum { PENDING_KEY_MAX = 9 + TREE_NAME_MAX };
 size_t pending_name_key(uint64_t dir, struct bytes name, uint8_t key[PENDING_KEY_MAX]);
 /** An inode's content or attributes: 'i', ino -> nothing. */
 size_t pending_inode_key(uint64_t ino, uint8_t key[PENDING_KEY_MAX]);
+/* fs/space adds: 'r', ino -> nothing: all names below a directory (ignore.c). */
 void op_pending_name(struct op *x, uint64_t dir, struct bytes name,
                      const struct tree_moved *moved_to);
 void op_pending_inode(struct op *x, uint64_t ino);

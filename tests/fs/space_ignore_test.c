@@ -1,0 +1,410 @@
+/* Which names are published under a .persistignore, and what happens when it changes. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "fs/space/exchange.h"
+#include "fs/space/ignore_rules.h"
+#include "proto/base/log.h"
+#include "tests/support/device.h"
+
+static int setup(void **state)
+{
+    static struct device d;
+    device_open(&d, "anna", NULL);
+    *state = &d;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    device_close(*state);
+    return 0;
+}
+
+static bool has_record(struct device *d, const char *path)
+{
+    struct rid at = RID_ROOT;
+    char copy[256], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *name = strtok_r(copy, "/", &save); name != NULL; name = strtok_r(NULL, "/", &save)) {
+        struct replica_entry e;
+        if (replica_lookup(d->s->replica, &at, bytes_str(name), &e) < 0)
+            return false;
+        at = e.rid;
+    }
+    return true;
+}
+
+static void settle(struct device *d)
+{
+    assert_int_equal(publisher_flush(d->s), 0);
+}
+
+static void mkdir_at(struct device *d, const char *path)
+{
+    (void)device_make(d, path, S_IFDIR | 0755);
+}
+
+static void rules(struct device *d, const char *path, const char *text)
+{
+    device_save_text(d, path, text);
+    settle(d);
+}
+
+static int count(struct device *d)
+{
+    struct db_iter *it = db_iter_new_scan(d->s->db, DB_PENDING, bytes_of(NULL, 0), NULL);
+    int n = 0;
+    while (db_iter_next(it))
+        n++;
+    assert_int_equal(db_iter_status(it), 0);
+    db_iter_free(it);
+    return n;
+}
+
+/* ---- cases ---- */
+
+static void rules_keep_names_and_what_is_below_folders_local(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "*.o\n!keep.o\n/out/\nsub/only.here\n");
+    mkdir_at(d, "out");
+    mkdir_at(d, "out/deep");
+    mkdir_at(d, "sub");
+    mkdir_at(d, "sub/out");
+    device_save_text(d, "a.o", "x");
+    device_save_text(d, "keep.o", "x");
+    device_save_text(d, "out/deep/note", "x");
+    device_save_text(d, "sub/out/note", "x");
+    device_save_text(d, "sub/only.here", "x");
+    device_save_text(d, "only.here", "x");
+    settle(d);
+    assert_true(has_record(d, ".persistignore"));
+    assert_false(has_record(d, "a.o"));
+    assert_true(has_record(d, "keep.o"));
+    assert_false(has_record(d, "out"));
+    assert_true(has_record(d, "sub/out/note"));
+    assert_false(has_record(d, "sub/only.here"));
+    assert_true(has_record(d, "only.here"));
+}
+
+/* In one flush, though the names were made first to last at once. */
+static void rules_that_are_pending_hold_for_names_made_with_them(void **state)
+{
+    struct device *d = *state;
+    publisher_hold(d->s);
+    mkdir_at(d, "p");
+    device_save_text(d, "p/.persistignore", "secret\n");
+    device_save_text(d, "p/secret", "x");
+    device_save_text(d, "p/note", "x");
+    publisher_release(d->s);
+    settle(d);
+    assert_true(has_record(d, "p/note"));
+    assert_false(has_record(d, "p/secret"));
+    publisher_hold(d->s);
+    device_save_text(d, "p/.persistignore", "secret\nmore\n");
+    device_save_text(d, "p/more", "x");
+    publisher_release(d->s);
+    settle(d);
+    assert_false(has_record(d, "p/more"));
+}
+
+static void rules_of_a_folder_go_before_those_above_it(void **state)
+{
+    struct device *d = *state;
+    mkdir_at(d, "a");
+    mkdir_at(d, "a/b");
+    rules(d, ".persistignore", "*.log\n");
+    rules(d, "a/.persistignore", "!*.log\n/x\n");
+    device_save_text(d, "1.log", "x");
+    device_save_text(d, "a/2.log", "x");
+    device_save_text(d, "a/b/3.log", "x");
+    device_save_text(d, "a/x", "x");
+    device_save_text(d, "a/b/x", "x");
+    settle(d);
+    assert_false(has_record(d, "1.log"));
+    assert_true(has_record(d, "a/2.log"));
+    assert_true(has_record(d, "a/b/3.log"));
+    assert_false(has_record(d, "a/x"));
+    assert_true(has_record(d, "a/b/x"));
+}
+
+static void name_with_a_record_keeps_it_until_it_is_removed(void **state)
+{
+    struct device *d = *state;
+    device_save_text(d, "a.o", "1");
+    settle(d);
+    rules(d, ".persistignore", "*.o\n");
+    device_save_text(d, "a.o", "2");
+    settle(d);
+    assert_true(has_record(d, "a.o"));
+    device_unlink(d, "a.o");
+    settle(d);
+    assert_false(has_record(d, "a.o"));
+    device_save_text(d, "a.o", "3");
+    settle(d);
+    assert_false(has_record(d, "a.o"));
+}
+
+static void names_are_published_when_rules_stop_to_ignore_them(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "*.o\nbuild/\n");
+    mkdir_at(d, "build");
+    mkdir_at(d, "src");
+    device_save_text(d, "build/x", "x");
+    device_save_text(d, "src/a.o", "x");
+    settle(d);
+    assert_false(has_record(d, "build"));
+    rules(d, ".persistignore", "build/\n");
+    assert_true(has_record(d, "src/a.o"));
+    assert_false(has_record(d, "build"));
+    device_unlink(d, ".persistignore");
+    settle(d);
+    assert_true(has_record(d, "build/x"));
+    assert_int_equal(count(d), 0);
+}
+
+static void names_are_published_though_the_end_came_before_the_second_look(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "*.o\n");
+    mkdir_at(d, "src");
+    device_save_text(d, "src/a.o", "x");
+    settle(d);
+    uint8_t key[9] = {'r'};
+    put_u64(key + 1, TREE_ROOT);
+    /* The change of the rules alone, as it is written: the note of the second look is with it. */
+    publisher_hold(d->s);
+    device_unlink(d, ".persistignore");
+    struct publish_item item = {.ino = TREE_ROOT,
+                                .name = bytes_str(".persistignore"),
+                                .settled = true,
+                                .quiet = true,
+                                .forced = true};
+    assert_int_equal(publish_name(d->s, &item), PUBLISH_DONE);
+    assert_int_equal(db_has(d->s->db, DB_PENDING, bytes_of(key, sizeof key)), 1);
+    assert_false(has_record(d, "src/a.o"));
+    publisher_release(d->s);
+    device_reopen(d);
+    settle(d);
+    assert_true(has_record(d, "src/a.o"));
+    assert_int_equal(count(d), 0);
+}
+
+static void rename_to_an_ignored_name_is_a_deletion_and_back_a_new_file(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "*.o\nbuild/\n");
+    mkdir_at(d, "build");
+    mkdir_at(d, "build/deep");
+    device_save_text(d, "one", "1");
+    device_save_text(d, "two", "2");
+    settle(d);
+    device_rename(d, "one", "one.o");
+    device_rename(d, "two", "build/deep/two");
+    settle(d);
+    assert_false(has_record(d, "one"));
+    assert_false(has_record(d, "one.o"));
+    assert_false(has_record(d, "two"));
+    assert_true(device_ino(d, "one.o") != 0 && device_ino(d, "build/deep/two") != 0);
+    device_save_text(d, "one.o", "still here");
+    settle(d);
+    assert_false(has_record(d, "one.o"));
+    device_rename(d, "one.o", "one");
+    device_rename(d, "build/deep/two", "two");
+    settle(d);
+    assert_true(has_record(d, "one"));
+    assert_true(has_record(d, "two"));
+}
+
+static void folder_renamed_to_an_ignored_name_stays_with_all_in_it(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "build/\n*.o\n");
+    mkdir_at(d, "src");
+    mkdir_at(d, "src/sub");
+    device_save_text(d, "src/sub/note", "x");
+    device_save_text(d, "src/sub/a.o", "x");
+    settle(d);
+    device_rename(d, "src", "build");
+    settle(d);
+    assert_false(has_record(d, "src"));
+    assert_false(has_record(d, "build"));
+    assert_true(device_ino(d, "build/sub/note") != 0 && device_ino(d, "build/sub/a.o") != 0);
+    device_save_text(d, "build/sub/new", "x");
+    settle(d);
+    assert_false(has_record(d, "build"));
+    device_rename(d, "build", "src");
+    settle(d);
+    assert_true(has_record(d, "src/sub/note"));
+    assert_true(has_record(d, "src/sub/new"));
+    assert_false(has_record(d, "src/sub/a.o"));
+}
+
+static void folder_that_moves_takes_its_names_out_of_rules(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "/src/sub/*.o\n");
+    mkdir_at(d, "src");
+    mkdir_at(d, "src/sub");
+    device_save_text(d, "src/sub/a.o", "x");
+    settle(d);
+    assert_false(has_record(d, "src/sub/a.o"));
+    device_rename(d, "src", "lib");
+    settle(d);
+    assert_true(has_record(d, "lib/sub/a.o"));
+}
+
+static void rules_that_are_too_long_do_not_hold_and_status_tells(void **state)
+{
+    struct device *d = *state;
+    struct buf text = {0};
+    char last[256];
+    uint64_t ms;
+    buf_put_bytes(&text, bytes_str("*.o\n"));
+    for (unsigned i = 0; i <= IGNORE_LINES_MAX; i++)
+        buf_put_bytes(&text, bytes_str("x\n"));
+    buf_put_u8(&text, 0);
+    rules(d, ".persistignore", (const char *)text.p);
+    device_save_text(d, "a.o", "x");
+    device_save_text(d, "a~", "x");
+    settle(d);
+    assert_true(has_record(d, "a.o"));
+    assert_false(has_record(d, "a~"));
+    assert_true(log_last(last, sizeof last, &ms));
+    assert_non_null(strstr(last, "./.persistignore: more than"));
+    buf_fini(&text);
+}
+
+/* As if the folder had been made an hour ago. */
+static void make_old(struct device *d, const char *path)
+{
+    struct attr a;
+    uint8_t key[8];
+    CLEANUP(buf_fini) struct buf value = {0};
+    struct db_batch *b = db_batch_new(d->s->db);
+    assert_int_equal(tree_getattr(d->s->tree, device_ino(d, path), &a), 0);
+    a.btime.tv_sec -= 3600;
+    attr_encode(&a, &value);
+    put_u64(key, a.ino);
+    db_batch_put(b, DB_INODE, bytes_of(key, sizeof key), buf_bytes(&value));
+    assert_int_equal(db_write(d->s->db, b, false), 0);
+    db_batch_free(b);
+    device_reopen(d);
+}
+
+static void notes_of_names_in_ignored_folders_go(void **state)
+{
+    struct device *d = *state;
+    rules(d, ".persistignore", "/cache/\n");
+    mkdir_at(d, "cache");
+    device_save_text(d, "cache/a", "x");
+    settle(d);
+    assert_int_equal(count(d), 1);
+    make_old(d, "cache");
+    device_save_text(d, "cache/b", "x");
+    settle(d);
+    assert_int_equal(count(d), 0);
+    rules(d, ".persistignore", "");
+    settle(d);
+    assert_true(has_record(d, "cache/a") && has_record(d, "cache/b"));
+}
+
+/* ---- another device ---- */
+
+static void pull(struct device *to, struct device *from)
+{
+    struct vv have = {0};
+    struct replica_stream *stream;
+    CLEANUP(buf_fini) struct buf change = {0};
+    struct dot dot;
+    settle(to);
+    assert_int_equal(space_knowledge(to->s, &have), 0);
+    assert_int_equal(space_stream(from->s, &have, &stream), 0);
+    while (replica_stream_next(stream, &dot, &change) == 1)
+        assert_true(space_apply(to->s, buf_bytes(&change)) >= 0);
+    assert_int_equal(space_know(to->s, replica_stream_knowledge(stream)), 0);
+    replica_stream_free(stream);
+    vv_fini(&have);
+}
+
+static void rules_from_another_device_hold_and_publish(void **state)
+{
+    struct device *a = *state, b;
+    device_open(&b, "bert", a);
+    rules(a, ".persistignore", "*.o\n");
+    pull(&b, a);
+    device_save_text(&b, "b.o", "x");
+    settle(&b);
+    assert_false(has_record(&b, "b.o"));
+    rules(a, ".persistignore", "*.x\n");
+    pull(&b, a);
+    settle(&b);
+    assert_true(has_record(&b, "b.o"));
+    device_close(&b);
+}
+
+static void record_from_elsewhere_takes_the_name_of_an_ignored_file(void **state)
+{
+    struct device *a = *state, b;
+    device_open(&b, "bert", a);
+    rules(&b, ".persistignore", "*.o\n");
+    device_save_text(&b, "x.o", "mine");
+    device_save_text(a, "x.o", "theirs");
+    settle(a);
+    pull(&b, a);
+    settle(&b);
+    assert_true(has_record(&b, "x.o"));
+    assert_true(device_ino(&b, "x.o (local 1)") != 0);
+    device_close(&b);
+}
+
+static void folder_deleted_elsewhere_keeps_what_is_ignored_in_it(void **state)
+{
+    struct device *a = *state, b;
+    device_open(&b, "bert", a);
+    rules(a, ".persistignore", "*.o\n");
+    mkdir_at(a, "src");
+    device_save_text(a, "src/note", "x");
+    settle(a);
+    pull(&b, a);
+    device_save_text(&b, "src/b.o", "mine");
+    settle(&b);
+    device_unlink(a, "src/note");
+    device_rmdir(a, "src");
+    settle(a);
+    pull(&b, a);
+    assert_false(has_record(&b, "src"));
+    assert_true(device_ino(&b, "src/b.o") != 0);
+    device_close(&b);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(rules_keep_names_and_what_is_below_folders_local),
+        TEST(rules_that_are_pending_hold_for_names_made_with_them),
+        TEST(rules_of_a_folder_go_before_those_above_it),
+        TEST(name_with_a_record_keeps_it_until_it_is_removed),
+        TEST(names_are_published_when_rules_stop_to_ignore_them),
+        TEST(names_are_published_though_the_end_came_before_the_second_look),
+        TEST(rename_to_an_ignored_name_is_a_deletion_and_back_a_new_file),
+        TEST(folder_renamed_to_an_ignored_name_stays_with_all_in_it),
+        TEST(folder_that_moves_takes_its_names_out_of_rules),
+        TEST(rules_that_are_too_long_do_not_hold_and_status_tells),
+        TEST(notes_of_names_in_ignored_folders_go),
+        TEST(rules_from_another_device_hold_and_publish),
+        TEST(record_from_elsewhere_takes_the_name_of_an_ignored_file),
+        TEST(folder_deleted_elsewhere_keeps_what_is_ignored_in_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
