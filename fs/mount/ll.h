@@ -10,10 +10,12 @@
 #include <fuse_lowlevel.h>
 
 struct tree;
+struct virtual;
 
 /* The user data of the FUSE session. */
 struct ll {
     struct tree *tree;
+    struct virtual *virtual; /* of virtual.c alone */
 };
 
 extern const struct fuse_lowlevel_ops ll_ops;

@@ -13,6 +13,7 @@
 #include "fs/mount/ll.h"
 #include "fs/mount/loop.h"
 #include "fs/mount/notify.h"
+#include "fs/mount/virtual.h"
 #include "fs/space/space.h"
 #include "proto/base/log.h"
 
@@ -78,7 +79,7 @@ static struct fuse_session *make_session(struct ll *ll)
     char name[] = "persist";
     char *argv[] = {name, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-    struct fuse_session *se = fuse_session_new(&args, &ll_ops, sizeof ll_ops, ll);
+    struct fuse_session *se = fuse_session_new(&args, &virtual_ops, sizeof virtual_ops, ll);
     fuse_opt_free_args(&args);
     return se;
 }
@@ -158,15 +159,20 @@ int mount_serve(const struct mount_config *cfg, struct err *err)
     if (rc < 0)
         return rc;
     struct ll ll = {.tree = space_tree(cfg->space)};
-    struct fuse_session *se = make_session(&ll);
-    if (se == NULL)
+    if (virtual_new(cfg->space, cfg->folder, cfg->name, &ll.virtual) < 0)
         return err_set(err, -ENOMEM, "out of memory");
+    struct fuse_session *se = make_session(&ll);
+    if (se == NULL) {
+        virtual_free(ll.virtual);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
     rc = device_mount(se, cfg->folder, (const char *)options.p, err);
     if (rc == 0) {
         notify_start(cfg->space, se);
         rc = serve(cfg, se, err);
         notify_stop(cfg->space);
     }
+    virtual_free(ll.virtual); /* its thread may still be replying */
     fuse_session_destroy(se);
     return rc;
 }

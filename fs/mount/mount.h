@@ -15,6 +15,7 @@ struct space;
 struct mount_config {
     struct space *space; /* open; stays the caller's */
     const char *folder;  /* absolute path of an existing empty directory */
+    const char *name;    /* of the space, to show */
     const char *options; /* -o: comma separated FUSE and mount options; may be NULL */
     /* Called once, when the folder is usable; may be NULL. */
     void (*ready)(void *arg);

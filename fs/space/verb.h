@@ -55,6 +55,7 @@ struct verb_call {
     bool json;          /* --json */
     bool watch;         /* --watch */
     bool repair;        /* --repair */
+    bool as_published;  /* conflicts: without publishing first what is pending; never sent */
     bool terminal;      /* stdout is a terminal */
     bool colour;        /* and wants colour */
     uint16_t columns;   /* width of it; 0: not known, do not cut lines */

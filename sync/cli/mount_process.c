@@ -105,6 +105,7 @@ static int serve(struct state *st, struct err *err)
     struct mount_config config = {
         .space = st->space,
         .folder = st->m->space->folder,
+        .name = st->m->space->name,
         .options = st->m->options,
         .ready = on_ready,
         .arg = st,
