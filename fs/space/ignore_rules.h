@@ -28,11 +28,6 @@ enum ignore_verdict { IGNORE_SILENT /* no rule matches */, IGNORE_YES, IGNORE_NO
 int ignore_rules_parse(struct bytes text, struct ignore_rules *ret) MUST_CHECK;
 void ignore_rules_fini(struct ignore_rules *r);
 
-static inline bool ignore_rules_none(const struct ignore_rules *r)
-{
-    return r->rules.n == 0;
-}
-
 /**
  * What the rules say of a name: that of the last one that matches. @path is relative to the folder
  * that the rules are in, without '/' at its ends; what they say of the folders above the name is to

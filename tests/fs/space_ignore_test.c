@@ -312,7 +312,7 @@ static void notes_of_names_in_ignored_folders_go(void **state)
     device_save_text(d, "cache/b", "x");
     settle(d);
     assert_int_equal(count(d), 0);
-    rules(d, ".persistignore", "");
+    rules(d, ".persistignore", "\n");
     settle(d);
     assert_true(has_record(d, "cache/a") && has_record(d, "cache/b"));
 }
