@@ -39,6 +39,8 @@ bool check_step(struct check *c, uint64_t bytes);
 
 /* The parts. 0, or a negative errno when it could not be done to its end: -ENOMEM, -ECANCELED. */
 
+/** Every byte of the database's files. */
+int check_files(struct check *c) MUST_CHECK;
 /** Every row of every table, chunks left out. */
 int check_tables(struct check *c) MUST_CHECK;
 /** Every chunk, against its id. */

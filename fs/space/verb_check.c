@@ -11,8 +11,11 @@ static const struct part {
     const char *label;
     int (*run)(struct check *c);
 } parts[] = {
-    {"checking tables", check_tables},   {"checking chunks", check_chunks},
-    {"checking staging", check_staging}, {"checking names", check_tree},
+    {"checking files of the database", check_files},
+    {"checking tables", check_tables},
+    {"checking chunks", check_chunks},
+    {"checking staging", check_staging},
+    {"checking names", check_tree},
     {"checking records", check_records},
 };
 

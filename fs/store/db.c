@@ -38,6 +38,14 @@ static const struct {
     [DB_CHUNKREF] = {"chunkref", false, true}, [DB_BIND] = {"bind", false, true},
 };
 
+enum db_cf db_family(const char *name)
+{
+    int i = 0;
+    while (i < DB_CF_N && strcmp(families[i].name, name) != 0)
+        i++;
+    return (enum db_cf)i;
+}
+
 #define BLOB_CUTOFF "0.25" /* as text: see db_reclaim() */
 
 static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
@@ -101,105 +109,6 @@ static void set_options(struct db *db, rocksdb_options_t *o, const struct db_con
     rocksdb_options_set_advise_random_on_open(o, 0);
 }
 
-/* The process that holds RocksDB's lock file, or 0. */
-static long lock_holder(const char *dir)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/LOCK", dir) >= (int)sizeof path)
-        return 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return 0;
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    long pid = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? (long)lock.l_pid : 0;
-    close(fd);
-    return pid;
-}
-
-static int open_error(int code, const char *dir, struct err *err)
-{
-    char why[120];
-    snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, err != NULL ? err->msg : "");
-    switch (code) {
-    case -EBUSY:
-        return err_set(err, code, "database %s is in use by process %ld; unmount the folder first",
-                       dir, lock_holder(dir));
-    case -EUCLEAN:
-        return err_set(err, code,
-                       "database %s is damaged: %s; restore it from a copy, or clone the "
-                       "folder again",
-                       dir, why);
-    case -EACCES:
-        return err_set(err, code, "database %s: permission denied; check its owner and mode", dir);
-    case -ENOSPC:
-        return err_set(err, code, "database %s: no space left; free some space on that disk", dir);
-    case -ENOENT:
-        return err_set(err, code, "no database in %s", dir);
-    default:
-        return err_set(err, code, "opening database %s: %s", dir, why);
-    }
-}
-
-/*
- * The format is in a file of its own, so that a newer database is refused before RocksDB, in
- * opening it, writes to it.
- */
-static int write_format(const char *dir)
-{
-    char path[PATH_MAX], text[16];
-    if (snprintf(path, sizeof path, "%s/FORMAT", dir) >= (int)sizeof path)
-        return -ENAMETOOLONG;
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return -errno;
-    int n = snprintf(text, sizeof text, "%d\n", DB_FORMAT);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int rc = fd >= 0 && write(fd, text, (size_t)n) == n && fsync(fd) == 0 ? 0 : -errno;
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-static int check_format(const char *dir, struct err *err)
-{
-    char path[PATH_MAX], text[16] = "";
-    if (snprintf(path, sizeof path, "%s/FORMAT", dir) >= (int)sizeof path)
-        return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    int e = errno;
-    if (fd >= 0)
-        close(fd);
-    if (fd < 0 && e != ENOENT)
-        return open_error(-e, dir, err);
-    char *end;
-    unsigned long format = strtoul(text, &end, 10);
-    if (n <= 0 || format == 0 || *end != '\n')
-        return err_set(err, -EUCLEAN,
-                       "database %s has no valid format number: it is damaged; restore it from a "
-                       "copy, or clone the folder again",
-                       dir);
-    if (format > DB_FORMAT)
-        return err_set(
-            err, -ENOTSUP,
-            "database %s has format %lu, this program knows up to %d; use a newer persist", dir,
-            format, DB_FORMAT);
-    return 0;
-}
-
-/* RocksDB would make a new database where an unreadable one stands; look first. */
-static int look_first(const char *dir, const struct db_config *cfg, struct err *err)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/CURRENT", dir) >= (int)sizeof path)
-        return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
-    if (access(path, R_OK) == 0)
-        return check_format(dir, err);
-    if (errno != ENOENT)
-        return open_error(-errno, dir, err);
-    int rc = cfg->create ? write_format(dir) : -ENOENT;
-    return rc < 0 ? open_error(rc, dir, err) : 0;
-}
-
 /* The last place there is. */
 static int read_place(struct db *db)
 {
@@ -221,7 +130,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
     if (err == NULL)
         err = &own;
     if (!cfg->in_memory) {
-        int rc = look_first(dir, cfg, err);
+        int rc = db_look_first(dir, cfg, err);
         if (rc < 0)
             return rc;
     }
@@ -229,6 +138,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
     if (db == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     db->dir_fd = -1;
+    pthread_mutex_init(&db->verify, NULL);
     pthread_mutex_init(&db->order, NULL);
     db->cache =
         rocksdb_cache_create_lru(cfg->cache_bytes != 0 ? cfg->cache_bytes : CACHE_BYTES_DEFAULT);
@@ -254,7 +164,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         rocksdb_options_destroy(cf_options[i]);
     int rc = db_err_take(&error, err);
     if (rc < 0)
-        rc = open_error(rc, dir, err);
+        rc = db_open_error(rc, dir, err);
     if (rc == 0) {
         db->read = rocksdb_readoptions_create();
         /* Chunks carry a checksum; RocksDB's checksum of blobs is a slow one. */
@@ -264,13 +174,15 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         rocksdb_readoptions_set_read_tier(db->read_tables, 2 /* kPersistedTier */);
         db->write = rocksdb_writeoptions_create();
         rocksdb_writeoptions_disable_WAL(db->write, 1);
-        if (!cfg->in_memory)
+        if (!cfg->in_memory) {
             db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            db_verify_clear(db);
+        }
         rc = cfg->in_memory ? 0 : db_log_open(db, dir, err);
         if (rc == 0)
             rc = read_place(db);
         if (rc < 0)
-            rc = open_error(rc, dir, err);
+            rc = db_open_error(rc, dir, err);
     }
     if (rc < 0) {
         db_close(db);
@@ -305,6 +217,7 @@ void db_close(struct db *db)
     if (db->env != NULL)
         rocksdb_env_destroy(db->env);
     pthread_mutex_destroy(&db->order);
+    pthread_mutex_destroy(&db->verify);
     free(db);
 }
 
@@ -447,6 +360,14 @@ static int set_blob_cutoff(struct db *db, const char *part)
     return db_err_take(&error, NULL);
 }
 
+void db_rewrite(struct db *db, enum db_cf cf)
+{
+    rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_bottommost_level_compaction(o, 2); /* kForce */
+    rocksdb_compact_range_cf_opt(db->rocks, db->cf[cf], o, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(o);
+}
+
 int db_reclaim(struct db *db)
 {
     enum { WORTH = 4 /* a part of the bytes that is garbage, from which on it is worth it */ };
@@ -459,10 +380,7 @@ int db_reclaim(struct db *db)
     rc = set_blob_cutoff(db, "1.0");
     if (rc < 0)
         return rc;
-    rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
-    rocksdb_compactoptions_set_bottommost_level_compaction(o, 2); /* kForce */
-    rocksdb_compact_range_cf_opt(db->rocks, db->cf[DB_CHUNK], o, NULL, 0, NULL, 0);
-    rocksdb_compactoptions_destroy(o);
+    db_rewrite(db, DB_CHUNK);
     return set_blob_cutoff(db, BLOB_CUTOFF);
 }
 
@@ -504,21 +422,4 @@ uint64_t db_memory(struct db *db)
         sum += property(db, (enum db_cf)i, "rocksdb.cur-size-all-mem-tables") +
                property(db, (enum db_cf)i, "rocksdb.estimate-table-readers-mem");
     return sum;
-}
-
-/* RocksDB's C API has no VerifyChecksum; a walk that verifies reads every block and blob. */
-int db_verify(struct db *db, struct err *err)
-{
-    for (int i = 0; i < DB_CF_N; i++) {
-        struct db_iter *it = db_iter_new_scan(db, (enum db_cf)i, bytes_of(NULL, 0), NULL);
-        if (it == NULL)
-            return err_set(err, -ENOMEM, "out of memory");
-        while (db_iter_next(it))
-            ;
-        int rc = db_iter_status(it);
-        db_iter_free(it);
-        if (rc < 0)
-            return err_set(err, rc, "the table of %s is damaged", families[i].name);
-    }
-    return 0;
 }

@@ -158,7 +158,17 @@ uint64_t db_estimate_keys(struct db *db, enum db_cf cf);
 /** Bytes of memory that the database holds: caches, tables in memory, indexes. */
 uint64_t db_memory(struct db *db);
 
-/** Verifies the checksums of all table and blob files. -EUCLEAN when one does not hold. */
-int db_verify(struct db *db, struct err *err) MUST_CHECK;
+/* @bytes more were verified; false: stop. */
+typedef bool db_verify_step(void *arg, uint64_t bytes);
+/* Something is damaged: what, as a sentence without its end. */
+typedef void db_verify_fault(void *arg, bool repaired, const char *what);
+
+/**
+ * Verifies every byte of the files that the database consists of, and goes on behind damage.
+ * @repair: tables whose rows are whole are written anew. Nothing is said of what is in memory.
+ * Errors: -ECANCELED by @step; it could not be done: -ENOMEM, -ENOSPC, -EIO.
+ */
+int db_verify(struct db *db, bool repair, db_verify_step *step, db_verify_fault *fault,
+              void *arg) MUST_CHECK;
 
 #endif

@@ -15,8 +15,7 @@
 #include "fs/store/db_priv.h"
 #include "proto/base/log.h"
 
-/* Opens the list of files that is in use. */
-static int open_list(const char *dir)
+int db_list_open(const char *dir)
 {
     char path[PATH_MAX], name[64] = "";
     if (snprintf(path, sizeof path, "%s/CURRENT", dir) >= (int)sizeof path)
@@ -52,7 +51,7 @@ static off_t end_of_data(int fd, off_t size)
 bool db_mend(const char *dir)
 {
     struct stat st;
-    int fd = open_list(dir);
+    int fd = db_list_open(dir);
     if (fd < 0)
         return false;
     off_t end = fstat(fd, &st) < 0 ? -1 : end_of_data(fd, st.st_size);

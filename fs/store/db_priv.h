@@ -22,6 +22,7 @@ struct db {
     pthread_mutex_t order;    /* batches get into the log as they get into the tables */
     _Atomic uint64_t written; /* batches */
     _Atomic uint64_t place;   /* the last given out */
+    pthread_mutex_t verify;   /* one at a time */
     int dir_fd;               /* to ask for room on the disk; -1: in memory */
     _Atomic uint64_t room_bytes, room_used, room_ms; /* free when asked; written since; when */
 };
@@ -33,6 +34,27 @@ struct db_batch {
 
 /** After RocksDB found its list of files damaged: whether that was mended, and it can be opened. */
 bool db_mend(const char *dir);
+
+/**
+ * Before RocksDB, which would make a new database where an unreadable one stands, or forget what is
+ * behind a damaged entry of the list of its files.
+ */
+int db_look_first(const char *dir, const struct db_config *cfg, struct err *err) MUST_CHECK;
+
+/** Says why the database cannot be opened; @err has RocksDB's words. Returns @code. */
+int db_open_error(int code, const char *dir, struct err *err);
+
+/** The family of this name; DB_CF_N: none. */
+enum db_cf db_family(const char *name);
+
+/** Writes all tables of a family anew. */
+void db_rewrite(struct db *db, enum db_cf cf);
+
+/** Removes what a verification that was ended left. */
+void db_verify_clear(struct db *db);
+
+/** Opens the list of files that is in use; below 0: it cannot be. */
+int db_list_open(const char *dir) MUST_CHECK;
 
 /** Opens the log and brings the tables up to it. */
 int db_log_open(struct db *db, const char *dir, struct err *err) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/store/crc32c.h"
 #include "fs/store/wal_priv.h"
 #include "fs/store/xxh3.h"
 
@@ -20,13 +21,12 @@ enum {
     SKIP = 1 << 24,
 };
 
-static size_t record_bytes(size_t batch_n)
+size_t wal_record_bytes(size_t batch_n)
 {
     return (WAL_HEADER_BYTES + batch_n + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
 }
 
-/* The checksum of a record: of its header after the checksum, and of the batch. */
-static uint64_t checksum(const uint8_t *header, struct bytes batch, uint64_t seed)
+uint64_t wal_checksum(const uint8_t *header, struct bytes batch, uint64_t seed)
 {
     return XXH3_64bits_withSeed(batch.p, batch.n,
                                 XXH3_64bits_withSeed(header + 8, WAL_HEADER_BYTES - 8, seed));
@@ -37,15 +37,15 @@ int wal_record_read(struct bytes at, uint64_t seed, struct wal_record *ret)
     if (at.n < WAL_HEADER_BYTES)
         return -EBADMSG;
     size_t batch_n = get_u32(at.p + 24);
-    if (get_u64(at.p + 8) == 0 || get_u32(at.p + 28) != 0 || batch_n > at.n - WAL_HEADER_BYTES)
+    if (get_u64(at.p + 8) == 0 || batch_n > at.n - WAL_HEADER_BYTES)
         return -EBADMSG;
     struct bytes batch = bytes_of(at.p + WAL_HEADER_BYTES, batch_n);
-    if (get_u64(at.p) != checksum(at.p, batch, seed))
+    if (get_u64(at.p) != wal_checksum(at.p, batch, seed))
         return -EBADMSG;
     *ret = (struct wal_record){.number = get_u64(at.p + 8),
                                .synced = get_u64(at.p + 16),
                                .batch = batch,
-                               .n = record_bytes(batch_n)};
+                               .n = wal_record_bytes(batch_n)};
     return 0;
 }
 
@@ -219,8 +219,8 @@ static void make_header(struct wal *w, uint8_t *header, struct bytes batch, uint
     put_u64(header + 8, number);
     put_u64(header + 16, atomic_load(&w->synced));
     put_u32(header + 24, (uint32_t)batch.n);
-    put_u32(header + 28, 0);
-    put_u64(header, checksum(header, batch, w->seed));
+    put_u32(header + 28, crc32c(0, batch));
+    put_u64(header, wal_checksum(header, batch, w->seed));
 }
 
 int wal_append(struct wal *w, struct bytes batch, uint64_t (*persisted)(void *arg), void *arg,
@@ -228,7 +228,7 @@ int wal_append(struct wal *w, struct bytes batch, uint64_t (*persisted)(void *ar
 {
     if (batch.n > UINT32_MAX)
         return -EFBIG;
-    size_t n = record_bytes(batch.n);
+    size_t n = wal_record_bytes(batch.n);
     int rc = make_room(w, n, persisted, arg);
     if (rc < 0)
         return rc;

@@ -12,10 +12,12 @@
  *   u64 number     of the record: each is one more than that before
  *   u64 synced     up to this record all was on disk when this one was written
  *   u32 length     of the batch
- *   u32 zero
+ *   u32 CRC-32C    of the batch
  *
- * padded to 8 bytes. The log ends at the first record that does not hold; what a segment held
- * before has lower numbers. When a later record says that the bad one was synced, it is damaged.
+ * padded to 8 bytes. A record with one flipped byte is put right: the CRC, being linear, says where
+ * it may be, and the checksum is the proof. The log ends at the first record that does not hold
+ * even so; what a segment held before has lower numbers. When a later record says that the bad one
+ * was synced, the log is damaged.
  */
 #ifndef FS_STORE_WAL_H
 #define FS_STORE_WAL_H
@@ -52,6 +54,9 @@ typedef int wal_apply_fn(void *arg, const struct wal_record *r);
  */
 int wal_open(const char *dir, uint64_t seed, uint64_t after, wal_apply_fn *apply, void *arg,
              struct wal **ret, uint64_t *ret_next, struct err *err) MUST_CHECK;
+
+/** How many records had a flipped byte, which was put right, when the log was opened. */
+unsigned wal_healed(const struct wal *w);
 
 /** @needed: the tables may lack what it holds. Accepts NULL. */
 void wal_close(struct wal *w, bool needed);

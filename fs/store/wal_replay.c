@@ -4,8 +4,9 @@
 #include <sys/mman.h>
 
 #include "fs/store/wal_priv.h"
+#include "proto/base/log.h"
 
-/* A segment in memory. */
+/* A segment in memory, a copy that is changed where a byte is put right. */
 struct view {
     struct bytes all;
     uint64_t first; /* number of its first record; 0: it has none */
@@ -24,6 +25,40 @@ static void views_fini(struct views *s)
     free(s->v);
 }
 
+static struct bytes skip(struct bytes b, size_t n)
+{
+    return n < b.n ? bytes_of(b.p + n, b.n - n) : bytes_of(b.p, 0);
+}
+
+static bool is_record(struct wal *w, struct bytes at, uint64_t number, struct wal_record *ret)
+{
+    if (wal_record_read(at, w->seed, ret) == 0)
+        return ret->number == number;
+    if (!wal_heal((uint8_t *)(uintptr_t)at.p, at.n, w->seed, number))
+        return false;
+    w->healed++;
+    log_warn("database: a flipped byte in the log was put right record=%llu",
+             (unsigned long long)number);
+    return wal_record_read(at, w->seed, ret) == 0;
+}
+
+/*
+ * The number of the first record of a segment, or 0. The byte that is flipped there may be one of
+ * the number: then the record behind it tells.
+ */
+static uint64_t first_number(struct wal *w, struct bytes all)
+{
+    struct wal_record r, next;
+    if (all.n < WAL_HEADER_BYTES)
+        return 0;
+    if (wal_record_read(all, w->seed, &r) == 0 || is_record(w, all, get_u64(all.p + 8), &r))
+        return r.number;
+    struct bytes behind = skip(all, wal_record_bytes(get_u32(all.p + 24)));
+    if (wal_record_read(behind, w->seed, &next) == 0 && is_record(w, all, next.number - 1, &r))
+        return r.number;
+    return 0;
+}
+
 static int views_open(struct wal *w, struct views *s)
 {
     *s = (struct views){.v = calloc(w->n, sizeof *s->v)};
@@ -32,23 +67,27 @@ static int views_open(struct wal *w, struct views *s)
     for (; s->n < w->n; s->n++) {
         struct view *v = &s->v[s->n];
         size_t n = w->segments[s->n].size;
-        void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, w->segments[s->n].fd, 0);
+        void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE, w->segments[s->n].fd, 0);
         if (p == MAP_FAILED)
             return -errno;
         v->all = bytes_of(p, n);
-        struct wal_record r;
-        if (wal_record_read(v->all, w->seed, &r) == 0)
-            v->first = r.number;
+        v->first = first_number(w, v->all);
     }
     return 0;
 }
 
 /* The segment that begins with record @number. */
-static const struct view *begins_with(const struct views *s, uint64_t number)
+static const struct view *begins_with(struct wal *w, const struct views *s, uint64_t number)
 {
+    struct wal_record r;
     for (size_t i = 0; i < s->n; i++)
         if (s->v[i].first == number)
             return &s->v[i];
+    for (size_t i = 0; i < s->n; i++)
+        if (s->v[i].first == 0 && is_record(w, s->v[i].all, number, &r)) {
+            s->v[i].first = number;
+            return &s->v[i];
+        }
     return NULL;
 }
 
@@ -61,11 +100,6 @@ static const struct view *holds(const struct views *s, uint64_t number)
             (best == NULL || s->v[i].first > best->first))
             best = &s->v[i];
     return best;
-}
-
-static struct bytes skip(struct bytes b, size_t n)
-{
-    return n < b.n ? bytes_of(b.p + n, b.n - n) : bytes_of(b.p, 0);
 }
 
 /* Is there a record that says that @number, which is not there, was on disk? */
@@ -83,13 +117,13 @@ static bool is_missed(const struct views *s, uint64_t seed, uint64_t number)
 }
 
 /* Reads on from @at, which is to be record @number; gives the number after the last. */
-static int replay(const struct views *s, uint64_t seed, struct bytes at, uint64_t *number,
+static int replay(struct wal *w, const struct views *s, struct bytes at, uint64_t *number,
                   uint64_t after, wal_apply_fn *apply, void *arg)
 {
     struct wal_record r;
     for (;;) {
-        if (wal_record_read(at, seed, &r) < 0 || r.number != *number) {
-            const struct view *next = begins_with(s, *number);
+        if (!is_record(w, at, *number, &r)) {
+            const struct view *next = begins_with(w, s, *number);
             if (next == NULL || next->all.p == at.p)
                 return 0;
             at = next->all;
@@ -110,9 +144,11 @@ int wal_replay(struct wal *w, uint64_t after, wal_apply_fn *apply, void *arg, ui
     int rc = views_open(w, &s);
     uint64_t number = after + 1;
     const struct view *from = rc == 0 ? holds(&s, number) : NULL;
+    if (rc == 0 && from == NULL)
+        from = begins_with(w, &s, number);
     if (from != NULL) {
         uint64_t n = from->first;
-        rc = replay(&s, w->seed, from->all, &n, after, apply, arg);
+        rc = replay(w, &s, from->all, &n, after, apply, arg);
         number = max_u64(number, n);
     }
     if (rc < 0)
@@ -122,4 +158,9 @@ int wal_replay(struct wal *w, uint64_t after, wal_apply_fn *apply, void *arg, ui
     views_fini(&s);
     *ret_last = number - 1;
     return rc;
+}
+
+unsigned wal_healed(const struct wal *w)
+{
+    return w->healed;
 }
