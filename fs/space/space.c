@@ -7,16 +7,22 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "fs/replica/version.h"
 #include "fs/space/ignore.h"
 #include "fs/space/space_priv.h"
 
 /*
- * The file "keys": format 1 byte, space secret 32, the first epoch's chunk id key 32. Made with the
- * space, and the only thing besides the database that a space cannot be opened without.
+ * The file "keys": format 1 byte, space secret 32, the first epoch's chunk id key 32, checksum 8.
+ * Made with the space, and the only thing besides the database that a space cannot be opened
+ * without.
  */
-enum { KEYS_FORMAT = 1, KEYS_BYTES = 1 + SPACE_SECRET_SIZE + CONTENT_KEY_BYTES };
+enum {
+    KEYS_FORMAT = 1,
+    KEYS_SUMMED = 1 + SPACE_SECRET_SIZE + CONTENT_KEY_BYTES,
+    KEYS_BYTES = KEYS_SUMMED + 8,
+};
 
 static const char keys_name[] = "keys";
 
@@ -26,7 +32,8 @@ static int make_keys(int dir_fd, struct err *err)
 {
     uint8_t keys[KEYS_BYTES];
     keys[0] = KEYS_FORMAT;
-    randombytes_buf(keys + 1, sizeof keys - 1);
+    randombytes_buf(keys + 1, KEYS_SUMMED - 1);
+    put_u64(keys + KEYS_SUMMED, XXH3_64bits(keys, KEYS_SUMMED));
     int fd =
         openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool ok = fd >= 0 && write(fd, keys, sizeof keys) == (ssize_t)sizeof keys && fsync(fd) == 0;
@@ -50,11 +57,12 @@ static int read_keys(int dir_fd, uint8_t keys[KEYS_BYTES], struct err *err)
     ssize_t n = read(fd, keys, KEYS_BYTES);
     bool whole = n == KEYS_BYTES && read(fd, &more, 1) == 0;
     close(fd);
-    if (!whole)
+    bool newer = n > 0 && keys[0] > KEYS_FORMAT;
+    if (!newer && (!whole || get_u64(keys + KEYS_SUMMED) != XXH3_64bits(keys, KEYS_SUMMED)))
         return err_set(err, -EUCLEAN,
                        "the file of the space's keys is damaged; restore it from a "
                        "copy, or clone the folder again");
-    if (keys[0] > KEYS_FORMAT)
+    if (newer)
         return err_set(err, -ENOTSUP,
                        "the space's keys have format %u, this program knows up to "
                        "%u; use a newer persist",
@@ -234,7 +242,12 @@ static int open_parts(struct space *s, struct err *err)
     rc = tree_open(&tree, &s->tree, err);
     if (rc == 0) {
         rc = publisher_start(s);
-        if (rc < 0)
+        if (rc == -EUCLEAN)
+            err_set(err, rc,
+                    "the table of what is pending is damaged; restore %s from a copy, or clone the "
+                    "folder again",
+                    s->cfg.dir);
+        else if (rc < 0)
             err_set(err, rc, "starting the publisher: %s", strerror(-rc));
     }
     return rc;

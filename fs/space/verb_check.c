@@ -19,21 +19,30 @@ static const struct part {
     {"checking records", check_records},
 };
 
-static int run_parts(struct check *c)
+/* Staging files go first: publishing takes them away. */
+static int check_before(struct check *c)
 {
     struct usage u;
-    int rc = publisher_flush(c->s);
+    int rc = usage_get(c->s, &u);
+    c->total_bytes = rc < 0 ? 0 : u.disk_bytes;
+    c->label = "checking staging";
+    rc = check_staging(c);
+    if (rc < 0)
+        return rc;
+    rc = publisher_flush(c->s);
     /* What is in memory alone cannot be damaged on disk, and is not looked at there. */
     if (rc == 0)
         rc = db_flush(c->s->db);
-    if (rc == -ENOMEM)
-        return rc;
-    if (rc < 0)
+    if (rc < 0 && rc != -ENOMEM)
         check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "what is pending cannot be written: %s",
                       strerror(-rc));
-    rc = usage_get(c->s, &u);
-    c->total_bytes = rc < 0 ? 0 : u.disk_bytes;
-    for (size_t i = 0; rc != -ENOMEM && rc != -ECANCELED && i < ARRAY_N(parts); i++) {
+    return rc == -ENOMEM ? rc : 0;
+}
+
+static int run_parts(struct check *c)
+{
+    int rc = check_before(c);
+    for (size_t i = 0; rc == 0 && i < ARRAY_N(parts); i++) {
         c->label = parts[i].label;
         rc = parts[i].run(c);
     }

@@ -178,6 +178,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
             db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             db_verify_clear(db);
         }
+        err_set(err, 0, "a table cannot be read");
         rc = cfg->in_memory ? 0 : db_log_open(db, dir, err);
         if (rc == 0)
             rc = read_place(db);

@@ -26,10 +26,10 @@ static bool holds(const uint8_t *p, uint64_t seed)
     return get_u64(p + SUM) == wal_checksum(p, batch_of(p), seed);
 }
 
-/* Tries every other value of the bytes [@from, @end) of the header. */
-static bool heal_header(uint8_t *p, unsigned from, unsigned end, uint64_t seed)
+/* Tries every other value of each byte that is not found out in a quicker way. */
+static bool heal_synced(uint8_t *p, uint64_t seed)
 {
-    for (unsigned i = from; i < end; i++) {
+    for (unsigned i = SYNCED; i < LENGTH; i++) {
         uint8_t was = p[i];
         for (unsigned x = 1; x < 256; x++) {
             p[i] = (uint8_t)(was ^ x);
@@ -38,6 +38,16 @@ static bool heal_header(uint8_t *p, unsigned from, unsigned end, uint64_t seed)
         }
         p[i] = was;
     }
+    return false;
+}
+
+static bool heal_crc(uint8_t *p, uint64_t seed)
+{
+    uint32_t was = get_u32(p + CRC);
+    put_u32(p + CRC, crc32c(0, batch_of(p)));
+    if (holds(p, seed))
+        return true;
+    put_u32(p + CRC, was);
     return false;
 }
 
@@ -83,7 +93,6 @@ bool wal_heal(uint8_t *p, size_t n, uint64_t seed, uint64_t number)
     }
     uint32_t off = crc32c(0, batch_of(p)) ^ get_u32(p + CRC);
     if (off == 0)
-        return heal_header(p, SYNCED, LENGTH, seed);
-    return (bytes_off(off, 0) == 1 && heal_header(p, CRC, BATCH, seed)) ||
-           heal_batch(p, off, seed) || heal_length(p, n, seed);
+        return heal_synced(p, seed);
+    return heal_crc(p, seed) || heal_batch(p, off, seed) || heal_length(p, n, seed);
 }

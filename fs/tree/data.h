@@ -117,6 +117,9 @@ void map_delete_from(struct op *x, const struct attr *a, struct file *f, uint64_
 void segment_encode(const struct segment *s, uint8_t value[SEGMENT_VALUE_BYTES]);
 int segment_decode(struct bytes v, uint64_t index, struct segment *ret) MUST_CHECK;
 uint64_t block_sum(const uint8_t block[BLOCK_BYTES]);
+/** Makes a block what it was when it had that sum, if it has one flipped byte. False: it has not.
+ */
+bool block_heal(uint8_t block[BLOCK_BYTES], uint64_t sum);
 void redo_key(uint64_t ino, uint64_t block, uint8_t key[16]);
 /** Deletes the redo of the blocks from @block on. */
 void redo_delete_from(struct op *x, uint64_t ino, uint64_t block);

@@ -6,9 +6,41 @@
 #include "fs/store/xxh3.h"
 #include "fs/tree/data.h"
 
+/* All words of a block together: one that is off says by how much, and where modulo its size. */
+static uint32_t fold(const uint8_t block[BLOCK_BYTES])
+{
+    uint32_t all = 0, word;
+    for (size_t i = 0; i < BLOCK_BYTES; i += sizeof word) {
+        memcpy(&word, block + i, sizeof word);
+        all ^= word;
+    }
+    return all;
+}
+
 uint64_t block_sum(const uint8_t block[BLOCK_BYTES])
 {
-    return XXH3_64bits(block, BLOCK_BYTES);
+    uint32_t folded = fold(block);
+    return (uint64_t)get_u32((const uint8_t *)&folded) << 32 |
+           (XXH3_64bits(block, BLOCK_BYTES) & UINT32_MAX);
+}
+
+bool block_heal(uint8_t block[BLOCK_BYTES], uint64_t sum)
+{
+    uint8_t off[4];
+    put_u32(off, (uint32_t)((block_sum(block) ^ sum) >> 32));
+    size_t lane = 0;
+    while (lane < sizeof off - 1 && off[lane] == 0)
+        lane++;
+    for (size_t i = lane + 1; i < sizeof off; i++)
+        if (off[i] != 0)
+            return false;
+    for (size_t i = lane; i < BLOCK_BYTES && off[lane] != 0; i += sizeof off) {
+        block[i] ^= off[lane];
+        if (block_sum(block) == sum)
+            return true;
+        block[i] ^= off[lane];
+    }
+    return false;
 }
 
 static void segment_key(uint64_t ino, uint64_t index, uint8_t key[16])

@@ -246,6 +246,7 @@ static bool is_lost(const struct walk *w, const struct segment *s, unsigned i, c
 /*
  * Blocks that were being written when all stopped: what is there now is what they are. That goes
  * for any file, as a write reaches the staging file before the database says that it is unsynced.
+ * One byte that is off is put right: it was flipped, or its write was not answered.
  */
 static int settle_segment(struct db_batch *b, const struct walk *w, struct bytes key,
                           struct bytes value)
@@ -263,6 +264,13 @@ static int settle_segment(struct db_batch *b, const struct walk *w, struct bytes
         uint64_t sum = block_sum(bytes);
         if (sum == s.sums[i])
             continue;
+        if (block_heal(bytes, s.sums[i])) {
+            if (pwrite(w->fd, bytes, sizeof bytes, at) != (ssize_t)sizeof bytes)
+                return -EIO;
+            log_warn("staging: a byte was put right file=%llu block=%llu",
+                     (unsigned long long)w->ino, (unsigned long long)at / BLOCK_BYTES);
+            continue;
+        }
         changed = true;
         if (is_lost(w, &s, i, bytes)) {
             s.valid &= ~(UINT64_C(1) << i);

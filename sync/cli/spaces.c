@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "proto/base/utf8.h"
 #include "sync/cli/statefile.h"
@@ -74,13 +75,47 @@ static bool is_id(const char *name)
            strspn(name, "0123456789abcdef") == SPACE_ID_SIZE - 1;
 }
 
+/* A string in a file has a line with its checksum behind it: another folder would be made. */
+enum { SUM_BYTES = 1 + 16 + 1 };
+
+static void sum_of(struct bytes v, char ret[SUM_BYTES + 1])
+{
+    snprintf(ret, SUM_BYTES + 1, "\n%016llx\n", (unsigned long long)XXH3_64bits(v.p, v.n));
+}
+
+static int write_string(int dir_fd, const char *name, const char *value, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf b = {0};
+    char sum[SUM_BYTES + 1];
+    sum_of(bytes_str(value), sum);
+    buf_put_bytes(&b, bytes_str(value));
+    buf_put_bytes(&b, bytes_str(sum));
+    if (buf_status(&b) < 0)
+        return err_set(err, -ENOMEM, "%s: out of memory", name);
+    return statefile_write(dir_fd, name, buf_bytes(&b), false, err);
+}
+
+/* Takes the checksum off. */
+static int check_string(const char *name, struct buf *b, struct err *err)
+{
+    char sum[SUM_BYTES + 1] = "";
+    size_t n = b->n >= SUM_BYTES ? b->n - SUM_BYTES : 0;
+    sum_of(bytes_of(b->p, n), sum);
+    if (b->n < SUM_BYTES || memcmp(b->p + n, sum, SUM_BYTES) != 0)
+        return err_set(err, -EUCLEAN, "%s: is damaged; restore it from a copy", name);
+    b->n = n;
+    return 0;
+}
+
 /* Reads one small file of a space as a string; the caller frees it. */
 static int read_string(int dir_fd, const char *name, size_t max, char **ret, struct err *err)
 {
     struct buf b = {0};
-    int rc = statefile_read(dir_fd, name, max, &b, err);
+    int rc = statefile_read(dir_fd, name, max + SUM_BYTES, &b, err);
     if (rc == -ENOENT)
         rc = err_set(err, -EUCLEAN, "%s: is missing", name);
+    if (rc == 0)
+        rc = check_string(name, &b, err);
     if (rc == 0 && b.n > 0 && memchr(b.p, 0, b.n) != NULL)
         rc = err_set(err, -EUCLEAN, "%s: contains a zero byte", name);
     if (rc == 0) {
@@ -194,9 +229,9 @@ static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
         return rc;
     rc = statefile_write(fd, "new", bytes_of(NULL, 0), false, err);
     if (rc == 0)
-        rc = statefile_write(fd, "folder", bytes_str(e->folder), false, err);
+        rc = write_string(fd, "folder", e->folder, err);
     if (rc == 0)
-        rc = statefile_write(fd, "name", bytes_str(e->name), false, err);
+        rc = write_string(fd, "name", e->name, err);
     close(fd);
     if (rc == 0 && (renameat2(spaces_fd, hidden, spaces_fd, e->id, RENAME_NOREPLACE) < 0 ||
                     fsync(spaces_fd) < 0))

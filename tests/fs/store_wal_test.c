@@ -14,7 +14,7 @@
 #include "fs/store/wal.h"
 #include "tests/support/crash_tree.h"
 
-enum { SEED = 7, SMALL = 100, LARGE = WAL_SEGMENT_BYTES + 12345 };
+enum { SEED = 7, SMALL = 100, SMALL_ROOM = 104, LARGE = WAL_SEGMENT_BYTES + 12345 };
 
 static char dir[256];
 static uint64_t persisted_number;
@@ -115,6 +115,17 @@ static void flip(const char *name, off_t at)
     close(fd);
 }
 
+/* Of the record behind the first @n small ones, the second half is not there. */
+static void tear(unsigned n)
+{
+    char path[300], nothing[SMALL / 2] = "";
+    snprintf(path, sizeof path, "%s/wal/0", dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    off_t at = n * (WAL_HEADER_BYTES + SMALL_ROOM) + WAL_HEADER_BYTES + SMALL / 2;
+    assert_int_equal(pwrite(fd, nothing, sizeof nothing, at), sizeof nothing);
+    close(fd);
+}
+
 static bool has_segment(unsigned i)
 {
     char path[300];
@@ -153,7 +164,7 @@ static void what_a_crash_left_is_not_taken_later(void **state)
     struct wal *w = open_log(0, &next);
     append_many(w, next, 50, SMALL);
     wal_close(w, true);
-    flip("0", 20 * (WAL_HEADER_BYTES + 104) + 5); /* the 21st was torn by a loss of power */
+    tear(20); /* by a loss of power */
     w = open_log(next - 1, &later);
     assert_int_equal(seen.n, 20);
     append_many(w, later, 21, SMALL); /* of the same length, up to where the others begin */
@@ -164,7 +175,53 @@ static void what_a_crash_left_is_not_taken_later(void **state)
     wal_close(w, true);
 }
 
-static void a_flip_in_what_was_synced_is_damage(void **state)
+static void a_flip_is_put_right_wherever_it_is(void **state)
+{
+    (void)state;
+    uint64_t next;
+    struct wal *w = open_log(0, &next);
+    append_many(w, next, 3, SMALL);
+    assert_int_equal(wal_sync(w), 0);
+    append_many(w, next + 3, 2, SMALL);
+    wal_close(w, true);
+    for (off_t at = 0; at < 5 * (WAL_HEADER_BYTES + SMALL_ROOM); at++) {
+        uint64_t later;
+        flip("0", at);
+        w = open_log(next - 1, &later);
+        bool padding = at % (WAL_HEADER_BYTES + SMALL_ROOM) >= WAL_HEADER_BYTES + SMALL;
+        assert_int_equal(wal_healed(w), padding ? 0 : 1);
+        assert_int_equal(seen.n, 5);
+        assert_true(seen.in_order && seen.as_written);
+        wal_close(w, true);
+        flip("0", at);
+    }
+}
+
+static void a_flip_in_a_large_record_or_before_a_segment_is_put_right(void **state)
+{
+    (void)state;
+    uint64_t next, later;
+    struct wal *w = open_log(0, &next);
+    append_many(w, next, 3, SMALL);
+    append(w, next + 3, LARGE);
+    append(w, next + 4, LARGE);
+    wal_close(w, true);
+    static const off_t places[] = {8, 15, 24, 26, 27, 28, 40, LARGE / 2, LARGE};
+    for (size_t i = 0; i < ARRAY_N(places); i++)
+        for (char name[2] = "0"; name[0] <= '2'; name[0]++) {
+            if (name[0] == '0' && places[i] > WAL_HEADER_BYTES + SMALL)
+                continue;
+            flip(name, places[i]);
+            w = open_log(next - 1, &later);
+            assert_int_equal(wal_healed(w), 1);
+            assert_int_equal(seen.n, 5);
+            assert_true(seen.in_order && seen.as_written);
+            wal_close(w, true);
+            flip(name, places[i]);
+        }
+}
+
+static void more_than_a_flip_in_what_was_synced_is_damage(void **state)
 {
     (void)state;
     uint64_t next;
@@ -173,15 +230,13 @@ static void a_flip_in_what_was_synced_is_damage(void **state)
     assert_int_equal(wal_sync(w), 0);
     append(w, next + 50, SMALL);
     wal_close(w, true);
-    for (off_t at = 0; at < 2 * (WAL_HEADER_BYTES + SMALL); at++) {
+    for (off_t at = WAL_HEADER_BYTES; at + 9 < WAL_HEADER_BYTES + SMALL; at++) {
         uint64_t later;
         flip("0", at);
-        int rc = reopen(next - 1, &again, &later);
-        bool padding = at % (WAL_HEADER_BYTES + 104) >= WAL_HEADER_BYTES + SMALL;
-        assert_int_equal(rc, padding ? 0 : -EUCLEAN);
-        if (rc == 0)
-            wal_close(again, true);
+        flip("0", at + 9);
+        assert_int_equal(reopen(next - 1, &again, &later), -EUCLEAN);
         flip("0", at);
+        flip("0", at + 9);
     }
 }
 
@@ -218,7 +273,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(records_come_back_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_not_taken_later, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_flip_in_what_was_synced_is_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flip_is_put_right_wherever_it_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flip_in_a_large_record_or_before_a_segment_is_put_right,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(more_than_a_flip_in_what_was_synced_is_damage, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_is_taken_back_does_not_come, setup, teardown),
         cmocka_unit_test_setup_teardown(segments_are_used_again, setup, teardown),
     };
