@@ -197,6 +197,10 @@ static void staging_fault(void *arg, const struct tree_fault *f)
 
 int check_staging(struct check *c)
 {
+    if (tree_healed(c->s->tree) > 0)
+        check_problem(c, bytes_of(NULL, 0), CHECK_REPAIRED,
+                      "a byte of %u staged blocks was put right when it was opened",
+                      tree_healed(c->s->tree));
     int rc = tree_check_staging(c->s->tree, staging_step, staging_fault, c);
     /* The table itself was told of before. */
     return rc == -EUCLEAN || rc == -EIO ? 0 : rc;

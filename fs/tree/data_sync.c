@@ -248,8 +248,8 @@ static bool is_lost(const struct walk *w, const struct segment *s, unsigned i, c
  * for any file, as a write reaches the staging file before the database says that it is unsynced.
  * One byte that is off is put right: it was flipped, or its write was not answered.
  */
-static int settle_segment(struct db_batch *b, const struct walk *w, struct bytes key,
-                          struct bytes value)
+static int settle_segment(struct tree *t, struct db_batch *b, const struct walk *w,
+                          struct bytes key, struct bytes value)
 {
     struct segment s;
     int rc = key.n == 16 ? segment_decode(value, get_u64(key.p + 8), &s) : -EUCLEAN;
@@ -269,6 +269,7 @@ static int settle_segment(struct db_batch *b, const struct walk *w, struct bytes
                 return -EIO;
             log_warn("staging: a byte was put right file=%llu block=%llu",
                      (unsigned long long)w->ino, (unsigned long long)at / BLOCK_BYTES);
+            t->healed++;
             continue;
         }
         changed = true;
@@ -296,7 +297,7 @@ static int settle_all(struct tree *t)
         struct bytes key = db_iter_key(it);
         rc = key.n == 16 ? walk_to(t, &w, get_u64(key.p)) : -EUCLEAN;
         if (rc == 0 && w.fd >= 0)
-            rc = settle_segment(b, &w, key, db_iter_value(it));
+            rc = settle_segment(t, b, &w, key, db_iter_value(it));
         if (rc == 0 && db_batch_bytes(b) > RECOVER_BATCH_BYTES) {
             rc = db_write(t->db, b, false);
             db_batch_clear(b);
@@ -347,4 +348,9 @@ int data_recover(struct tree *t)
     if (rc == 0)
         rc = drop_strays(t);
     return rc;
+}
+
+unsigned tree_healed(const struct tree *t)
+{
+    return t->healed;
 }

@@ -191,6 +191,12 @@ struct tree_fault {
 };
 
 /**
+ * How many blocks of staging files had one byte that was not what had been written, and were put
+ * right, when the tree was opened after a crash.
+ */
+unsigned tree_healed(const struct tree *t);
+
+/**
  * Reads the blocks of all staging files and checks their sums; @fault hears of each that does not
  * hold (runs of blocks are told as one). @step hears how many bytes were read since the last call;
  * false ends the check: -ECANCELED. No write is held up for more than one segment of one file.

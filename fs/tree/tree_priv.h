@@ -46,7 +46,8 @@ struct node_shard {
 struct tree {
     struct tree_config cfg;
     struct db *db;
-    int staging_fd; /* directory of staging files, or -1 */
+    unsigned healed; /* blocks of staging files that were put right when it was opened */
+    int staging_fd;  /* directory of staging files, or -1 */
     uint64_t name_seed;
     pthread_mutex_t lock;            /* names */
     uint64_t next_ino, reserved_ino; /* guarded by lock */

@@ -127,6 +127,35 @@ static void check_flipped_byte_in_chunks_is_found(void **state)
     assert_int_equal(check(f, false), VERB_OK);
 }
 
+/* The filter of the largest table lies before its properties. */
+static void check_repairs_a_flipped_byte_in_a_filter(void **state)
+{
+    struct space_fixture *f = *state;
+    char path[700];
+    off_t size;
+    fill(f);
+    unsigned repaired = 0;
+    for (int back = 1100; back < 2000; back += 100) {
+        space_fixture_close(f);
+        largest(f, "db", ".sst", path, &size);
+        flip(path, size - back);
+        bool opened = space_fixture_open(f) == 0;
+        if (opened)
+            assert_int_equal(check(f, false), VERB_FAILED);
+        if (!opened || strstr(text(f), "the filter of its file") == NULL) {
+            space_fixture_close(f);
+            flip(path, size - back);
+            assert_int_equal(space_fixture_open(f), 0);
+            continue;
+        }
+        assert_int_equal(check(f, true), VERB_OK);
+        assert_non_null(strstr(text(f), "(repaired)"));
+        assert_int_equal(check(f, false), VERB_OK);
+        repaired++;
+    }
+    assert_true(repaired > 0);
+}
+
 static void check_flipped_byte_in_tables_is_found(void **state)
 {
     struct space_fixture *f = *state;
@@ -431,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(check_healthy_space_finds_nothing),
         T(check_flipped_byte_in_chunks_is_found),
+        T(check_repairs_a_flipped_byte_in_a_filter),
         T(check_flipped_byte_in_tables_is_found),
         T(check_flipped_byte_in_staging_is_found),
         T(check_missing_chunk_is_found_and_taken_from_the_file),
