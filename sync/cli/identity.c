@@ -4,19 +4,24 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "proto/base/utf8.h"
 #include "sync/cli/statefile.h"
 
 _Static_assert(crypto_sign_PUBLICKEYBYTES == PEER_ID_KEY_BYTES, "Ed25519 keys name devices");
 
+/* The file: the seed, and a checksum, as a changed seed would be another device. */
+enum { SEED = crypto_sign_SEEDBYTES, FILE_BYTES = SEED + 8 };
+
 /* Draws a seed and stores it, unless another process was first. */
 static int make_seed(int dir_fd, struct err *err)
 {
-    uint8_t seed[crypto_sign_SEEDBYTES];
-    randombytes_buf(seed, sizeof seed);
-    int rc = statefile_write(dir_fd, "identity", bytes_of(seed, sizeof seed), true, err);
-    sodium_memzero(seed, sizeof seed);
+    uint8_t file[FILE_BYTES];
+    randombytes_buf(file, SEED);
+    put_u64(file + SEED, XXH3_64bits(file, SEED));
+    int rc = statefile_write(dir_fd, "identity", bytes_of(file, sizeof file), true, err);
+    sodium_memzero(file, sizeof file);
     return rc == -EEXIST ? 0 : rc;
 }
 
@@ -27,13 +32,12 @@ static int read_seed(int dir_fd, uint8_t ret_seed[crypto_sign_SEEDBYTES], struct
     if (buf_reserve(&file, 8192) < 0)
         return err_set(err, -ENOMEM, "identity: out of memory");
     int rc = statefile_read(dir_fd, "identity", 4096, &file, err);
-    if (rc == 0 && file.n != crypto_sign_SEEDBYTES)
+    if (rc == 0 && (file.n != FILE_BYTES || get_u64(file.p + SEED) != XXH3_64bits(file.p, SEED)))
         rc = err_set(err, -EBADMSG,
-                     "identity: has %zu bytes and not 32; bring it back from a copy, or remove it "
-                     "to become a new device",
-                     file.n);
+                     "identity: is damaged; bring it back from a copy, or remove it to become a "
+                     "new device");
     if (rc == 0)
-        memcpy(ret_seed, file.p, crypto_sign_SEEDBYTES);
+        memcpy(ret_seed, file.p, SEED);
     sodium_memzero(file.p, file.cap);
     buf_fini(&file);
     return rc;

@@ -187,12 +187,13 @@ static void flip(const struct place *p, unsigned by)
 
 static bool save(struct e2e *f)
 {
-    return e2e_ok(f, "rm -rf saved && cp -a --sparse=always %s/spaces saved", f->home);
+    return e2e_ok(f, "rm -rf saved && mkdir saved && cp -a --sparse=always %s/spaces %s/sync saved",
+                  f->home, f->home);
 }
 
 static bool bring_back(struct e2e *f)
 {
-    return e2e_ok(f, "rm -rf %s/spaces && cp -a --sparse=always saved %s/spaces", f->home, f->home);
+    return e2e_ok(f, "cd %s && rm -rf spaces sync && cp -a --sparse=always ../saved/* .", f->home);
 }
 
 /* ---- trials ---- */
@@ -211,7 +212,7 @@ static void try(struct e2e *f, const struct place *p, const char *want)
     if (!bring_back(f))
         return;
     flip(p, by);
-    check_about("byte %lld of %s by %02x", (long long)p->at, strstr(p->path, "spaces/") + 40, by);
+    check_about("byte %lld of %s by %02x", (long long)p->at, p->path + strlen(f->home), by);
     const struct e2e_result *r = e2e_sh(f, "persist check %s", f->folder);
     if (r->status == 1) {
         bool opened = r->out_n > 0;
@@ -242,6 +243,8 @@ static void trials(struct e2e *f)
     places_n = told = refused = harmless = 0;
     if (!save(f))
         return;
+    nftw(top, see, 16, FTW_PHYS);
+    snprintf(top, sizeof top, "%s/sync", f->home);
     nftw(top, see, 16, FTW_PHYS);
     shuffle();
     char *want = content(f);
