@@ -1,4 +1,5 @@
 /* What is looked at before RocksDB opens a database, and what is said when it cannot be opened. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -118,6 +119,42 @@ static int check_list(const char *dir, struct err *err)
     return rc < 0 ? db_open_error(rc, dir, err) : 0;
 }
 
+static int check_table(int dir_fd, const char *name, const char *dir, struct err *err)
+{
+    enum { END = 64 << 10 }; /* the properties are the last block but one */
+    struct stat st;
+    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return 0; /* RocksDB will say why */
+    bool fine = fstat(fd, &st) == 0 && st.st_size > 0;
+    size_t size = fine ? (size_t)st.st_size : 0, from = size > END ? size - END : 0;
+    uint8_t *p = fine ? calloc(1, size) : NULL; /* what is not read takes no memory */
+    bool aborts = p != NULL &&
+                  pread(fd, p + from, size - from, (off_t)from) == (ssize_t)(size - from) &&
+                  rocks_table_aborts(bytes_of(p, size));
+    free(p);
+    close(fd);
+    if (!aborts)
+        return 0;
+    err_set(err, -EUCLEAN, "the properties of its file %s do not hold", name);
+    return db_open_error(-EUCLEAN, dir, err);
+}
+
+static int check_tables(const char *dir, struct err *err)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    int rc = 0;
+    while (rc == 0 && d != NULL && (e = readdir(d)) != NULL) {
+        const char *dot = strrchr(e->d_name, '.');
+        if (dot != NULL && strcmp(dot, ".sst") == 0)
+            rc = check_table(dirfd(d), e->d_name, dir, err);
+    }
+    if (d != NULL)
+        closedir(d);
+    return rc;
+}
+
 int db_look_first(const char *dir, const struct db_config *cfg, struct err *err)
 {
     char path[PATH_MAX];
@@ -125,7 +162,9 @@ int db_look_first(const char *dir, const struct db_config *cfg, struct err *err)
         return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
     if (access(path, R_OK) == 0) {
         int rc = check_format(dir, err);
-        return rc == 0 ? check_list(dir, err) : rc;
+        if (rc == 0)
+            rc = check_list(dir, err);
+        return rc == 0 ? check_tables(dir, err) : rc;
     }
     if (errno != ENOENT)
         return db_open_error(-errno, dir, err);

@@ -20,7 +20,14 @@ struct rocks_fault {
 /** Verifies a whole table file. 0, -EUCLEAN and the fault, or -ENOMEM. */
 int rocks_table(struct bytes file, struct rocks_fault *ret) MUST_CHECK;
 
-/** The same for an open blob file of @size bytes, of column family @cf. Also -EIO. */
+/**
+ * Whether RocksDB would abort the process when it opens a table file: it looks into the properties
+ * before it verifies them, and takes a bit there for an index that has to follow. Only the end of
+ * the file needs to be there, the rest may be zeros.
+ */
+bool rocks_table_aborts(struct bytes file) MUST_CHECK;
+
+/** Verifies an open blob file of @size bytes, of column family @cf, as rocks_table(). Also -EIO. */
 int rocks_blobs(int fd, uint64_t size, uint32_t cf, struct rocks_fault *ret) MUST_CHECK;
 
 /**

@@ -25,7 +25,7 @@ enum {
 
 struct place {
     uint64_t at, n; /* n: without the trailer */
-    bool filter;
+    bool filter, properties;
 };
 
 struct places {
@@ -70,7 +70,7 @@ static bool take_bytes(struct bytes *b, uint64_t n, struct bytes *ret)
 
 static bool take_place(struct bytes *b, struct place *ret)
 {
-    ret->filter = false;
+    ret->filter = ret->properties = false;
     return take_number(b, &ret->at) && take_number(b, &ret->n);
 }
 
@@ -144,6 +144,7 @@ static int add_places(struct table *t, const struct place *p, bool index)
         } else if (fine) {
             fine = take_bytes(&b, value_n, &value) && take_place(&value, &at);
             at.filter = fine && key.n > filter.n && bytes_equal(bytes_of(key.p, filter.n), filter);
+            at.properties = fine && bytes_equal(key, bytes_str("rocksdb.properties"));
         }
         rc = fine ? add(t, &at) : fault(t, p->at, "a block");
     }
@@ -181,18 +182,25 @@ static int verify_all(struct table *t)
     return -EUCLEAN;
 }
 
-static int verify_table(struct table *t, const uint8_t *footer)
+/* The list of blocks and the index, as the footer has them. */
+static int read_footer(struct table *t, const uint8_t *footer, struct place *list,
+                       struct place *index)
 {
     struct bytes b = bytes_of(footer + 1, PLACES);
-    struct place list, index;
-    bool fine = footer[0] == XXH3 && take_place(&b, &list) && take_place(&b, &index) &&
+    bool fine = footer[0] == XXH3 && take_place(&b, list) && take_place(&b, index) &&
                 rocks_u32(footer + 1 + PLACES) == VERSION &&
                 rocks_u64(footer + FOOTER - 8) == MAGIC;
     for (size_t i = 0; fine && i < b.n; i++)
         fine = b.p[i] == 0;
-    if (!fine)
-        return fault(t, t->file.n, "the footer");
-    int rc = verify(t, &list, "the list of blocks");
+    return fine ? 0 : fault(t, t->file.n, "the footer");
+}
+
+static int verify_table(struct table *t, const uint8_t *footer)
+{
+    struct place list, index;
+    int rc = read_footer(t, footer, &list, &index);
+    if (rc == 0)
+        rc = verify(t, &list, "the list of blocks");
     if (rc == 0)
         rc = verify(t, &index, "the index");
     if (rc == 0)
@@ -215,4 +223,24 @@ int rocks_table(struct bytes file, struct rocks_fault *ret)
     int rc = verify_table(&t, file.p + t.file.n);
     free(t.places.v);
     return rc;
+}
+
+bool rocks_table_aborts(struct bytes file)
+{
+    struct rocks_fault ignored;
+    struct table t = {.fault = &ignored};
+    struct place list, index;
+    bool found = false;
+    if (file.n < FOOTER)
+        return false;
+    t.file = bytes_of(file.p, file.n - FOOTER);
+    if (read_footer(&t, file.p + t.file.n, &list, &index) == 0 && verify(&t, &list, "") == 0 &&
+        add_places(&t, &list, false) == 0)
+        for (size_t i = 0; i < t.places.n; i++) {
+            const struct place *p = &t.places.v[i];
+            found |= p->properties && p->n > 0 && verify(&t, p, "") < 0 &&
+                     p->at + p->n <= t.file.n && (t.file.p[p->at + p->n - 1] & 0x80) != 0;
+        }
+    free(t.places.v);
+    return found;
 }

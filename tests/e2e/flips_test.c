@@ -132,6 +132,22 @@ static off_t used(const char *path, off_t size)
     return size;
 }
 
+/* The highest byte of how many rows the properties of a table have: RocksDB reads it unverified. */
+static off_t properties_end(const char *path, off_t size)
+{
+    uint8_t footer[53] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    same(pread(fd, footer, sizeof footer, size - (off_t)sizeof footer), sizeof footer);
+    close(fd);
+    off_t list = 0; /* begins behind the properties and the 5 bytes of their checksum */
+    for (unsigned i = 0; i < 5; i++) {
+        list |= (off_t)(footer[1 + i] & 0x7f) << 7 * i;
+        if (footer[1 + i] < 0x80)
+            break;
+    }
+    return list - 6;
+}
+
 static int see(const char *path, const struct stat *st, int type, struct FTW *w)
 {
     const char *name = path + w->base;
@@ -154,6 +170,7 @@ static int see(const char *path, const struct stat *st, int type, struct FTW *w)
         add_some(path, 0, tail, 6);
         add_some(path, tail, n - 53, 8);
         add_some(path, n - 53, n, 3);
+        add(path, properties_end(path, n));
     } else if (strstr(name, ".blob") != NULL) {
         add_some(path, 0, 62, 4);
         add_some(path, 0, n, 8);
@@ -223,7 +240,8 @@ static void try(struct e2e *f, const struct place *p, const char *want)
         told += opened;
         refused += !opened;
     } else {
-        same(r->status, 0);
+        if (r->status != 0)
+            check_fail("status %d: %s", r->status, r->err);
         char *is = content(f);
         if (holds(is != NULL))
             holds(strcmp(is, want) == 0);
