@@ -119,8 +119,7 @@ static bool repair(struct check *c, const uint8_t *id, const struct buf *owners)
         return true;
     struct chunk_batch b;
     if (readable && old.v.n > 0 && chunk_batch_init(&b, c->s->db) == 0) {
-        chunk_batch_put(&b, id, old.v);
-        if (chunk_batch_write(&b) < 0)
+        if (chunk_batch_put(&b, id, 0, old.v) < 0 || chunk_batch_write(&b) < 0)
             check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "a damaged chunk is lost");
         chunk_batch_fini(&b);
     }

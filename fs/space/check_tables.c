@@ -26,6 +26,7 @@ static const struct {
     {DB_LOG, "changes"},
     {DB_SHOWN, "shown"},
     {DB_VERSION, "versions"},
+    {DB_CHUNK, "places of chunks"},
     {DB_CHUNKREF, "chunks in use"},
     {DB_BIND, "bindings"},
 };
@@ -57,7 +58,9 @@ static bool is_fine_tree_row(const struct check *c, enum db_cf cf, struct bytes 
     case DB_PENDING:
         return key.n >= 9 && (key.p[0] == 'n' || key.p[0] == 'i' || key.p[0] == 'r');
     case DB_CHUNKREF:
-        return key.n == CONTENT_ID_BYTES ? v.n == CHUNK_ROW_BYTES : key.n > CONTENT_ID_BYTES + 1;
+        return key.n == CONTENT_ID_BYTES ? v.n > CHUNK_ROW_BYTES : key.n > CONTENT_ID_BYTES + 1;
+    case DB_CHUNK:
+        return chunk_placed(key, v, &(struct chunk_placed){0}) == 0;
     case DB_BIND:
         return key.n == RID_KEY ? v.n == 8 : key.n == TREE_BASE_BYTES + 8;
     default:

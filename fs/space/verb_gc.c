@@ -58,8 +58,10 @@ static int compact(struct gc *g, uint64_t chunks_before)
     if (rc == 0 && db_estimate_keys(db, DB_CHUNK) < chunks_before) {
         rc = db_compact(db, DB_CHUNKREF);
         if (rc == 0)
-            rc = db_reclaim(db);
+            rc = db_compact(db, DB_CHUNK);
     }
+    if (rc == 0)
+        rc = content_reclaim(db);
     return rc;
 }
 

@@ -4,17 +4,18 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdlib.h>
 
 #include "fs/store/list.h"
 #include "fs/store/xxh3.h"
 
 enum {
-    /* A batch doubles its memory when it grows: up to three times this is in use for a moment. */
-    BATCH_BYTES = 2 << 20,
+    BATCH_BYTES = 8 << 20, /* of chunks: a sync for each batch */
     NODE_BIT = 0x80,
-    SUM_BYTES = 8,
-    TRAILER_BYTES = CONTENT_ID_BYTES + SUM_BYTES,
+    SUM_BYTES = 4,
+    SUMS_MAX = CONTENT_CHUNK_MAX / PACK_PAGE + 1,
     PLACE_BYTES = 8,
+    PLACED_BYTES = 4 + CONTENT_ID_BYTES,
 };
 
 static const char free_prefix[] = "content.free.";
@@ -37,56 +38,162 @@ void chunk_id(const uint8_t key[static CONTENT_KEY_BYTES], bool is_node, struct 
     ret_id[0] = (uint8_t)((ret_id[0] & ~NODE_BIT) | (is_node ? NODE_BIT : 0));
 }
 
+/* The pages of packs that a chunk is in. */
+static size_t pages_of(const struct chunk_row *row)
+{
+    return (size_t)((row->place + row->len - 1) / PACK_PAGE - row->place / PACK_PAGE + 1);
+}
+
+/* The row of a chunk, whose sums are then in @ret_value: 1, 0, or a negative errno. */
+static int get_row(struct db *db, const uint8_t *id, struct chunk_row *ret,
+                   struct db_value *ret_value)
+{
+    int rc = db_get(db, DB_CHUNKREF, id_bytes(id), ret_value);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    struct bytes v = ret_value->v;
+    if (v.n < CHUNK_ROW_BYTES)
+        return -EUCLEAN;
+    *ret = (struct chunk_row){get_u32(v.p), get_u64(v.p + 4)};
+    bool ok = ret->len > 0 && ret->len <= CONTENT_CHUNK_MAX &&
+              v.n == CHUNK_ROW_BYTES + pages_of(ret) * SUM_BYTES;
+    return ok ? 1 : -EUCLEAN;
+}
+
 int chunk_stat(struct db *db, const uint8_t id[static CONTENT_ID_BYTES], struct chunk_row *ret)
 {
     CLEANUP(db_value_fini) struct db_value v = {0};
-    int rc = db_get(db, DB_CHUNKREF, id_bytes(id), &v);
-    if (rc < 0)
-        return rc == -ENOENT ? 0 : rc;
-    if (v.v.n != CHUNK_ROW_BYTES)
-        return -EUCLEAN;
-    *ret = (struct chunk_row){get_u32(v.v.p), get_u64(v.v.p + 4)};
-    return 1;
+    return get_row(db, id, ret, &v);
 }
 
-int chunk_open(struct bytes stored, struct bytes *ret_data, const uint8_t **ret_id)
+int chunk_placed(struct bytes key, struct bytes value, struct chunk_placed *ret)
 {
-    if (stored.n < TRAILER_BYTES)
+    if (key.n != PLACE_BYTES || value.n != PLACED_BYTES)
         return -EUCLEAN;
-    const uint8_t *sum = stored.p + stored.n - SUM_BYTES;
-    if (XXH3_64bits(stored.p, stored.n - SUM_BYTES) != get_u64(sum))
-        return -EUCLEAN;
-    *ret_data = bytes_of(stored.p, stored.n - TRAILER_BYTES);
-    *ret_id = sum - CONTENT_ID_BYTES;
+    *ret = (struct chunk_placed){get_u64(key.p), get_u32(value.p), value.p + 4};
     return 0;
 }
 
-static int get_at(struct db *db, uint64_t place, struct db_value *ret)
+int chunk_lies_at(struct db *db, uint64_t place, const uint8_t id[static CONTENT_ID_BYTES])
 {
+    CLEANUP(db_value_fini) struct db_value v = {0};
     uint8_t key[PLACE_BYTES];
     put_u64(key, place);
-    return db_get(db, DB_CHUNK, bytes_of(key, sizeof key), ret);
+    int rc = db_get(db, DB_CHUNK, bytes_of(key, sizeof key), &v);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    return v.v.n == PLACED_BYTES && memcmp(v.v.p + 4, id, CONTENT_ID_BYTES) == 0;
+}
+
+static uint32_t sum_of(const uint8_t *p, size_t n)
+{
+    return (uint32_t)XXH3_64bits(p, n);
+}
+
+static uint64_t page_end(uint64_t at)
+{
+    return at - at % PACK_PAGE + PACK_PAGE;
+}
+
+/* A chunk that is being read: its row, and the sums in it. */
+struct reading {
+    struct packs *packs;
+    struct chunk_row row;
+    const uint8_t *sums;
+};
+
+/* Reads and verifies from @start to @end, which are borders of pages or of the chunk. */
+static int read_pages(const struct reading *r, uint64_t start, uint64_t end, uint8_t *to)
+{
+    int rc = pack_read(r->packs, start, to, (size_t)(end - start));
+    const uint8_t *sum =
+        r->sums + (start / PACK_PAGE - r->row.place / PACK_PAGE) * SUM_BYTES;
+    while (rc == 0 && start < end) {
+        size_t n = (size_t)(min_u64(page_end(start), end) - start);
+        if (sum_of(to, n) != get_u32(sum))
+            return -EUCLEAN;
+        sum += SUM_BYTES;
+        to += n;
+        start += n;
+    }
+    return rc;
+}
+
+/* Of a page, what is asked for. */
+static int read_in_page(const struct reading *r, uint64_t at, size_t n, uint8_t *to)
+{
+    uint8_t page[PACK_PAGE];
+    uint64_t start = max_u64(r->row.place, at - at % PACK_PAGE);
+    int rc = read_pages(r, start, min_u64(r->row.place + r->row.len, page_end(at)), page);
+    if (rc == 0)
+        memcpy(to, page + (at - start), n);
+    return rc;
+}
+
+static int read_verified(const struct reading *r, size_t from, size_t n, uint8_t *to)
+{
+    uint64_t at = r->row.place + from, end = at + n, chunk_end = r->row.place + r->row.len;
+    while (at < end) {
+        uint64_t whole = end == chunk_end ? end : end - end % PACK_PAGE;
+        bool at_border = at == r->row.place || at % PACK_PAGE == 0;
+        uint64_t to_end = at_border && whole > at ? whole : min_u64(end, page_end(at));
+        int rc = at_border && whole > at ? read_pages(r, at, to_end, to)
+                                         : read_in_page(r, at, (size_t)(to_end - at), to);
+        if (rc < 0)
+            return rc;
+        to += to_end - at;
+        at = to_end;
+    }
+    return 0;
+}
+
+/* @at: where it was found the last time; *ret_same: it is still there. */
+static int try_read(struct db *db, const struct chunk_part *part, uint64_t *at, bool *ret_same,
+                    void *to)
+{
+    CLEANUP(db_value_fini) struct db_value v = {0};
+    struct reading r = {.packs = db_packs(db)};
+    int rc = get_row(db, part->id, &r.row, &v);
+    if (rc <= 0)
+        return rc == 0 ? -ENODATA : rc;
+    if (r.row.len != part->len)
+        return -EBADMSG;
+    *ret_same = *at == r.row.place;
+    *at = r.row.place;
+    r.sums = v.v.p + CHUNK_ROW_BYTES;
+    if (part->ahead > 0)
+        pack_will_read(r.packs, r.row.place + part->from + part->skip, part->ahead);
+    return read_verified(&r, part->from, part->n, to);
+}
+
+int chunk_read(struct db *db, const struct chunk_part *part, void *to)
+{
+    assert(part->from + part->n <= part->len);
+    uint64_t place = UINT64_MAX;
+    bool same = false;
+    int rc;
+    do /* it may have been replaced in between */
+        rc = try_read(db, part, &place, &same, to);
+    while (rc == -EUCLEAN && !same && place != UINT64_MAX);
+    return rc;
 }
 
 int chunk_get(struct db *db, const uint8_t id[static CONTENT_ID_BYTES], struct db_value *ret)
 {
-    struct chunk_row row, again;
+    struct chunk_row row;
     *ret = (struct db_value){0};
     int rc = chunk_stat(db, id, &row);
     if (rc <= 0)
         return rc == 0 ? -ENODATA : rc;
-    rc = get_at(db, row.place, ret);
-    /* It may have been replaced in between. */
-    if (rc == -ENOENT && chunk_stat(db, id, &again) == 1 && again.place != row.place)
-        rc = get_at(db, again.place, ret);
-    const uint8_t *stored_id;
-    if (rc == 0)
-        rc = chunk_open(ret->v, &ret->v, &stored_id);
-    if (rc == 0 && memcmp(stored_id, id, CONTENT_ID_BYTES) != 0)
-        rc = -EUCLEAN;
+    ret->own = malloc(row.len);
+    if (ret->own == NULL)
+        return -ENOMEM;
+    ret->v = bytes_of(ret->own, row.len);
+    struct chunk_part whole = {.id = id, .len = row.len, .n = row.len};
+    rc = chunk_read(db, &whole, ret->own);
     if (rc < 0)
         db_value_fini(ret);
-    return rc == -ENOENT ? -ENODATA : rc;
+    return rc;
 }
 
 struct node_refs {
@@ -109,48 +216,54 @@ int chunk_batch_init(struct chunk_batch *b, struct db *db)
 
 void chunk_batch_fini(struct chunk_batch *b)
 {
+    pack_done(db_packs(b->db), &b->writer);
     db_batch_free(b->batch);
     buf_fini(&b->ids);
     b->batch = NULL;
 }
 
-/* The row and the bytes. */
 static void put_rows(struct db_batch *b, const uint8_t *id, struct bytes data, uint64_t place)
 {
-    uint8_t key[PLACE_BYTES], row[CHUNK_ROW_BYTES], trailer[TRAILER_BYTES];
+    uint8_t key[PLACE_BYTES], placed[PLACED_BYTES], row[CHUNK_ROW_BYTES + SUMS_MAX * SUM_BYTES];
     put_u64(key, place);
+    put_u32(placed, (uint32_t)data.n);
+    memcpy(placed + 4, id, CONTENT_ID_BYTES);
     put_u32(row, (uint32_t)data.n);
     put_u64(row + 4, place);
-    XXH3_state_t *sum = XXH3_createState();
-    memcpy(trailer, id, CONTENT_ID_BYTES);
-    XXH3_64bits_reset(sum);
-    XXH3_64bits_update(sum, data.p, data.n);
-    XXH3_64bits_update(sum, id, CONTENT_ID_BYTES);
-    put_u64(trailer + CONTENT_ID_BYTES, XXH3_64bits_digest(sum));
-    XXH3_freeState(sum);
-    db_batch_put_parts(b, DB_CHUNK, bytes_of(key, sizeof key), data,
-                       bytes_of(trailer, sizeof trailer));
-    db_batch_put(b, DB_CHUNKREF, id_bytes(id), bytes_of(row, sizeof row));
+    size_t row_n = CHUNK_ROW_BYTES;
+    for (uint64_t at = place, end = place + data.n; at < end; at = page_end(at)) {
+        size_t n = (size_t)(min_u64(page_end(at), end) - at);
+        put_u32(row + row_n, sum_of(data.p + (at - place), n));
+        row_n += SUM_BYTES;
+    }
+    db_batch_put(b, DB_CHUNK, bytes_of(key, sizeof key), bytes_of(placed, sizeof placed));
+    db_batch_put(b, DB_CHUNKREF, id_bytes(id), bytes_of(row, row_n));
 }
 
-void chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES],
-                     struct bytes data)
+int chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint64_t off,
+                    struct bytes data)
 {
     assert(data.n > 0 && data.n <= CONTENT_CHUNK_MAX);
-    put_rows(b->batch, id, data, db_next_place(b->db));
+    uint64_t place;
+    int rc = db_room(b->db, data.n);
+    if (rc == 0)
+        rc = pack_append(db_packs(b->db), &b->writer, (size_t)(off % PACK_PAGE), data, &place);
+    if (rc < 0)
+        return rc;
+    put_rows(b->batch, id, data, place);
     buf_put(&b->ids, id, CONTENT_ID_BYTES);
     if (!content_id_is_node(id))
-        return;
+        return 0;
     struct list_head head;
     struct node_refs refs = {b->batch, id};
-    int rc = list_parse_node(data, &head);
+    rc = list_parse_node(data, &head);
     if (rc == 0)
         rc = list_each_id(&head, put_node_ref, &refs);
     assert(rc == 0); /* checked by the caller */
-    (void)rc;
+    return rc;
 }
 
-static int delete_bytes(struct db *db, struct db_batch *b, const uint8_t *id)
+static int delete_place(struct db *db, struct db_batch *b, const uint8_t *id)
 {
     struct chunk_row row;
     int rc = chunk_stat(db, id, &row);
@@ -164,17 +277,20 @@ static int delete_bytes(struct db *db, struct db_batch *b, const uint8_t *id)
 
 int chunk_batch_write(struct chunk_batch *b)
 {
-    /* So that no two threads find that a chunk is not here, and each gives it a place. */
+    /* So that no two threads find that a chunk is not here, and each leaves a place for it. */
     static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
     if (b->ids.n == 0)
         return 0;
+    int rc = pack_sync(db_packs(b->db), &b->writer);
     pthread_mutex_lock(&writing);
-    int rc = buf_status(&b->ids);
+    if (rc == 0)
+        rc = buf_status(&b->ids);
     for (size_t at = 0; rc == 0 && at < b->ids.n; at += CONTENT_ID_BYTES)
-        rc = delete_bytes(b->db, b->batch, b->ids.p + at);
+        rc = delete_place(b->db, b->batch, b->ids.p + at);
     if (rc == 0)
         rc = db_write(b->db, b->batch, false);
     pthread_mutex_unlock(&writing);
+    pack_done(db_packs(b->db), &b->writer);
     db_batch_clear(b->batch);
     buf_reset(&b->ids);
     return rc;
@@ -182,7 +298,7 @@ int chunk_batch_write(struct chunk_batch *b)
 
 int chunk_delete(struct db *db, struct db_batch *b, const uint8_t id[static CONTENT_ID_BYTES])
 {
-    int rc = delete_bytes(db, b, id);
+    int rc = delete_place(db, b, id);
     db_batch_delete(b, DB_CHUNKREF, id_bytes(id));
     return rc;
 }
@@ -261,7 +377,7 @@ void chunk_sink_fini(struct chunk_sink *s)
     chunk_batch_fini(&s->batch);
 }
 
-int chunk_sink_put(struct chunk_sink *s, bool is_node, struct bytes data,
+int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct bytes data,
                    uint8_t ret_id[static CONTENT_ID_BYTES])
 {
     chunk_id(s->key, is_node, data, ret_id);
@@ -273,8 +389,11 @@ int chunk_sink_put(struct chunk_sink *s, bool is_node, struct bytes data,
     if (rc < 0)
         return rc;
     if (rc == 0) {
-        chunk_batch_put(&s->batch, ret_id, data);
-        rc = db_batch_bytes(s->batch.batch) >= BATCH_BYTES ? chunk_sink_flush(s) : 0;
+        rc = chunk_batch_put(&s->batch, ret_id, off, data);
+        if (rc == 0 && s->batch.writer.end - s->batch.writer.from >= BATCH_BYTES)
+            rc = chunk_sink_flush(s);
+        if (rc < 0)
+            return rc;
     } else {
         rc = 0;
     }

@@ -115,8 +115,6 @@ void content_free(struct content *c)
         assert(c->nodes[i].list == NULL || c->nodes[i].list->pins == 1);
         free(c->nodes[i].list);
     }
-    for (size_t i = 0; i < ARRAY_N(c->held); i++)
-        db_value_fini(&c->held[i].value);
     free(c->root);
     buf_fini(&c->body);
     pthread_mutex_destroy(&c->lock);

@@ -172,6 +172,12 @@ int content_sweep(struct db *db, const struct content_progress *progress) MUST_C
  */
 int content_gc(struct db *db, const struct content_progress *progress) MUST_CHECK;
 
+/**
+ * Gives the room of chunks that a sweep deleted back to the disk. Cost: a walk of the rows of all
+ * chunks. Beside anything.
+ */
+int content_reclaim(struct db *db) MUST_CHECK;
+
 /* ---- reading ---- */
 
 /** Opens a body for reading; it is copied. -EBADMSG. Free: content_free(), before db_close(). */

@@ -86,7 +86,7 @@ static int add_new(struct build *b, uint64_t off, uint64_t *ret_end)
         struct bytes data;
         rc = cut_chunk(b, off, &data);
         if (rc == 0)
-            rc = chunk_sink_put(&b->sink, false, data, e.id);
+            rc = chunk_sink_put(&b->sink, false, off, data, e.id);
         if (rc < 0)
             return rc;
         e.len = data.n;

@@ -53,20 +53,21 @@ static int step(struct check *c)
 }
 
 /* A chunk at its place; one that no row names is reported. */
-static int check_at(struct check *c, struct bytes place, struct bytes stored)
+static int check_at(struct check *c, struct bytes key, struct bytes value)
 {
-    struct bytes data;
-    const uint8_t *id;
+    struct chunk_placed at;
     struct chunk_row row;
-    if (place.n != 8 || chunk_open(stored, &data, &id) < 0)
+    if (chunk_placed(key, value, &at) < 0)
         return 0;
-    int rc = chunk_stat(c->db, id, &row);
+    int rc = chunk_stat(c->db, at.id, &row);
     if (rc < 0 && rc != -EUCLEAN)
         return rc;
-    if (rc != 1 || row.place != get_u64(place.p))
-        return c->on_bad(c->arg, id);
-    c->good += row.len == data.n && content_check_chunk(c->keys, id, data) == 0;
-    return 0;
+    if (rc != 1 || row.place != at.place)
+        return c->on_bad(c->arg, at.id);
+    CLEANUP(db_value_fini) struct db_value v = {0};
+    rc = chunk_get(c->db, at.id, &v);
+    c->good += rc == 0 && at.len == v.v.n && content_check_chunk(c->keys, at.id, v.v) == 0;
+    return rc == -EUCLEAN || rc == -ENODATA ? 0 : rc;
 }
 
 static int check_places(struct check *c)
@@ -85,14 +86,19 @@ static int check_places(struct check *c)
     return rc != 0 || ended == -EUCLEAN ? rc : ended;
 }
 
-static int check_row(struct check *c, const uint8_t *id, struct bytes row)
+static int check_row(struct check *c, const uint8_t *id)
 {
     CLEANUP(db_value_fini) struct db_value v = {0};
+    struct chunk_row row;
     int rc = chunk_get(c->db, id, &v);
+    bool ok = rc == 0 && content_check_chunk(c->keys, id, v.v) == 0;
+    if (rc == 0)
+        rc = chunk_stat(c->db, id, &row);
+    if (rc == 1)
+        rc = chunk_lies_at(c->db, row.place, id);
     if (rc < 0 && rc != -ENODATA && rc != -EUCLEAN)
         return rc;
-    bool ok = rc == 0 && get_u32(row.p) == v.v.n && content_check_chunk(c->keys, id, v.v) == 0;
-    return ok ? 0 : c->on_bad(c->arg, id);
+    return ok && rc == 1 ? 0 : c->on_bad(c->arg, id);
 }
 
 /* Counts the rows; @each: looks at the chunk of each. */
@@ -108,7 +114,7 @@ static int check_rows(struct check *c, bool each, uint64_t *ret_n)
             continue;
         ++*ret_n;
         if (each)
-            rc = check_row(c, db_iter_key(it).p, db_iter_value(it));
+            rc = check_row(c, db_iter_key(it).p);
     }
     if (rc == 0)
         rc = db_iter_status(it);

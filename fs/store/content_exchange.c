@@ -121,8 +121,9 @@ static int put_one(struct db *db, const uint8_t *id, struct bytes data)
     struct chunk_batch b;
     int rc = chunk_batch_init(&b, db);
     if (rc == 0) {
-        chunk_batch_put(&b, id, data);
-        rc = chunk_batch_write(&b);
+        rc = chunk_batch_put(&b, id, 0, data);
+        if (rc == 0)
+            rc = chunk_batch_write(&b);
     }
     chunk_batch_fini(&b);
     return rc;
@@ -140,17 +141,16 @@ int content_put_chunk(struct db *db, const struct content_keys *keys,
     return rc < 0 ? rc : put_one(db, id, data);
 }
 
-/* Adds the deletion of chunks that no row names, by what they say of themselves. */
+/* Adds the deletion of a chunk's places that its row does not name. */
 static int delete_strays(struct db *db, struct db_batch *b, const uint8_t *id)
 {
     struct db_iter *it = db_iter_new_scan(db, DB_CHUNK, bytes_of(NULL, 0), NULL);
     if (it == NULL)
         return -ENOMEM;
     while (db_iter_next(it)) {
-        struct bytes data;
-        const uint8_t *own;
-        if (chunk_open(db_iter_value(it), &data, &own) == 0 &&
-            memcmp(own, id, CONTENT_ID_BYTES) == 0)
+        struct chunk_placed at;
+        if (chunk_placed(db_iter_key(it), db_iter_value(it), &at) == 0 &&
+            memcmp(at.id, id, CONTENT_ID_BYTES) == 0)
             db_batch_delete(b, DB_CHUNK, db_iter_key(it));
     }
     int rc = db_iter_status(it);

@@ -9,19 +9,13 @@
 #include "fs/store/list.h"
 
 enum {
-    CONTENT_NODES_CACHED = 8, /* at most 48 KiB each, mostly 15 */
-    CONTENT_CHUNKS_HELD = 2,  /* of which a reader has read a part */
+    CONTENT_NODES_CACHED = 32, /* at most 48 KiB each, mostly 15 */
 };
 
 struct content_node {
     uint8_t id[CONTENT_ID_BYTES];
     struct list *list; /* NULL: the slot is free */
     uint64_t used;     /* time of last use, as counted by content.clock */
-};
-
-struct content_held {
-    uint8_t id[CONTENT_ID_BYTES];
-    struct db_value value; /* pin NULL: the slot is free */
 };
 
 struct content {
@@ -32,8 +26,7 @@ struct content {
     pthread_mutex_t lock;     /* guards what follows, and `pins` of the lists in nodes */
     uint64_t clock;
     struct content_node nodes[CONTENT_NODES_CACHED];
-    struct content_held held[CONTENT_CHUNKS_HELD];
-    unsigned held_next;
+    _Atomic uint64_t asked; /* up to here in the content, the disk was asked to read ahead */
 };
 
 /* A list of a content, kept from being freed until content_list_done(). All zero is valid. */

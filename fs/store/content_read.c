@@ -1,64 +1,38 @@
 /* Reading an open content. */
 #include "fs/store/content.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 
 #include "fs/store/chunk.h"
 #include "fs/store/content_priv.h"
 
-/* A chunk's bytes: those held from the read before, or from the database. */
-static int take_chunk(struct content *c, const struct list_item *item, size_t len,
-                      struct db_value *ret)
-{
-    pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < ARRAY_N(c->held); i++) {
-        struct content_held *h = &c->held[i];
-        if (h->value.pin != NULL && memcmp(h->id, item->id, CONTENT_ID_BYTES) == 0) {
-            *ret = h->value;
-            h->value = (struct db_value){0};
-            break;
-        }
-    }
-    pthread_mutex_unlock(&c->lock);
-    int rc = ret->pin != NULL ? 0 : chunk_get(c->db, item->id, ret);
-    /* Whoever made the list may have lied about the length. */
-    return rc == 0 && ret->v.n != len ? -EBADMSG : rc;
-}
+enum {
+    LARGE_BYTES = 128 << 10, /* a read of this size is likely one of many, */
+    AHEAD_BYTES = 4 << 20,   /* and the disk is asked for so much after it */
+};
 
-/* Holds a chunk for the read that goes on in it; takes the value over. */
-static void hold_chunk(struct content *c, const struct list_item *item, struct db_value *value)
+/*
+ * Has the disk read on while this is answered. Chunks of a file lie after each other, as a rule: so
+ * what comes after this one is what comes after it in the file. What was asked for is not again.
+ */
+static size_t ask_ahead(struct content *c, uint64_t off, size_t n, size_t *ret_skip)
 {
-    pthread_mutex_lock(&c->lock);
-    struct content_held *h = &c->held[c->held_next];
-    c->held_next = (c->held_next + 1) % CONTENT_CHUNKS_HELD;
-    struct db_value old = h->value;
-    h->value = *value;
-    memcpy(h->id, item->id, CONTENT_ID_BYTES);
-    pthread_mutex_unlock(&c->lock);
-    *value = (struct db_value){0};
-    db_value_fini(&old);
-}
-
-static int read_chunk(struct content *c, const struct list_item *item, size_t len, size_t from,
-                      uint8_t *p, size_t n)
-{
-    assert(from + n <= len);
-    CLEANUP(db_value_fini) struct db_value v = {0};
-    int rc = take_chunk(c, item, len, &v);
-    if (rc < 0)
-        return rc;
-    memcpy(p, v.v.p + from, n);
-    if (from + n < len)
-        hold_chunk(c, item, &v);
-    return 0;
+    *ret_skip = 0;
+    if (n < LARGE_BYTES)
+        return 0;
+    uint64_t end = min_u64(off + n + AHEAD_BYTES, c->info.size);
+    uint64_t asked = atomic_exchange(&c->asked, end);
+    uint64_t from = asked >= off && asked <= end ? asked : off;
+    *ret_skip = (size_t)(from - off);
+    return (size_t)(end - from);
 }
 
 /* Reads from one list of level 0: up to @n bytes, or to its end. */
 static int read_list(struct content *c, const struct content_list *l, uint64_t off, uint8_t *p,
                      size_t n, size_t *ret_done)
 {
+    size_t skip, ahead = ask_ahead(c, off, n, &skip);
     size_t done = 0;
     for (size_t i = list_find(l->list, off - l->off); i < l->list->n && done < n; i++) {
         const struct list_item *item = &l->list->items[i];
@@ -69,9 +43,11 @@ static int read_list(struct content *c, const struct content_list *l, uint64_t o
         if (item->hole) {
             memset(p + done, 0, part);
         } else {
-            int rc = read_chunk(c, item, (size_t)len, (size_t)from, p + done, part);
+            struct chunk_part want = {item->id, (size_t)len, (size_t)from, part, skip, ahead};
+            int rc = chunk_read(c->db, &want, p + done);
             if (rc < 0)
                 return rc;
+            ahead = 0;
         }
         done += part;
     }

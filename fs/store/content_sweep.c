@@ -240,3 +240,27 @@ int content_gc(struct db *db, const struct content_progress *progress)
     rc = gc_walk(&g);
     return rc < 0 ? rc : sweep_all(&g.s);
 }
+
+/* A row must be gone from the disk before what it names is: walks an older state than is synced. */
+int content_reclaim(struct db *db)
+{
+    uint64_t settled = pack_settled(db_packs(db)), end = 0;
+    struct db_iter *it = db_iter_new_scan(db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    int rc = db_sync(db);
+    while (rc == 0 && end < settled && db_iter_next(it)) {
+        struct chunk_placed at;
+        rc = chunk_placed(db_iter_key(it), db_iter_value(it), &at);
+        if (rc < 0)
+            break;
+        rc = pack_punch(db_packs(db), end, min_u64(at.place, settled));
+        end = at.place + at.len;
+    }
+    if (rc == 0)
+        rc = db_iter_status(it);
+    if (rc == 0 && end < settled)
+        rc = pack_punch(db_packs(db), end, settled);
+    db_iter_free(it);
+    return rc;
+}

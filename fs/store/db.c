@@ -46,8 +46,6 @@ enum db_cf db_family(const char *name)
     return (enum db_cf)i;
 }
 
-#define BLOB_CUTOFF "0.25" /* as text: see db_reclaim() */
-
 static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
 {
     rocksdb_options_t *o = rocksdb_options_create();
@@ -73,16 +71,6 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     }
     rocksdb_options_set_target_file_size_base(o, 16 << 20);
     rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
-    if (cf == DB_CHUNK) {
-        /* Keys count up: by levels, the small tables of all times would stay as they are. */
-        rocksdb_options_set_compaction_style(o, rocksdb_universal_compaction);
-        rocksdb_options_set_enable_blob_files(o, 1);
-        rocksdb_options_set_min_blob_size(o, 1024);
-        rocksdb_options_set_blob_file_size(o, 128 << 20);
-        rocksdb_options_set_enable_blob_gc(o, 1);
-        rocksdb_options_set_blob_gc_age_cutoff(o, 0.25); /* as BLOB_CUTOFF */
-        rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
-    }
     return o;
 }
 
@@ -105,23 +93,23 @@ static void set_options(struct db *db, rocksdb_options_t *o, const struct db_con
     /* No periodic work: an idle folder uses no processor. */
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
-    /* Blob files are read in sequence: let the kernel read ahead. */
     rocksdb_options_set_advise_random_on_open(o, 0);
 }
 
-/* The last place there is. */
-static int read_place(struct db *db)
+/* Packs go on after the last chunk there is. */
+static int open_packs(struct db *db)
 {
     static const uint8_t above_all[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     struct db_iter *it = db_iter_new(db, DB_CHUNK, bytes_of(NULL, 0), NULL);
     if (it == NULL)
         return -ENOMEM;
+    uint64_t end = 0;
     db_iter_seek_before(it, bytes_of(above_all, sizeof above_all));
-    if (db_iter_next(it) && db_iter_key(it).n == 8)
-        atomic_store(&db->place, get_u64(db_iter_key(it).p));
+    if (db_iter_next(it) && db_iter_key(it).n == 8 && db_iter_value(it).n >= 4)
+        end = get_u64(db_iter_key(it).p) + get_u32(db_iter_value(it).p);
     int rc = db_iter_status(it);
     db_iter_free(it);
-    return rc;
+    return rc < 0 ? rc : packs_open(db->dir_fd, end, &db->packs);
 }
 
 int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, struct err *err)
@@ -167,9 +155,6 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         rc = db_open_error(rc, dir, err);
     if (rc == 0) {
         db->read = rocksdb_readoptions_create();
-        /* Chunks carry a checksum; RocksDB's checksum of blobs is a slow one. */
-        db->read_chunk = rocksdb_readoptions_create();
-        rocksdb_readoptions_set_verify_checksums(db->read_chunk, 0);
         db->read_tables = rocksdb_readoptions_create();
         rocksdb_readoptions_set_read_tier(db->read_tables, 2 /* kPersistedTier */);
         db->write = rocksdb_writeoptions_create();
@@ -181,7 +166,7 @@ int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db, st
         err_set(err, 0, "a table cannot be read");
         rc = cfg->in_memory ? 0 : db_log_open(db, dir, err);
         if (rc == 0)
-            rc = read_place(db);
+            rc = open_packs(db);
         if (rc < 0)
             rc = db_open_error(rc, dir, err);
     }
@@ -205,8 +190,7 @@ void db_close(struct db *db)
     }
     if (db->read != NULL)
         rocksdb_readoptions_destroy(db->read);
-    if (db->read_chunk != NULL)
-        rocksdb_readoptions_destroy(db->read_chunk);
+    packs_close(db->packs);
     if (db->read_tables != NULL)
         rocksdb_readoptions_destroy(db->read_tables);
     if (db->write != NULL)
@@ -226,6 +210,7 @@ void db_value_fini(struct db_value *v)
 {
     if (v->pin != NULL)
         rocksdb_pinnableslice_destroy(v->pin);
+    free(v->own);
     *v = (struct db_value){0};
 }
 
@@ -234,8 +219,7 @@ int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret)
     *ret = (struct db_value){0};
     char *error = NULL;
     rocksdb_pinnableslice_t *pin =
-        rocksdb_get_pinned_cf(db->rocks, cf == DB_CHUNK ? db->read_chunk : db->read, db->cf[cf],
-                              (const char *)key.p, key.n, &error);
+        rocksdb_get_pinned_cf(db->rocks, db->read, db->cf[cf], (const char *)key.p, key.n, &error);
     int rc = db_err_take(&error, NULL);
     if (rc < 0)
         return rc;
@@ -294,15 +278,6 @@ void db_batch_put(struct db_batch *b, enum db_cf cf, struct bytes key, struct by
                               (const char *)value.p, value.n);
 }
 
-void db_batch_put_parts(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes first,
-                        struct bytes second)
-{
-    const char *const keys[] = {(const char *)key.p};
-    const char *const values[] = {(const char *)first.p, (const char *)second.p};
-    const size_t value_n[] = {first.n, second.n};
-    rocksdb_writebatch_putv_cf(b->wb, b->db->cf[cf], 1, keys, &key.n, 2, values, value_n);
-}
-
 void db_batch_delete(struct db_batch *b, enum db_cf cf, struct bytes key)
 {
     rocksdb_writebatch_delete_cf(b->wb, b->db->cf[cf], (const char *)key.p, key.n);
@@ -351,38 +326,12 @@ static uint64_t property(struct db *db, enum db_cf cf, const char *name)
     return v;
 }
 
-/* Compaction moves the live blobs of this part of the files, the oldest first. */
-static int set_blob_cutoff(struct db *db, const char *part)
-{
-    const char *const keys[] = {"blob_garbage_collection_age_cutoff"};
-    const char *const values[] = {part};
-    char *error = NULL;
-    rocksdb_set_options_cf(db->rocks, db->cf[DB_CHUNK], 1, keys, values, &error);
-    return db_err_take(&error, NULL);
-}
-
 void db_rewrite(struct db *db, enum db_cf cf)
 {
     rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_bottommost_level_compaction(o, 2); /* kForce */
     rocksdb_compact_range_cf_opt(db->rocks, db->cf[cf], o, NULL, 0, NULL, 0);
     rocksdb_compactoptions_destroy(o);
-}
-
-int db_reclaim(struct db *db)
-{
-    enum { WORTH = 4 /* a part of the bytes that is garbage, from which on it is worth it */ };
-    /* Deletions count as garbage once the tables they are in were compacted. */
-    int rc = db_compact(db, DB_CHUNK);
-    uint64_t all = property(db, DB_CHUNK, "rocksdb.live-blob-file-size");
-    uint64_t garbage = property(db, DB_CHUNK, "rocksdb.live-blob-file-garbage-size");
-    if (rc < 0 || garbage == 0 || garbage < all / WORTH)
-        return rc;
-    rc = set_blob_cutoff(db, "1.0");
-    if (rc < 0)
-        return rc;
-    db_rewrite(db, DB_CHUNK);
-    return set_blob_cutoff(db, BLOB_CUTOFF);
 }
 
 struct db_snapshot *db_snapshot_new(struct db *db)
@@ -401,9 +350,9 @@ void db_snapshot_free(struct db *db, struct db_snapshot *s)
     free(s);
 }
 
-uint64_t db_next_place(struct db *db)
+struct packs *db_packs(struct db *db)
 {
-    return atomic_fetch_add(&db->place, 1) + 1;
+    return db->packs;
 }
 
 uint64_t db_written(struct db *db)

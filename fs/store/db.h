@@ -28,7 +28,7 @@ enum db_cf {
     DB_LOG,     /* dot, record id, facet -> nothing: the index by dot */
     DB_SHOWN,   /* what the records show: derived, can be rebuilt from DB_RECORD */
     DB_VERSION, /* record id, dot -> a version of content: inline bytes or the root of its chunks */
-    DB_CHUNK,   /* chunk id -> bytes (in blob files) */
+    DB_CHUNK,   /* place of a chunk -> its length, id */
     DB_CHUNKREF, /* chunk id, who refers to it -> nothing */
     DB_BIND,     /* record id -> ino of the file that shows it */
     DB_CF_N
@@ -40,6 +40,7 @@ struct db;
 struct db_batch;
 struct db_iter;
 struct db_snapshot;
+struct packs;
 
 struct db_config {
     bool create;        /* make it when it is missing */
@@ -61,15 +62,13 @@ void db_close(struct db *db);
 /* A value read: borrowed from the database until db_value_fini(). All zero is valid and empty. */
 struct db_value {
     struct bytes v;
-    void *pin;
+    void *pin; /* the database's, */
+    void *own; /* or memory of its own */
 };
 
 void db_value_fini(struct db_value *v);
 
-/**
- * Reads one value. -ENOENT when there is none (then @ret is empty), -EUCLEAN, -EIO. A value of
- * DB_CHUNK is not verified: it carries its own checksum.
- */
+/** Reads one value. -ENOENT when there is none (then @ret is empty), -EUCLEAN, -EIO. */
 int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret) MUST_CHECK;
 
 /** Whether a key exists: 1, 0, or a negative errno. */
@@ -84,9 +83,6 @@ size_t db_batch_n(const struct db_batch *b);
 /** Bytes of its encoding: what it will cost the write-ahead log. */
 size_t db_batch_bytes(const struct db_batch *b);
 void db_batch_put(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes value);
-/** Puts a value that is @first and then @second. */
-void db_batch_put_parts(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes first,
-                        struct bytes second);
 void db_batch_delete(struct db_batch *b, enum db_cf cf, struct bytes key);
 /** Deletes every key k with @from <= k < @to. */
 void db_batch_delete_range(struct db_batch *b, enum db_cf cf, struct bytes from, struct bytes to);
@@ -111,11 +107,11 @@ int db_flush(struct db *db) MUST_CHECK;
 /** Rewrites one family without what is deleted, gives space back. */
 int db_compact(struct db *db, enum db_cf cf) MUST_CHECK;
 
-/**
- * Like db_compact() of DB_CHUNK, and gives the room in blob files back of which much is deleted, at
- * the cost of writing what is left in them anew.
- */
-int db_reclaim(struct db *db) MUST_CHECK;
+/** Whether the disk has room for a write of @bytes beside the database: 0, -ENOSPC, -EIO. */
+int db_room(struct db *db, size_t bytes) MUST_CHECK;
+
+/** The files with the bytes of chunks. */
+struct packs *db_packs(struct db *db);
 
 /** A state of the whole database to read from; NULL when memory ran out. */
 struct db_snapshot *db_snapshot_new(struct db *db) MUST_CHECK;
@@ -145,9 +141,6 @@ struct bytes db_iter_key(const struct db_iter *it);   /* borrowed until the next
 struct bytes db_iter_value(const struct db_iter *it); /* likewise */
 /** 0, or why the walk ended early: -EUCLEAN, -EIO. */
 int db_iter_status(const struct db_iter *it) MUST_CHECK;
-
-/** A key for DB_CHUNK, as a number: larger than all that are there or were given out. */
-uint64_t db_next_place(struct db *db);
 
 /** Counts the batches written since the database was opened: equal, nothing was written between. */
 uint64_t db_written(struct db *db);

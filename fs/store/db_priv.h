@@ -8,6 +8,7 @@
 #include <rocksdb/c.h>
 
 #include "fs/store/db.h"
+#include "fs/store/pack.h"
 #include "fs/store/wal.h"
 
 struct db {
@@ -16,13 +17,13 @@ struct db {
     rocksdb_cache_t *cache;
     rocksdb_env_t *env; /* NULL: files */
     rocksdb_column_family_handle_t *cf[DB_CF_N];
-    rocksdb_readoptions_t *read, *read_chunk, *read_tables;
+    rocksdb_readoptions_t *read, *read_tables;
     rocksdb_writeoptions_t *write;
     struct wal *wal;          /* NULL: in memory */
     pthread_mutex_t order;    /* batches get into the log as they get into the tables */
     _Atomic uint64_t written; /* batches */
-    _Atomic uint64_t place;   /* the last given out */
     pthread_mutex_t verify;   /* one at a time */
+    struct packs *packs;
     int dir_fd;               /* to ask for room on the disk; -1: in memory */
     _Atomic uint64_t room_bytes, room_used, room_ms; /* free when asked; written since; when */
 };
@@ -61,9 +62,6 @@ int db_log_open(struct db *db, const char *dir, struct err *err) MUST_CHECK;
 
 /** Closes it. @clean: the tables have everything. */
 void db_log_close(struct db *db, bool clean);
-
-/** Whether the disk has room for a batch of @bytes: 0, -ENOSPC, -EIO. */
-int db_room(struct db *db, size_t bytes) MUST_CHECK;
 
 /** The same, by asking the disk, and without making room. */
 int db_room_ask(struct db *db, size_t bytes) MUST_CHECK;

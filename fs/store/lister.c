@@ -35,7 +35,7 @@ static int close_node(struct lister *l, unsigned level, size_t n)
     }
     int rc = buf_status(&l->node);
     if (rc == 0)
-        rc = chunk_sink_put(l->sink, true, buf_bytes(&l->node), up.id);
+        rc = chunk_sink_put(l->sink, true, 0, buf_bytes(&l->node), up.id);
     if (rc < 0)
         return rc;
     v->open_n -= n;

@@ -348,7 +348,7 @@ static void ended_well(struct e2e *f, const char *line)
         check_fail("'%s' gave %d: %.800s", line, r->status, r->err);
 }
 
-/* A space with files in table files and in blobs, not mounted, and a copy of it in "good". */
+/* A space with files in table files and in packs, not mounted, and a copy of it in "good". */
 static void make_good(struct e2e *f)
 {
     e2e_mount(f, NULL);
@@ -409,7 +409,7 @@ static void turned_bits_are_never_believed(struct e2e *f)
         const char *files;
         size_t step;
     } cases[] = {{"MANIFEST-*", 200}, {"MANIFEST-*", 7}, {"CURRENT", 4}, {"*.sst", 64},
-                 {"*.sst", 1000},     {"*.blob", 500},   {"*.log", 100}};
+                 {"*.sst", 1000},     {"*.pack", 500},   {"*.log", 100}};
     f->errors_expected = true;
     make_good(f);
     e2e_ok(f,

@@ -125,7 +125,7 @@ struct target {
     unsigned percent;
 };
 
-static const struct target chunks = {"db/*.blob", "large", 64 << 10, 90};
+static const struct target chunks = {"db/*.pack", "large", 64 << 10, 90};
 static const struct target tables = {"db/*.sst", NULL, 2048, 40};
 static const struct target staging = {"staging/*", "held", 64 << 10, 100};
 
