@@ -106,8 +106,7 @@ struct reading {
 static int read_pages(const struct reading *r, uint64_t start, uint64_t end, uint8_t *to)
 {
     int rc = pack_read(r->packs, start, to, (size_t)(end - start));
-    const uint8_t *sum =
-        r->sums + (start / PACK_PAGE - r->row.place / PACK_PAGE) * SUM_BYTES;
+    const uint8_t *sum = r->sums + (start / PACK_PAGE - r->row.place / PACK_PAGE) * SUM_BYTES;
     while (rc == 0 && start < end) {
         size_t n = (size_t)(min_u64(page_end(start), end) - start);
         if (sum_of(to, n) != get_u32(sum))

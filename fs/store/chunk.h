@@ -48,7 +48,8 @@ struct chunk_placed {
 /** Decodes it. -EUCLEAN. */
 int chunk_placed(struct bytes key, struct bytes value, struct chunk_placed *ret) MUST_CHECK;
 
-/** Whether a row of DB_CHUNK, if there is one, says that chunk @id lies at @place. 1, 0, or errno. */
+/** Whether a row of DB_CHUNK, if there is one, says that chunk @id lies at @place. 1, 0, or errno.
+ */
 int chunk_lies_at(struct db *db, uint64_t place,
                   const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 

@@ -1,6 +1,6 @@
 /*
- * fs/store/pack - the bytes of chunks, in files beside those of RocksDB: written once, at their end,
- * and read by page.
+ * fs/store/pack - the bytes of chunks, in files beside those of RocksDB: written once, at their
+ * end, and read by page.
  *
  * All pack files together are one row of addresses: a *place* is where in it a chunk begins. What
  * lies where is in the database (chunk.h); here are bytes without names or checksums. The rule that

@@ -1,0 +1,185 @@
+/* Packs: what is where, what is given back, and that a damaged page is noticed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fs/store/chunk.h"
+#include "tests/support/content_fixture.h"
+
+enum { CHUNK = 70001, CHUNKS = 40 };
+
+static struct content_fixture fixture;
+static uint8_t data[CHUNKS][CHUNK], ids[CHUNKS][CONTENT_ID_BYTES];
+
+static int setup(void **state)
+{
+    (void)state;
+    content_fixture_init(&fixture);
+    struct content_random r = {1};
+    for (int i = 0; i < CHUNKS; i++) {
+        content_random_fill(&r, data[i], CHUNK);
+        chunk_id(fixture.keys.id, false, bytes_of(data[i], CHUNK), ids[i]);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    content_fixture_fini(&fixture);
+    return 0;
+}
+
+/* Puts chunks as those of a file that begins with a page. */
+static void put_all(void)
+{
+    struct chunk_batch b;
+    assert_int_equal(chunk_batch_init(&b, fixture.db), 0);
+    for (int i = 0; i < CHUNKS; i++)
+        assert_int_equal(chunk_batch_put(&b, ids[i], (uint64_t)i * CHUNK, bytes_of(data[i], CHUNK)),
+                         0);
+    assert_int_equal(chunk_batch_write(&b), 0);
+    chunk_batch_fini(&b);
+}
+
+static struct chunk_row row_of(int i)
+{
+    struct chunk_row row;
+    assert_int_equal(chunk_stat(fixture.db, ids[i], &row), 1);
+    return row;
+}
+
+static void delete (int i)
+{
+    struct db_batch *b = db_batch_new(fixture.db);
+    assert_non_null(b);
+    assert_int_equal(chunk_delete(fixture.db, b, ids[i]), 0);
+    assert_int_equal(db_write(fixture.db, b, false), 0);
+    db_batch_free(b);
+}
+
+static void parts_of_chunks_are_read(void **state)
+{
+    (void)state;
+    put_all();
+    struct content_random r = content_random_seeded();
+    static uint8_t got[CHUNK + 1];
+    for (int i = 0; i < 3000; i++) {
+        size_t k = content_random_below(&r, CHUNKS), from = content_random_below(&r, CHUNK);
+        size_t n =
+            content_random_below(&r, i % 2 == 0 ? CHUNK - from : min_u64(5000, CHUNK - from));
+        struct chunk_part part = {.id = ids[k], .len = CHUNK, .from = from, .n = n + 1};
+        got[n + 1] = 0xee;
+        assert_int_equal(chunk_read(fixture.db, &part, got), 0);
+        assert_memory_equal(got, data[k] + from, n + 1);
+        assert_int_equal(got[n + 1], 0xee);
+    }
+    struct chunk_part longer = {.id = ids[0], .len = CHUNK + 1, .n = 10};
+    assert_int_equal(chunk_read(fixture.db, &longer, got), -EBADMSG);
+}
+
+static void chunks_of_a_file_follow_each_other_page_by_page(void **state)
+{
+    (void)state;
+    put_all();
+    uint64_t first = row_of(0).place;
+    assert_int_equal(first % PACK_PAGE, 0);
+    for (int i = 1; i < CHUNKS; i++)
+        assert_int_equal(row_of(i).place, first + (uint64_t)i * CHUNK);
+}
+
+static void page_that_was_written_is_not_written_again(void **state)
+{
+    (void)state;
+    put_all();
+    uint64_t end = row_of(CHUNKS - 1).place + CHUNK;
+    put_all(); /* another batch, and each chunk is replaced */
+    assert_true(row_of(0).place / PACK_PAGE > (end - 1) / PACK_PAGE);
+}
+
+/* Where no bytes are is -EUCLEAN or a sum that does not fit; what has a row is whole. */
+static void deleted_are_given_back_and_their_neighbours_stay(void **state)
+{
+    (void)state;
+    put_all();
+    uint64_t place = row_of(7).place;
+    uint8_t page[PACK_PAGE], zeros[PACK_PAGE] = {0};
+    uint64_t inside = (place / PACK_PAGE + 2) * PACK_PAGE;
+    for (int i = 0; i < CHUNKS; i += 7)
+        delete (i);
+    assert_int_equal(pack_read(db_packs(fixture.db), inside, page, sizeof page), 0);
+    assert_memory_not_equal(page, zeros, sizeof page);
+    assert_int_equal(content_reclaim(fixture.db), 0);
+    assert_int_equal(pack_read(db_packs(fixture.db), inside, page, sizeof page), 0);
+    assert_memory_equal(page, zeros, sizeof page);
+    for (int i = 0; i < CHUNKS; i++) {
+        CLEANUP(db_value_fini) struct db_value v = {0};
+        int rc = chunk_get(fixture.db, ids[i], &v);
+        assert_int_equal(rc, i % 7 == 0 ? -ENODATA : 0);
+        if (rc == 0)
+            assert_memory_equal(v.v.p, data[i], CHUNK);
+    }
+}
+
+/* What a batch has put is not taken for something that nobody needs, before its rows are there. */
+static void batch_under_way_is_left_alone(void **state)
+{
+    (void)state;
+    struct chunk_batch b;
+    assert_int_equal(chunk_batch_init(&b, fixture.db), 0);
+    assert_int_equal(chunk_batch_put(&b, ids[0], 0, bytes_of(data[0], CHUNK)), 0);
+    struct chunk_batch other;
+    assert_int_equal(chunk_batch_init(&other, fixture.db), 0);
+    assert_int_equal(chunk_batch_put(&other, ids[1], 0, bytes_of(data[1], CHUNK)), 0);
+    assert_int_equal(chunk_batch_write(&other), 0);
+    assert_int_equal(content_reclaim(fixture.db), 0);
+    assert_int_equal(chunk_batch_write(&b), 0);
+    chunk_batch_fini(&b);
+    chunk_batch_fini(&other);
+    for (int i = 0; i < 2; i++) {
+        CLEANUP(db_value_fini) struct db_value v = {0};
+        assert_int_equal(chunk_get(fixture.db, ids[i], &v), 0);
+        assert_memory_equal(v.v.p, data[i], CHUNK);
+    }
+}
+
+static void damage_of_a_page_is_that_of_reads_in_it(void **state)
+{
+    (void)state;
+    put_all();
+    struct chunk_row row = row_of(3);
+    uint64_t page = (row.place / PACK_PAGE + 5) * PACK_PAGE;
+    assert_int_equal(pack_punch(db_packs(fixture.db), page, page + PACK_PAGE), 0);
+    static uint8_t got[CHUNK];
+    struct chunk_part before = {.id = ids[3], .len = CHUNK, .n = (size_t)(page - row.place)};
+    assert_int_equal(chunk_read(fixture.db, &before, got), 0);
+    assert_memory_equal(got, data[3], before.n);
+    before.n++;
+    assert_int_equal(chunk_read(fixture.db, &before, got), -EUCLEAN);
+    struct chunk_part after = {
+        .id = ids[3], .len = CHUNK, .from = (size_t)(page - row.place) + PACK_PAGE, .n = 9000};
+    assert_int_equal(chunk_read(fixture.db, &after, got), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(parts_of_chunks_are_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(chunks_of_a_file_follow_each_other_page_by_page, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(page_that_was_written_is_not_written_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(deleted_are_given_back_and_their_neighbours_stay, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(batch_under_way_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_of_a_page_is_that_of_reads_in_it, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
