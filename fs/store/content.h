@@ -3,7 +3,7 @@
  *
  * A body is an encoded byte string that whoever keeps versions stores under a key of its own and
  * treats as opaque. It holds content of up to CONTENT_INLINE_MAX bytes itself; larger content is a
- * list of chunks in DB_CHUNK, cut where the bytes say (cdc.h), and zeros as holes. A long list
+ * list of chunks (chunk.h), cut where the bytes say (cdc.h), and zeros as holes. A long list
  * becomes list nodes, stored as chunks too. Encoding and limits: list.h; rows: chunk.h.
  *
  *   new content      content_build() -> one batch with content_ref() and the caller's own row
