@@ -143,9 +143,7 @@ static int verify_open(struct verify *v, const char *name, int fd, uint64_t size
     CLEANUP(buf_fini) struct buf file = {0};
     struct rocks_fault f = {.what = "a part"};
     int rc = 0;
-    if (ends_with(name, ".blob")) {
-        rc = rocks_blobs(fd, size, rocksdb_column_family_handle_get_id(v->db->cf[DB_CHUNK]), &f);
-    } else if (ends_with(name, ".sst")) {
+    if (ends_with(name, ".sst")) {
         rc = read_whole(fd, size, &file);
         if (rc == 0)
             rc = rocks_table(buf_bytes(&file), &f);

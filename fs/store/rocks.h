@@ -2,8 +2,8 @@
  * fs/store/rocks - the files that RocksDB writes, verified to the last byte. RocksDB itself
  * verifies what it happens to read; filters and what is deleted it may not read for long.
  *
- * The files are taken as they are with the options of db.c: tables of format 5 with XXH3, blob
- * files without compression or expiry. All are input from outside: nothing in them is trusted.
+ * The files are taken as they are with the options of db.c: tables of format 5 with XXH3. They are
+ * input from outside: nothing in them is trusted.
  */
 #ifndef FS_STORE_ROCKS_H
 #define FS_STORE_ROCKS_H
@@ -27,16 +27,13 @@ int rocks_table(struct bytes file, struct rocks_fault *ret) MUST_CHECK;
  */
 bool rocks_table_aborts(struct bytes file) MUST_CHECK;
 
-/** Verifies an open blob file of @size bytes, of column family @cf, as rocks_table(). Also -EIO. */
-int rocks_blobs(int fd, uint64_t size, uint32_t cf, struct rocks_fault *ret) MUST_CHECK;
-
 /**
  * The same for the list of files (MANIFEST). @ret_torn: it ends in something that is no entry and
  * behind which none comes, as when the power went while one was written: that is no fault.
  */
 int rocks_list(struct bytes file, bool *ret_torn, struct rocks_fault *ret) MUST_CHECK;
 
-/* ---- for the three ---- */
+/* ---- for both ---- */
 
 static inline uint32_t rocks_u32(const uint8_t *p)
 {

@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <lz4.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 #include "fs/store/rocks.h"
+#include "fs/store/xxh3.h"
 
 enum {
     TRAILER = 5,

@@ -171,10 +171,8 @@ static int see(const char *path, const struct stat *st, int type, struct FTW *w)
         add_some(path, tail, n - 53, 8);
         add_some(path, n - 53, n, 3);
         add(path, properties_end(path, n));
-    } else if (strstr(name, ".blob") != NULL) {
-        add_some(path, 0, 62, 4);
-        add_some(path, 0, n, 8);
-        add_some(path, n - 32, n, 3);
+    } else if (strstr(name, ".pack") != NULL) {
+        add_some(path, 0, n, 30);
     } else {
         add_some(path, 0, n, 16);
         add_some(path, n > 200 ? n - 200 : 0, n, 8);
