@@ -35,7 +35,7 @@ static const struct {
 
 static bool is_fine_tree_row(const struct check *c, enum db_cf cf, struct bytes key, struct bytes v)
 {
-    enum { SEGMENT_VALUE = 16 + 8 * 64, BLOCK = 4096 };
+    enum { SEGMENT_MIN = 16, SEGMENT_MAX = 16 + 8 * 64, BLOCK = 4096 };
     struct attr a;
     struct dirent_value d;
     struct dirent_key again;
@@ -50,7 +50,7 @@ static bool is_fine_tree_row(const struct check *c, enum db_cf cf, struct bytes 
     case DB_DATA:
         return (key.n == 8 || key.n == 9) && v.n <= BLOCK;
     case DB_MAP:
-        return key.n == 16 && v.n == SEGMENT_VALUE;
+        return key.n == 16 && v.n >= SEGMENT_MIN && v.n <= SEGMENT_MAX && v.n % 8 == 0;
     case DB_REDO:
         return key.n == 16 && v.n == BLOCK;
     case DB_XATTR:

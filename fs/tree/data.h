@@ -21,7 +21,9 @@ enum {
     BLOCK_BYTES = 4096,
     SEGMENT_BLOCKS = 64, /* blocks of one value in DB_MAP */
     SEGMENT_BYTES = BLOCK_BYTES * SEGMENT_BLOCKS,
-    SEGMENT_VALUE_BYTES = 16 + 8 * SEGMENT_BLOCKS,
+    SEGMENT_BITS_BYTES = 16,
+    SEGMENT_VALUE_MAX = SEGMENT_BITS_BYTES + 8 * SEGMENT_BLOCKS,
+    RUN_BYTES = 8 << 20,      /* written in sequence: sent to the disk while more is written */
     MAP_CACHE_SEGMENTS = 256, /* of one file in memory, at most */
     STAGING_NAME_BYTES = 16 + 1 + 8 + 1,
     DIRTY_BLOCKS_MAX = 32,  /* blocks that fsync copies; more: it syncs the staging file */
@@ -47,6 +49,8 @@ struct base {
 struct staging {
     int fd;
     atomic_uint refs;
+    uint64_t run_from,
+        run_end; /* written in sequence, and not sent to the disk; by the node's lock */
 };
 
 struct segment {
@@ -114,7 +118,8 @@ int map_segment(struct op *x, const struct attr *a, struct file *f, uint64_t ind
 int map_flush(struct op *x, const struct attr *a, struct file *f) MUST_CHECK;
 /** Deletes the keys of the segments from @index on, and the redo of their blocks. */
 void map_delete_from(struct op *x, const struct attr *a, struct file *f, uint64_t index);
-void segment_encode(const struct segment *s, uint8_t value[SEGMENT_VALUE_BYTES]);
+/** The value of a segment; the result is a view of @room. */
+struct bytes segment_encode(const struct segment *s, uint8_t room[SEGMENT_VALUE_MAX]);
 int segment_decode(struct bytes v, uint64_t index, struct segment *ret) MUST_CHECK;
 uint64_t block_sum(const uint8_t block[BLOCK_BYTES]);
 /** Makes a block what it was when it had that sum, if it has one flipped byte. False: it has not.

@@ -115,7 +115,7 @@ int file_open_staging(struct tree *t, const struct attr *a, struct file *f)
 {
     if (f->staging != NULL)
         return 0;
-    struct staging *s = malloc(sizeof *s);
+    struct staging *s = calloc(1, sizeof *s);
     if (s == NULL)
         return -ENOMEM;
     char name[STAGING_NAME_BYTES];

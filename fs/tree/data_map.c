@@ -55,35 +55,48 @@ void redo_key(uint64_t ino, uint64_t block, uint8_t key[16])
     put_u64(key + 8, block);
 }
 
-/* Two bits for each block: 00 not valid, 10 valid, 01 valid and on disk, 11 in DB_REDO. */
-void segment_encode(const struct segment *s, uint8_t value[SEGMENT_VALUE_BYTES])
+/*
+ * Two bits for each block: 00 not valid, 10 valid, 01 valid and on disk, 11 in DB_REDO; then the
+ * sums of the valid ones.
+ */
+struct bytes segment_encode(const struct segment *s, uint8_t room[SEGMENT_VALUE_MAX])
 {
-    put_u64(value, (s->valid & ~s->on_disk) | s->redo);
-    put_u64(value + 8, s->on_disk | s->redo);
+    size_t n = SEGMENT_BITS_BYTES;
+    put_u64(room, (s->valid & ~s->on_disk) | s->redo);
+    put_u64(room + 8, s->on_disk | s->redo);
     for (int i = 0; i < SEGMENT_BLOCKS; i++)
-        put_u64(value + 16 + 8 * i, s->sums[i]);
+        if ((s->valid >> i & 1) != 0) {
+            put_u64(room + n, s->sums[i]);
+            n += 8;
+        }
+    return bytes_of(room, n);
 }
 
 int segment_decode(struct bytes v, uint64_t index, struct segment *ret)
 {
-    if (v.n != SEGMENT_VALUE_BYTES)
+    if (v.n < SEGMENT_BITS_BYTES)
+        return -EUCLEAN;
+    uint64_t first = get_u64(v.p), second = get_u64(v.p + 8), valid = first | second;
+    size_t n = SEGMENT_BITS_BYTES;
+    if (v.n != n + 8 * (size_t)__builtin_popcountll(valid))
         return -EUCLEAN;
     *ret = (struct segment){.index = index, .loaded = true};
-    uint64_t first = get_u64(v.p), second = get_u64(v.p + 8);
-    ret->valid = first | second;
+    ret->valid = valid;
     ret->redo = first & second;
     ret->on_disk = second;
     for (int i = 0; i < SEGMENT_BLOCKS; i++)
-        ret->sums[i] = get_u64(v.p + 16 + 8 * i);
+        if ((valid >> i & 1) != 0) {
+            ret->sums[i] = get_u64(v.p + n);
+            n += 8;
+        }
     return 0;
 }
 
 static void segment_put(struct op *x, uint64_t ino, struct segment *s)
 {
-    uint8_t key[16], value[SEGMENT_VALUE_BYTES];
+    uint8_t key[16], room[SEGMENT_VALUE_MAX];
     segment_key(ino, s->index, key);
-    segment_encode(s, value);
-    db_batch_put(x->batch, DB_MAP, bytes_of(key, sizeof key), bytes_of(value, sizeof value));
+    db_batch_put(x->batch, DB_MAP, bytes_of(key, sizeof key), segment_encode(s, room));
     s->changed = false;
 }
 

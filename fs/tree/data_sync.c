@@ -52,11 +52,10 @@ static int redo_delete(struct op *x, const struct attr *a)
             break;
         if (g.redo == 0 && g.on_disk == g.valid)
             continue;
-        uint8_t now[SEGMENT_VALUE_BYTES];
+        uint8_t room[SEGMENT_VALUE_MAX];
         g.redo = 0;
         g.on_disk = g.valid;
-        segment_encode(&g, now);
-        db_batch_put(x->batch, DB_MAP, key, bytes_of(now, sizeof now));
+        db_batch_put(x->batch, DB_MAP, key, segment_encode(&g, room));
     }
     int rc = db_iter_status(it);
     db_iter_free(it);
@@ -281,9 +280,8 @@ static int settle_segment(struct tree *t, struct db_batch *b, const struct walk 
     }
     if (rc < 0 || !changed)
         return rc;
-    uint8_t now[SEGMENT_VALUE_BYTES];
-    segment_encode(&s, now);
-    db_batch_put(b, DB_MAP, key, bytes_of(now, sizeof now));
+    uint8_t room[SEGMENT_VALUE_MAX];
+    db_batch_put(b, DB_MAP, key, segment_encode(&s, room));
     return 0;
 }
 

@@ -37,6 +37,8 @@ static void segments(struct bytes v)
         return;
     assert(s.index == 3 && s.loaded && !s.changed && (s.redo & ~s.valid) == 0 &&
            (s.on_disk & ~s.valid) == 0);
+    uint8_t room[SEGMENT_VALUE_MAX];
+    assert(bytes_equal(segment_encode(&s, room), v));
 }
 
 static void entries(struct bytes v)
