@@ -33,7 +33,7 @@ struct keeper {
     _Atomic unsigned servers_n;
     _Atomic pid_t servers[KEEPER_SERVERS_MAX]; /* who answers them; 0: not known yet */
     uint64_t slept_at; /* requests, when it was last seen awake; only for keeper_note() */
-    _Atomic bool asleep, stop;
+    _Atomic bool asleep, stop, yield;
 };
 
 /* What it sees while it is awake. */
@@ -122,6 +122,7 @@ static int64_t stay_awake(struct keeper *k)
     stay_on(k, &w, atomic_load(&k->server_cpu) == k->cpu[0] ? k->cpu[1] : k->cpu[0]);
     int64_t since = now_ns(), now = since;
     bool useful = true;
+    atomic_store(&k->yield, false);
     while (useful && now - since < AWAKE_NS &&
            !atomic_load_explicit(&k->stop, memory_order_relaxed)) {
         for (int i = 0; i < PAUSES; i++)
@@ -135,6 +136,7 @@ static int64_t stay_awake(struct keeper *k)
         w.seen = requests;
         if (w.seen - w.from >= WINDOW)
             useful = judge(k, &w);
+        useful = useful && !atomic_load_explicit(&k->yield, memory_order_relaxed);
     }
     leave(k);
     return useful ? 0 : AWAY_NS;
@@ -200,6 +202,12 @@ void keeper_note(struct keeper *k)
         atomic_store(&k->asleep, false);
         sem_post(&k->wake);
     }
+}
+
+void keeper_yield(struct keeper *k)
+{
+    if (k != NULL)
+        atomic_store_explicit(&k->yield, true, memory_order_relaxed);
 }
 
 void keeper_stop(struct keeper *k)

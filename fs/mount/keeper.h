@@ -27,6 +27,9 @@ void keeper_join(struct keeper *k);
 /** There was a request. Called by one thread at a time, which has joined. @k may be NULL. */
 void keeper_note(struct keeper *k);
 
+/** There was a request that keeps a processor busy for long: both are wanted. @k may be NULL. */
+void keeper_yield(struct keeper *k);
+
 /** Ends the thread and frees @k, which may be NULL. */
 void keeper_stop(struct keeper *k);
 

@@ -21,7 +21,7 @@
 enum {
     THREADS = 6,           /* at most KEEPER_SERVERS_MAX */
     SPIN_NS = 40000,       /* how long the leader asks again before it sleeps */
-    LONG_BYTES = 64 << 10, /* a write of this size is long */
+    LONG_BYTES = 64 << 10, /* a read or write of this size is long */
     STOP_MS = 10,          /* between two calls to end a wait */
     WAKE_SIGNAL = SIGUSR1,
 };
@@ -101,6 +101,18 @@ static bool is_long(const struct loop *l, const struct fuse_buf *buf)
     }
 }
 
+/* Several of these come at a time when a file is read ahead: they are answered side by side. */
+static bool reads_much(const struct fuse_buf *buf)
+{
+    struct fuse_in_header h;
+    struct fuse_read_in in;
+    if (buf->size < sizeof h + sizeof in)
+        return false;
+    memcpy(&h, buf->mem, sizeof h);
+    memcpy(&in, (const uint8_t *)buf->mem + sizeof h, sizeof in);
+    return h.opcode == FUSE_READ && in.size >= LONG_BYTES;
+}
+
 static void *serve(void *arg)
 {
     struct loop *l = arg;
@@ -116,6 +128,8 @@ static void *serve(void *arg)
             break;
         }
         keeper_note(l->keeper);
+        if (reads_much(&buf))
+            keeper_yield(l->keeper);
         bool hand_over = is_long(l, &buf);
         if (hand_over)
             pthread_mutex_unlock(&l->lead);
