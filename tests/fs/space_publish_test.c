@@ -1,9 +1,12 @@
 /* What the publisher makes of the ways in which programs save, move and delete. */
 #include <errno.h>
 #include <setjmp.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -336,6 +339,44 @@ static void publish_what_was_pending_at_a_restart_is_published(void **state)
     assert_int_equal(count_entries(d, ""), 20);
 }
 
+/* Programs use the folder for so long, or until a file has so many versions. */
+static bool use_until(struct device *d, const char *path, int versions, int ms)
+{
+    bool reached = false;
+    for (int i = 0; i < ms && !reached; i++) {
+        space_used(d->s);
+        usleep(1000);
+        pthread_mutex_lock(&d->s->lock);
+        reached = count_versions(d, path) == versions;
+        pthread_mutex_unlock(&d->s->lock);
+    }
+    return reached;
+}
+
+static void publish_small_save_goes_before_the_rest_of_a_big_file(void **state)
+{
+    enum { BIG_BYTES = 32 << 20 };
+    struct device *d = *state;
+    struct rid rid;
+    published(d, "note", "one");
+    publisher_release(d->s); /* tests hold it */
+    uint8_t *p = malloc(BIG_BYTES);
+    assert_non_null(p);
+    randombytes_buf(p, BIG_BYTES);
+    device_save(d, "big", p, BIG_BYTES);
+    free(p);
+    assert_false(use_until(d, "note", 2, 300)); /* by then it is at work on the big one */
+    device_save_text(d, "note", "two");
+    assert_true(use_until(d, "note", 2, 3000));
+    pthread_mutex_lock(&d->s->lock);
+    bool before = !record_at(d, "big", &rid);
+    pthread_mutex_unlock(&d->s->lock);
+    assert_true(before);
+    publisher_hold(d->s);
+    settle(d);
+    assert_int_equal(count_versions(d, "big"), 1);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -356,6 +397,7 @@ int main(void)
         CASE(publish_exchange_of_two_names_keeps_both_records),
         CASE(publish_file_that_takes_the_place_of_a_folder_is_a_new_record),
         CASE(publish_what_was_pending_at_a_restart_is_published),
+        CASE(publish_small_save_goes_before_the_rest_of_a_big_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
