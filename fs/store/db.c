@@ -51,8 +51,9 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(t, db->cache);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
-    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
+    /* Indexes and filters stay with their tables: in the cache, which is small, they would push each
+     * other out, and a look-up in a folder of a million files would read hundreds of KiB. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 0);
     rocksdb_block_based_options_set_format_version(t, 5);
     rocksdb_block_based_options_set_checksum(t, 4); /* kXXH3 */
     if (families[cf].bloom)

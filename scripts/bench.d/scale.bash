@@ -92,7 +92,8 @@ scale_all() {
     local files=1000000 walked=100000 big=10240
     [[ -z $quick ]] || files=100000 walked=20000 big=1024
     scale_memory "$walked"
+    scale_big_file "$big"
     scale_idle
     scale_files "$files"
-    scale_big_file "$big"
+    scale_line "memory after it: MiB" "$(persist_memory)" - - -
 }
