@@ -10,7 +10,7 @@
 #include "fs/store/xxh3.h"
 
 enum {
-    BATCH_BYTES = 8 << 20, /* of chunks: a sync for each batch */
+    BATCH_BYTES = 4 << 20, /* of chunks: a sync for each batch */
     NODE_BIT = 0x80,
     SUM_BYTES = 4,
     SUMS_MAX = CONTENT_CHUNK_MAX / PACK_PAGE + 1,

@@ -16,8 +16,8 @@
 #include "fs/store/db_priv.h"
 
 enum {
-    CACHE_BYTES_DEFAULT = 12 << 20,
-    MEMTABLES_BYTES_MAX = 20 << 20, /* of all families together */
+    CACHE_BYTES_DEFAULT = 10 << 20,
+    MEMTABLES_BYTES_MAX = 12 << 20, /* of all families together */
     ARENA_BYTES = 128 << 10,
     BLOOM_BITS = 10,
     FILES_MAX = 768,
@@ -51,8 +51,8 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(t, db->cache);
-    /* Indexes and filters stay with their tables: in the cache, which is small, they would push each
-     * other out, and a look-up in a folder of a million files would read hundreds of KiB. */
+    /* Indexes and filters stay with their tables: in the cache, which is small, they would push
+     * each other out, and a look-up in a folder of a million files would read hundreds of KiB. */
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 0);
     rocksdb_block_based_options_set_format_version(t, 5);
     rocksdb_block_based_options_set_checksum(t, 4); /* kXXH3 */

@@ -45,7 +45,7 @@ struct packs;
 struct db_config {
     bool create;        /* make it when it is missing */
     bool in_memory;     /* no file at all (tests, simulator) */
-    size_t cache_bytes; /* block cache; 0: the default of 12 MiB */
+    size_t cache_bytes; /* block cache; 0: the default of 10 MiB */
 };
 
 /**

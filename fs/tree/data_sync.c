@@ -8,7 +8,7 @@
 #include "fs/tree/data.h"
 #include "proto/base/log.h"
 
-enum { RECOVER_BATCH_BYTES = 1 << 20 };
+enum { PIECE_BYTES = 1 << 20 }; /* of a batch, where one could be large */
 
 /* ---- fsync ---- */
 
@@ -34,31 +34,49 @@ int file_redo_dirty(struct op *x, const struct attr *a, struct file *f)
     return rc < 0 ? rc : map_flush(x, a, f);
 }
 
-/* The blocks of DB_REDO are in the staging file for good: they need no copy any more. */
+/*
+ * A segment whose blocks are all on disk. Those in DB_REDO stop being there with @x; that others
+ * are on disk is true in any case, and written piece by piece: a big file has many.
+ */
+static int settle_synced(struct op *x, const struct attr *a, struct db_batch *pieces,
+                         struct bytes key, struct bytes value)
+{
+    struct segment g;
+    if (key.n != 16 || segment_decode(value, get_u64(key.p + 8), &g) < 0)
+        return -EUCLEAN;
+    bool copied = g.redo != 0;
+    /* Where there is no base nobody asks: see is_lost(). */
+    bool based = a->has_base && g.index * SEGMENT_BYTES < a->base_size;
+    if (!copied && (g.on_disk == g.valid || !based))
+        return 0;
+    g.redo = 0;
+    g.on_disk = g.valid;
+    uint8_t room[SEGMENT_VALUE_MAX];
+    db_batch_put(copied ? x->batch : pieces, DB_MAP, key, segment_encode(&g, room));
+    if (db_batch_bytes(pieces) < PIECE_BYTES)
+        return 0;
+    int rc = db_write(x->t->db, pieces, false);
+    db_batch_clear(pieces);
+    return rc;
+}
+
+/* All blocks are in the staging file for good: they need no copy in DB_REDO any more. */
 static int redo_delete(struct op *x, const struct attr *a)
 {
-    uint8_t lo[16], hi[16], prefix[8];
-    redo_key(a->ino, 0, lo);
-    redo_key(a->ino, UINT64_MAX, hi);
-    db_batch_delete_range(x->batch, DB_REDO, bytes_of(lo, sizeof lo), bytes_of(hi, sizeof hi));
+    uint8_t prefix[8];
+    redo_delete_from(x, a->ino, 0);
     put_u64(prefix, a->ino);
+    struct db_batch *pieces = db_batch_new(x->t->db);
     struct db_iter *it = db_iter_new(x->t->db, DB_MAP, bytes_of(prefix, sizeof prefix), NULL);
-    if (it == NULL)
-        return -ENOMEM;
-    while (db_iter_next(it)) {
-        struct bytes key = db_iter_key(it), value = db_iter_value(it);
-        struct segment g;
-        if (key.n != 16 || segment_decode(value, get_u64(key.p + 8), &g) < 0)
-            break;
-        if (g.redo == 0 && g.on_disk == g.valid)
-            continue;
-        uint8_t room[SEGMENT_VALUE_MAX];
-        g.redo = 0;
-        g.on_disk = g.valid;
-        db_batch_put(x->batch, DB_MAP, key, segment_encode(&g, room));
-    }
-    int rc = db_iter_status(it);
+    int rc = it == NULL || pieces == NULL ? -ENOMEM : 0;
+    while (rc == 0 && db_iter_next(it))
+        rc = settle_synced(x, a, pieces, db_iter_key(it), db_iter_value(it));
+    if (rc == 0)
+        rc = db_iter_status(it);
+    if (rc == 0 && db_batch_n(pieces) > 0)
+        rc = db_write(x->t->db, pieces, false);
     db_iter_free(it);
+    db_batch_free(pieces);
     return rc;
 }
 
@@ -296,7 +314,7 @@ static int settle_all(struct tree *t)
         rc = key.n == 16 ? walk_to(t, &w, get_u64(key.p)) : -EUCLEAN;
         if (rc == 0 && w.fd >= 0)
             rc = settle_segment(t, b, &w, key, db_iter_value(it));
-        if (rc == 0 && db_batch_bytes(b) > RECOVER_BATCH_BYTES) {
+        if (rc == 0 && db_batch_bytes(b) > PIECE_BYTES) {
             rc = db_write(t->db, b, false);
             db_batch_clear(b);
         }
