@@ -14,7 +14,7 @@
 #include "fs/store/wal.h"
 #include "tests/support/crash_tree.h"
 
-enum { SEED = 7, SMALL = 100, SMALL_ROOM = 104, LARGE = WAL_SEGMENT_BYTES + 12345 };
+enum { SEED = 7, SMALL = 36, SMALL_ROOM = 40, LARGE = WAL_SEGMENT_BYTES + 12345 };
 
 static char dir[256];
 static uint64_t persisted_number;
