@@ -81,8 +81,9 @@ struct chunk_batch {
 int chunk_batch_init(struct chunk_batch *b, struct db *db) MUST_CHECK;
 void chunk_batch_fini(struct chunk_batch *b);
 /**
- * Adds a chunk; for a node (checked bytes) also its references. @off: where in the file it begins,
- * see pack_append(); else 0. -ENOSPC, -EIO: it is not in the batch.
+ * Adds a chunk, if it is not in the batch yet; for a node (checked bytes) also its references.
+ * @off: where in the file it begins, see pack_append(); else 0. -ENOSPC, -EIO: it is not in the
+ * batch.
  */
 int chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint64_t off,
                     struct bytes data) MUST_CHECK;

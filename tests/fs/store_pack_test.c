@@ -104,6 +104,34 @@ static void page_that_was_written_is_not_written_again(void **state)
     assert_true(row_of(0).place / PACK_PAGE > (end - 1) / PACK_PAGE);
 }
 
+static int count_bad(void *arg, const uint8_t id[CONTENT_ID_BYTES])
+{
+    (void)id;
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+/* As in a file that repeats itself, at another place in a page. */
+static void chunk_that_comes_twice_in_a_batch_is_there_once(void **state)
+{
+    (void)state;
+    struct chunk_batch b;
+    assert_int_equal(chunk_batch_init(&b, fixture.db), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(
+            chunk_batch_put(&b, ids[i % 2], (uint64_t)i * CHUNK, bytes_of(data[i % 2], CHUNK)), 0);
+    assert_int_equal(chunk_batch_write(&b), 0);
+    chunk_batch_fini(&b);
+    unsigned bad = 0;
+    assert_int_equal(content_check_all(fixture.db, &fixture.keys, count_bad, &bad, NULL), 0);
+    assert_int_equal(bad, 0);
+    delete (0);
+    delete (1);
+    struct db_iter *it = db_iter_new(fixture.db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    assert_false(db_iter_next(it));
+    db_iter_free(it);
+}
+
 /* Where no bytes are is -EUCLEAN or a sum that does not fit; what has a row is whole. */
 static void deleted_are_given_back_and_their_neighbours_stay(void **state)
 {
@@ -175,6 +203,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(chunks_of_a_file_follow_each_other_page_by_page, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(page_that_was_written_is_not_written_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(chunk_that_comes_twice_in_a_batch_is_there_once, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(deleted_are_given_back_and_their_neighbours_stay, setup,
                                         teardown),
