@@ -261,11 +261,15 @@ int wal_undo(struct wal *w)
     int rc = write_all(s->fd, nothing, sizeof nothing, w->before);
     if (rc < 0)
         return rc;
+    /* A sync may have been in between: the next record has this number again, and is not synced. */
+    pthread_mutex_lock(&w->sync_lock);
     pthread_mutex_lock(&w->lock);
     s->last--;
     w->at = w->before;
-    atomic_fetch_sub(&w->number, 1);
+    uint64_t number = atomic_fetch_sub(&w->number, 1) - 1;
+    atomic_store(&w->synced, min_u64(atomic_load(&w->synced), number));
     pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&w->sync_lock);
     return 0;
 }
 

@@ -21,7 +21,7 @@ static uint64_t persisted_number;
 
 /* What a reopened log gave. */
 static struct {
-    uint64_t n, first, last, bytes;
+    uint64_t n, first, last, bytes, synced;
     bool in_order, as_written;
 } seen;
 
@@ -57,6 +57,7 @@ static int see(void *arg, const struct wal_record *r)
         seen.as_written = seen.as_written && r->batch.p[i] == byte_of(r->number, i);
     seen.first = seen.n++ == 0 ? r->number : seen.first;
     seen.last = r->number;
+    seen.synced = r->synced;
     seen.bytes += r->batch.n;
     return 0;
 }
@@ -253,6 +254,23 @@ static void what_is_taken_back_does_not_come(void **state)
     wal_close(w, true);
 }
 
+/* Else the record that takes its number would count as synced, and its loss as damage. */
+static void what_is_taken_back_was_not_synced(void **state)
+{
+    (void)state;
+    uint64_t next;
+    struct wal *w = open_log(0, &next);
+    append(w, next, SMALL);
+    assert_int_equal(wal_sync(w), 0);
+    assert_int_equal(wal_undo(w), 0);
+    append(w, next, SMALL);
+    append(w, next + 1, SMALL);
+    wal_close(w, true);
+    wal_close(open_log(next - 1, &(uint64_t){0}), true);
+    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.synced, next - 1);
+}
+
 static void segments_are_used_again(void **state)
 {
     (void)state;
@@ -279,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_than_a_flip_in_what_was_synced_is_damage, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_taken_back_does_not_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_taken_back_was_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(segments_are_used_again, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
