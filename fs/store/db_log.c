@@ -120,6 +120,16 @@ static int write_unlogged(struct db *db, struct db_batch *b)
     return db_err_take(&error, NULL);
 }
 
+static int write_in_order(struct db *db, struct db_batch *b)
+{
+    pthread_mutex_lock(&db->order);
+    int rc = db->wal != NULL ? write_logged(db, b) : write_unlogged(db, b);
+    if (rc == 0)
+        atomic_fetch_add(&db->written, 1);
+    pthread_mutex_unlock(&db->order);
+    return rc;
+}
+
 /* RocksDB counts what it does, in each thread: a tenth of the time that a write takes. */
 static void count_nothing(void)
 {
@@ -136,11 +146,10 @@ int db_write(struct db *db, struct db_batch *b, bool sync)
     int rc = db_room(db, db_batch_bytes(b));
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&db->order);
-    rc = db->wal != NULL ? write_logged(db, b) : write_unlogged(db, b);
-    if (rc == 0)
-        atomic_fetch_add(&db->written, 1);
-    pthread_mutex_unlock(&db->order);
+    rc = write_in_order(db, b);
+    /* No room for one more segment of the log: with all in the tables, those there are free. */
+    if (rc == -ENOSPC && db->wal != NULL && db_flush(db) == 0)
+        rc = write_in_order(db, b);
     return rc == 0 && sync ? db_sync(db) : rc;
 }
 

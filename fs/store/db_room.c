@@ -15,7 +15,9 @@ enum {
     CHECK_MS = 50,            /* the disk is asked at least this often, */
     CHECK_BYTES = 256 << 10,  /* and before so much is written on one answer */
     ALL_IN_MEMORY = 64 << 20, /* more than the tables in memory ever hold */
-    WORTH_BYTES = 4 << 20,    /* of tables in memory: writing them to files gives room */
+    MERGE_WAIT_NS = 10000000, /* between two looks, of which there are so many: */
+    MERGE_WAITS = 1500,
+    WORTH_BYTES = 4 << 20, /* of tables in memory: writing them to files gives room */
 };
 
 /* Kept free, or that part of a small disk. */
@@ -67,6 +69,14 @@ int db_room_ask(struct db *db, size_t bytes)
     return room < keep + bytes + in_memory(db) ? -ENOSPC : 0;
 }
 
+static bool is_merging(struct db *db)
+{
+    uint64_t running = 0, flushing = 0;
+    rocksdb_property_int(db->rocks, "rocksdb.num-running-compactions", &running);
+    rocksdb_property_int(db->rocks, "rocksdb.num-running-flushes", &flushing);
+    return running + flushing > 0;
+}
+
 int db_room(struct db *db, size_t bytes)
 {
     if (db->dir_fd < 0)
@@ -81,5 +91,12 @@ int db_room(struct db *db, size_t bytes)
     /* As files, tables are smaller than in memory. */
     if (rc == -ENOSPC && in_memory(db) > WORTH_BYTES && db_flush(db) == 0)
         rc = db_room_ask(db, bytes);
+    /* While tables are merged they are there twice: what removes files waits for the end of that.
+     */
+    for (int i = 0; rc == -ENOSPC && bytes <= SMALL_BYTES && i < MERGE_WAITS && is_merging(db);
+         i++) {
+        nanosleep(&(struct timespec){.tv_nsec = MERGE_WAIT_NS}, NULL);
+        rc = db_room_ask(db, bytes);
+    }
     return rc;
 }
