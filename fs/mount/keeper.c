@@ -32,7 +32,7 @@ struct keeper {
     _Atomic unsigned server_cpu; /* where the last one was answered */
     _Atomic unsigned servers_n;
     _Atomic pid_t servers[KEEPER_SERVERS_MAX]; /* who answers them; 0: not known yet */
-    uint64_t slept_at; /* requests, when it was last seen awake; only for keeper_note() */
+    _Atomic uint64_t slept_at; /* requests, when it was last seen awake; for keeper_note() */
     _Atomic bool asleep, stop, yield;
 };
 
@@ -193,13 +193,13 @@ void keeper_note(struct keeper *k)
 {
     if (k == NULL)
         return;
-    uint64_t n = atomic_load_explicit(&k->requests, memory_order_relaxed) + 1;
-    atomic_store_explicit(&k->requests, n, memory_order_relaxed);
-    if (!atomic_load_explicit(&k->asleep, memory_order_relaxed))
-        k->slept_at = n;
-    else if (n - k->slept_at >= REQUESTS) {
+    uint64_t n = atomic_fetch_add_explicit(&k->requests, 1, memory_order_relaxed) + 1;
+    bool asleep = true;
+    if (!atomic_load_explicit(&k->asleep, memory_order_relaxed)) {
+        atomic_store_explicit(&k->slept_at, n, memory_order_relaxed);
+    } else if (n - atomic_load_explicit(&k->slept_at, memory_order_relaxed) >= REQUESTS &&
+               atomic_compare_exchange_strong(&k->asleep, &asleep, false)) {
         atomic_store(&k->server_cpu, (unsigned)sched_getcpu());
-        atomic_store(&k->asleep, false);
         sem_post(&k->wake);
     }
 }

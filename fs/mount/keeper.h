@@ -7,7 +7,7 @@
  * kernel puts a woken thread on an idle processor if there is one. So, where there are two, a
  * thread of the lowest priority leaves none idle while requests follow each other, and gives its
  * processor to anything else that wants to run; meanwhile all who answer run on the other
- * processor, whichever of them has the lead. Measured: 10 us for a request instead of 20 to 50.
+ * processor. Measured: 10 us for a request instead of 20 to 50.
  */
 #ifndef FS_MOUNT_KEEPER_H
 #define FS_MOUNT_KEEPER_H
@@ -24,7 +24,7 @@ int keeper_start(struct keeper **ret, struct err *err) MUST_CHECK;
 /** The calling thread answers requests, from now until keeper_stop(). @k may be NULL. */
 void keeper_join(struct keeper *k);
 
-/** There was a request. Called by one thread at a time, which has joined. @k may be NULL. */
+/** There was a request. Called by threads that have joined. @k may be NULL. */
 void keeper_note(struct keeper *k);
 
 /** There was a request that keeps a processor busy for long: both are wanted. @k may be NULL. */

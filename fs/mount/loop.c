@@ -30,7 +30,7 @@ struct loop {
     struct fuse_session *se;
     const struct loop_hooks *hooks;
     struct keeper *keeper; /* NULL: the leader spins instead */
-    pthread_mutex_t lead;  /* held by the leader */
+    pthread_mutex_t lead;  /* held by the leader, where there is no keeper */
     pthread_t threads[THREADS];
     unsigned n;
     _Atomic unsigned running;
@@ -113,12 +113,28 @@ static bool reads_much(const struct fuse_buf *buf)
     return h.opcode == FUSE_READ && in.size >= LONG_BYTES;
 }
 
+/*
+ * Beside a keeper all threads wait in the kernel, which wakes one for each request. Otherwise one
+ * leads: the others would sleep where asking again is what saves the wait.
+ */
+static void lead(struct loop *l)
+{
+    if (l->keeper == NULL)
+        pthread_mutex_lock(&l->lead);
+}
+
+static void lead_no_more(struct loop *l)
+{
+    if (l->keeper == NULL)
+        pthread_mutex_unlock(&l->lead);
+}
+
 static void *serve(void *arg)
 {
     struct loop *l = arg;
     struct fuse_buf buf = {0};
     keeper_join(l->keeper);
-    pthread_mutex_lock(&l->lead);
+    lead(l);
     while (!fuse_session_exited(l->se)) {
         int n = receive(l, &buf);
         if (n <= 0) {
@@ -132,14 +148,14 @@ static void *serve(void *arg)
             keeper_yield(l->keeper);
         bool hand_over = is_long(l, &buf);
         if (hand_over)
-            pthread_mutex_unlock(&l->lead);
+            lead_no_more(l);
         if (l->hooks->look != NULL)
             l->hooks->look(l->hooks->arg, buf.mem, buf.size);
         fuse_session_process_buf(l->se, &buf);
         if (hand_over)
-            pthread_mutex_lock(&l->lead);
+            lead(l);
     }
-    pthread_mutex_unlock(&l->lead);
+    lead_no_more(l);
     free(buf.mem);
     if (l->hooks->thread_done != NULL)
         l->hooks->thread_done();

@@ -1,10 +1,11 @@
 /*
  * fs/mount/loop - the threads that read the kernel's requests.
  *
- * One of them, the leader, reads; it answers short requests itself, and before a long one it hands
- * the lead to a follower. For some microseconds after a request the leader asks again instead of
- * sleeping: waking a sleeping thread costs more than most requests do. After that it sleeps, and
- * idle costs nothing.
+ * On two processors, where a keeper (keeper.h) makes it cheap to be woken, all of them wait for the
+ * next one. On any other number one of them, the leader, reads; it answers short requests itself,
+ * and before a long one it hands the lead to a follower. For some microseconds after a request the
+ * leader asks again instead of sleeping: waking a sleeping thread costs more than most requests do.
+ * After that it sleeps, and idle costs nothing.
  */
 #ifndef FS_MOUNT_LOOP_H
 #define FS_MOUNT_LOOP_H

@@ -74,6 +74,12 @@ int db_get(struct db *db, enum db_cf cf, struct bytes key, struct db_value *ret)
 /** Whether a key exists: 1, 0, or a negative errno. */
 int db_has(struct db *db, enum db_cf cf, struct bytes key) MUST_CHECK;
 
+/**
+ * Has the disk read the family's tables (16 MiB of them at most), as rows all over them will be
+ * read soon. Does nothing when that was done in the last seconds, and does not wait.
+ */
+void db_read_ahead(struct db *db, enum db_cf cf);
+
 /** An empty batch for @db, or NULL when memory ran out. */
 struct db_batch *db_batch_new(struct db *db) MUST_CHECK;
 void db_batch_free(struct db_batch *b); /* accepts NULL */

@@ -24,7 +24,8 @@ struct db {
     _Atomic uint64_t written; /* batches */
     pthread_mutex_t verify;   /* one at a time */
     struct packs *packs;
-    int dir_fd; /* to ask for room on the disk; -1: in memory */
+    int dir_fd;                        /* to ask for room on the disk; -1: in memory */
+    _Atomic uint64_t ahead_s[DB_CF_N]; /* when the tables of a family were last read ahead */
     _Atomic uint64_t room_bytes, room_used, room_ms; /* free when asked; written since; when */
 };
 

@@ -15,6 +15,9 @@ int tree_lookup(struct tree *t, uint64_t dir, struct bytes name, struct attr *re
         int rc = node_peek(t, dir, &a);
         return rc < 0 ? rc : node_peek(t, a.parent, ret);
     }
+    /* Who looks for one file after a while often looks at all of them: at a tree, a repository. */
+    db_read_ahead(t->db, DB_DIRENT);
+    db_read_ahead(t->db, DB_INODE);
     struct dirent_value v;
     int rc = dirent_get(t, dir, name, &v);
     if (rc == 0)
