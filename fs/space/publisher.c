@@ -40,6 +40,7 @@ struct publisher {
     struct queue queue;
     bool stop;
     unsigned working;     /* items: one, and another one between two pieces of it */
+    bool tidying;         /* the thread looks at what is kept of the past */
     unsigned held;        /* the thread stands back */
     bool catching_up;     /* so it does between two pieces of a big item, */
     bool parked;          /* where it is now */
@@ -178,17 +179,22 @@ static void wait_until(struct publisher *p, uint64_t due_ms)
     pthread_cond_timedwait(&p->wake, &p->lock, &t);
 }
 
+static uint64_t tidy_every_ms(const struct publisher *p)
+{
+    return p->s->cfg.tidy_ms > 0 ? p->s->cfg.tidy_ms : TIDY_MS;
+}
+
 /* What is kept of the past, looked at when there is nothing else to do. */
 static void tidy(struct publisher *p)
 {
-    p->working++;
+    p->tidying = true;
     pthread_mutex_unlock(&p->lock);
     int rc = space_tidy(p->s);
     if (rc < 0)
         log_warn("thinning the history: %s; trying again in an hour", strerror(-rc));
     pthread_mutex_lock(&p->lock);
-    p->working--;
-    p->tidy_ms = space_now_ms() + TIDY_MS;
+    p->tidying = false;
+    p->tidy_ms = space_now_ms() + tidy_every_ms(p);
     pthread_cond_broadcast(&p->idle);
 }
 
@@ -375,7 +381,7 @@ void publisher_hold(struct space *s)
     pthread_mutex_lock(&p->lock);
     p->held++;
     pthread_cond_signal(&p->wake);
-    while (p->working > 0 && !(p->catching_up && p->parked))
+    while (p->tidying || (p->working > 0 && !(p->catching_up && p->parked)))
         pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
@@ -436,6 +442,15 @@ size_t publisher_pending(struct space *s)
     return n;
 }
 
+bool publisher_wanted(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->lock);
+    bool wanted = p->queue.n + p->working > 0 || (p->tidying && p->held > 0);
+    pthread_mutex_unlock(&p->lock);
+    return wanted;
+}
+
 /* ---- start and stop ---- */
 
 static void destroy(struct publisher *p)
@@ -454,7 +469,7 @@ int publisher_start(struct space *s)
     if (p == NULL)
         return -ENOMEM;
     p->s = s;
-    p->tidy_ms = space_now_ms() + TIDY_MS;
+    p->tidy_ms = space_now_ms() + tidy_every_ms(p);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->turn, NULL);
     pthread_condattr_t monotonic;

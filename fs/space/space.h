@@ -18,6 +18,7 @@ struct space_config {
     const char *dir;   /* the space's state directory: db/ and staging/ are below it, keys beside */
     bool create;       /* make a new space in it */
     const char *label; /* this device's label, for history and conflict names */
+    uint64_t tidy_ms;  /* how often to look at what is kept of the past; 0: hourly */
 };
 
 /**

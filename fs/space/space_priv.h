@@ -159,6 +159,8 @@ void publisher_hold(struct space *s);
 void publisher_release(struct space *s);
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
+/** Whether something is to be published, or the thread is wanted to stand back: tidying ends. */
+bool publisher_wanted(struct space *s);
 /**
  * Between two pieces of a large file that the publisher takes in: publishes small ones that are
  * due, and waits while programs use the folder. In other threads it does nothing. @big: over 1 MiB,
