@@ -23,7 +23,7 @@ struct space_config {
 
 /**
  * Opens a space. Errors: -ENOENT no space here, -EBUSY open in another process (message: which),
- * -ENOTSUP newer format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
+ * -ENOTSUP another format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
  */
 int space_open(const struct space_config *cfg, struct space **ret_space,
                struct err *err) MUST_CHECK;
