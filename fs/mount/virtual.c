@@ -56,6 +56,7 @@ struct virtual
 {
     struct space *space;
     const char *folder, *name;
+    struct timespec began;
     struct virtual_nodes *nodes;
     pthread_t thread;
     pthread_mutex_t lock; /* guards all below but the listings */
@@ -93,8 +94,9 @@ static int fill(struct virtual *v, uint64_t node, const struct history_view *vie
                          .st_uid = root.uid,
                          .st_gid = root.gid,
                          .st_blksize = 4096};
-    /* The kernel keeps a listing until the time changes. */
-    ret->st_mtim = attr_now();
+    /* The kernel keeps a listing until this time changes. */
+    ret->st_mtim = is_dir ? history_view_time(v->space) : attr_now();
+    ret->st_ctim = v->began; /* what makes copies takes another one for a change under its hands */
     if (view != NULL && view->is_version) {
         ret->st_size = (off_t)view->size;
         ret->st_blocks = (blkcnt_t)((view->size + 511) / 512);
@@ -104,8 +106,9 @@ static int fill(struct virtual *v, uint64_t node, const struct history_view *vie
             ret->st_mtim.tv_sec--;
             ret->st_mtim.tv_nsec += 1000000000;
         }
+        ret->st_ctim = ret->st_mtim;
     }
-    ret->st_atim = ret->st_ctim = ret->st_mtim;
+    ret->st_atim = ret->st_mtim;
     return rc;
 }
 
@@ -729,7 +732,8 @@ int virtual_new(struct space *s, const char *folder, const char *name, struct vi
     struct virtual *v = calloc(1, sizeof *v);
     if (v == NULL)
         return -ENOMEM;
-    *v = (struct virtual){.space = s, .folder = folder, .name = name, .last = &v->first};
+    *v = (struct virtual){
+        .space = s, .folder = folder, .name = name, .began = attr_now(), .last = &v->first};
     v->handles.prev = v->handles.next = &v->handles;
     pthread_mutex_init(&v->lock, NULL);
     pthread_cond_init(&v->wake, NULL);

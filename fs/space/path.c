@@ -52,7 +52,7 @@ int path_is_pending(struct space *s, const char *text)
     int rc = buf_status(&parent);
     if (rc == 0)
         rc = path_file(s, (const char *)parent.p, &dir);
-    if (rc < 0)
+    if (rc < 0 || !dir.bound) /* in a folder that is not published itself, notes are kept a while */
         return rc == -ENOENT ? 0 : rc;
     size_t key_n = pending_name_key(dir.ino, bytes_str(name), key);
     return db_has(s->db, DB_PENDING, bytes_of(key, key_n));

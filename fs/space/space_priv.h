@@ -40,6 +40,7 @@ struct space {
     pthread_rwlock_t builds;
     struct publisher *publisher;
     _Atomic uint64_t used_ms;   /* see space_used() */
+    _Atomic int64_t past_ns;    /* see history_view_time() */
     struct ignore *ignore;      /* guarded by lock */
     _Atomic bool rules_seen;    /* since the start a name of a file of rules was pending */
     pthread_mutex_t inval_lock; /* guards the two below; held during the call */
@@ -50,6 +51,9 @@ struct space {
 };
 
 uint64_t space_now_ms(void);
+/** The records, or what is kept of their past, have changed: moves history_view_time(). Under lock.
+ */
+void space_past_changed(struct space *s);
 
 /* ---- bind.c: which file shows a record ---- */
 /** The inode of a record; RID_ROOT is the root. -ENOENT. */

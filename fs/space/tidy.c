@@ -40,6 +40,8 @@ int tidy_slice(struct space *s, uint64_t now_ms, struct rid *cursor, uint64_t *r
     uint64_t before = s->versions_removed;
     int more = replica_thin(s->replica, b, now_ms, &history_policy_default, cursor, SLICE_RECORDS);
     int rc = more < 0 ? more : db_batch_n(b) > 0 ? db_write(s->db, b, false) : 0;
+    if (rc == 0 && db_batch_n(b) > 0)
+        space_past_changed(s);
     if (rc == 0)
         replica_committed(s->replica);
     else
