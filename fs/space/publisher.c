@@ -479,14 +479,14 @@ int publisher_start(struct space *s)
     pthread_cond_init(&p->idle, NULL);
     pthread_condattr_destroy(&monotonic);
     int rc = load_pending(p);
+    s->publisher = p; /* before the thread asks for it */
     if (rc == 0)
         rc = -pthread_create(&p->thread, NULL, publish, p);
     if (rc < 0) {
+        s->publisher = NULL;
         destroy(p);
-        return rc;
     }
-    s->publisher = p;
-    return 0;
+    return rc;
 }
 
 void publisher_stop(struct space *s)
