@@ -47,7 +47,7 @@ static int source_read(void *arg, uint64_t off, void *p, size_t n)
     struct source *src = arg;
     struct attr a;
     if (src->size > CONTENT_INLINE_MAX)
-        publisher_pause();
+        publisher_pause(src->size > STEP_BYTES);
     int64_t got = tree_read_unseen(src->s->tree, src->ino, off, p, n);
     int rc = got < 0 ? (int)got : tree_getattr(src->s->tree, src->ino, &a);
     /* Written to meanwhile: it is captured again when that has settled. */

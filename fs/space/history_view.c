@@ -9,6 +9,12 @@
 
 enum { EXTENSION_MAX = 32 };
 
+struct timespec history_view_time(struct space *s)
+{
+    int64_t ns = atomic_load(&s->past_ns);
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
 /* A name of the list, to be sorted. */
 struct named {
     bool is_version;

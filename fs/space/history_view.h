@@ -10,6 +10,8 @@
 #ifndef FS_SPACE_HISTORY_VIEW_H
 #define FS_SPACE_HISTORY_VIEW_H
 
+#include <time.h>
+
 #include "proto/base/buf.h"
 #include "proto/id.h"
 
@@ -24,6 +26,12 @@ struct history_view {
     uint64_t size;
     int64_t mtime_ns;
 };
+
+/**
+ * When anything of it changed last, or the space was opened; no two changes have the same time.
+ * Never waits.
+ */
+struct timespec history_view_time(struct space *s);
 
 /** Appends the names in folder @path, sorted, each as u8 1 for a version, u8 length, bytes.
  * -ENOENT. */

@@ -40,6 +40,24 @@ int path_file(struct space *s, const char *text, struct attr *ret)
     return rc == -ENAMETOOLONG || rc == -ESTALE ? -ENOENT : rc;
 }
 
+int path_is_pending(struct space *s, const char *text)
+{
+    struct attr dir;
+    size_t n = path_parent_len(text);
+    const char *name = text + n + (text[n] == '/');
+    CLEANUP(buf_fini) struct buf parent = {0};
+    uint8_t key[PENDING_KEY_MAX];
+    buf_put(&parent, text, n);
+    buf_put_u8(&parent, 0);
+    int rc = buf_status(&parent);
+    if (rc == 0)
+        rc = path_file(s, (const char *)parent.p, &dir);
+    if (rc < 0 || !dir.bound) /* in a folder that is not published itself, notes are kept a while */
+        return rc == -ENOENT ? 0 : rc;
+    size_t key_n = pending_name_key(dir.ino, bytes_str(name), key);
+    return db_has(s->db, DB_PENDING, bytes_of(key, key_n));
+}
+
 /* ---- records, deleted ones included ---- */
 
 struct candidate {

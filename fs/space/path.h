@@ -36,6 +36,9 @@ static inline struct rid path_rid(const struct path *p, size_t i)
 /** What the tree has at a path. -ENOENT. */
 int path_file(struct space *s, const char *text, struct attr *ret) MUST_CHECK;
 
+/** Whether the name at a path has changed and is still to be published: 1, 0 or an error. */
+int path_is_pending(struct space *s, const char *text) MUST_CHECK;
+
 /** Splits off the first component; *text is then at the rest. False at the end. */
 bool path_next(const char **text, struct bytes *ret_name);
 

@@ -40,7 +40,10 @@ struct publisher {
     struct queue queue;
     bool stop;
     unsigned working;     /* items: one, and another one between two pieces of it */
+    bool tidying;         /* the thread looks at what is kept of the past */
     unsigned held;        /* the thread stands back */
+    bool catching_up;     /* so it does between two pieces of a big item, */
+    bool parked;          /* where it is now */
     uint64_t changed_ms;  /* when the tree was changed last */
     uint64_t patience_ms; /* of the item that is worked at: when its patience ends */
     uint64_t burst_ms;    /* when the burst that goes on began, or the next one will */
@@ -176,17 +179,22 @@ static void wait_until(struct publisher *p, uint64_t due_ms)
     pthread_cond_timedwait(&p->wake, &p->lock, &t);
 }
 
+static uint64_t tidy_every_ms(const struct publisher *p)
+{
+    return p->s->cfg.tidy_ms > 0 ? p->s->cfg.tidy_ms : TIDY_MS;
+}
+
 /* What is kept of the past, looked at when there is nothing else to do. */
 static void tidy(struct publisher *p)
 {
-    p->working++;
+    p->tidying = true;
     pthread_mutex_unlock(&p->lock);
     int rc = space_tidy(p->s);
     if (rc < 0)
         log_warn("thinning the history: %s; trying again in an hour", strerror(-rc));
     pthread_mutex_lock(&p->lock);
-    p->working--;
-    p->tidy_ms = space_now_ms() + TIDY_MS;
+    p->tidying = false;
+    p->tidy_ms = space_now_ms() + tidy_every_ms(p);
     pthread_cond_broadcast(&p->idle);
 }
 
@@ -269,19 +277,34 @@ static void publish_taken(struct publisher *p, struct queue_item *e)
 
 /* The publisher of the thread that publishes; NULL in others. */
 static _Thread_local struct publisher *own;
+/* What this thread publishes is small. */
+static _Thread_local bool small_only;
 
 bool publisher_between(void)
 {
-    return own != NULL && own->working > 1;
+    return small_only || (own != NULL && own->working > 1);
 }
 
-void publisher_pause(void)
+static void park(struct publisher *p)
+{
+    p->parked = true;
+    pthread_cond_broadcast(&p->idle);
+    while (p->catching_up)
+        pthread_cond_wait(&p->wake, &p->lock);
+    p->parked = false;
+}
+
+void publisher_pause(bool big)
 {
     struct publisher *p = own;
     if (p == NULL || publisher_between())
         return;
     pthread_mutex_lock(&p->lock);
-    while (!p->stop && p->held == 0) {
+    while (!p->stop && (p->held == 0 || (p->catching_up && big))) {
+        if (p->catching_up && big) {
+            park(p);
+            continue;
+        }
         const struct queue_item *first = queue_first(&p->queue);
         uint64_t due = first == NULL || p->queue.n >= BUSY_ITEMS ? UINT64_MAX : first->due_ms;
         if (due <= space_now_ms()) {
@@ -320,7 +343,13 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     while (p->queue.n > 0 && rc == 0) {
         struct queue_item *e = queue_take(&p->queue);
         pthread_mutex_unlock(&p->lock);
+        uint64_t due_ms = e->due_ms;
+        uint8_t tries = e->tries;
         uint64_t again = work(p, e, true);
+        if (small_only && again != 0) { /* that it was looked at does not put it off */
+            again = due_ms;
+            e->tries = tries;
+        }
         pthread_mutex_lock(&p->lock);
         *ret_left += again != 0 && e->wait_ino == 0;
         if (again == 0)
@@ -338,13 +367,21 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     return rc;
 }
 
+static void set_catching_up(struct publisher *p, bool so)
+{
+    pthread_mutex_lock(&p->lock);
+    p->catching_up = so;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void publisher_hold(struct space *s)
 {
     struct publisher *p = s->publisher;
     pthread_mutex_lock(&p->lock);
     p->held++;
     pthread_cond_signal(&p->wake);
-    while (p->working > 0)
+    while (p->tidying || (p->working > 0 && !(p->catching_up && p->parked)))
         pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
@@ -358,18 +395,39 @@ void publisher_release(struct space *s)
     pthread_mutex_unlock(&p->lock);
 }
 
-int publisher_flush(struct space *s)
+/* What waits for something else is done in a later pass; without progress it is not. */
+static int flush_passes(struct publisher *p)
 {
-    struct publisher *p = s->publisher;
     size_t left = SIZE_MAX, before = 0;
     int rc = 0;
-    pthread_mutex_lock(&p->turn);
-    publisher_hold(s);
-    /* What waits for something else is done in a later pass; without progress it is not. */
     for (int pass = 0; pass < FLUSH_PASSES_MAX && left > 0 && left != before && rc == 0; pass++) {
         before = left;
         rc = flush_pass(p, &left);
     }
+    return rc;
+}
+
+int publisher_flush(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->turn);
+    publisher_hold(s);
+    int rc = flush_passes(p);
+    publisher_release(s);
+    pthread_mutex_unlock(&p->turn);
+    return rc;
+}
+
+int publisher_catch_up(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->turn);
+    set_catching_up(p, true);
+    publisher_hold(s);
+    small_only = true;
+    int rc = flush_passes(p);
+    small_only = false;
+    set_catching_up(p, false);
     publisher_release(s);
     pthread_mutex_unlock(&p->turn);
     return rc;
@@ -382,6 +440,15 @@ size_t publisher_pending(struct space *s)
     size_t n = p->queue.n + p->working;
     pthread_mutex_unlock(&p->lock);
     return n;
+}
+
+bool publisher_wanted(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->lock);
+    bool wanted = p->queue.n + p->working > 0 || (p->tidying && p->held > 0);
+    pthread_mutex_unlock(&p->lock);
+    return wanted;
 }
 
 /* ---- start and stop ---- */
@@ -402,7 +469,7 @@ int publisher_start(struct space *s)
     if (p == NULL)
         return -ENOMEM;
     p->s = s;
-    p->tidy_ms = space_now_ms() + TIDY_MS;
+    p->tidy_ms = space_now_ms() + tidy_every_ms(p);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->turn, NULL);
     pthread_condattr_t monotonic;
@@ -412,14 +479,14 @@ int publisher_start(struct space *s)
     pthread_cond_init(&p->idle, NULL);
     pthread_condattr_destroy(&monotonic);
     int rc = load_pending(p);
+    s->publisher = p; /* before the thread asks for it */
     if (rc == 0)
         rc = -pthread_create(&p->thread, NULL, publish, p);
     if (rc < 0) {
+        s->publisher = NULL;
         destroy(p);
-        return rc;
     }
-    s->publisher = p;
-    return 0;
+    return rc;
 }
 
 void publisher_stop(struct space *s)

@@ -162,9 +162,17 @@ static void changes_aborted(void *ctx)
     (void)rc;
 }
 
+void space_past_changed(struct space *s)
+{
+    struct timespec now = attr_now();
+    int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, last = atomic_load(&s->past_ns);
+    atomic_store(&s->past_ns, ns > last ? ns : last + 1);
+}
+
 static void record_changed(void *ctx, const struct dot *dot, bool own)
 {
     struct space *s = ctx;
+    space_past_changed(s);
     if (s->subscriber != NULL)
         s->subscriber(s->subscriber_arg, dot, own);
 }
@@ -263,6 +271,7 @@ int space_open(const struct space_config *cfg, struct space **ret_space, struct 
     s->dir_fd = -1;
     snprintf(s->label, sizeof s->label, "%s", cfg->label != NULL ? cfg->label : "");
     s->cfg.label = s->label;
+    space_past_changed(s);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->inval_lock, NULL);
     pthread_rwlock_init(&s->builds, NULL);

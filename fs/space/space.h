@@ -18,11 +18,12 @@ struct space_config {
     const char *dir;   /* the space's state directory: db/ and staging/ are below it, keys beside */
     bool create;       /* make a new space in it */
     const char *label; /* this device's label, for history and conflict names */
+    uint64_t tidy_ms;  /* how often to look at what is kept of the past; 0: hourly */
 };
 
 /**
  * Opens a space. Errors: -ENOENT no space here, -EBUSY open in another process (message: which),
- * -ENOTSUP newer format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
+ * -ENOTSUP another format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
  */
 int space_open(const struct space_config *cfg, struct space **ret_space,
                struct err *err) MUST_CHECK;

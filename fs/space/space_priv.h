@@ -40,6 +40,7 @@ struct space {
     pthread_rwlock_t builds;
     struct publisher *publisher;
     _Atomic uint64_t used_ms;   /* see space_used() */
+    _Atomic int64_t past_ns;    /* see history_view_time() */
     struct ignore *ignore;      /* guarded by lock */
     _Atomic bool rules_seen;    /* since the start a name of a file of rules was pending */
     pthread_mutex_t inval_lock; /* guards the two below; held during the call */
@@ -50,6 +51,9 @@ struct space {
 };
 
 uint64_t space_now_ms(void);
+/** The records, or what is kept of their past, have changed: moves history_view_time(). Under lock.
+ */
+void space_past_changed(struct space *s);
 
 /* ---- bind.c: which file shows a record ---- */
 /** The inode of a record; RID_ROOT is the root. -ENOENT. */
@@ -148,17 +152,26 @@ void publisher_stop(struct space *s);
 void publisher_changed(void *space, const struct tree_change *change);
 /** Publishes everything that is pending, open files left out, before it returns. */
 int publisher_flush(struct space *s) MUST_CHECK;
+/**
+ * The same without files over 1 MiB: while the thread is at work on one, this is done between two
+ * pieces of it. So of such a file what is told afterwards may be its state before the last saves.
+ * Waits for a publisher_flush() that is under way.
+ */
+int publisher_catch_up(struct space *s) MUST_CHECK;
 /** Keeps the thread from publishing (flushing still does) until publisher_release(). Counts. */
 void publisher_hold(struct space *s);
 void publisher_release(struct space *s);
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
+/** Whether something is to be published, or the thread is wanted to stand back: tidying ends. */
+bool publisher_wanted(struct space *s);
 /**
  * Between two pieces of a large file that the publisher takes in: publishes small ones that are
- * due, and waits while programs use the folder. In other threads it does nothing.
+ * due, and waits while programs use the folder. In other threads it does nothing. @big: over 1 MiB,
+ * makes way for publisher_catch_up(), too.
  */
-void publisher_pause(void);
-/** Whether that is where this thread is: then a large file has to wait for its turn. */
+void publisher_pause(bool big);
+/** Whether that is where this thread is, or it catches up: then a large file is not its turn. */
 bool publisher_between(void);
 
 /* ---- tidy.c: what is kept of the past, and for how long ---- */

@@ -40,6 +40,8 @@ int tidy_slice(struct space *s, uint64_t now_ms, struct rid *cursor, uint64_t *r
     uint64_t before = s->versions_removed;
     int more = replica_thin(s->replica, b, now_ms, &history_policy_default, cursor, SLICE_RECORDS);
     int rc = more < 0 ? more : db_batch_n(b) > 0 ? db_write(s->db, b, false) : 0;
+    if (rc == 0 && db_batch_n(b) > 0)
+        space_past_changed(s);
     if (rc == 0)
         replica_committed(s->replica);
     else
@@ -84,7 +86,7 @@ static bool sweep_on(void *arg, uint64_t done_n)
 static int sweep(struct space *s)
 {
     int rc = -ECANCELED;
-    while (rc == -ECANCELED && publisher_pending(s) == 0) {
+    while (rc == -ECANCELED && !publisher_wanted(s)) {
         uint64_t until_ms = space_now_ms() + SWEEP_MS;
         struct content_progress progress = {sweep_on, &until_ms};
         pthread_rwlock_wrlock(&s->builds);
@@ -100,7 +102,7 @@ int space_tidy(struct space *s)
     uint64_t removed;
     int more = 1, rc = read_cursor(s, &cursor);
     for (int i = 0; rc == 0 && more == 1 && i < TIDY_SLICES_MAX; i++) {
-        if (publisher_pending(s) > 0)
+        if (publisher_wanted(s))
             break;
         more = tidy_slice(s, tidy_now_ms(), &cursor, &removed);
         rc = more < 0 ? more : 0;

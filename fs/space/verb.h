@@ -20,6 +20,9 @@
  *   conflicts  PATH               lists the conflicts below PATH (json)
  *   flush      -                  publishes what is pending, makes all durable; unmount asks first
  *
+ * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
+ * is not published yet, they do not wait for.
+ *
  * JSON is one document and a newline; with watch one line per event. `status` writes one object
  * (the command line puts several into a list).
  */

@@ -184,7 +184,7 @@ int verb_conflicts(struct space *s, const struct verb_call *call, struct out *ou
     CLEANUP(buf_fini) struct buf text = {0};
     struct listing l = {.s = s, .below = call->args[0], .out = out};
     struct attr a;
-    int rc = call->as_published ? 0 : publisher_flush(s);
+    int rc = call->as_published ? 0 : publisher_catch_up(s);
     if (rc == 0)
         rc = path_file(s, l.below, &a);
     if (rc == 0)

@@ -108,13 +108,22 @@ static int log_file(struct space *s, const struct verb_call *call, const struct 
     return rc < 0 ? rc : out_buf(out, &text);
 }
 
+/* A file that no version is of. */
+static void put_none(struct space *s, const char *path, const char *shown, struct out *out)
+{
+    if (path_is_pending(s, path) > 0)
+        out_error(out, "%s: has no version yet: it is being published, or still written to", shown);
+    else
+        out_error(out, "%s: stays on this device alone, and has no history", shown);
+}
+
 int verb_log(struct space *s, const struct verb_call *call, struct out *out)
 {
     char shown[200];
     struct path p;
     const char *path = call->args[0];
     escape_to(shown, sizeof shown, bytes_str(path));
-    int rc = publisher_flush(s);
+    int rc = publisher_catch_up(s);
     if (rc == 0)
         rc = path_find(s, path, &p);
     if (rc < 0) {
@@ -125,7 +134,7 @@ int verb_log(struct space *s, const struct verb_call *call, struct out *out)
         return verb_status_of(rc);
     }
     if (path_rids_n(&p) == 0) {
-        out_error(out, "%s: stays on this device alone, and has no history", shown);
+        put_none(s, path, shown, out);
         path_fini(&p);
         return VERB_NOT_FOUND;
     }

@@ -106,7 +106,7 @@ static int find(struct space *s, const char *path, const char *name, struct vers
 {
     struct path p;
     CLEANUP(buf_fini) struct buf list = {0};
-    int rc = publisher_flush(s);
+    int rc = publisher_catch_up(s);
     if (rc == 0)
         rc = path_find(s, path, &p);
     *ret_known = rc == 0;

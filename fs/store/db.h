@@ -34,7 +34,7 @@ enum db_cf {
     DB_CF_N
 };
 
-enum { DB_FORMAT = 1 }; /* format of everything in the database; a newer one is refused */
+enum { DB_FORMAT = 2 }; /* format of everything in the database; any other is refused */
 
 struct db;
 struct db_batch;
@@ -51,7 +51,7 @@ struct db_config {
 /**
  * Opens the database in directory @dir.
  * Errors: -ENOENT missing and not to be made, -EBUSY locked (message says by which process),
- * -ENOTSUP of a newer format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
+ * -ENOTSUP of another format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
  */
 int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db,
             struct err *err) MUST_CHECK;

@@ -52,8 +52,8 @@ int db_open_error(int code, const char *dir, struct err *err)
 }
 
 /*
- * The format is in a file of its own, so that a newer database is refused before RocksDB, in
- * opening it, writes to it.
+ * The format is in a file of its own, so that a database of another one is refused before RocksDB,
+ * in opening it, writes to it.
  */
 static int write_format(const char *dir)
 {
@@ -94,6 +94,11 @@ static int check_format(const char *dir, struct err *err)
             err, -ENOTSUP,
             "database %s has format %lu, this program knows up to %d; use a newer persist", dir,
             format, DB_FORMAT);
+    if (format < DB_FORMAT) /* no release had it */
+        return err_set(err, -ENOTSUP,
+                       "database %s was made by a test version of persist, and cannot be read: "
+                       "export the folder with that version, or 'persist forget' it",
+                       dir);
     return 0;
 }
 

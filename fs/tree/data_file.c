@@ -136,7 +136,7 @@ int file_open_staging(struct tree *t, const struct attr *a, struct file *f)
 int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, struct attr *ret)
 {
     struct op x;
-    int rc = truncate ? room_for(t, 4096) : 0;
+    int rc = truncate ? tree_room(t, 4096) : 0;
     if (rc == 0)
         rc = op_begin(t, false, &x);
     if (rc < 0)

@@ -120,7 +120,7 @@ int tree_fallocate(struct tree *t, uint64_t ino, int mode, uint64_t offset, uint
         return -EINVAL;
     if (length > FILE_BYTES_MAX || offset > FILE_BYTES_MAX - length)
         return -EFBIG;
-    int rc = (mode & FALLOC_FL_PUNCH_HOLE) != 0 ? 0 : room_for(t, length);
+    int rc = (mode & FALLOC_FL_PUNCH_HOLE) != 0 ? 0 : tree_room(t, length);
     struct op x;
     if (rc == 0)
         rc = op_begin(t, false, &x);

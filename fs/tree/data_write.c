@@ -226,7 +226,7 @@ int file_write(struct op *x, struct attr *a, struct file *f, uint64_t offset, co
 
 int tree_write(struct tree *t, uint64_t ino, struct bytes data, const struct tree_write *how)
 {
-    int rc = room_for(t, data.n + 1024);
+    int rc = tree_room(t, data.n + 1024);
     struct op x;
     if (rc == 0)
         rc = op_begin(t, false, &x);

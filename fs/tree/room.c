@@ -33,7 +33,7 @@ static int ask(struct tree *t)
     return 0;
 }
 
-int room_for(struct tree *t, uint64_t bytes)
+int tree_room(struct tree *t, uint64_t bytes)
 {
     if (t->cfg.dir_fd < 0)
         return 0;
@@ -69,9 +69,4 @@ int tree_usage(struct tree *t, struct tree_usage *ret)
     ret->bytes = (uint64_t)v.f_blocks * v.f_frsize;
     ret->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
     return 0;
-}
-
-int tree_room(struct tree *t, uint64_t bytes)
-{
-    return room_for(t, bytes);
 }

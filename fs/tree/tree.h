@@ -217,7 +217,7 @@ struct tree_usage {
 
 int tree_usage(struct tree *t, struct tree_usage *ret) MUST_CHECK;
 
-/** -ENOSPC when the disk has too little room for @bytes of what could wait, 0 else. */
+/** 0, or -ENOSPC when @bytes more would leave the database too little to go on with. */
 int tree_room(struct tree *t, uint64_t bytes) MUST_CHECK;
 
 #endif

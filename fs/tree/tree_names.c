@@ -110,7 +110,7 @@ int tree_make(struct tree *t, uint64_t dir, struct bytes name, const struct tree
 {
     int rc = names_check(dir, name);
     if (rc == 0)
-        rc = room_for(t, 4096 + what->target.n);
+        rc = tree_room(t, 4096 + what->target.n);
     struct op x;
     if (rc == 0)
         rc = op_begin(t, true, &x);
@@ -160,7 +160,7 @@ int tree_link(struct tree *t, uint64_t ino, uint64_t dir, struct bytes name, str
 {
     int rc = names_check(dir, name);
     if (rc == 0)
-        rc = room_for(t, 4096);
+        rc = tree_room(t, 4096);
     struct op x;
     if (rc == 0)
         rc = op_begin(t, true, &x);

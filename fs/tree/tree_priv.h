@@ -60,7 +60,7 @@ struct tree {
     struct buf late;     /* staging files to remove: data_late.c; guarded by late_lock */
     uint64_t late_bytes; /* what they take on disk; likewise */
     bool usable;         /* opening came to its end */
-    _Atomic uint64_t room_checked_ms, room_left; /* space.c: what may still be written */
+    _Atomic uint64_t room_checked_ms, room_left; /* room.c: what may still be written */
 };
 
 /* ---- node.c ---- */
@@ -94,9 +94,5 @@ int xattr_delete(struct op *x, struct attr *a, struct bytes name) MUST_CHECK;
 /* ---- tree_version.c ---- */
 /** File @ino, which is not that of the version's own record, is based on @ref. */
 void base_use_put(struct op *x, const struct base_ref *ref, uint64_t ino);
-
-/* ---- room.c: what may still be written ---- */
-/** 0, or -ENOSPC when @bytes more would leave the database too little to go on with. */
-int room_for(struct tree *t, uint64_t bytes) MUST_CHECK;
 
 #endif

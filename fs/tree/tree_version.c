@@ -114,7 +114,7 @@ int tree_make_version(struct tree *t, uint64_t dir, struct bytes name, const str
 {
     int rc = S_ISREG(what->mode) ? dirent_check_name(name) : -EINVAL;
     if (rc == 0)
-        rc = room_for(t, 4096);
+        rc = tree_room(t, 4096);
     struct op x;
     if (rc == 0)
         rc = op_begin(t, true, &x);

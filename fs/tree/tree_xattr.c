@@ -94,7 +94,7 @@ static int set_in(struct op *x, struct attr *a, struct bytes name, struct bytes 
 
 int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes value, int flags)
 {
-    int rc = room_for(t, value.n + 4096);
+    int rc = tree_room(t, value.n + 4096);
     struct op x;
     if (rc == 0)
         rc = op_begin(t, false, &x);

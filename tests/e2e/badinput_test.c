@@ -265,20 +265,38 @@ static const char *database(struct e2e *f)
     return path;
 }
 
-static void a_newer_format_is_left_alone(struct e2e *f)
+/* A database with that in place of its format number is refused, and not a byte of it changed. */
+static void format_is_left_alone(struct e2e *f, const char *number, const char *part)
 {
+    const char *sums = "find home/spaces/*/db -type f -exec sha256sum {} + | sort -k 2";
     e2e_mount(f, NULL);
     put_file(path_in(f->folder, "note"), "text");
     e2e_unmount(f);
-    put_file(path_in(database(f), "FORMAT"), "99\n");
+    put_file(path_in(database(f), "FORMAT"), number);
+    e2e_ok(f, "%s > before", sums);
     for (int i = 0; i < 2; i++) {
-        refused(f, 1, "newer", "persist mount notes");
-        contains(f->last.err, "99");
-        refused(f, 1, "newer", "persist log notes/note");
-        refused(f, 1, "newer", "persist export notes out");
+        refused(f, 1, part, "persist mount notes");
+        refused(f, 1, part, "persist log notes/note");
+        refused(f, 1, part, "persist export notes out");
+        refused(f, 1, part, "persist check notes");
     }
     e2e_ok(f, "persist status --json; [ $? = 1 ]");
+    e2e_ok(f, "%s | cmp - before", sums);
     holds(!e2e_is_mounted(f->folder));
+}
+
+static void a_newer_format_is_left_alone(struct e2e *f)
+{
+    format_is_left_alone(f, "99\n", "has format 99, this program knows up to");
+}
+
+/* What it says to do is done. */
+static void an_older_format_is_left_alone(struct e2e *f)
+{
+    format_is_left_alone(f, "1\n", "was made by a test version of persist, and cannot be read");
+    e2e_ok(f, "persist forget notes --yes");
+    e2e_mount(f, NULL);
+    put_file(path_in(f->folder, "note"), "text");
 }
 
 /* Opens the database and keeps it until it is ended. */
@@ -538,6 +556,7 @@ int main(int argc, char **argv)
         E2E_TEST(two_mounts_at_once_are_one),
         E2E_TEST(a_state_that_is_not_ours),
         E2E_TEST(a_newer_format_is_left_alone),
+        E2E_TEST(an_older_format_is_left_alone),
         E2E_TEST(a_locked_database_says_by_whom),
         E2E_TEST(damage_is_told_and_nothing_is_made_anew),
         E2E_TEST(turned_bits_are_never_believed),

@@ -1,6 +1,6 @@
 /*
  * Random operations on two files, compared with a model in memory, byte for byte. A failure prints
- * the seed and the number of the step; PERSIST_E2E_SEED=N runs that seed alone.
+ * the seed and the number of the step; PERSIST_TEST_SEED is the first seed.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/support/crash_rand.h"
 #include "tests/support/posix.h"
 
 enum { FILES = 2, LARGEST = 3 << 20, STEPS = 2500, SEEDS = 8, HISTORY = 12 };
@@ -50,8 +51,8 @@ static void stop(struct run *r, const char *what)
     if (r->failed)
         return;
     r->failed = true;
-    check_fail("seed %" PRIu64 ", step %u: %s (%s); the steps before:", r->seed, r->step, what,
-               strerror(errno));
+    check_fail("PERSIST_TEST_SEED=%" PRIu64 ", step %u: %s (%s); the steps before:", r->seed,
+               r->step, what, strerror(errno));
     for (unsigned i = r->step >= HISTORY - 1 ? r->step - (HISTORY - 1) : 0; i <= r->step; i++)
         fprintf(stderr, "    %u: %s\n", i, r->history[i % HISTORY]);
 }
@@ -333,12 +334,8 @@ static void run_seed(struct e2e *f, uint64_t seed)
 
 static void files_are_as_a_model_in_memory(struct e2e *f)
 {
-    const char *one = getenv("PERSIST_E2E_SEED");
-    if (one != NULL) {
-        run_seed(f, strtoull(one, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= SEEDS; seed++)
+    uint64_t first = crash_seed("model");
+    for (uint64_t seed = first; seed < first + SEEDS; seed++)
         run_seed(f, seed);
 }
 

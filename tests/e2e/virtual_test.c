@@ -11,9 +11,14 @@
 #include "tests/support/e2e_log.h"
 #include "tests/support/posix.h"
 
+static bool mounted_with(struct e2e *f, const char *options)
+{
+    return e2e_mount(f, options) && ok(chdir(f->folder)) == 0;
+}
+
 static bool mounted(struct e2e *f)
 {
-    return e2e_mount(f, NULL) && ok(chdir(f->folder)) == 0;
+    return mounted_with(f, NULL);
 }
 
 static void leave(struct e2e *f)
@@ -112,6 +117,30 @@ static void history_has_each_version_and_what_was_deleted(struct e2e *f)
     leave(f);
 }
 
+/* What makes copies compares times before and after. */
+static void history_can_be_archived(struct e2e *f)
+{
+    const char *times = "cd notes/.persist; stat -c '%y %z' . history history/a history/a/*";
+    if (!mounted(f))
+        return;
+    e2e_ok(f, "cd notes; mkdir a; for i in $(seq 300); do echo $i > a/$i; done");
+    e2e_wait_published(f);
+    e2e_ok(f, "tar c -C notes/.persist history | tar t | grep -c '[)]$'");
+    same_text(f->last.out, "300\n");
+    e2e_ok(f, "tar cf archive -C notes/.persist history");
+    same_text(f->last.err, "");
+    e2e_ok(f, "(%s) > before; (%s) | cmp - before", times, times);
+    /* Nor does a save meanwhile get in the way, and it is seen. */
+    e2e_ok(f, "stat -c %%z notes/.persist/history/a > before; ls notes/.persist/history/a | wc -l; "
+              "echo x > notes/a/new");
+    same_text(f->last.out, "300\n");
+    e2e_wait_versions(f, "notes/a/new", 1);
+    e2e_ok(f, "stat -c %%z notes/.persist/history/a | cmp - before");
+    e2e_ok(f, "ls notes/.persist/history/a | wc -l");
+    same_text(f->last.out, "301\n");
+    leave(f);
+}
+
 static void much_history_is_listed_whole(struct e2e *f)
 {
     if (!mounted(f))
@@ -131,7 +160,7 @@ static void much_history_is_listed_whole(struct e2e *f)
 /* Reading works, everything else is as on a read-only file system. */
 static void nothing_in_it_can_be_changed(struct e2e *f)
 {
-    if (!mounted(f))
+    if (!mounted_with(f, "-o allow_other"))
         return;
     put_file("note", "one");
     e2e_wait_versions(f, "notes/note", 1);
@@ -187,8 +216,10 @@ static void nothing_in_it_can_be_changed(struct e2e *f)
     ok(rmdir("dir/.persist"));
     check_file("note", "one");
     /* Others see as little of old versions as the owner of the folder lets them: nothing. */
+    ok(chmod(".", 0755));
     AS(E2E_USER, E2E_USER)
     {
+        check_file("note", "one");
         holds(open(".persist/history", O_RDONLY) == -1);
     }
     leave(f);
@@ -248,6 +279,7 @@ int main(int argc, char **argv)
         E2E_TEST(it_is_in_no_listing_and_can_be_listed),
         E2E_TEST(status_and_conflicts_are_what_the_commands_print),
         E2E_TEST(history_has_each_version_and_what_was_deleted),
+        E2E_TEST(history_can_be_archived),
         E2E_TEST(much_history_is_listed_whole),
         E2E_TEST(nothing_in_it_can_be_changed),
         E2E_TEST(requests_go_on_while_many_read_it),

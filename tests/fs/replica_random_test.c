@@ -1,7 +1,7 @@
 /*
  * Random histories: three devices with wrong clocks work, meet in part, resolve, clean up. After
  * every step the derived state is compared with a full derivation (tests/support/replica_world).
- * The seed is printed; PERSIST_SEED begins at that seed and runs one, PERSIST_RUNS runs that many.
+ * Each has a seed, which is printed: PERSIST_TEST_SEED is the first one's, PERSIST_RUNS how many.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/support/crash_rand.h"
 #include "tests/support/replica_world.h"
 
 enum { DEVICES = 3, SAVES_MAX = 512, CHANGES_MAX = 2048 };
@@ -376,16 +377,11 @@ static void history(uint64_t seed, int steps, bool cleaning)
     free(run);
 }
 
-static void run_seeds(int runs, int steps, bool cleaning)
+static void run_seeds(uint64_t runs, int steps, bool cleaning)
 {
-    const char *one = getenv("PERSIST_SEED"), *many = getenv("PERSIST_RUNS");
-    uint64_t seed = one != NULL ? strtoull(one, NULL, 10) : 0;
-    if (one != NULL)
-        runs = 1;
-    if (many != NULL)
-        runs = atoi(many);
-    for (int k = 0; k < runs; k++, seed++) {
-        fprintf(stderr, "\rPERSIST_SEED=%llu ", (unsigned long long)seed);
+    uint64_t seed = crash_seed("histories"), end = seed + crash_env("PERSIST_RUNS", runs);
+    for (; seed < end; seed++) {
+        fprintf(stderr, "\rPERSIST_TEST_SEED=%llu ", (unsigned long long)seed);
         history(seed, steps, cleaning);
     }
     fprintf(stderr, "\n");

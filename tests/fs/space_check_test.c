@@ -204,7 +204,8 @@ static void check_missing_chunk_is_found_and_taken_from_the_file(void **state)
     uint32_t len = 0;
     uint8_t id[CONTENT_ID_BYTES] = {0}, place[8] = {0};
     while (db_iter_next(it))
-        if (db_iter_key(it).n == sizeof id && !content_id_is_node(db_iter_key(it).p)) {
+        if (db_iter_key(it).n == sizeof id && !content_id_is_node(db_iter_key(it).p) &&
+            get_u32(db_iter_value(it).p) > len) { /* not one without a whole page, which stays */
             memcpy(id, db_iter_key(it).p, sizeof id);
             len = get_u32(db_iter_value(it).p);
             memcpy(place, db_iter_value(it).p + 4, sizeof place); /* after the length */
@@ -351,6 +352,47 @@ static void thinning_keeps_versions_that_files_are_based_on(void **state)
     assert_int_equal(tidy_version_kept(f->space, &rid, &dot), 1);
 }
 
+static unsigned count_chunks(struct space_fixture *f)
+{
+    unsigned n = 0;
+    struct db_iter *it = db_iter_new_scan(f->space->db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    assert_non_null(it);
+    while (db_iter_next(it))
+        n++;
+    assert_int_equal(db_iter_status(it), 0);
+    db_iter_free(it);
+    return n;
+}
+
+/* Chunks of versions that are no longer kept go without a command, while nothing is to be done. */
+static void tidying_in_the_background_frees_chunks(void **state)
+{
+    struct space_fixture *f = *state;
+    const uint64_t year_ms = UINT64_C(366) * 24 * 3600 * 1000;
+    uint64_t removed = 0;
+    struct rid cursor = RID_ROOT;
+    write_big(f, "big", 1);
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    unsigned one = count_chunks(f);
+    write_big(f, "big", 2);
+    assert_int_equal(space_run(f, "flush", NULL, NULL, NULL), VERB_OK);
+    unsigned two = count_chunks(f);
+    assert_true(two > one);
+    assert_int_equal(tidy_slice(f->space, tidy_now_ms() + year_ms, &cursor, &removed), 0);
+    assert_int_equal(removed, 1);
+    assert_int_equal(count_chunks(f), two);
+    space_fixture_close(f);
+    f->tidy_ms = 10;
+    assert_int_equal(space_fixture_open(f), 0);
+    unsigned left = two;
+    for (int ms = 0; ms < 20000 && left == two; ms += 10) {
+        usleep(10000);
+        left = count_chunks(f);
+    }
+    assert_true(left < two);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
 /* All of the past goes after a long time, and nothing of what is there now. */
 static void thinning_after_a_year_leaves_what_is_shown(void **state)
 {
@@ -468,6 +510,7 @@ int main(void)
         T(check_stray_bindings_are_repaired),
         T(gc_keeps_what_is_new_and_frees_what_is_unused),
         T(thinning_keeps_versions_that_files_are_based_on),
+        T(tidying_in_the_background_frees_chunks),
         T(thinning_after_a_year_leaves_what_is_shown),
         T(replacing_a_hard_link_leaves_the_other_name),
         T(conflicts_lists_siblings_below_a_path),

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
+#include "fs/space/space_priv.h"
 #include "tests/support/space_fixture.h"
 
 static uint64_t now_ms(void)
@@ -114,6 +116,59 @@ static void log_folder_tells_of_each_entry(void **state)
     assert_non_null(strstr(text, "moved away"));
     assert_int_equal(space_run(f, "log", "", NULL, NULL), VERB_OK);
     assert_non_null(strstr((const char *)f->text.p, "folder"));
+}
+
+/* A file is at work, and stays so while programs use the folder. */
+static void begin(struct space_fixture *f, const char *path, size_t n)
+{
+    enum { USED_MS = 5000 };
+    uint8_t *p = malloc(n);
+    assert_non_null(p);
+    randombytes_buf(p, n);
+    atomic_store(&f->space->used_ms, space_now_ms() + USED_MS);
+    space_write(f, path, p, n);
+    free(p);
+    /* It is at work for longer than a look at a name takes. */
+    for (int in_row = 0, looks = 0; in_row < 20; looks++) {
+        assert_true(looks < USED_MS);
+        bool free_now = pthread_rwlock_trywrlock(&f->space->builds) == 0;
+        if (free_now)
+            pthread_rwlock_unlock(&f->space->builds);
+        in_row = free_now ? 0 : in_row + 1;
+        usleep(1000);
+    }
+}
+
+static void log_waits_for_small_saves_but_not_for_a_big_file(void **state)
+{
+    struct space_fixture *f = *state;
+    char name[64];
+    space_write_text(f, "known", "1");
+    flush(f);
+    begin(f, "big", 8 << 20);
+    space_write_text(f, "known", "2");
+    space_write_text(f, "new", "1");
+    version_of(f, "new", 0, name);
+    assert_int_equal(space_run(f, "show", "new", name, NULL), VERB_OK);
+    version_of(f, "known", 1, name);
+    version_of(f, "known", 0, name);
+    assert_int_equal(space_run(f, "show", "known", name, NULL), VERB_OK);
+    assert_string_equal((const char *)f->text.p, "2");
+    space_write_text(f, "known", "3");
+    assert_int_equal(space_run(f, "conflicts", "", NULL, NULL), VERB_OK);
+    assert_int_equal(space_run(f, "log", "big", NULL, NULL), VERB_NOT_FOUND);
+    assert_non_null(strstr(f->error, "has no version yet"));
+    flush(f);
+    version_of(f, "big", 0, name);
+    version_of(f, "known", 2, name);
+}
+
+static void log_waits_for_a_file_that_is_not_big(void **state)
+{
+    struct space_fixture *f = *state;
+    char name[64];
+    begin(f, "middle", 500000);
+    version_of(f, "middle", 0, name);
 }
 
 static void show_streams_old_bytes_exactly(void **state)
@@ -330,6 +385,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(log_file_lists_versions_newest_first),
+        T(log_waits_for_small_saves_but_not_for_a_big_file),
+        T(log_waits_for_a_file_that_is_not_big),
         T(log_touched_file_shows_one_version),
         T(log_folder_tells_of_each_entry),
         T(show_streams_old_bytes_exactly),

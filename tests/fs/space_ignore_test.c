@@ -46,9 +46,42 @@ static void settle(struct device *d)
     assert_int_equal(publisher_flush(d->s), 0);
 }
 
-static void mkdir_at(struct device *d, const char *path)
+/* Makes what is named, the names between spaces: folders, with a '/' at the end, and files. */
+static void make(struct device *d, const char *names)
 {
-    (void)device_make(d, path, S_IFDIR | 0755);
+    char copy[256], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", names);
+    for (char *p = strtok_r(copy, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save)) {
+        size_t n = strlen(p);
+        if (p[n - 1] != '/') {
+            device_save_text(d, p, "x");
+            continue;
+        }
+        p[n - 1] = '\0';
+        (void)device_make(d, p, S_IFDIR | 0755);
+    }
+}
+
+static void publish(struct device *d, const char *names)
+{
+    make(d, names);
+    settle(d);
+}
+
+static void expect_records(struct device *d, const char *names, bool has)
+{
+    char copy[256], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", names);
+    for (char *p = strtok_r(copy, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save))
+        if (has_record(d, p) != has)
+            fail_msg("%s has %s record", p, has ? "no" : "a");
+}
+
+/* What has a record, and what has none. */
+static void expect(struct device *d, const char *published, const char *local)
+{
+    expect_records(d, published, true);
+    expect_records(d, local, false);
 }
 
 static void rules(struct device *d, const char *path, const char *text)
@@ -74,24 +107,9 @@ static void rules_keep_names_and_what_is_below_folders_local(void **state)
 {
     struct device *d = *state;
     rules(d, ".persistignore", "*.o\n!keep.o\n/out/\nsub/only.here\n");
-    mkdir_at(d, "out");
-    mkdir_at(d, "out/deep");
-    mkdir_at(d, "sub");
-    mkdir_at(d, "sub/out");
-    device_save_text(d, "a.o", "x");
-    device_save_text(d, "keep.o", "x");
-    device_save_text(d, "out/deep/note", "x");
-    device_save_text(d, "sub/out/note", "x");
-    device_save_text(d, "sub/only.here", "x");
-    device_save_text(d, "only.here", "x");
-    settle(d);
-    assert_true(has_record(d, ".persistignore"));
-    assert_false(has_record(d, "a.o"));
-    assert_true(has_record(d, "keep.o"));
-    assert_false(has_record(d, "out"));
-    assert_true(has_record(d, "sub/out/note"));
-    assert_false(has_record(d, "sub/only.here"));
-    assert_true(has_record(d, "only.here"));
+    publish(d, "out/ out/deep/ sub/ sub/out/ a.o keep.o out/deep/note sub/out/note sub/only.here "
+               "only.here");
+    expect(d, ".persistignore keep.o sub/out/note only.here", "a.o out sub/only.here");
 }
 
 /* In one flush, though the names were made first to last at once. */
@@ -99,40 +117,28 @@ static void rules_that_are_pending_hold_for_names_made_with_them(void **state)
 {
     struct device *d = *state;
     publisher_hold(d->s);
-    mkdir_at(d, "p");
+    make(d, "p/");
     device_save_text(d, "p/.persistignore", "secret\n");
-    device_save_text(d, "p/secret", "x");
-    device_save_text(d, "p/note", "x");
+    make(d, "p/secret p/note");
     publisher_release(d->s);
     settle(d);
-    assert_true(has_record(d, "p/note"));
-    assert_false(has_record(d, "p/secret"));
+    expect(d, "p/note", "p/secret");
     publisher_hold(d->s);
     device_save_text(d, "p/.persistignore", "secret\nmore\n");
-    device_save_text(d, "p/more", "x");
+    make(d, "p/more");
     publisher_release(d->s);
     settle(d);
-    assert_false(has_record(d, "p/more"));
+    expect(d, "", "p/more");
 }
 
 static void rules_of_a_folder_go_before_those_above_it(void **state)
 {
     struct device *d = *state;
-    mkdir_at(d, "a");
-    mkdir_at(d, "a/b");
+    make(d, "a/ a/b/");
     rules(d, ".persistignore", "*.log\n");
     rules(d, "a/.persistignore", "!*.log\n/x\n");
-    device_save_text(d, "1.log", "x");
-    device_save_text(d, "a/2.log", "x");
-    device_save_text(d, "a/b/3.log", "x");
-    device_save_text(d, "a/x", "x");
-    device_save_text(d, "a/b/x", "x");
-    settle(d);
-    assert_false(has_record(d, "1.log"));
-    assert_true(has_record(d, "a/2.log"));
-    assert_true(has_record(d, "a/b/3.log"));
-    assert_false(has_record(d, "a/x"));
-    assert_true(has_record(d, "a/b/x"));
+    publish(d, "1.log a/2.log a/b/3.log a/x a/b/x");
+    expect(d, "a/2.log a/b/3.log a/b/x", "1.log a/x");
 }
 
 static void name_with_a_record_keeps_it_until_it_is_removed(void **state)
@@ -143,31 +149,26 @@ static void name_with_a_record_keeps_it_until_it_is_removed(void **state)
     rules(d, ".persistignore", "*.o\n");
     device_save_text(d, "a.o", "2");
     settle(d);
-    assert_true(has_record(d, "a.o"));
+    expect(d, "a.o", "");
     device_unlink(d, "a.o");
     settle(d);
-    assert_false(has_record(d, "a.o"));
+    expect(d, "", "a.o");
     device_save_text(d, "a.o", "3");
     settle(d);
-    assert_false(has_record(d, "a.o"));
+    expect(d, "", "a.o");
 }
 
 static void names_are_published_when_rules_stop_to_ignore_them(void **state)
 {
     struct device *d = *state;
     rules(d, ".persistignore", "*.o\nbuild/\n");
-    mkdir_at(d, "build");
-    mkdir_at(d, "src");
-    device_save_text(d, "build/x", "x");
-    device_save_text(d, "src/a.o", "x");
-    settle(d);
-    assert_false(has_record(d, "build"));
+    publish(d, "build/ src/ build/x src/a.o");
+    expect(d, "", "build");
     rules(d, ".persistignore", "build/\n");
-    assert_true(has_record(d, "src/a.o"));
-    assert_false(has_record(d, "build"));
+    expect(d, "src/a.o", "build");
     device_unlink(d, ".persistignore");
     settle(d);
-    assert_true(has_record(d, "build/x"));
+    expect(d, "build/x", "");
     assert_int_equal(count(d), 0);
 }
 
@@ -175,9 +176,7 @@ static void names_are_published_though_the_end_came_before_the_second_look(void 
 {
     struct device *d = *state;
     rules(d, ".persistignore", "*.o\n");
-    mkdir_at(d, "src");
-    device_save_text(d, "src/a.o", "x");
-    settle(d);
+    publish(d, "src/ src/a.o");
     uint8_t key[9] = {'r'};
     put_u64(key + 1, TREE_ROOT);
     /* The change of the rules alone, as it is written: the note of the second look is with it. */
@@ -190,11 +189,11 @@ static void names_are_published_though_the_end_came_before_the_second_look(void 
                                 .forced = true};
     assert_int_equal(publish_name(d->s, &item), PUBLISH_DONE);
     assert_int_equal(db_has(d->s->db, DB_PENDING, bytes_of(key, sizeof key)), 1);
-    assert_false(has_record(d, "src/a.o"));
+    expect(d, "", "src/a.o");
     publisher_release(d->s);
     device_reopen(d);
     settle(d);
-    assert_true(has_record(d, "src/a.o"));
+    expect(d, "src/a.o", "");
     assert_int_equal(count(d), 0);
 }
 
@@ -202,64 +201,49 @@ static void rename_to_an_ignored_name_is_a_deletion_and_back_a_new_file(void **s
 {
     struct device *d = *state;
     rules(d, ".persistignore", "*.o\nbuild/\n");
-    mkdir_at(d, "build");
-    mkdir_at(d, "build/deep");
+    make(d, "build/ build/deep/");
     device_save_text(d, "one", "1");
     device_save_text(d, "two", "2");
     settle(d);
     device_rename(d, "one", "one.o");
     device_rename(d, "two", "build/deep/two");
     settle(d);
-    assert_false(has_record(d, "one"));
-    assert_false(has_record(d, "one.o"));
-    assert_false(has_record(d, "two"));
+    expect(d, "", "one one.o two");
     assert_true(device_ino(d, "one.o") != 0 && device_ino(d, "build/deep/two") != 0);
     device_save_text(d, "one.o", "still here");
     settle(d);
-    assert_false(has_record(d, "one.o"));
+    expect(d, "", "one.o");
     device_rename(d, "one.o", "one");
     device_rename(d, "build/deep/two", "two");
     settle(d);
-    assert_true(has_record(d, "one"));
-    assert_true(has_record(d, "two"));
+    expect(d, "one two", "");
 }
 
 static void folder_renamed_to_an_ignored_name_stays_with_all_in_it(void **state)
 {
     struct device *d = *state;
     rules(d, ".persistignore", "build/\n*.o\n");
-    mkdir_at(d, "src");
-    mkdir_at(d, "src/sub");
-    device_save_text(d, "src/sub/note", "x");
-    device_save_text(d, "src/sub/a.o", "x");
-    settle(d);
+    publish(d, "src/ src/sub/ src/sub/note src/sub/a.o");
     device_rename(d, "src", "build");
     settle(d);
-    assert_false(has_record(d, "src"));
-    assert_false(has_record(d, "build"));
+    expect(d, "", "src build");
     assert_true(device_ino(d, "build/sub/note") != 0 && device_ino(d, "build/sub/a.o") != 0);
-    device_save_text(d, "build/sub/new", "x");
-    settle(d);
-    assert_false(has_record(d, "build"));
+    publish(d, "build/sub/new");
+    expect(d, "", "build");
     device_rename(d, "build", "src");
     settle(d);
-    assert_true(has_record(d, "src/sub/note"));
-    assert_true(has_record(d, "src/sub/new"));
-    assert_false(has_record(d, "src/sub/a.o"));
+    expect(d, "src/sub/note src/sub/new", "src/sub/a.o");
 }
 
 static void folder_that_moves_takes_its_names_out_of_rules(void **state)
 {
     struct device *d = *state;
     rules(d, ".persistignore", "/src/sub/*.o\n");
-    mkdir_at(d, "src");
-    mkdir_at(d, "src/sub");
-    device_save_text(d, "src/sub/a.o", "x");
-    settle(d);
-    assert_false(has_record(d, "src/sub/a.o"));
+    publish(d, "src/ src/sub/ src/sub/a.o");
+    expect(d, "", "src/sub/a.o");
     device_rename(d, "src", "lib");
     settle(d);
-    assert_true(has_record(d, "lib/sub/a.o"));
+    expect(d, "lib/sub/a.o", "");
 }
 
 static void rules_that_are_too_long_do_not_hold_and_status_tells(void **state)
@@ -273,11 +257,8 @@ static void rules_that_are_too_long_do_not_hold_and_status_tells(void **state)
         buf_put_bytes(&text, bytes_str("x\n"));
     buf_put_u8(&text, 0);
     rules(d, ".persistignore", (const char *)text.p);
-    device_save_text(d, "a.o", "x");
-    device_save_text(d, "a~", "x");
-    settle(d);
-    assert_true(has_record(d, "a.o"));
-    assert_false(has_record(d, "a~"));
+    publish(d, "a.o a~");
+    expect(d, "a.o", "a~");
     assert_true(log_last(last, sizeof last, &ms));
     assert_non_null(strstr(last, "./.persistignore: more than"));
     buf_fini(&text);
@@ -304,17 +285,14 @@ static void notes_of_names_in_ignored_folders_go(void **state)
 {
     struct device *d = *state;
     rules(d, ".persistignore", "/cache/\n");
-    mkdir_at(d, "cache");
-    device_save_text(d, "cache/a", "x");
-    settle(d);
+    publish(d, "cache/ cache/a");
     assert_int_equal(count(d), 1);
     make_old(d, "cache");
-    device_save_text(d, "cache/b", "x");
-    settle(d);
+    publish(d, "cache/b");
     assert_int_equal(count(d), 0);
     rules(d, ".persistignore", "\n");
     settle(d);
-    assert_true(has_record(d, "cache/a") && has_record(d, "cache/b"));
+    expect(d, "cache/a cache/b", "");
 }
 
 /* ---- another device ---- */
@@ -341,13 +319,12 @@ static void rules_from_another_device_hold_and_publish(void **state)
     device_open(&b, "bert", a);
     rules(a, ".persistignore", "*.o\n");
     pull(&b, a);
-    device_save_text(&b, "b.o", "x");
-    settle(&b);
-    assert_false(has_record(&b, "b.o"));
+    publish(&b, "b.o");
+    expect(&b, "", "b.o");
     rules(a, ".persistignore", "*.x\n");
     pull(&b, a);
     settle(&b);
-    assert_true(has_record(&b, "b.o"));
+    expect(&b, "b.o", "");
     device_close(&b);
 }
 
@@ -361,7 +338,7 @@ static void record_from_elsewhere_takes_the_name_of_an_ignored_file(void **state
     settle(a);
     pull(&b, a);
     settle(&b);
-    assert_true(has_record(&b, "x.o"));
+    expect(&b, "x.o", "");
     assert_true(device_ino(&b, "x.o (local 1)") != 0);
     device_close(&b);
 }
@@ -371,9 +348,7 @@ static void folder_deleted_elsewhere_keeps_what_is_ignored_in_it(void **state)
     struct device *a = *state, b;
     device_open(&b, "bert", a);
     rules(a, ".persistignore", "*.o\n");
-    mkdir_at(a, "src");
-    device_save_text(a, "src/note", "x");
-    settle(a);
+    publish(a, "src/ src/note");
     pull(&b, a);
     device_save_text(&b, "src/b.o", "mine");
     settle(&b);
@@ -381,7 +356,7 @@ static void folder_deleted_elsewhere_keeps_what_is_ignored_in_it(void **state)
     device_rmdir(a, "src");
     settle(a);
     pull(&b, a);
-    assert_false(has_record(&b, "src"));
+    expect(&b, "", "src");
     assert_true(device_ino(&b, "src/b.o") != 0);
     device_close(&b);
 }

@@ -45,7 +45,8 @@ static bool is_cancelled(struct out *o, unsigned wait_ms)
 int space_fixture_open(struct space_fixture *f)
 {
     struct err err = {0};
-    struct space_config cfg = {.dir = f->dir, .create = true, .label = "test device"};
+    struct space_config cfg = {
+        .dir = f->dir, .create = true, .label = "test device", .tidy_ms = f->tidy_ms};
     int rc = space_open(&cfg, &f->space, &err);
     if (rc < 0) {
         fprintf(stderr, "%s: %s\n", f->dir, err.msg);

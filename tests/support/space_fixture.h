@@ -12,6 +12,7 @@
 struct space_fixture {
     struct out out;           /* first */
     char root[256], dir[300]; /* for the test's own files; of the space, below it */
+    uint64_t tidy_ms;         /* see struct space_config; from the next opening on */
     struct space *space;
     struct tree *tree;
     struct buf text;  /* what the last verb wrote, NUL-terminated */
