@@ -149,9 +149,11 @@ static void *serve(void *arg)
         bool hand_over = is_long(l, &buf);
         if (hand_over)
             lead_no_more(l);
-        if (l->hooks->look != NULL)
-            l->hooks->look(l->hooks->arg, buf.mem, buf.size);
+        if (l->hooks->before != NULL)
+            l->hooks->before(l->hooks->arg, buf.mem, buf.size);
         fuse_session_process_buf(l->se, &buf);
+        if (l->hooks->after != NULL)
+            l->hooks->after(l->hooks->arg);
         if (hand_over)
             lead(l);
     }

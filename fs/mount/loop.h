@@ -20,8 +20,9 @@ struct loop;
 
 /** What the threads know of the session beside its operations. The functions may be NULL. */
 struct loop_hooks {
-    /* At each request, before it is processed. */
-    void (*look)(void *arg, const void *request, size_t n);
+    /* Before each request is processed, and after that. */
+    void (*before)(void *arg, const void *request, size_t n);
+    void (*after)(void *arg);
     void (*thread_done)(void); /* frees what the calling thread keeps */
     void *arg;
     bool no_disk; /* a sync does not wait for one: it is a short request */

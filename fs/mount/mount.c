@@ -127,14 +127,21 @@ static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
 
 static void at_request(void *space, const void *request, size_t n)
 {
-    space_used(space);
+    space_use(space);
     device_look(request, n);
+}
+
+static void after_request(void *space)
+{
+    space_used(space);
 }
 
 static int serve(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
 {
-    const struct loop_hooks hooks = {
-        .look = at_request, .thread_done = ll_thread_done, .arg = cfg->space};
+    const struct loop_hooks hooks = {.before = at_request,
+                                     .after = after_request,
+                                     .thread_done = ll_thread_done,
+                                     .arg = cfg->space};
     int rc = catch_signals(err);
     if (rc < 0)
         return rc;

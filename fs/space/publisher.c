@@ -60,8 +60,14 @@ uint64_t space_now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+void space_use(struct space *s)
+{
+    atomic_fetch_add_explicit(&s->uses, 1, memory_order_relaxed);
+}
+
 void space_used(struct space *s)
 {
+    atomic_fetch_sub_explicit(&s->uses, 1, memory_order_relaxed);
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     atomic_store_explicit(&s->used_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000,
@@ -214,7 +220,9 @@ static void give_memory_back(struct publisher *p)
 static uint64_t stand_back_until(struct publisher *p, uint64_t patience_ms)
 {
     uint64_t now = space_now_ms();
-    uint64_t idle_ms = atomic_load_explicit(&p->s->used_ms, memory_order_relaxed) + GAP_MS;
+    bool in_use = atomic_load_explicit(&p->s->uses, memory_order_relaxed) > 0; /* a long fsync */
+    uint64_t used_ms = atomic_load_explicit(&p->s->used_ms, memory_order_relaxed);
+    uint64_t idle_ms = (in_use ? now : used_ms) + GAP_MS;
     if (now >= idle_ms || now < patience_ms) {
         p->burst_ms = now;
         return now >= idle_ms ? 0 : min_u64(idle_ms, patience_ms);

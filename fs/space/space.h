@@ -31,7 +31,11 @@ int space_open(const struct space_config *cfg, struct space **ret_space,
 /** Publishes what is pending, makes all durable, closes. Accepts NULL. */
 void space_close(struct space *s);
 
-/** Tells that a program uses the folder: what is done in the background stands back. */
+/**
+ * Tells that a program begins to use the folder, and that what it asked for is done: between the
+ * two, and for some ms after, what is done in the background stands back. Thread: any.
+ */
+void space_use(struct space *s);
 void space_used(struct space *s);
 
 /** The local tree, as long as @s is open. */

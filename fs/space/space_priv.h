@@ -39,7 +39,8 @@ struct space {
     struct content_keys keys;
     pthread_rwlock_t builds;
     struct publisher *publisher;
-    _Atomic uint64_t used_ms;   /* see space_used() */
+    _Atomic unsigned uses;      /* begun, and not done */
+    _Atomic uint64_t used_ms;   /* when the last one was done; see space_used() */
     _Atomic int64_t past_ns;    /* see history_view_time() */
     struct ignore *ignore;      /* guarded by lock */
     _Atomic bool rules_seen;    /* since the start a name of a file of rules was pending */

@@ -529,7 +529,7 @@ static const struct fuse_lowlevel_ops ops = {
 
 static int serve(struct fuse_session *se)
 {
-    static const struct loop_hooks hooks = {.look = count, .no_disk = true};
+    static const struct loop_hooks hooks = {.before = count, .no_disk = true};
     struct loop *loop;
     struct err e;
     setsid();
