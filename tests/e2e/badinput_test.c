@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/store/db.h"
@@ -446,6 +447,37 @@ static void turned_bits_are_never_believed(struct e2e *f)
 
 /* ---- processes and devices ---- */
 
+static bool waits_for_an_answer(void *arg)
+{
+    char path[64], where[64] = "";
+    snprintf(path, sizeof path, "/proc/%d/wchan", (int)*(const pid_t *)arg);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, where, sizeof where - 1);
+    close(fd);
+    return n > 0 && strstr(where, "request_wait_answer") != NULL;
+}
+
+/* The process dies with a question of the new mount command unanswered. */
+static void a_mount_that_dies_meanwhile_is_recovered(struct e2e *f)
+{
+    int status = -1;
+    if (!e2e_mount(f, NULL))
+        return;
+    e2e_ok(f, "echo text > notes/file");
+    pid_t pid = e2e_mount_pid(f);
+    ok(kill(pid, SIGSTOP));
+    pid_t command = e2e_start(f, "exec persist mount notes");
+    bool waits = e2e_wait(waits_for_an_answer, &command, 10000, "the command asks the mount");
+    ok(kill(pid, SIGKILL));
+    if (waits && holds(waitpid(command, &status, 0) == command))
+        same(status, 0);
+    else
+        e2e_stop(command);
+    e2e_ok(f, "grep -q text notes/file");
+}
+
 static void a_dead_mount_is_recovered(struct e2e *f)
 {
     static const char *const recoveries[] = {
@@ -542,6 +574,7 @@ int main(int argc, char **argv)
         E2E_TEST(damage_is_told_and_nothing_is_made_anew),
         E2E_TEST(turned_bits_are_never_believed),
         E2E_TEST(a_dead_mount_is_recovered),
+        E2E_TEST(a_mount_that_dies_meanwhile_is_recovered),
         E2E_TEST(without_fuse_nothing_is_mounted),
         E2E_TEST(a_full_disk_says_so),
     };
