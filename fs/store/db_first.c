@@ -34,7 +34,9 @@ int db_open_error(int code, const char *dir, struct err *err)
     snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, err != NULL ? err->msg : "");
     switch (code) {
     case -EBUSY:
-        return err_set(err, code, "database %s is in use by process %ld; unmount the folder first",
+        return err_set(err, code,
+                       "database %s is in use by process %ld; unmount the folder, or wait until "
+                       "that command has ended",
                        dir, lock_holder(dir));
     case -EUCLEAN:
         return err_set(err, code,
