@@ -107,7 +107,9 @@ static int relay_error(int rc, struct err *err)
     case -ENOMEM:
         return err_set(err, rc, "answer: out of memory");
     default:
-        return err_set(err, rc, "mount process: ended before its answer did; see its log");
+        return err_set(err, rc,
+                       "mount process: ended before its answer did; if the folder was not "
+                       "unmounted, see its log");
     }
 }
 

@@ -16,7 +16,7 @@ static void fault(void *arg, bool repaired, const char *what)
 int check_files(struct check *c)
 {
     int rc = db_verify(c->s->db, c->repair, step, fault, c);
-    if (rc == 0 || rc == -ENOMEM || rc == -ECANCELED)
+    if (rc == 0 || rc == -ENOMEM || rc == -ECANCELED || rc == -ENOSPC)
         return rc;
     check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "its files could not all be read: %s",
                   strerror(-rc));

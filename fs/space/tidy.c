@@ -36,6 +36,7 @@ int tidy_slice(struct space *s, uint64_t now_ms, struct rid *cursor, uint64_t *r
     struct db_batch *b = db_batch_new(s->db);
     if (b == NULL)
         return -ENOMEM;
+    db_batch_frees(b);
     pthread_mutex_lock(&s->lock);
     uint64_t before = s->versions_removed;
     int more = replica_thin(s->replica, b, now_ms, &history_policy_default, cursor, SLICE_RECORDS);

@@ -33,7 +33,8 @@ static int check_before(struct check *c)
     /* What is in memory alone cannot be damaged on disk, and is not looked at there. */
     if (rc == 0)
         rc = db_flush(c->s->db);
-    if (rc < 0 && rc != -ENOMEM)
+    /* A full disk is no damage. */
+    if (rc < 0 && rc != -ENOMEM && rc != -ENOSPC)
         check_problem(c, bytes_of(NULL, 0), CHECK_FOUND, "what is pending cannot be written: %s",
                       strerror(-rc));
     return rc == -ENOMEM ? rc : 0;
@@ -112,7 +113,10 @@ int verb_check(struct space *s, const struct verb_call *call, struct out *out)
         rc = call->json ? out_buf(out, &text) : put_text(&c);
     buf_fini(&c.list);
     if (rc < 0) {
-        if (rc != -ECANCELED)
+        if (rc == -ENOSPC)
+            out_error(out, "check: the disk is full, and this needs some room; 'persist gc', or "
+                           "remove something else from it");
+        else if (rc != -ECANCELED)
             out_error(out, "check: %s", strerror(-rc));
         return VERB_FAILED;
     }

@@ -45,35 +45,42 @@ static int free_chunks(struct gc *g)
     return rc;
 }
 
+/* What gc does better with room than without, and can leave. */
+static int if_room(int rc)
+{
+    return rc == -ENOSPC ? 0 : rc;
+}
+
 /* Gives the room of deleted rows back; families that did not shrink are left alone. */
 static int compact(struct gc *g, uint64_t chunks_before)
 {
     struct db *db = g->s->db;
     static const enum db_cf small[] = {DB_META, DB_PENDING, DB_REDO, DB_DATA, DB_MAP};
-    int rc = db_flush(db);
+    int rc = if_room(db_flush(db));
     for (size_t i = 0; rc == 0 && i < ARRAY_N(small); i++)
-        rc = db_compact(db, small[i]);
+        rc = if_room(db_compact(db, small[i]));
     if (rc == 0 && g->versions > 0)
-        rc = db_compact(db, DB_VERSION);
+        rc = if_room(db_compact(db, DB_VERSION));
     if (rc == 0 && db_estimate_keys(db, DB_CHUNK) < chunks_before) {
-        rc = db_compact(db, DB_CHUNKREF);
+        rc = if_room(db_compact(db, DB_CHUNKREF));
         if (rc == 0)
-            rc = db_compact(db, DB_CHUNK);
+            rc = if_room(db_compact(db, DB_CHUNK));
     }
-    if (rc == 0)
-        rc = content_reclaim(db);
     return rc;
 }
 
-static int run(struct gc *g)
+/* Gives back what is free already: needs no room, and what comes after it does. */
+static int give_back(struct gc *g)
 {
-    struct usage u;
-    int rc = publisher_flush(g->s);
+    int rc = tree_sync(g->s->tree);
+    return rc < 0 ? rc : content_reclaim(g->s->db);
+}
+
+static int free_more(struct gc *g)
+{
+    int rc = if_room(publisher_flush(g->s));
     if (rc == 0)
-        rc = db_flush(g->s->db);
-    if (rc == 0)
-        rc = usage_get(g->s, &u);
-    g->before_bytes = u.disk_bytes;
+        rc = if_room(db_flush(g->s->db));
     uint64_t chunks = db_estimate_keys(g->s->db, DB_CHUNK);
     if (rc == 0)
         rc = thin(g);
@@ -81,6 +88,18 @@ static int run(struct gc *g)
         rc = free_chunks(g);
     if (rc == 0)
         rc = compact(g, chunks);
+    return rc < 0 ? rc : give_back(g);
+}
+
+static int run(struct gc *g)
+{
+    struct usage u;
+    int rc = usage_get(g->s, &u);
+    g->before_bytes = u.disk_bytes;
+    if (rc == 0)
+        rc = give_back(g);
+    if (rc == 0)
+        rc = free_more(g);
     if (rc == 0)
         rc = usage_get(g->s, &u);
     g->after_bytes = u.disk_bytes;
@@ -113,7 +132,13 @@ int verb_gc(struct space *s, const struct verb_call *call, struct out *out)
     int rc = run(&g);
     if (rc == 0)
         rc = report(&g, call);
-    if (rc < 0 && rc != -ECANCELED)
+    if (rc == -ENOSPC)
+        out_error(out, "gc: the disk is full; remove something else from it and run it again");
+    else if (rc == -EOPNOTSUPP)
+        out_error(out,
+                  "gc: the file system of the database cannot give back a part of a file; move "
+                  "the state to one that can, as ext4, xfs and btrfs");
+    else if (rc < 0 && rc != -ECANCELED)
         out_error(out, "gc: %s", strerror(-rc));
     return verb_status_of(rc);
 }

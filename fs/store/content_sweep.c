@@ -24,7 +24,10 @@ struct sweep {
 static int sweep_init(struct sweep *s, struct db *db, const struct content_progress *progress)
 {
     *s = (struct sweep){.db = db, .batch = db_batch_new(db), .progress = progress};
-    return s->batch == NULL ? -ENOMEM : 0;
+    if (s->batch == NULL)
+        return -ENOMEM;
+    db_batch_frees(s->batch);
+    return 0;
 }
 
 static void sweep_fini(struct sweep *s)

@@ -98,6 +98,9 @@ void db_batch_rollback(struct db_batch *b);
 /** Forgets the newest point that db_batch_save() remembered. */
 void db_batch_keep(struct db_batch *b);
 
+/** Says that a batch gives room back: on a full disk it may take what is kept for that. */
+void db_batch_frees(struct db_batch *b);
+
 /**
  * Writes a batch, atomically, and leaves it as it is. @sync: returns when it is on disk.
  * Errors: -ENOSPC, -EIO (nothing of it is there).
@@ -107,10 +110,13 @@ int db_write(struct db *db, struct db_batch *b, bool sync) MUST_CHECK;
 /** Returns when everything that was written before the call is on disk. */
 int db_sync(struct db *db) MUST_CHECK;
 
-/** Moves what is in memory to table files; frees write-ahead logs. Used by gc, tests and close. */
+/**
+ * Moves what is in memory to table files; frees write-ahead logs. Used by gc, tests and close.
+ * -ENOSPC when the disk may not have room for them, and nothing is done.
+ */
 int db_flush(struct db *db) MUST_CHECK;
 
-/** Rewrites one family without what is deleted, gives space back. */
+/** Rewrites one family without what is deleted, gives space back. -ENOSPC as of db_flush(). */
 int db_compact(struct db *db, enum db_cf cf) MUST_CHECK;
 
 /** Whether the disk has room for a write of @bytes beside the database: 0, -ENOSPC, -EIO. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "fs/store/db_priv.h"
@@ -33,7 +34,9 @@ int db_open_error(int code, const char *dir, struct err *err)
     snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, err != NULL ? err->msg : "");
     switch (code) {
     case -EBUSY:
-        return err_set(err, code, "database %s is in use by process %ld; unmount the folder first",
+        return err_set(err, code,
+                       "database %s is in use by process %ld; unmount the folder, or wait until "
+                       "that command has ended",
                        dir, lock_holder(dir));
     case -EUCLEAN:
         return err_set(err, code,
@@ -160,6 +163,17 @@ static int check_tables(const char *dir, struct err *err)
     return rc;
 }
 
+/* For RocksDB's new files of each opening: without room for them it ends the process. */
+static int check_room(const char *dir, struct err *err)
+{
+    enum { OPEN_BYTES = 4 << 20 };
+    struct statvfs v;
+    int rc = statvfs(dir, &v) < 0 ? -errno : 0;
+    if (rc == 0 && (uint64_t)v.f_bavail * v.f_frsize < OPEN_BYTES)
+        rc = -ENOSPC;
+    return rc < 0 ? db_open_error(rc, dir, err) : 0;
+}
+
 int db_look_first(const char *dir, const struct db_config *cfg, struct err *err)
 {
     char path[PATH_MAX];
@@ -169,7 +183,9 @@ int db_look_first(const char *dir, const struct db_config *cfg, struct err *err)
         int rc = check_format(dir, err);
         if (rc == 0)
             rc = check_list(dir, err);
-        return rc == 0 ? check_tables(dir, err) : rc;
+        if (rc == 0)
+            rc = check_tables(dir, err);
+        return rc == 0 ? check_room(dir, err) : rc;
     }
     if (errno != ENOENT)
         return db_open_error(-errno, dir, err);

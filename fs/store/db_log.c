@@ -143,7 +143,8 @@ static void count_nothing(void)
 int db_write(struct db *db, struct db_batch *b, bool sync)
 {
     count_nothing();
-    int rc = db_room(db, db_batch_bytes(b));
+    size_t bytes = db_batch_bytes(b);
+    int rc = db_room(db, b->frees ? min_u64(bytes, DB_ROOM_SMALL) : bytes);
     if (rc < 0)
         return rc;
     rc = write_in_order(db, b);
@@ -167,6 +168,9 @@ int db_flush(struct db *db)
     int rc = 0;
     uint64_t want = read_number(db, db->read, number_key, &rc);
     if (db->wal == NULL || rc < 0)
+        return rc;
+    rc = db_room_tables(db, 0);
+    if (rc < 0)
         return rc;
     rocksdb_compact_range_cf(db->rocks, db->cf[DB_META], number_key, strlen(number_key), number_key,
                              strlen(number_key));

@@ -32,7 +32,10 @@ struct db {
 struct db_batch {
     struct db *db;
     rocksdb_writebatch_t *wb;
+    bool frees;
 };
+
+enum { DB_ROOM_SMALL = 4096 }; /* bytes of a batch that may take the last of the room */
 
 /** After RocksDB found its list of files damaged: whether that was mended, and it can be opened. */
 bool db_mend(const char *dir);
@@ -66,6 +69,9 @@ void db_log_close(struct db *db, bool clean);
 
 /** The same, by asking the disk, and without making room. */
 int db_room_ask(struct db *db, size_t bytes) MUST_CHECK;
+
+/** Whether the tables in memory, and @bytes beside them, have room in files: 0, -ENOSPC, -EIO. */
+int db_room_tables(struct db *db, uint64_t bytes) MUST_CHECK;
 
 struct db_snapshot {
     const rocksdb_snapshot_t *snapshot;

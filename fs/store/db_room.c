@@ -1,7 +1,8 @@
 /*
  * Room on the disk. RocksDB comes badly through a full one: when a table cannot be written to a
- * file, it takes no write any more. So a batch that might meet the end of the disk is refused
- * before. The last of the room is for small batches: removing files takes them.
+ * file, it takes no write any more, or ends the process. So what might meet the end of the disk is
+ * refused before. The last of the room is for small batches, which removing files takes, and for
+ * those that give room back.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,12 +12,12 @@
 #include "fs/store/db_priv.h"
 
 enum {
-    SMALL_BYTES = 4096,
     CHECK_MS = 50,            /* the disk is asked at least this often, */
     CHECK_BYTES = 256 << 10,  /* and before so much is written on one answer */
     ALL_IN_MEMORY = 64 << 20, /* more than the tables in memory ever hold */
     MERGE_WAIT_NS = 10000000, /* between two looks, of which there are so many: */
     MERGE_WAITS = 1500,
+    LIST_BYTES = 1 << 20,  /* for RocksDB's own files beside the tables */
     WORTH_BYTES = 4 << 20, /* of tables in memory: writing them to files gives room */
 };
 
@@ -61,12 +62,23 @@ int db_room_ask(struct db *db, size_t bytes)
     int rc = ask(db, now_ms, &total);
     if (rc < 0)
         return rc;
-    uint64_t keep = bytes <= SMALL_BYTES ? min_u64(for_small.bytes, total / for_small.share)
-                                         : min_u64(for_large.bytes, total / for_large.share);
+    uint64_t keep = bytes <= DB_ROOM_SMALL ? min_u64(for_small.bytes, total / for_small.share)
+                                           : min_u64(for_large.bytes, total / for_large.share);
     uint64_t room = atomic_load(&db->room_bytes);
     if (room >= for_large.bytes + ALL_IN_MEMORY + bytes)
         return 0;
     return room < keep + bytes + in_memory(db) ? -ENOSPC : 0;
+}
+
+int db_room_tables(struct db *db, uint64_t bytes)
+{
+    uint64_t total;
+    if (db->dir_fd < 0)
+        return 0;
+    int rc = ask(db, now(), &total);
+    if (rc < 0)
+        return rc;
+    return atomic_load(&db->room_bytes) < in_memory(db) + bytes + LIST_BYTES ? -ENOSPC : 0;
 }
 
 static bool is_merging(struct db *db)
@@ -93,7 +105,7 @@ int db_room(struct db *db, size_t bytes)
         rc = db_room_ask(db, bytes);
     /* While tables are merged they are there twice: what removes files waits for the end of that.
      */
-    for (int i = 0; rc == -ENOSPC && bytes <= SMALL_BYTES && i < MERGE_WAITS && is_merging(db);
+    for (int i = 0; rc == -ENOSPC && bytes <= DB_ROOM_SMALL && i < MERGE_WAITS && is_merging(db);
          i++) {
         nanosleep(&(struct timespec){.tv_nsec = MERGE_WAIT_NS}, NULL);
         rc = db_room_ask(db, bytes);

@@ -213,7 +213,9 @@ int db_verify(struct db *db, bool repair, db_verify_step *step, db_verify_fault 
         fault(arg, true, "a flipped byte in its log was put right when it was opened");
     pthread_mutex_lock(&db->verify);
     db_verify_clear(db);
-    int rc = make_links(db);
+    int rc = db_room_tables(db, 0);
+    if (rc == 0)
+        rc = make_links(db);
     if (rc == 0)
         rc = verify_files(&v);
     db_verify_clear(db);

@@ -199,7 +199,8 @@ static int punch_file(struct packs *p, uint64_t from, uint64_t end)
     if (data < 0 || data >= at + (off_t)(end - from))
         return data < 0 && errno != ENXIO ? -errno : 0;
     int rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)(end - from));
-    return rc == 0 || errno == EOPNOTSUPP ? 0 : -errno;
+    /* Without room for its own list of what is where, the file system does it the next time. */
+    return rc == 0 || errno == ENOSPC ? 0 : -errno;
 }
 
 int pack_punch(struct packs *p, uint64_t from, uint64_t end)

@@ -30,7 +30,11 @@ static int detach_dead(const char *folder, const char *shown, struct err *err)
 static int stat_alive(const char *folder, struct stat *ret)
 {
     struct statvfs v;
-    return stat(folder, ret) < 0 || statvfs(folder, &v) < 0 ? -errno : 0;
+    int rc;
+    do /* its process may be dying: what it did not answer is aborted, the next is refused */
+        rc = stat(folder, ret) < 0 || statvfs(folder, &v) < 0 ? -errno : 0;
+    while (rc == -ECONNABORTED);
+    return rc;
 }
 
 static int check_directory(const char *folder, const char *shown, struct err *err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/store/db.h"
@@ -464,6 +465,61 @@ static void turned_bits_are_never_believed(struct e2e *f)
 
 /* ---- processes and devices ---- */
 
+struct waiting {
+    pid_t pid;
+    const char *in; /* of the kernel */
+};
+
+static bool is_waiting(void *arg)
+{
+    const struct waiting *w = arg;
+    char path[64], where[64] = "";
+    snprintf(path, sizeof path, "/proc/%d/wchan", (int)w->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, where, sizeof where - 1);
+    close(fd);
+    return n > 0 && strstr(where, w->in) != NULL;
+}
+
+/* The process dies with a question of the new mount command unanswered. */
+static void a_mount_that_dies_meanwhile_is_recovered(struct e2e *f)
+{
+    int status = -1;
+    if (!e2e_mount(f, NULL))
+        return;
+    e2e_ok(f, "echo text > notes/file");
+    pid_t pid = e2e_mount_pid(f);
+    ok(kill(pid, SIGSTOP));
+    pid_t command = e2e_start(f, "exec persist mount notes");
+    struct waiting w = {command, "request_wait_answer"};
+    bool waits = e2e_wait(is_waiting, &w, 10000, "the command asks the mount");
+    ok(kill(pid, SIGKILL));
+    if (waits && holds(waitpid(command, &status, 0) == command))
+        same(status, 0);
+    else
+        e2e_stop(command);
+    e2e_ok(f, "grep -q text notes/file");
+}
+
+/* ... or with a command that it does not answer any more, as when the folder is unmounted. */
+static void a_mount_that_ends_before_its_answer_is_told_of(struct e2e *f)
+{
+    if (!e2e_mount(f, NULL))
+        return;
+    pid_t pid = e2e_mount_pid(f);
+    ok(kill(pid, SIGSTOP));
+    pid_t command = e2e_start(f, "exec persist check notes 2> error");
+    struct waiting w = {command, "unix_stream"};
+    bool waits = e2e_wait(is_waiting, &w, 10000, "the command asks the process");
+    ok(kill(pid, SIGKILL));
+    if (!waits || !holds(waitpid(command, NULL, 0) == command))
+        e2e_stop(command);
+    e2e_ok(f, "[ $(wc -l < error) = 1 ] && grep -q 'if the folder was not unmounted' error");
+    e2e_mount(f, NULL);
+}
+
 static void a_dead_mount_is_recovered(struct e2e *f)
 {
     static const char *const recoveries[] = {
@@ -561,6 +617,8 @@ int main(int argc, char **argv)
         E2E_TEST(damage_is_told_and_nothing_is_made_anew),
         E2E_TEST(turned_bits_are_never_believed),
         E2E_TEST(a_dead_mount_is_recovered),
+        E2E_TEST(a_mount_that_dies_meanwhile_is_recovered),
+        E2E_TEST(a_mount_that_ends_before_its_answer_is_told_of),
         E2E_TEST(without_fuse_nothing_is_mounted),
         E2E_TEST(a_full_disk_says_so),
     };

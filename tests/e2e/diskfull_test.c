@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "tests/support/crash_rand.h"
@@ -25,6 +26,7 @@ enum {
     LARGE_BYTES = 1 << 20,
     FILL_MAX = 100000, /* small files; no disk of this size holds so many */
     PIECE = 256 << 10,
+    UNUSED_BYTES = 40 << 20, /* of a file that is removed before anything is made of it */
     GO_ON_MS = 30000,
     END_MS = 30000,
 };
@@ -312,12 +314,85 @@ static void overwrites_on_ext4(struct e2e *f)
     run_on(f, true, &over);
 }
 
+/* ---- no room at all: another program took the last of it ---- */
+
+static void take_all_room(struct e2e *f)
+{
+    e2e_sh(f, "cat /dev/zero > %s/rest; cat /dev/zero >> %s/rest", f->home, f->home);
+}
+
+/* Each opens, or goes on with, a database that cannot write: it says so and ends. */
+static void commands_without_room(struct e2e *f)
+{
+    pid_t pid = e2e_mount_pid(f);
+    take_all_room(f);
+    e2e_refused(f, 1, "the disk is full", "persist check %s", f->folder);
+    e2e_refused(f, 1, "the disk is full", "persist check %s --repair", f->folder);
+    take_all_room(f);
+    e2e_ok(f, "persist unmount %s", f->folder);
+    holds(e2e_wait_gone(pid, END_MS));
+    take_all_room(f);
+    e2e_refused(f, 1, "", "persist gc %s", f->folder);
+    e2e_refused(f, 1, "o space left", "persist mount %s", f->folder);
+    e2e_ok(f, "rm %s/rest", f->home);
+    e2e_mount(f, NULL);
+}
+
+/* What is unused is given back without room; with what that gave, the rest goes as usual. */
+static void gc_without_room(struct e2e *f)
+{
+    struct statvfs v;
+    crash_fill(1, 0, bytes, PIECE);
+    int fd = open(path_of(f, "unused", 0), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    for (unsigned i = 0; i < UNUSED_BYTES / PIECE; i++)
+        same(write(fd, bytes, PIECE), PIECE);
+    ok(unlink(path_of(f, "unused", 0)));
+    ok(close(fd));
+    pid_t pid = e2e_mount_pid(f);
+    take_all_room(f);
+    e2e_ok(f, "persist gc %s", f->folder);
+    same(e2e_mount_pid(f), pid);
+    ok(statvfs(f->home, &v));
+    holds((uint64_t)v.f_bavail * v.f_frsize > UNUSED_BYTES / 2);
+    kept_is_intact(f, "after gc without room");
+    ok(unlink(path_of(f, "kept", KEPT_SMALL)));
+    e2e_ok(f, "rm %s/rest", f->home);
+    goes_on(f);
+}
+
+static void no_room_on(struct e2e *f, bool ext4)
+{
+    int rc;
+    if (!make_disk(f, ext4))
+        return;
+    if (e2e_mount(f, NULL)) {
+        store_kept(f);
+        put_file(path_of(f, "kept", KEPT_SMALL), O_EXCL, SMALL_BYTES, 1, &rc);
+        gc_without_room(f);
+        commands_without_room(f);
+        kept_is_intact(f, "with room again, mounted again");
+        e2e_ok(f, "persist gc %s && persist check %s", f->folder, f->folder);
+    }
+    take_disk_away(f);
+}
+
+static void no_room_at_all_in_memory(struct e2e *f)
+{
+    no_room_on(f, false);
+}
+
+static void no_room_at_all_on_ext4(struct e2e *f)
+{
+    no_room_on(f, true);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(many_small_files_in_memory), E2E_TEST(one_large_file_in_memory),
         E2E_TEST(overwrites_in_memory),       E2E_TEST(many_small_files_on_ext4),
         E2E_TEST(one_large_file_on_ext4),     E2E_TEST(overwrites_on_ext4),
+        E2E_TEST(no_room_at_all_in_memory),   E2E_TEST(no_room_at_all_on_ext4),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }
