@@ -204,11 +204,12 @@ static void tidy(struct publisher *p)
     pthread_cond_broadcast(&p->idle);
 }
 
-/* What the work has taken and given back goes to the system, which the allocator does not do. */
-static void give_memory_back(struct publisher *p)
+/* What is free now goes back: the disk of files, and memory, which the allocator would keep. */
+static void give_back(struct publisher *p)
 {
     p->worked = 0;
     pthread_mutex_unlock(&p->lock);
+    tree_tidy(p->s->tree);
     malloc_trim(0);
     pthread_mutex_lock(&p->lock);
 }
@@ -252,7 +253,7 @@ static struct queue_item *next_item(struct publisher *p)
         if (first == NULL && p->held == 0 && space_now_ms() >= p->tidy_ms)
             tidy(p);
         else if (p->worked >= TRIM_ITEMS || (first == NULL && p->worked > 0 && is_quiet(p)))
-            give_memory_back(p);
+            give_back(p);
         else if (first == NULL && p->worked > 0)
             wait_until(p, p->changed_ms + TRIM_MS);
         else if (first == NULL || p->held > 0)

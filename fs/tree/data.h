@@ -153,7 +153,7 @@ void file_changed(struct op *x, struct attr *a, const struct timespec *now);
 enum { LATE_ENTRY_BYTES = 12 }; /* inode, number of the staging file */
 /** Staging files that a written batch has dropped. */
 void late_add(struct tree *t, const struct buf *entries);
-/** db_sync(), and then the removal of the staging files that were dropped before. */
+/** db_sync(), and then the removal, which may take long, of the staging files dropped before. */
 int late_sync(struct tree *t) MUST_CHECK;
 /** Does that when there are many of them. Called without any lock. */
 void late_limit(struct tree *t);

@@ -57,13 +57,24 @@ int late_sync(struct tree *t)
     return rc;
 }
 
-void late_limit(struct tree *t)
+/* When there is more than that. */
+static void remove_more_than(struct tree *t, size_t entries, uint64_t bytes)
 {
     pthread_mutex_lock(&t->late_lock);
-    bool full = t->late.n > ENTRIES_MAX * LATE_ENTRY_BYTES || t->late_bytes > BYTES_MAX;
+    bool more = t->late.n > entries * LATE_ENTRY_BYTES || t->late_bytes > bytes;
     pthread_mutex_unlock(&t->late_lock);
-    if (!full)
+    if (!more)
         return;
     int rc = late_sync(t);
     (void)rc; /* they stay noted */
+}
+
+void late_limit(struct tree *t)
+{
+    remove_more_than(t, ENTRIES_MAX, BYTES_MAX);
+}
+
+void tree_tidy(struct tree *t)
+{
+    remove_more_than(t, 0, 0);
 }

@@ -175,7 +175,7 @@ int tree_sync_file(struct tree *t, uint64_t ino)
         rc = mark_synced(&x, a) ? op_commit(&x) : op_abort(&x, 0);
     }
     if (rc == 0)
-        rc = late_sync(t);
+        rc = db_sync(t->db);
     if (rc == 0)
         tree_tell(t, TREE_SYNCED, ino);
     return rc;

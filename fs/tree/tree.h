@@ -183,6 +183,8 @@ int64_t tree_copy(struct tree *t, uint64_t from, uint64_t from_offset, uint64_t 
 int tree_sync_file(struct tree *t, uint64_t ino) MUST_CHECK;
 /** Returns when everything that was answered is on disk. */
 int tree_sync(struct tree *t) MUST_CHECK;
+/** Gives the disk back what files no longer need; that may take a while, so no request does. */
+void tree_tidy(struct tree *t);
 
 /* A block of a staging file, or a whole file, that is not what it should be. */
 struct tree_fault {

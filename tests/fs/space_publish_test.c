@@ -344,6 +344,7 @@ static bool use_until(struct device *d, const char *path, int versions, int ms)
 {
     bool reached = false;
     for (int i = 0; i < ms && !reached; i++) {
+        space_use(d->s);
         space_used(d->s);
         usleep(1000);
         pthread_mutex_lock(&d->s->lock);
