@@ -11,7 +11,7 @@ enum {
     AHEAD_AGAIN_S = 5,
 };
 
-/* 0: the time has not come. */
+/* Once in some seconds, whoever asks. */
 static bool is_due(struct db *db, enum db_cf cf)
 {
     struct timespec now;
