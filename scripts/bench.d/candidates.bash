@@ -109,15 +109,18 @@ persist_memory() {
 }
 
 # Waits until everything is on disk and the persist process has nothing left to do, so that no
-# candidate pays for another one's work.
+# candidate pays for another one's work: a big file may be under publication for a minute.
 settle() {
     local before after='' i
     sync -f "$base"
     [[ " ${candidates[*]} " == *' persist '* ]] || return 0
-    for ((i = 0; i < 100; i++)); do
-        before=$(persist_cpu)
-        [[ $before != "$after" ]] || return 0
-        after=$before
+    for ((i = 0; i < 1800; i++)); do
+        if "$persist" status "$base/persist" 2>/dev/null | grep -q 'pending *nothing'; then
+            before=$(persist_cpu)
+            if [[ $before == "$after" ]]; then break; fi
+            after=$before
+        fi
         sleep 0.1
     done
+    sync -f "$base"
 }
