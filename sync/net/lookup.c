@@ -16,7 +16,7 @@ struct lookup {
     int error;
     struct addrinfo *list;
     /* of the loop: */
-    struct loop_watch *watch;
+    struct net_watch *watch;
     lookup_fn fn;
     void *arg;
     char host[];
@@ -51,7 +51,7 @@ static void on_done(uint32_t events, void *arg)
     uint64_t n;
     if (read(l->done_fd, &n, sizeof n) < 0)
         return;
-    loop_watch_free(l->watch);
+    net_watch_free(l->watch);
     l->fn(l->error, l->list, l->arg);
     drop(l);
 }
@@ -74,7 +74,8 @@ static int start_thread(struct lookup *l)
     return -rc;
 }
 
-int lookup_start(struct loop *loop, const char *host, lookup_fn fn, void *arg, struct lookup **ret)
+int lookup_start(struct net_loop *loop, const char *host, lookup_fn fn, void *arg,
+                 struct lookup **ret)
 {
     size_t n = strlen(host) + 1;
     struct lookup *l = calloc(1, sizeof *l + n);
@@ -86,11 +87,11 @@ int lookup_start(struct loop *loop, const char *host, lookup_fn fn, void *arg, s
     atomic_init(&l->owners, 2);
     l->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc =
-        l->done_fd < 0 ? -errno : loop_watch_new(loop, l->done_fd, EPOLLIN, on_done, l, &l->watch);
+        l->done_fd < 0 ? -errno : net_watch_new(loop, l->done_fd, EPOLLIN, on_done, l, &l->watch);
     if (rc == 0)
         rc = start_thread(l);
     if (rc < 0) {
-        loop_watch_free(l->watch);
+        net_watch_free(l->watch);
         if (l->done_fd >= 0)
             close(l->done_fd);
         free(l);
@@ -104,6 +105,6 @@ void lookup_cancel(struct lookup *l)
 {
     if (l == NULL)
         return;
-    loop_watch_free(l->watch);
+    net_watch_free(l->watch);
     drop(l);
 }

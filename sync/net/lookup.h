@@ -19,7 +19,7 @@ typedef void (*lookup_fn)(int error, const struct addrinfo *list, void *arg);
  * Looks the stream addresses of @host up and calls @fn. Errors: -ENOMEM, -EMFILE, -EAGAIN no
  * thread; then @fn is not called.
  */
-int lookup_start(struct loop *l, const char *host, lookup_fn fn, void *arg,
+int lookup_start(struct net_loop *l, const char *host, lookup_fn fn, void *arg,
                  struct lookup **ret) MUST_CHECK;
 
 /** The callback does not come any more. Accepts NULL; not one that is over. */

@@ -23,55 +23,55 @@ enum {
     LOGGED = LLL_ERR | LLL_WARN
 };
 
-struct loop {
+struct net_loop {
     struct lws_context *lws;
     struct lws_vhost *vhost; /* of the epoll set */
     int epoll_fd;            /* closed by libwebsockets once it has adopted it */
     int stop_fd;
-    struct loop_watch *stop_watch;
+    struct net_watch *stop_watch;
     bool stopped, ending;
     struct epoll_event batch[BATCH]; /* being served; freed watches are taken out */
     int batch_n;
 };
 
-struct loop_timer {
+struct net_timer {
     lws_sorted_usec_list_t sul; /* first: its callback gets this address */
-    struct loop *loop;
+    struct net_loop *loop;
     void (*fn)(void *arg);
     void *arg;
 };
 
-struct loop_watch {
-    struct loop *loop;
+struct net_watch {
+    struct net_loop *loop;
     int fd;
-    loop_watch_fn fn;
+    net_watch_fn fn;
     void *arg;
 };
 
-const lws_retry_bo_t loop_no_keepalive = {0};
+const lws_retry_bo_t net_loop_no_keepalive = {0};
 
-struct lws_context *loop_lws(struct loop *l)
+struct lws_context *net_loop_lws(struct net_loop *l)
 {
     return l->lws;
 }
 
-bool loop_is_ending(const struct loop *l)
+bool net_loop_is_ending(const struct net_loop *l)
 {
     return l->ending;
 }
 
-uint64_t loop_now_ms(void)
+uint64_t net_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static void serve_watches(struct loop *l)
+static void serve_watches(struct net_loop *l)
 {
     l->batch_n = epoll_wait(l->epoll_fd, l->batch, BATCH, 0);
     for (int i = 0; i < l->batch_n; i++) {
-        struct loop_watch *w = l->batch[i].data.ptr;
+        struct net_watch *w = l->batch[i].data.ptr;
         if (w != NULL)
             w->fn(l->batch[i].events, w->arg);
     }
@@ -107,7 +107,7 @@ static void limit_fds(size_t fd_max)
     (void)setrlimit(RLIMIT_NOFILE, &r);
 }
 
-static int make_context(struct loop *l)
+static int make_context(struct net_loop *l)
 {
     static const struct lws_protocols protocols[] = {
         {.name = "epoll", .callback = on_epoll},
@@ -124,7 +124,7 @@ static int make_context(struct loop *l)
         .timeout_secs = HANDSHAKE_S,
         .gid = -1,
         .uid = -1,
-        .retry_and_idle_policy = &loop_no_keepalive,
+        .retry_and_idle_policy = &net_loop_no_keepalive,
         .http_proxy_address = "", /* else it is taken from the environment */
     };
     lws_set_log_level(LOGGED, log_line);
@@ -147,15 +147,15 @@ static int make_context(struct loop *l)
 static void on_stop(uint32_t events, void *arg)
 {
     (void)events;
-    struct loop *l = arg;
+    struct net_loop *l = arg;
     uint64_t n;
     if (read(l->stop_fd, &n, sizeof n) > 0)
         l->stopped = true;
 }
 
-int loop_new(size_t fd_max, struct loop **ret, struct err *err)
+int net_loop_new(size_t fd_max, struct net_loop **ret, struct err *err)
 {
-    struct loop *l = calloc(1, sizeof *l);
+    struct net_loop *l = calloc(1, sizeof *l);
     if (l == NULL)
         return err_set(err, -ENOMEM, "event loop: out of memory");
     limit_fds(fd_max);
@@ -163,21 +163,21 @@ int loop_new(size_t fd_max, struct loop **ret, struct err *err)
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = l->stop_fd < 0 || l->epoll_fd < 0 ? -EMFILE : make_context(l);
     if (rc == 0)
-        rc = loop_watch_new(l, l->stop_fd, EPOLLIN, on_stop, l, &l->stop_watch);
+        rc = net_watch_new(l, l->stop_fd, EPOLLIN, on_stop, l, &l->stop_watch);
     if (rc < 0) {
-        loop_free(l);
+        net_loop_free(l);
         return err_set(err, rc, "event loop: cannot start: %s", strerror(-rc));
     }
     *ret = l;
     return 0;
 }
 
-void loop_free(struct loop *l)
+void net_loop_free(struct net_loop *l)
 {
     if (l == NULL)
         return;
     l->ending = true;
-    loop_watch_free(l->stop_watch);
+    net_watch_free(l->stop_watch);
     bool adopted = l->vhost != NULL;
     if (l->lws != NULL)
         lws_context_destroy(l->lws);
@@ -188,7 +188,7 @@ void loop_free(struct loop *l)
     free(l);
 }
 
-int loop_run(struct loop *l)
+int net_loop_run(struct net_loop *l)
 {
     l->stopped = false;
     while (!l->stopped)
@@ -197,7 +197,7 @@ int loop_run(struct loop *l)
     return 0;
 }
 
-void loop_stop(struct loop *l)
+void net_loop_stop(struct net_loop *l)
 {
     int error = errno; /* a signal handler leaves it alone */
     uint64_t one = 1;
@@ -209,13 +209,13 @@ void loop_stop(struct loop *l)
 
 static void fire(lws_sorted_usec_list_t *sul)
 {
-    struct loop_timer *t = CONTAINER_OF(sul, struct loop_timer, sul);
+    struct net_timer *t = CONTAINER_OF(sul, struct net_timer, sul);
     t->fn(t->arg);
 }
 
-int loop_timer_new(struct loop *l, void (*fn)(void *arg), void *arg, struct loop_timer **ret)
+int net_timer_new(struct net_loop *l, void (*fn)(void *arg), void *arg, struct net_timer **ret)
 {
-    struct loop_timer *t = calloc(1, sizeof *t);
+    struct net_timer *t = calloc(1, sizeof *t);
     if (t == NULL)
         return -ENOMEM;
     t->loop = l;
@@ -225,32 +225,32 @@ int loop_timer_new(struct loop *l, void (*fn)(void *arg), void *arg, struct loop
     return 0;
 }
 
-void loop_timer_free(struct loop_timer *t)
+void net_timer_free(struct net_timer *t)
 {
     if (t == NULL)
         return;
-    loop_timer_cancel(t);
+    net_timer_cancel(t);
     free(t);
 }
 
-void loop_timer_set(struct loop_timer *t, uint64_t ms)
+void net_timer_set(struct net_timer *t, uint64_t ms)
 {
     uint64_t us = min_u64(ms, UINT64_C(1) << 40) * 1000;
     lws_sul_schedule(t->loop->lws, 0, &t->sul, fire, (lws_usec_t)us);
 }
 
-void loop_timer_cancel(struct loop_timer *t)
+void net_timer_cancel(struct net_timer *t)
 {
     lws_sul_cancel(&t->sul);
 }
 
-int loop_watch_new(struct loop *l, int fd, uint32_t events, loop_watch_fn fn, void *arg,
-                   struct loop_watch **ret)
+int net_watch_new(struct net_loop *l, int fd, uint32_t events, net_watch_fn fn, void *arg,
+                  struct net_watch **ret)
 {
-    struct loop_watch *w = calloc(1, sizeof *w);
+    struct net_watch *w = calloc(1, sizeof *w);
     if (w == NULL)
         return -ENOMEM;
-    *w = (struct loop_watch){.loop = l, .fd = fd, .fn = fn, .arg = arg};
+    *w = (struct net_watch){.loop = l, .fd = fd, .fn = fn, .arg = arg};
     struct epoll_event e = {.events = events, .data.ptr = w};
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
         int rc = -errno;
@@ -261,7 +261,7 @@ int loop_watch_new(struct loop *l, int fd, uint32_t events, loop_watch_fn fn, vo
     return 0;
 }
 
-void loop_watch_want(struct loop_watch *w, uint32_t events)
+void net_watch_want(struct net_watch *w, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.ptr = w};
     int rc = epoll_ctl(w->loop->epoll_fd, EPOLL_CTL_MOD, w->fd, &e);
@@ -269,11 +269,11 @@ void loop_watch_want(struct loop_watch *w, uint32_t events)
     (void)rc;
 }
 
-void loop_watch_free(struct loop_watch *w)
+void net_watch_free(struct net_watch *w)
 {
     if (w == NULL)
         return;
-    struct loop *l = w->loop;
+    struct net_loop *l = w->loop;
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
     for (int i = 0; i < l->batch_n; i++)
         if (l->batch[i].data.ptr == w)

@@ -8,12 +8,12 @@
 #include "sync/net/loop.h"
 
 /* Keepalives of libwebsockets are off everywhere: ws.c has its own. */
-extern const lws_retry_bo_t loop_no_keepalive;
+extern const lws_retry_bo_t net_loop_no_keepalive;
 
 /** The context that owns all connections. */
-struct lws_context *loop_lws(struct loop *l);
+struct lws_context *net_loop_lws(struct net_loop *l);
 
-/** Whether loop_free() is running: nothing new is to be started. */
-bool loop_is_ending(const struct loop *l);
+/** Whether net_loop_free() is running: nothing new is to be started. */
+bool net_loop_is_ending(const struct net_loop *l);
 
 #endif

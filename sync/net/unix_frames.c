@@ -17,11 +17,11 @@ enum {
 };
 
 struct unix_conn {
-    struct loop *loop;
+    struct net_loop *loop;
     struct unix_server *server; /* NULL: of unix_adopt() */
     int fd;
-    struct loop_watch *watch;
-    struct loop_timer *timer; /* of closing */
+    struct net_watch *watch;
+    struct net_timer *timer; /* of closing */
     const struct unix_events *events;
     void *user;
     bool paused, closing;
@@ -32,16 +32,16 @@ struct unix_conn {
 };
 
 struct unix_server {
-    struct loop *loop;
+    struct net_loop *loop;
     struct unix_server_config cfg;
-    struct loop_watch *watch;
+    struct net_watch *watch;
     struct unix_conn *conns[UNIX_CONNECTIONS_MAX]; /* NULL: free */
 };
 
 static void release(struct unix_conn *c)
 {
-    loop_watch_free(c->watch);
-    loop_timer_free(c->timer);
+    net_watch_free(c->watch);
+    net_timer_free(c->timer);
     close(c->fd);
     buf_fini(&c->in);
     sendq_fini(&c->out);
@@ -61,7 +61,7 @@ static void end(struct unix_conn *c, int error)
 static void rewatch(struct unix_conn *c)
 {
     uint32_t in = c->paused || c->closing ? 0 : EPOLLIN;
-    loop_watch_want(c->watch, in | (c->out.first != NULL || c->closing ? EPOLLOUT : 0));
+    net_watch_want(c->watch, in | (c->out.first != NULL || c->closing ? EPOLLOUT : 0));
 }
 
 /* Reads what is missing of the length or of the frame, never beyond it, so that what is paused is
@@ -173,11 +173,11 @@ static int set_up(struct unix_conn *c)
     int flags = fcntl(c->fd, F_GETFL);
     if (flags < 0 || fcntl(c->fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
-    int rc = loop_timer_new(c->loop, on_timeout, c, &c->timer);
-    return rc < 0 ? rc : loop_watch_new(c->loop, c->fd, EPOLLIN, on_event, c, &c->watch);
+    int rc = net_timer_new(c->loop, on_timeout, c, &c->timer);
+    return rc < 0 ? rc : net_watch_new(c->loop, c->fd, EPOLLIN, on_event, c, &c->watch);
 }
 
-int unix_adopt(struct loop *l, int fd, const struct unix_events *events, void *user,
+int unix_adopt(struct net_loop *l, int fd, const struct unix_events *events, void *user,
                struct unix_conn **ret)
 {
     struct unix_conn *c = calloc(1, sizeof *c);
@@ -224,7 +224,7 @@ void unix_close(struct unix_conn *c)
     if (c->closing)
         return;
     c->closing = true;
-    loop_timer_set(c->timer, CLOSE_MS);
+    net_timer_set(c->timer, CLOSE_MS);
     rewatch(c);
 }
 
@@ -249,7 +249,7 @@ static void on_connection(uint32_t events, void *arg)
     }
 }
 
-int unix_server_start(struct loop *l, const struct unix_server_config *cfg,
+int unix_server_start(struct net_loop *l, const struct unix_server_config *cfg,
                       struct unix_server **ret)
 {
     struct unix_server *s = calloc(1, sizeof *s);
@@ -257,7 +257,7 @@ int unix_server_start(struct loop *l, const struct unix_server_config *cfg,
         return -ENOMEM;
     s->loop = l;
     s->cfg = *cfg;
-    int rc = loop_watch_new(l, cfg->fd, EPOLLIN, on_connection, s, &s->watch);
+    int rc = net_watch_new(l, cfg->fd, EPOLLIN, on_connection, s, &s->watch);
     if (rc < 0) {
         free(s);
         return rc;
@@ -270,7 +270,7 @@ void unix_server_free(struct unix_server *s)
 {
     if (s == NULL)
         return;
-    loop_watch_free(s->watch);
+    net_watch_free(s->watch);
     for (size_t i = 0; i < UNIX_CONNECTIONS_MAX; i++)
         if (s->conns[i] != NULL)
             end(s->conns[i], -ECANCELED);

@@ -34,7 +34,7 @@ struct unix_events {
  * Takes over a connected socket, which is closed in any case.
  * Errors: -EPERM the other end is not of this process's user; -ENOMEM.
  */
-int unix_adopt(struct loop *l, int fd, const struct unix_events *events, void *user,
+int unix_adopt(struct net_loop *l, int fd, const struct unix_events *events, void *user,
                struct unix_conn **ret) MUST_CHECK;
 
 /** Queues a copy. Errors: -EAGAIN wait for writable(), -EMSGSIZE, -ENOTCONN closing, -ENOMEM. */
@@ -58,7 +58,7 @@ struct unix_server_config {
 };
 
 /** Accepts connections of this process's user. Errors: -ENOMEM, -EPERM. */
-int unix_server_start(struct loop *l, const struct unix_server_config *cfg,
+int unix_server_start(struct net_loop *l, const struct unix_server_config *cfg,
                       struct unix_server **ret) MUST_CHECK;
 
 /** Stops accepting and cuts its connections (closed() is called). Accepts NULL. */

@@ -26,8 +26,8 @@ struct ws *ws_of(lws_dll2_t *d)
     return CONTAINER_OF(d, struct ws, list);
 }
 
-struct ws *ws_new(struct loop *l, const struct ws_side *side, void *owner, lws_dll2_owner_t *list,
-                  const struct ws_keepalive *keep)
+struct ws *ws_new(struct net_loop *l, const struct ws_side *side, void *owner,
+                  lws_dll2_owner_t *list, const struct ws_keepalive *keep)
 {
     struct ws *w = calloc(1, sizeof *w);
     if (w == NULL)
@@ -90,7 +90,7 @@ static void wake_in(struct ws *w, uint64_t ms)
 
 static void hear(struct ws *w)
 {
-    w->heard_ms = loop_now_ms();
+    w->heard_ms = net_now_ms();
     w->pinged_ms = 0;
 }
 
@@ -136,7 +136,7 @@ void ws_close(struct ws *w, unsigned code, const char *reason)
     ws_resume(w); /* or the peer's close would not be read */
     ws_set_end(w, code, reason);
     w->state = WS_CLOSING;
-    w->close_by_ms = loop_now_ms() + CLOSE_MS;
+    w->close_by_ms = net_now_ms() + CLOSE_MS;
     wake_in(w, CLOSE_MS);
     lws_callback_on_writable(w->wsi);
 }
@@ -223,10 +223,10 @@ static void on_peer_close(struct ws *w, struct bytes why)
 
 static int send_control(struct ws *w)
 {
-    uint8_t frame[LWS_PRE + 1];
+    uint8_t frame[LWS_PRE + 1] = {0}; /* one byte: an empty pong is not passed on */
     enum lws_write_protocol type = w->want_ping ? LWS_WRITE_PING : LWS_WRITE_PONG;
     *(w->want_ping ? &w->want_ping : &w->want_pong) = false;
-    return lws_write(w->wsi, frame + LWS_PRE, 0, type);
+    return lws_write(w->wsi, frame + LWS_PRE, 1, type);
 }
 
 static int send_fragment(struct ws *w)
@@ -242,7 +242,7 @@ static int send_fragment(struct ws *w)
         sendq_pop(&w->out);
     /* While the queue moves, a peer that is behind a slow line may be late with its answer. */
     if (w->out.first != NULL && w->pinged_ms != 0)
-        w->pinged_ms = loop_now_ms();
+        w->pinged_ms = net_now_ms();
     return 0;
 }
 
@@ -273,7 +273,7 @@ static int on_writable(struct ws *w)
 /* Asks a silent peer, and gives up one that does not answer. */
 static void keep_alive(struct ws *w)
 {
-    uint64_t now = loop_now_ms();
+    uint64_t now = net_now_ms();
     if (w->pinged_ms != 0) {
         uint64_t until = w->pinged_ms + w->keep.answer_ms;
         if (now >= until)

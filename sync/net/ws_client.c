@@ -19,7 +19,7 @@ enum {
 };
 
 struct ws_client {
-    struct loop *loop;
+    struct net_loop *loop;
     struct lws_vhost *vhost;
     bool insecure;
     unsigned connect_ms;
@@ -36,9 +36,9 @@ struct ws_attempts {
     struct lookup *lookup;
     char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
     size_t addresses_n, next;
-    struct loop_timer *step;     /* does what comes next, in the loop */
-    struct loop_timer *deadline; /* of all attempts */
-    struct loop_timer *patience; /* of one */
+    struct net_timer *step;      /* does what comes next, in the loop */
+    struct net_timer *deadline;  /* of all attempts */
+    struct net_timer *patience;  /* of one */
     bool connecting;             /* inside lws_client_connect_via_info() */
     unsigned status;             /* the server's answer */
     char why[WS_REASON_MAX + 1]; /* the last attempt failed */
@@ -51,7 +51,7 @@ static void free_roots(struct lws_vhost *vhost, void *ssl_ctx)
     SSL_CTX_free(ssl_ctx);
 }
 
-int ws_client_new(struct loop *l, const struct ws_client_config *cfg, struct ws_client **ret,
+int ws_client_new(struct net_loop *l, const struct ws_client_config *cfg, struct ws_client **ret,
                   struct err *err)
 {
     SSL_CTX *roots;
@@ -67,11 +67,11 @@ int ws_client_new(struct loop *l, const struct ws_client_config *cfg, struct ws_
         .finalize = free_roots,
         .finalize_arg = roots,
         .alpn = "http/1.1",
-        .retry_and_idle_policy = &loop_no_keepalive,
+        .retry_and_idle_policy = &net_loop_no_keepalive,
         .http_proxy_address = "", /* else it is taken from the environment */
     };
     struct ws_client *c = calloc(1, sizeof *c);
-    struct lws_vhost *vhost = c != NULL ? lws_create_vhost(loop_lws(l), &info) : NULL;
+    struct lws_vhost *vhost = c != NULL ? lws_create_vhost(net_loop_lws(l), &info) : NULL;
     if (vhost == NULL) {
         SSL_CTX_free(roots);
         free(c);
@@ -93,9 +93,9 @@ static void attempts_free(struct ws_attempts *a)
     if (a == NULL)
         return;
     lookup_cancel(a->lookup);
-    loop_timer_free(a->step);
-    loop_timer_free(a->deadline);
-    loop_timer_free(a->patience);
+    net_timer_free(a->step);
+    net_timer_free(a->deadline);
+    net_timer_free(a->patience);
     sodium_memzero(a, sizeof *a);
     free(a);
 }
@@ -136,7 +136,7 @@ static void on_lookup(int error, const struct addrinfo *list, void *arg)
         if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
             add_address(a, text);
     }
-    loop_timer_set(a->step, 0);
+    net_timer_set(a->step, 0);
 }
 
 /* Fills the addresses in, now or later. */
@@ -151,7 +151,7 @@ static int find_addresses(struct ws_attempts *a)
     } else {
         return lookup_start(a->client->loop, a->url.host, on_lookup, a, &a->lookup);
     }
-    loop_timer_set(a->step, 0);
+    net_timer_set(a->step, 0);
     return 0;
 }
 
@@ -165,7 +165,7 @@ static void attempt(struct ws_attempts *a)
              a->url.port);
     snprintf(w->address, sizeof w->address, "%s", address);
     struct lws_client_connect_info info = {
-        .context = loop_lws(w->loop),
+        .context = net_loop_lws(w->loop),
         .vhost = a->client->vhost,
         .address = address,
         .port = (int)a->url.port,
@@ -174,7 +174,7 @@ static void attempt(struct ws_attempts *a)
         .protocol = WS_SUBPROTOCOL,
         .alpn = "http/1.1",
         .ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT | (a->url.tls ? LCCSCF_USE_SSL : 0),
-        .retry_and_idle_policy = &loop_no_keepalive,
+        .retry_and_idle_policy = &net_loop_no_keepalive,
         .opaque_user_data = w,
     };
     snprintf(a->why, sizeof a->why, "cannot connect");
@@ -182,9 +182,9 @@ static void attempt(struct ws_attempts *a)
     w->wsi = lws_client_connect_via_info(&info);
     a->connecting = false;
     if (w->wsi == NULL)
-        loop_timer_set(a->step, 0);
+        net_timer_set(a->step, 0);
     else if (a->next < a->addresses_n)
-        loop_timer_set(a->patience, ATTEMPT_MS);
+        net_timer_set(a->patience, ATTEMPT_MS);
 }
 
 /* The next attempt, or the end: nothing is left to try, or the server has answered. */
@@ -272,17 +272,17 @@ static void on_gone(struct ws *w)
     struct ws_attempts *a = w->owner;
     if (a->connecting)
         return; /* attempt() goes on */
-    if (loop_is_ending(w->loop))
+    if (net_loop_is_ending(w->loop))
         end(a);
     else
-        loop_timer_set(a->step, 0);
+        net_timer_set(a->step, 0);
 }
 
 static void on_opened(struct ws *w)
 {
     struct ws_attempts *a = w->owner;
-    loop_timer_cancel(a->deadline);
-    loop_timer_cancel(a->patience);
+    net_timer_cancel(a->deadline);
+    net_timer_cancel(a->patience);
     sodium_memzero(a->authorization, sizeof a->authorization);
     snprintf(a->why, sizeof a->why, "the connection broke");
 }
@@ -298,13 +298,13 @@ static int check_token(struct bytes token, struct err *err)
     return good ? 0 : err_set(err, -EINVAL, "the token is not one: up to %d letters", WS_TOKEN_MAX);
 }
 
-static int make_timers(struct ws_attempts *a, struct loop *l)
+static int make_timers(struct ws_attempts *a, struct net_loop *l)
 {
-    int rc = loop_timer_new(l, next_step, a, &a->step);
+    int rc = net_timer_new(l, next_step, a, &a->step);
     if (rc == 0)
-        rc = loop_timer_new(l, on_deadline, a, &a->deadline);
+        rc = net_timer_new(l, on_deadline, a, &a->deadline);
     if (rc == 0)
-        rc = loop_timer_new(l, on_patience, a, &a->patience);
+        rc = net_timer_new(l, on_patience, a, &a->patience);
     return rc;
 }
 
@@ -339,7 +339,7 @@ int ws_connect(struct ws_client *c, const char *url, struct bytes token,
     }
     w->events = events;
     w->user = user;
-    loop_timer_set(a->deadline, c->connect_ms);
+    net_timer_set(a->deadline, c->connect_ms);
     *ret = w;
     return 0;
 }

@@ -22,7 +22,7 @@ struct ws_client;
 
 /** The texts of @cfg are not needed any more when it returns. Errors: -ENOENT the roots, -ENOMEM.
  */
-int ws_client_new(struct loop *l, const struct ws_client_config *cfg, struct ws_client **ret,
+int ws_client_new(struct net_loop *l, const struct ws_client_config *cfg, struct ws_client **ret,
                   struct err *err) MUST_CHECK;
 
 /** Cuts its connections (closed() is called). Not from a connection's callback. Accepts NULL. */

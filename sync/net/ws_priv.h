@@ -37,7 +37,7 @@ struct ws {
     lws_dll2_t list; /* in the list of the side */
     const struct ws_side *side;
     void *owner; /* struct ws_server or struct ws_attempts */
-    struct loop *loop;
+    struct net_loop *loop;
     struct lws *wsi;
     const struct ws_events *events;
     void *user;
@@ -60,8 +60,8 @@ struct ws {
 extern const struct lws_protocols ws_protocols[];
 
 /** A connection in state WS_HANDSHAKE, in @list. NULL: no memory. */
-struct ws *ws_new(struct loop *l, const struct ws_side *side, void *owner, lws_dll2_owner_t *list,
-                  const struct ws_keepalive *keep);
+struct ws *ws_new(struct net_loop *l, const struct ws_side *side, void *owner,
+                  lws_dll2_owner_t *list, const struct ws_keepalive *keep);
 
 /** Calls closed() if there are events, takes it from its list and frees it. */
 void ws_finish(struct ws *w);

@@ -31,7 +31,7 @@ static void listen_again(void *arg)
 {
     struct ws_server *s = arg;
     if (!s->stopping && s->connections.count < sockets_max(s))
-        loop_watch_want(s->watch, EPOLLIN);
+        net_watch_want(s->watch, EPOLLIN);
 }
 
 /* "::ffff:192.0.2.1", which a socket of both families shows, is 192.0.2.1. */
@@ -90,15 +90,15 @@ static void on_connection(uint32_t events, void *arg)
         if (fd >= 0) {
             adopt(s, fd, &from);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            loop_watch_want(s->watch, 0);
-            loop_timer_set(s->timer, RETRY_MS);
+            net_watch_want(s->watch, 0);
+            net_timer_set(s->timer, RETRY_MS);
             return;
         } else if (errno == EAGAIN) {
             return;
         }
     }
     if (s->connections.count >= sockets_max(s))
-        loop_watch_want(s->watch, 0);
+        net_watch_want(s->watch, 0);
 }
 
 /* Splits "ADDRESS:PORT" or "[ADDRESS]:PORT" and resolves it, numbers only. */
@@ -155,12 +155,12 @@ static int make_vhost(struct ws_server *s, struct err *err)
                    (tls ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0),
         .alpn = "http/1.1",
         .user = &files,
-        .retry_and_idle_policy = &loop_no_keepalive,
+        .retry_and_idle_policy = &net_loop_no_keepalive,
         .http_proxy_address = "",
     };
     if (err != NULL)
         err->code = 0;
-    s->vhost = lws_create_vhost(loop_lws(s->loop), &info);
+    s->vhost = lws_create_vhost(net_loop_lws(s->loop), &info);
     if (s->vhost != NULL)
         return 0;
     return err != NULL && err->code != 0 ? err->code
@@ -174,15 +174,15 @@ static int start(struct ws_server *s, struct err *err)
         rc = make_vhost(s, err);
     if (rc < 0)
         return rc;
-    rc = loop_timer_new(s->loop, listen_again, s, &s->timer);
+    rc = net_timer_new(s->loop, listen_again, s, &s->timer);
     if (rc == 0)
-        rc = loop_timer_new(s->loop, ws_server_cut, s, &s->stop_timer);
+        rc = net_timer_new(s->loop, ws_server_cut, s, &s->stop_timer);
     if (rc == 0)
-        rc = loop_watch_new(s->loop, s->fd, EPOLLIN, on_connection, s, &s->watch);
+        rc = net_watch_new(s->loop, s->fd, EPOLLIN, on_connection, s, &s->watch);
     return rc < 0 ? err_set(err, rc, "server: %s", strerror(-rc)) : 0;
 }
 
-int ws_server_start(struct loop *l, const struct ws_server_config *cfg, struct ws_server **ret,
+int ws_server_start(struct net_loop *l, const struct ws_server_config *cfg, struct ws_server **ret,
                     struct err *err)
 {
     assert((cfg->cert_file == NULL) == (cfg->key_file == NULL));
@@ -220,7 +220,7 @@ size_t ws_server_count(const struct ws_server *s)
 
 static void stop_listening(struct ws_server *s)
 {
-    loop_watch_free(s->watch);
+    net_watch_free(s->watch);
     s->watch = NULL;
     if (s->fd >= 0)
         close(s->fd);
@@ -253,7 +253,7 @@ void ws_server_stop(struct ws_server *s, unsigned deadline_ms, void (*stopped)(v
         ws_close(ws_of(d), WS_GOING_AWAY, "the server stops");
     }
     lws_end_foreach_dll(d);
-    loop_timer_set(s->stop_timer, s->connections.count > 0 ? deadline_ms : 0);
+    net_timer_set(s->stop_timer, s->connections.count > 0 ? deadline_ms : 0);
 }
 
 /* A connection ended: there is room for another one, or the server has stopped. */
@@ -263,12 +263,12 @@ void ws_server_gone(struct ws *w)
     if (w->events != NULL)
         s->open--;
     ws_finish(w);
-    if (loop_is_ending(s->loop))
+    if (net_loop_is_ending(s->loop))
         return;
     if (!s->stopping)
         listen_again(s);
     else if (s->connections.count == 0 && s->stopped != NULL)
-        loop_timer_set(s->stop_timer, 0);
+        net_timer_set(s->stop_timer, 0);
 }
 
 void ws_server_free(struct ws_server *s)
@@ -279,8 +279,8 @@ void ws_server_free(struct ws_server *s)
     s->stopped = NULL;
     stop_listening(s);
     ws_kill_all(&s->connections);
-    loop_timer_free(s->timer);
-    loop_timer_free(s->stop_timer);
+    net_timer_free(s->timer);
+    net_timer_free(s->stop_timer);
     /* Its virtual host stays until the loop ends: libwebsockets lets connections of one refer to
      * another. */
     free(s);

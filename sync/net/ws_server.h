@@ -48,7 +48,7 @@ struct ws_server;
  * Errors: -EINVAL the address; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES; -ENOENT certificate or key;
  * -ENOMEM.
  */
-int ws_server_start(struct loop *l, const struct ws_server_config *cfg, struct ws_server **ret,
+int ws_server_start(struct net_loop *l, const struct ws_server_config *cfg, struct ws_server **ret,
                     struct err *err) MUST_CHECK;
 
 /** The port it listens on. */
