@@ -70,14 +70,23 @@ void ws_kill(struct ws *w, unsigned code, const char *why)
         w->side->gone(w);
 }
 
-void ws_kill_all(lws_dll2_owner_t *list)
+static void on_gone(struct ws *w)
+{
+    w->wsi = NULL;
+    w->state = WS_CLOSED;
+    w->side->gone(w);
+}
+
+void ws_abandon_all(lws_dll2_owner_t *list)
 {
     lws_start_foreach_dll_safe(lws_dll2_t *, d, next, lws_dll2_get_head(list))
     {
         struct ws *w = ws_of(d);
-        w->state = WS_CLOSED;
-        if (w->wsi != NULL)
-            lws_set_timeout(w->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+        if (w->wsi != NULL) {
+            lws_set_opaque_user_data(w->wsi, NULL);
+            lws_set_timeout(w->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        }
+        on_gone(w);
     }
     lws_end_foreach_dll_safe(d, next);
 }
@@ -305,13 +314,6 @@ static void on_timer(struct ws *w)
     } else if (w->state == WS_OPEN) {
         keep_alive(w);
     }
-}
-
-static void on_gone(struct ws *w)
-{
-    w->wsi = NULL;
-    w->state = WS_CLOSED;
-    w->side->gone(w);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

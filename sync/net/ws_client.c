@@ -111,8 +111,7 @@ void ws_client_free(struct ws_client *c)
 {
     if (c == NULL)
         return;
-    /* First those that are connected: a destroyed wsi would set the step timer of the others. */
-    ws_kill_all(&c->connections);
+    ws_abandon_all(&c->connections);
     while (c->connections.head != NULL)
         end(ws_of(c->connections.head)->owner);
     free(c);

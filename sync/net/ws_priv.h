@@ -69,8 +69,11 @@ void ws_finish(struct ws *w);
 /** Ends it without a close frame, soon; why is kept unless it ended for another reason before. */
 void ws_kill(struct ws *w, unsigned code, const char *why);
 
-/** Ends the wsis of all connections in @list at once. Not from a callback of one of them. */
-void ws_kill_all(lws_dll2_owner_t *list);
+/**
+ * Ends all connections in @list at once, as if their wsis were gone; those, which no longer know
+ * them, follow in the loop. Not from a callback of one of them.
+ */
+void ws_abandon_all(lws_dll2_owner_t *list);
 
 /** Notes how it ended, the first time. */
 void ws_set_end(struct ws *w, unsigned code, const char *reason);

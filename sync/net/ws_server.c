@@ -278,7 +278,7 @@ void ws_server_free(struct ws_server *s)
     s->stopping = true;
     s->stopped = NULL;
     stop_listening(s);
-    ws_kill_all(&s->connections);
+    ws_abandon_all(&s->connections);
     net_timer_free(s->timer);
     net_timer_free(s->stop_timer);
     /* Its virtual host stays until the loop ends: libwebsockets lets connections of one refer to
