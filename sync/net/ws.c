@@ -1,0 +1,366 @@
+/* The life of a connection once it is open: messages, keepalive, close. */
+#include "sync/net/ws.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sync/net/ws_priv.h"
+#include "sync/net/ws_tls.h"
+
+enum {
+    /* Of one write: what a socket that is writable nearly always takes whole, and a TLS record. */
+    FRAGMENT = 16 * 1024,
+    CLOSE_MS = 5000,
+    PING_MS = 30000,
+    ANSWER_MS = 10000,
+    KEEP_BUFFER = 64 * 1024 /* a longer one is freed when its message is delivered */
+};
+
+_Static_assert(SENDQ_HEAD >= LWS_PRE, "libwebsockets puts its header before each fragment");
+_Static_assert(WS_MESSAGE_MAX + SENDQ_ROOMY < SENDQ_MAX, "after writable() any message fits");
+
+struct ws *ws_of(lws_dll2_t *d)
+{
+    return CONTAINER_OF(d, struct ws, list);
+}
+
+struct ws *ws_new(struct net_loop *l, const struct ws_side *side, void *owner,
+                  lws_dll2_owner_t *list, const struct ws_keepalive *keep)
+{
+    struct ws *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return NULL;
+    w->side = side;
+    w->owner = owner;
+    w->loop = l;
+    w->keep.ping_ms = keep->ping_ms != 0 ? keep->ping_ms : PING_MS;
+    w->keep.answer_ms = keep->answer_ms != 0 ? keep->answer_ms : ANSWER_MS;
+    lws_dll2_add_tail(&w->list, list);
+    return w;
+}
+
+void ws_finish(struct ws *w)
+{
+    ws_set_end(w, WS_BROKEN, "the connection broke");
+    if (w->events != NULL)
+        w->events->closed(w, &w->end, w->user);
+    lws_dll2_remove(&w->list);
+    sendq_fini(&w->out);
+    buf_fini(&w->in);
+    free(w);
+}
+
+void ws_set_end(struct ws *w, unsigned code, const char *reason)
+{
+    if (w->end.code != 0)
+        return;
+    w->end.code = code;
+    snprintf(w->end.reason, sizeof w->end.reason, "%s", reason != NULL ? reason : "");
+}
+
+void ws_kill(struct ws *w, unsigned code, const char *why)
+{
+    ws_set_end(w, code, why);
+    w->state = WS_CLOSED;
+    if (w->wsi != NULL)
+        lws_set_timeout(w->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    else
+        w->side->gone(w);
+}
+
+static void on_gone(struct ws *w)
+{
+    w->wsi = NULL;
+    w->state = WS_CLOSED;
+    w->side->gone(w);
+}
+
+void ws_abandon_all(lws_dll2_owner_t *list)
+{
+    lws_start_foreach_dll_safe(lws_dll2_t *, d, next, lws_dll2_get_head(list))
+    {
+        struct ws *w = ws_of(d);
+        if (w->wsi != NULL) {
+            lws_set_opaque_user_data(w->wsi, NULL);
+            lws_set_timeout(w->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        }
+        on_gone(w);
+    }
+    lws_end_foreach_dll_safe(d, next);
+}
+
+/* A timer of the connection: @ms from now, LWS_CALLBACK_TIMER. */
+static void wake_in(struct ws *w, uint64_t ms)
+{
+    lws_set_timer_usecs(w->wsi, (lws_usec_t)ms * 1000 + 1);
+}
+
+static void hear(struct ws *w)
+{
+    w->heard_ms = net_now_ms();
+    w->pinged_ms = 0;
+}
+
+int ws_send(struct ws *w, struct bytes message)
+{
+    if (w->state != WS_OPEN)
+        return -ENOTCONN;
+    if (message.n > WS_MESSAGE_MAX)
+        return -EMSGSIZE;
+    int rc = sendq_push(&w->out, message);
+    if (rc == 0)
+        lws_callback_on_writable(w->wsi);
+    return rc;
+}
+
+void ws_pause(struct ws *w)
+{
+    if (w->state != WS_OPEN || w->paused)
+        return;
+    w->paused = true;
+    (void)lws_rx_flow_control(w->wsi, 0);
+    wake_in(w, 0);
+}
+
+void ws_resume(struct ws *w)
+{
+    if (!w->paused)
+        return;
+    w->paused = false;
+    hear(w);
+    wake_in(w, w->keep.ping_ms);
+    (void)lws_rx_flow_control(w->wsi, 1);
+}
+
+void ws_close(struct ws *w, unsigned code, const char *reason)
+{
+    if (w->state == WS_HANDSHAKE) {
+        ws_kill(w, code, reason);
+        return;
+    }
+    if (w->state != WS_OPEN)
+        return;
+    ws_resume(w); /* or the peer's close would not be read */
+    ws_set_end(w, code, reason);
+    w->state = WS_CLOSING;
+    w->close_by_ms = net_now_ms() + CLOSE_MS;
+    wake_in(w, CLOSE_MS);
+    lws_callback_on_writable(w->wsi);
+}
+
+size_t ws_queued(const struct ws *w)
+{
+    return w->out.bytes;
+}
+
+size_t ws_received(const struct ws *w)
+{
+    return w->in.cap;
+}
+
+const char *ws_address(const struct ws *w)
+{
+    return w->address;
+}
+
+/* Closes because of what the peer did: what is queued is dropped. */
+static void refuse(struct ws *w, unsigned code, const char *reason)
+{
+    ws_close(w, code, reason);
+    sendq_fini(&w->out);
+    buf_fini(&w->in);
+}
+
+static void on_opened(struct ws *w)
+{
+    w->state = WS_OPEN;
+    hear(w);
+    wake_in(w, w->keep.ping_ms);
+    if (w->side->opened != NULL)
+        w->side->opened(w);
+    if (w->events->opened != NULL)
+        w->events->opened(w, w->user);
+}
+
+static void deliver(struct ws *w, struct bytes message)
+{
+    if (w->events->message != NULL)
+        w->events->message(w, message, w->user);
+    if (w->in.cap > KEEP_BUFFER)
+        buf_fini(&w->in);
+    else
+        buf_reset(&w->in);
+}
+
+/* A piece of a message: up to a whole frame. */
+static void on_piece(struct ws *w, struct bytes piece)
+{
+    hear(w);
+    if (w->state != WS_OPEN)
+        return;
+    bool last = lws_is_final_fragment(w->wsi) != 0;
+    size_t coming = lws_remaining_packet_payload(w->wsi);
+    if (!lws_frame_is_binary(w->wsi)) {
+        refuse(w, WS_BAD_TYPE, "only binary messages");
+    } else if (w->in.n + piece.n + coming > WS_MESSAGE_MAX) {
+        refuse(w, WS_TOO_BIG, "message too long");
+    } else if (last && w->in.n == 0) {
+        deliver(w, piece);
+    } else {
+        buf_put_bytes(&w->in, piece);
+        if (buf_status(&w->in) < 0)
+            refuse(w, WS_INTERNAL, "out of memory");
+        else if (last)
+            deliver(w, buf_bytes(&w->in));
+    }
+}
+
+static void on_peer_close(struct ws *w, struct bytes why)
+{
+    if (w->state == WS_OPEN) {
+        w->end.by_peer = true;
+        char reason[WS_REASON_MAX + 1] = "";
+        if (why.n > 2)
+            snprintf(reason, sizeof reason, "%.*s", (int)(why.n - 2), (const char *)why.p + 2);
+        ws_set_end(w, why.n >= 2 ? (unsigned)why.p[0] << 8 | why.p[1] : WS_NO_CODE, reason);
+    }
+    w->state = WS_CLOSED;
+    sendq_fini(&w->out);
+}
+
+static int send_control(struct ws *w)
+{
+    uint8_t frame[LWS_PRE + 1] = {0}; /* one byte: an empty pong is not passed on */
+    enum lws_write_protocol type = w->want_ping ? LWS_WRITE_PING : LWS_WRITE_PONG;
+    *(w->want_ping ? &w->want_ping : &w->want_pong) = false;
+    return lws_write(w->wsi, frame + LWS_PRE, 1, type);
+}
+
+static int send_fragment(struct ws *w)
+{
+    struct sendq_item *i = w->out.first;
+    size_t n = min_u64(i->n - i->sent, FRAGMENT);
+    bool ends = i->sent + n == i->n;
+    int type = lws_write_ws_flags(LWS_WRITE_BINARY, i->sent == 0, ends);
+    if (lws_write(w->wsi, i->data + i->sent, n, (enum lws_write_protocol)type) < 0)
+        return -1;
+    i->sent += n;
+    if (ends)
+        sendq_pop(&w->out);
+    /* While the queue moves, a peer that is behind a slow line may be late with its answer. */
+    if (w->out.first != NULL && w->pinged_ms != 0)
+        w->pinged_ms = net_now_ms();
+    return 0;
+}
+
+/* The socket takes something: one write, as each may fill it. */
+static int on_writable(struct ws *w)
+{
+    if (w->state != WS_OPEN && w->state != WS_CLOSING)
+        return 0;
+    int rc = 0;
+    if (w->want_ping || w->want_pong) {
+        rc = send_control(w);
+    } else if (w->out.first != NULL) {
+        rc = send_fragment(w);
+    } else if (w->state == WS_CLOSING) {
+        lws_close_reason(w->wsi, (enum lws_close_status)w->end.code, (unsigned char *)w->end.reason,
+                         strlen(w->end.reason));
+        return -1;
+    }
+    if (rc < 0)
+        return rc;
+    if (w->state == WS_OPEN && sendq_has_room(&w->out) && w->events->writable != NULL)
+        w->events->writable(w, w->user);
+    if (w->want_ping || w->want_pong || w->out.first != NULL || w->state == WS_CLOSING)
+        lws_callback_on_writable(w->wsi);
+    return 0;
+}
+
+/* Asks a silent peer, and gives up one that does not answer. */
+static void keep_alive(struct ws *w)
+{
+    uint64_t now = net_now_ms();
+    if (w->pinged_ms != 0) {
+        uint64_t until = w->pinged_ms + w->keep.answer_ms;
+        if (now >= until)
+            ws_kill(w, WS_BROKEN, "the other side does not answer");
+        else
+            wake_in(w, until - now);
+        return;
+    }
+    uint64_t until = w->heard_ms + w->keep.ping_ms;
+    if (now < until) {
+        wake_in(w, until - now);
+        return;
+    }
+    w->pinged_ms = now;
+    w->want_ping = true;
+    wake_in(w, w->keep.answer_ms);
+    lws_callback_on_writable(w->wsi);
+}
+
+static void on_timer(struct ws *w)
+{
+    if (w->state == WS_CLOSING) {
+        ws_kill(w, w->end.code, w->end.reason);
+    } else if (w->state == WS_OPEN && w->paused) {
+        /* Pings of the peer are not read: an unasked pong says that this side lives. */
+        w->want_pong = true;
+        wake_in(w, w->keep.answer_ms / 2);
+        lws_callback_on_writable(w->wsi);
+    } else if (w->state == WS_OPEN) {
+        keep_alive(w);
+    }
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len)
+{
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+        return ws_tls_load(user, lws_vhost_user(in));
+    struct ws *w = lws_get_opaque_user_data(wsi);
+    if (w == NULL)
+        return 0; /* not about a connection */
+    switch ((int)reason) {
+    case LWS_CALLBACK_WSI_DESTROY:
+        on_gone(w);
+        return 0;
+    case LWS_CALLBACK_ESTABLISHED:
+    case LWS_CALLBACK_CLIENT_ESTABLISHED:
+        on_opened(w);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_CLIENT_RECEIVE:
+        on_piece(w, bytes_of(in, len));
+        return 0;
+    case LWS_CALLBACK_RECEIVE_PONG:
+    case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+        hear(w);
+        return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        on_peer_close(w, bytes_of(in, len));
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_CLIENT_WRITEABLE:
+        return on_writable(w);
+    default:
+        break;
+    }
+    if (reason == LWS_CALLBACK_TIMER && w->state != WS_HANDSHAKE) {
+        on_timer(w);
+        return 0;
+    }
+    w->wsi = wsi; /* of a client: the first callbacks come from inside the call that makes it */
+    return w->state == WS_HANDSHAKE ? w->side->handshake(w, reason, in, len) : 0;
+}
+
+const struct lws_protocols ws_protocols[] = {
+    {.name = WS_SUBPROTOCOL,
+     .callback = on_event,
+     .rx_buffer_size = FRAGMENT,
+     .tx_packet_size = FRAGMENT + LWS_PRE},
+    {0},
+};

@@ -1,0 +1,41 @@
+/*
+ * sync/net/ws_client - connects to servers, each attempt within 10 s; no retries (backoff.h).
+ *
+ * All addresses of a name are tried in turn. Redirects are not followed and proxies of the
+ * environment are not used: the token goes to the host that was named, or nowhere. Thread: the
+ * loop's.
+ */
+#ifndef SYNC_NET_WS_CLIENT_H
+#define SYNC_NET_WS_CLIENT_H
+
+#include "sync/net/loop.h"
+#include "sync/net/ws.h"
+
+struct ws_client_config {
+    const char *ca_file; /* PEM: trusted instead of the system's roots; NULL: those */
+    bool insecure;       /* ws:// to other machines, too */
+    unsigned connect_ms; /* until a connection is open; 0: 10 s */
+    struct ws_keepalive keep;
+};
+
+struct ws_client;
+
+/** The texts of @cfg are not needed any more when it returns. Errors: -ENOENT the roots, -ENOMEM.
+ */
+int ws_client_new(struct net_loop *l, const struct ws_client_config *cfg, struct ws_client **ret,
+                  struct err *err) MUST_CHECK;
+
+/** Cuts its connections (closed() is called). Not from a connection's callback. Accepts NULL. */
+void ws_client_free(struct ws_client *c);
+
+/**
+ * Connects to @url (ws_url.h) with a bearer @token, of which a copy is kept until the handshake and
+ * then wiped. What becomes of it is told by @events: opened(), or closed() with code WS_BROKEN and
+ * the reason, and the http_status when the server answered with one.
+ * Errors: -EINVAL URL or token, -EACCES see ws_url_parse(), -ENOMEM; then nothing is called.
+ */
+int ws_connect(struct ws_client *c, const char *url, struct bytes token,
+               const struct ws_events *events, void *user, struct ws **ret,
+               struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,169 @@
+/* Requests to a server: which become WebSockets, and the answers to the others. */
+#include <sodium.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "sync/net/ws_server_priv.h"
+
+enum { PATH_SIZE = 256, HEAD_SIZE = 512 };
+
+/* A request's texts, wiped when it is answered. */
+struct request {
+    struct ws_request view;
+    char path[PATH_SIZE];
+    char authorization[WS_TOKEN_MAX + 16];
+};
+
+static const char *status_text(unsigned status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 429:
+        return "Too Many Requests";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Status";
+    }
+}
+
+/* Answers and drops the connection: libwebsockets sends what is left before it closes. */
+static int answer(struct ws *w, unsigned status, const char *type, struct bytes body)
+{
+    char head[HEAD_SIZE];
+    int n = snprintf(head, sizeof head,
+                     "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                     "Cache-Control: no-store\r\n%sConnection: close\r\n\r\n",
+                     status, status_text(status), type, body.n,
+                     status == 401 ? "WWW-Authenticate: Bearer\r\n" : "");
+    struct buf all = {0};
+    if (n < 0 || (size_t)n >= sizeof head || buf_resize(&all, LWS_PRE) < 0)
+        return -1;
+    buf_put(&all, head, (size_t)n);
+    buf_put_bytes(&all, body);
+    if (buf_status(&all) == 0)
+        (void)lws_write(w->wsi, all.p + LWS_PRE, all.n - LWS_PRE, LWS_WRITE_HTTP);
+    buf_fini(&all);
+    return -1;
+}
+
+static int refuse(struct ws *w, unsigned status)
+{
+    const char *text = status_text(status);
+    char body[64];
+    int n = snprintf(body, sizeof body, "%u %s\n", status, text);
+    return answer(w, status, "text/plain", bytes_of(body, (size_t)n));
+}
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+}
+
+/* False: not a GET, or longer than anything that is served. */
+static bool read_request(struct ws *w, struct request *r)
+{
+    static const char scheme[] = "Bearer ";
+    memset(r, 0, sizeof *r);
+    if (lws_hdr_copy(w->wsi, r->path, sizeof r->path, WSI_TOKEN_GET_URI) <= 0)
+        return false;
+    int n = lws_hdr_copy(w->wsi, r->authorization, sizeof r->authorization,
+                         WSI_TOKEN_HTTP_AUTHORIZATION);
+    r->view.path = r->path;
+    r->view.address = w->address;
+    r->view.loopback = is_loopback(w->address);
+    if (n >= (int)sizeof scheme && strncasecmp(r->authorization, scheme, sizeof scheme - 1) == 0)
+        r->view.token = bytes_str(r->authorization + sizeof scheme - 1);
+    return true;
+}
+
+/* Whether the list of a header has @item. */
+static bool lists(struct ws *w, enum lws_token_indexes header, const char *item)
+{
+    char list[256];
+    char *rest = list;
+    if (lws_hdr_copy(w->wsi, list, sizeof list, header) <= 0)
+        return false;
+    for (char *p; (p = strsep(&rest, ",")) != NULL;) {
+        p += strspn(p, " \t");
+        p[strcspn(p, " \t")] = '\0';
+        if (strcmp(p, item) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool has(struct ws *w, enum lws_token_indexes header)
+{
+    return lws_hdr_total_length(w->wsi, header) > 0;
+}
+
+/* 0, or the status to refuse with. */
+static unsigned judge(struct ws *w, struct request *r, const char *upgrade)
+{
+    struct ws_server *s = w->owner;
+    if (!read_request(w, r) || strcmp(r->path, WS_PATH) != 0 || has(w, WSI_TOKEN_HTTP_URI_ARGS))
+        return 404;
+    if (has(w, WSI_TOKEN_ORIGIN) || has(w, WSI_TOKEN_SWORIGIN))
+        return 403;
+    if (strcasecmp(upgrade, "websocket") != 0 || !lists(w, WSI_TOKEN_VERSION, "13") ||
+        !lists(w, WSI_TOKEN_PROTOCOL, WS_SUBPROTOCOL))
+        return 400;
+    if (s->stopping || s->open >= s->cfg.connections_max)
+        return 503;
+    if (r->view.token.n == 0 || r->view.token.n > WS_TOKEN_MAX)
+        return 401;
+    unsigned status = s->cfg.authorise(&r->view, s->cfg.user, &w->user);
+    if (status == 0) {
+        w->events = s->cfg.events;
+        s->open++;
+    }
+    return status;
+}
+
+static int on_upgrade(struct ws *w, const char *upgrade)
+{
+    struct request r;
+    unsigned status = judge(w, &r, upgrade);
+    sodium_memzero(&r, sizeof r);
+    return status == 0 ? 0 : refuse(w, status);
+}
+
+static int on_get(struct ws *w)
+{
+    struct ws_server *s = w->owner;
+    struct request r;
+    struct ws_reply reply = {.status = 404, .type = "text/plain"};
+    if (read_request(w, &r) && s->cfg.http != NULL && strcmp(r.path, WS_PATH) != 0)
+        s->cfg.http(&r.view, &reply, s->cfg.user);
+    sodium_memzero(&r, sizeof r);
+    bool broken = buf_status(&reply.body) < 0;
+    int rc = broken || reply.status == 404
+                 ? refuse(w, broken ? 503 : 404)
+                 : answer(w, reply.status, reply.type, buf_bytes(&reply.body));
+    buf_fini(&reply.body);
+    return rc;
+}
+
+static int on_handshake(struct ws *w, enum lws_callback_reasons reason, void *in, size_t len)
+{
+    (void)len;
+    if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE)
+        return on_upgrade(w, in);
+    if (reason == LWS_CALLBACK_HTTP)
+        return on_get(w);
+    if (reason == LWS_CALLBACK_TIMER)
+        ws_kill(w, WS_BROKEN, "the handshake took too long");
+    return 0;
+}
+
+const struct ws_side ws_server_side = {.handshake = on_handshake, .gone = ws_server_gone};

@@ -1,0 +1,28 @@
+/*
+ * sync/net/ws_url - the address of a server, as a person writes it: "wss://HOST[:PORT]" or, where
+ * nothing can listen in, "ws://localhost:PORT". Pure. Thread: any.
+ */
+#ifndef SYNC_NET_WS_URL_H
+#define SYNC_NET_WS_URL_H
+
+#include <stdbool.h>
+
+#include "proto/base/err.h"
+
+enum { WS_HOST_MAX = 100 };
+
+struct ws_url {
+    bool tls;
+    bool numeric;               /* the host is an address */
+    bool loopback;              /* it is one of this machine, or the name "localhost" */
+    char host[WS_HOST_MAX + 1]; /* without the brackets of an IPv6 address */
+    unsigned port;              /* 443 or 80 when none is named */
+};
+
+/**
+ * Takes a URL apart; nothing but "/" or WS_PATH may follow the port.
+ * Errors: -EINVAL with a message; -EACCES plain ws:// to another machine, unless @insecure.
+ */
+int ws_url_parse(const char *text, bool insecure, struct ws_url *ret, struct err *err) MUST_CHECK;
+
+#endif
