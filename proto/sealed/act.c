@@ -180,6 +180,7 @@ static void read_fork(struct reader *r, struct act *a)
             r->failed = true;
     }
     a->replica = head[0].dot.replica;
+    a->fork.counter = head[0].dot.counter;
     if (!dot_equal(&head[0].dot, &head[1].dot) ||
         memcmp(a->fork.head[0], a->fork.head[1], ENTRY_HEAD_SIZE) == 0)
         r->failed = true;

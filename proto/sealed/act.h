@@ -77,6 +77,7 @@ struct act_revoke {
 };
 
 struct act_fork {
+    uint64_t counter;       /* of a decoded one: of both heads */
     const uint8_t *head[2]; /* ENTRY_HEAD_SIZE */
     struct entry_sign sign[2];
 };
@@ -90,7 +91,7 @@ struct act {
 
     uint8_t random[ACT_RANDOM_SIZE]; /* genesis; of an own the first REPLICA_RANDOM_SIZE */
     struct act_add add;              /* add; genesis: member and role */
-    uint64_t replica;                /* own */
+    uint64_t replica;                /* own; of a decoded fork, too */
     struct act_revoke revoke;
     struct act_epoch epoch; /* epoch, and revoke with one */
     struct act_fork fork;
