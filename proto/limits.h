@@ -24,7 +24,21 @@ enum {
     LIMIT_CHANGE_PARTS = 4096, /* parts of one change: an operation with its pins and siblings */
     LIMIT_LABEL = 64,          /* bytes of a device's label */
     LIMIT_LINKS = 1000,        /* names of one record that local operations make */
-    LIMIT_PART = 2 * 65536 + 65536 /* one encoded part: body, attributes, vectors and the rest */
+    LIMIT_PART = 2 * 65536 + 65536, /* one encoded part: body, attributes, vectors and the rest */
+
+    /* What is signed and sealed. */
+    LIMIT_ENTRY = 131072,    /* a sealed entry: a quarter of a frame */
+    LIMIT_CHUNK = 262144,    /* plaintext of a chunk, the largest that cutting makes */
+    LIMIT_ACT_HEADS = 16,    /* newest acts that an entry or an act names */
+    LIMIT_REPLACED = 64,     /* dots that an entry says it replaces: the values of a facet */
+    LIMIT_CHUNK_IDS = 1024,  /* chunks that an entry or a list chunk names */
+    LIMIT_TREE_DEPTH = 8,    /* of the tree under one signature: 256 entries */
+    LIMIT_MEMBERS = 64,      /* of a space: the devices of a family or a small office */
+    LIMIT_REPLICAS = 1024,   /* of a space, see LIMIT_VECTOR */
+    LIMIT_EPOCHS = 1024,     /* of a space: one for each revocation */
+    LIMIT_ACT = 65536,       /* one act: a revocation with 1024 cuts and its boxes */
+    LIMIT_AUTHOR_ACTS = 256, /* by one member, revocations apart */
+    LIMIT_EPOCH_BOXES = 256  /* adds that cross each other make more members than LIMIT_MEMBERS */
 };
 
 #define LIMIT_COUNTER ((UINT64_C(1) << 48) - 1) /* counters of a replica: 8,900 years at 1000/s */
