@@ -10,6 +10,7 @@ enum {
     TREE_DEPTH_MAX = 8,
     SIGNATURE_BYTES = 64,
     SEALED_MIN = 24 + 256 + 16, /* nonce, the least padding, tag */
+    CHUNK_SEALED_MIN = 24 + 4096 + 16,
 };
 
 static struct bytes read_ids(struct reader *r, size_t max, size_t size)
@@ -25,9 +26,8 @@ static void read_refs(struct reader *r, struct public_entry *ret)
     (void)read_ids(r, ACT_HEADS_MAX, PUBLIC_ACT_BYTES);
     ret->replaced = dots_read_set(r, REPLACED_MAX);
     struct bytes chunks = read_ids(r, PUBLIC_CHUNK_IDS_MAX, PUBLIC_CHUNK_BYTES);
-    ret->chunks = chunks.p;
-    ret->chunks_n = chunks.n / PUBLIC_CHUNK_BYTES;
-    if (ret->kind == PUBLIC_STATE && (ret->replaced.n > 0 || ret->chunks_n > 0))
+    ret->chunks = (struct public_ids){chunks.p, chunks.n / PUBLIC_CHUNK_BYTES};
+    if (ret->kind == PUBLIC_STATE && (ret->replaced.n > 0 || ret->chunks.n > 0))
         r->failed = true;
 }
 
@@ -66,6 +66,16 @@ int public_entry_parse(struct bytes in, struct public_entry *ret)
     uint8_t hash[HASH_SIZE];
     hash_parts(NULL, "persist.refs.1", &refs, 1, hash);
     return memcmp(hash, refs_hash.p, HASH_SIZE) == 0 ? 0 : -EBADMSG;
+}
+
+int public_chunk_parse(struct bytes in, struct public_ids *ret)
+{
+    if (in.n > PUBLIC_CHUNK_MAX)
+        return -EBADMSG;
+    struct reader r = reader_of(in);
+    struct bytes names = read_ids(&r, PUBLIC_CHUNK_IDS_MAX, PUBLIC_CHUNK_BYTES);
+    *ret = (struct public_ids){names.p, names.n / PUBLIC_CHUNK_BYTES};
+    return r.failed || r.n < CHUNK_SEALED_MIN ? -EBADMSG : 0;
 }
 
 void public_act_id(struct bytes act, uint8_t ret[static PUBLIC_ACT_BYTES])

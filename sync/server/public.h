@@ -1,5 +1,6 @@
 /*
- * sync/server/public - the part of entries and acts that a server can read, and their limits.
+ * sync/server/public - the part of entries, chunks and acts that a server can read, and their
+ * limits.
  *
  * A server has no key: it checks what it needs to store an entry where it belongs, not whether it
  * is true. An entry:
@@ -8,6 +9,7 @@
  *   signature 64 · nonce 24 · ciphertext + 16
  *   refs: act heads (varint n ≤ 16, 16 each) · replaced dots (n ≤ 64, 16 each) · chunks (n ≤ 1024,
  *   32 each); of a STATE act heads alone
+ * A chunk: the chunks that a list names (varint n ≤ 1024, 32 each) · nonce 24 · ciphertext + 16
  * Thread: any.
  */
 #ifndef SYNC_SERVER_PUBLIC_H
@@ -23,11 +25,22 @@ enum {
     PUBLIC_CHUNK_IDS_MAX = 1024,
     PUBLIC_ENTRY_MAX = 128 << 10,
     PUBLIC_ACT_MAX = 64 << 10,
-    /* Plaintext, its padding, and epoch, nonce and tag. */
-    PUBLIC_CHUNK_MAX = (256 << 10) + 4096 + 64,
+    /* Names, plaintext and its padding, nonce and tag. */
+    PUBLIC_CHUNK_MAX = 2 + PUBLIC_CHUNK_IDS_MAX * PUBLIC_CHUNK_BYTES + (256 << 10) + 4096 + 40,
 };
 
 enum public_kind { PUBLIC_VALUE = 1, PUBLIC_STATE = 2 };
+
+/* Ids, one after the other. */
+struct public_ids {
+    const uint8_t *p;
+    size_t n;
+};
+
+static inline const uint8_t *public_ids_at(struct public_ids ids, size_t i)
+{
+    return ids.p + i * PUBLIC_CHUNK_BYTES;
+}
 
 /* Views borrow from what was parsed. */
 struct public_entry {
@@ -35,12 +48,14 @@ struct public_entry {
     uint8_t space[PUBLIC_SPACE_BYTES];
     struct dot dot; /* of a STATE the counter numbers the STATEs */
     struct dots replaced;
-    const uint8_t *chunks; /* ids, one after the other */
-    size_t chunks_n;
+    struct public_ids chunks;
 };
 
 /** -EBADMSG; -ENOTSUP another version. */
 int public_entry_parse(struct bytes in, struct public_entry *ret) MUST_CHECK;
+
+/** The chunks that a sealed chunk names: none, unless it is a list. -EBADMSG. */
+int public_chunk_parse(struct bytes in, struct public_ids *ret) MUST_CHECK;
 
 /** The id of an act; that of a genesis act is the id of its space. */
 void public_act_id(struct bytes act, uint8_t ret[static PUBLIC_ACT_BYTES]);

@@ -65,9 +65,7 @@ int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes e
 
 /* A chunk, as it is pushed and served. */
 struct srv_chunk {
-    const uint8_t *id;    /* PUBLIC_CHUNK_BYTES */
-    const uint8_t *below; /* of a list chunk: the ids of those that it lists */
-    size_t below_n;       /* ids */
+    const uint8_t *id; /* PUBLIC_CHUNK_BYTES */
     struct bytes sealed;
 };
 

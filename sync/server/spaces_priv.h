@@ -49,7 +49,7 @@ struct srv_spaces {
 enum {
     ROW_KEY_MAX = 80,
     ENTRY_HEAD_BYTES = 16,      /* seq, ms (STATE: counter) */
-    CHUNK_HEAD_BYTES = 8 + 2,   /* ms, number of chunks below */
+    CHUNK_HEAD_BYTES = 8,       /* ms */
     VARIANT_KEY_DOT = 16 + 1,   /* what follows space and letter in the key of a value, */
     VARIANT_KEY_CHUNK = 32 + 1, /* and of a chunk */
     SPACE_PREFIX_BYTES = 8 + 1,
@@ -84,10 +84,6 @@ struct row_key row_named_by_chunk(uint64_t space, const uint8_t *id, const uint8
                                   unsigned variant);
 /** The queue of what may be dropped: 'r' a dot, 'u' a chunk. */
 struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *id, size_t id_n);
-
-/** Takes the row of a chunk apart; all borrowed. -EUCLEAN. */
-int row_chunk_read(struct bytes row, const uint8_t *id, struct srv_chunk *ret,
-                   uint64_t *ret_ms) MUST_CHECK;
 
 /** Whether anything names a chunk: 1, 0, or a negative errno. */
 int row_is_named(struct srv_store *store, uint64_t space, const uint8_t *id) MUST_CHECK;

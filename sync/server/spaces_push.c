@@ -248,9 +248,9 @@ int srv_push_act(struct srv_spaces *s, const struct srv_at *at, struct bytes act
 /* Names of chunks, by a variant of a value. */
 static void put_named(struct push *p, const struct public_entry *e, unsigned variant)
 {
-    for (size_t i = 0; i < e->chunks_n; i++) {
+    for (size_t i = 0; i < e->chunks.n; i++) {
         struct row_key k =
-            row_named_by_value(p->sp->number, e->chunks + i * PUBLIC_CHUNK_BYTES, &e->dot, variant);
+            row_named_by_value(p->sp->number, public_ids_at(e->chunks, i), &e->dot, variant);
         srv_batch_put(p->b, SRV_CHUNKS, row_bytes(&k), bytes_of(NULL, 0));
     }
 }
@@ -413,16 +413,7 @@ int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes e
 
 /* ---- chunks ---- */
 
-static int make_chunk_row(const struct srv_chunk *c, uint64_t now_ms, struct buf *ret)
-{
-    buf_put_u64(ret, now_ms);
-    buf_put_u16(ret, (uint16_t)c->below_n);
-    buf_put(ret, c->below, c->below_n * PUBLIC_CHUNK_BYTES);
-    buf_put_bytes(ret, c->sealed);
-    return buf_status(ret);
-}
-
-static int free_chunk_variant(struct push *p, const uint8_t *id, const struct buf *want)
+static int free_chunk_variant(struct push *p, const uint8_t *id, struct bytes sealed)
 {
     struct buf row = {0};
     int n = 0;
@@ -430,7 +421,7 @@ static int free_chunk_variant(struct push *p, const uint8_t *id, const struct bu
     for (; n < SPACES_VARIANTS_MAX; n++) {
         struct row_key k = row_chunk(p->sp->number, id, (unsigned)n);
         rc = srv_store_get(p->s->store, SRV_CHUNKS, row_bytes(&k), &row);
-        if (rc == 0 && row_has(&row, 8, bytes_of(want->p + 8, want->n - 8)))
+        if (rc == 0 && row_has(&row, CHUNK_HEAD_BYTES, sealed))
             rc = -EALREADY;
         if (rc < 0)
             break;
@@ -439,43 +430,49 @@ static int free_chunk_variant(struct push *p, const uint8_t *id, const struct bu
     return rc == 0 || rc == -ENOENT ? n : rc;
 }
 
-static int store_chunk(struct push *p, const struct srv_chunk *c, const struct buf *row)
+static int put_chunk(struct push *p, const struct row_key *k, struct bytes sealed)
 {
-    int variant = free_chunk_variant(p, c->id, row);
+    struct buf row = {0};
+    buf_put_u64(&row, p->now_ms);
+    buf_put_bytes(&row, sealed);
+    int rc = buf_status(&row);
+    if (rc == 0)
+        srv_batch_put(p->b, SRV_CHUNKS, row_bytes(k), buf_bytes(&row));
+    buf_fini(&row);
+    return rc;
+}
+
+static int store_chunk(struct push *p, const struct srv_chunk *c, struct public_ids names)
+{
+    int variant = free_chunk_variant(p, c->id, c->sealed);
     if (variant < 0)
         return variant == -EALREADY ? 0 : variant;
     if (variant == SPACES_VARIANTS_MAX)
         return full_of_variants(p);
-    uint64_t bytes = row->n - CHUNK_HEAD_BYTES;
-    int rc = check_quota(p, bytes, 0);
+    int rc = check_quota(p, c->sealed.n, 0);
     if (rc < 0)
         return rc;
-    p->next.bytes += bytes;
+    p->next.bytes += c->sealed.n;
     p->next.chunks++;
-    struct row_key k = row_chunk(p->sp->number, c->id, (unsigned)variant);
-    srv_batch_put(p->b, SRV_CHUNKS, row_bytes(&k), buf_bytes(row));
-    for (size_t i = 0; i < c->below_n; i++) {
-        struct row_key named = row_named_by_chunk(p->sp->number, c->below + i * PUBLIC_CHUNK_BYTES,
-                                                  c->id, (unsigned)variant);
+    for (size_t i = 0; i < names.n; i++) {
+        struct row_key named =
+            row_named_by_chunk(p->sp->number, public_ids_at(names, i), c->id, (unsigned)variant);
         srv_batch_put(p->b, SRV_CHUNKS, row_bytes(&named), bytes_of(NULL, 0));
     }
     struct row_key queue = row_queue('u', p->now_ms, p->sp->number, c->id, PUBLIC_CHUNK_BYTES);
     srv_batch_put(p->b, SRV_META, row_bytes(&queue), bytes_of(NULL, 0));
-    return commit(p);
+    struct row_key k = row_chunk(p->sp->number, c->id, (unsigned)variant);
+    rc = put_chunk(p, &k, c->sealed);
+    return rc < 0 ? rc : commit(p);
 }
 
 static int push_chunk(struct push *p, const struct srv_chunk *c)
 {
-    if (c->sealed.n == 0 || c->sealed.n > PUBLIC_CHUNK_MAX || c->below_n > PUBLIC_CHUNK_IDS_MAX)
-        return -EBADMSG;
-    struct buf row = {0};
-    int rc = begin(p);
+    struct public_ids names;
+    int rc = public_chunk_parse(c->sealed, &names);
     if (rc == 0)
-        rc = make_chunk_row(c, p->now_ms, &row);
-    if (rc == 0)
-        rc = store_chunk(p, c, &row);
-    buf_fini(&row);
-    return rc;
+        rc = begin(p);
+    return rc < 0 ? rc : store_chunk(p, c, names);
 }
 
 int srv_push_chunk(struct srv_spaces *s, const struct srv_at *at, const struct srv_chunk *c,

@@ -177,12 +177,12 @@ int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at,
             rc = 0;
             break;
         }
-        struct srv_chunk c;
-        uint64_t ms;
-        if (rc == 0)
-            rc = row_chunk_read(buf_bytes(&row), id, &c, &ms);
-        if (rc == 0)
-            rc = fn(arg, &c);
+        if (rc == 0 && row.n < CHUNK_HEAD_BYTES)
+            rc = -EUCLEAN;
+        if (rc < 0)
+            break;
+        struct srv_chunk c = {id, bytes_of(row.p + CHUNK_HEAD_BYTES, row.n - CHUNK_HEAD_BYTES)};
+        rc = fn(arg, &c);
     }
     buf_fini(&row);
     return rc != 0 ? rc : n;
@@ -200,7 +200,7 @@ static int is_missing(struct srv_spaces *s, uint64_t space, const uint8_t *id, u
         rc = srv_store_get(s->store, SRV_CHUNKS, row_bytes(&k), &row);
         if (rc < 0)
             break;
-        newest = max_u64(newest, row.n < 8 ? 0 : get_u64(row.p));
+        newest = max_u64(newest, row.n < CHUNK_HEAD_BYTES ? 0 : get_u64(row.p));
     }
     buf_fini(&row);
     if (rc < 0 && rc != -ENOENT)

@@ -96,18 +96,6 @@ struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *i
     return k;
 }
 
-int row_chunk_read(struct bytes row, const uint8_t *id, struct srv_chunk *ret, uint64_t *ret_ms)
-{
-    struct reader r = reader_of(row);
-    *ret_ms = reader_u64(&r);
-    size_t n = reader_u16(&r);
-    struct bytes below = reader_bytes(&r, n * PUBLIC_CHUNK_BYTES);
-    if (r.failed)
-        return -EUCLEAN;
-    *ret = (struct srv_chunk){id, below.p, n, bytes_of(r.p, r.n)};
-    return 0;
-}
-
 int row_is_named(struct srv_store *store, uint64_t space, const uint8_t *id)
 {
     struct row_key k = row_named(space, id);

@@ -29,8 +29,8 @@ static int drop_value(struct sweep *w, const struct dot *dot, unsigned variant, 
     struct bytes entry = bytes_of(row.p + ENTRY_HEAD_BYTES, row.n - ENTRY_HEAD_BYTES);
     if (public_entry_parse(entry, &e) < 0)
         return -EUCLEAN;
-    for (size_t i = 0; i < e.chunks_n; i++) {
-        const uint8_t *id = e.chunks + i * PUBLIC_CHUNK_BYTES;
+    for (size_t i = 0; i < e.chunks.n; i++) {
+        const uint8_t *id = public_ids_at(e.chunks, i);
         struct row_key named = row_named_by_value(w->sp->number, id, dot, variant);
         unname(w, &named, id);
     }
@@ -65,21 +65,22 @@ static int drop_dot(struct sweep *w, const uint8_t *id)
 
 static int drop_variant(struct sweep *w, const uint8_t *id, unsigned variant, struct bytes row)
 {
-    struct srv_chunk c;
-    uint64_t ms;
-    int rc = row_chunk_read(row, id, &c, &ms);
-    if (rc < 0)
-        return rc;
-    if (ms + SPACES_UNREFERENCED_MS > w->now_ms)
+    struct public_ids names;
+    if (row.n < CHUNK_HEAD_BYTES)
+        return -EUCLEAN;
+    struct bytes sealed = bytes_of(row.p + CHUNK_HEAD_BYTES, row.n - CHUNK_HEAD_BYTES);
+    if (public_chunk_parse(sealed, &names) < 0)
+        return -EUCLEAN;
+    if (get_u64(row.p) + SPACES_UNREFERENCED_MS > w->now_ms)
         return -EAGAIN; /* it came again: its own row in the queue will see to it */
-    for (size_t i = 0; i < c.below_n; i++) {
-        const uint8_t *below = c.below + i * PUBLIC_CHUNK_BYTES;
+    for (size_t i = 0; i < names.n; i++) {
+        const uint8_t *below = public_ids_at(names, i);
         struct row_key named = row_named_by_chunk(w->sp->number, below, id, variant);
         unname(w, &named, below);
     }
     struct row_key k = row_chunk(w->sp->number, id, variant);
     srv_batch_delete(w->b, SRV_CHUNKS, row_bytes(&k));
-    w->next.bytes -= row.n - CHUNK_HEAD_BYTES;
+    w->next.bytes -= sealed.n;
     w->next.chunks--;
     return 0;
 }

@@ -158,15 +158,18 @@ void server_chunk_id(unsigned n, uint8_t ret[PUBLIC_CHUNK_BYTES])
 }
 
 int server_push_chunk(struct server_fixture *f, const struct srv_at *at, unsigned n,
-                      const uint8_t *below, size_t below_n, uint8_t fill, size_t size)
+                      const uint8_t *names, size_t names_n, uint8_t fill, size_t size)
 {
     uint8_t id[PUBLIC_CHUNK_BYTES];
     struct buf b = {0};
     server_chunk_id(n, id);
-    assert_int_equal(buf_resize(&b, size), 0);
-    memset(b.p, fill, size);
+    buf_put_varint(&b, names_n);
+    buf_put(&b, names, names_n * PUBLIC_CHUNK_BYTES);
+    while (b.n < size)
+        buf_put_u8(&b, fill);
+    assert_int_equal(buf_status(&b), 0);
     f->err = (struct err){.code = 0};
-    struct srv_chunk c = {id, below, below_n, buf_bytes(&b)};
+    struct srv_chunk c = {id, buf_bytes(&b)};
     int rc = srv_push_chunk(f->spaces, at, &c, f->now_ms, &f->err);
     buf_fini(&b);
     return rc;
@@ -191,7 +194,7 @@ int server_see_chunk(void *arg, const struct srv_chunk *c)
 {
     struct server_seen *seen = arg;
     seen->n++;
-    seen->bytes += c->sealed.n + c->below_n * PUBLIC_CHUNK_BYTES;
+    seen->bytes += c->sealed.n;
     seen->fills += c->sealed.p[c->sealed.n - 1];
     return 0;
 }

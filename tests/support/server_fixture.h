@@ -53,10 +53,10 @@ int server_push(struct server_fixture *f, const struct srv_at *at, const struct 
 /** A value without references. */
 int server_push_value(struct server_fixture *f, const struct srv_at *at, uint64_t replica,
                       uint64_t counter, uint8_t fill);
-/** The id of chunk number @n; and a push of it with @size bytes @fill. */
+/** The id of chunk number @n; and a push of it that names others, of @size bytes, last @fill. */
 void server_chunk_id(unsigned n, uint8_t ret[PUBLIC_CHUNK_BYTES]);
 int server_push_chunk(struct server_fixture *f, const struct srv_at *at, unsigned n,
-                      const uint8_t *below, size_t below_n, uint8_t fill, size_t size);
+                      const uint8_t *names, size_t names_n, uint8_t fill, size_t size);
 
 /* What a walk saw. */
 struct server_seen {

@@ -360,12 +360,16 @@ static void variants_of_a_chunk(void **state)
     assert_int_equal(chunk_variants(f, &at, 2, &seen), 0);
     assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 5, PUBLIC_CHUNK_MAX), 1);
     assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, PUBLIC_CHUNK_MAX + 1), -EBADMSG);
-    assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, 0), -EBADMSG);
-    static uint8_t below[(PUBLIC_CHUNK_IDS_MAX + 1) * PUBLIC_CHUNK_BYTES];
-    assert_int_equal(server_push_chunk(f, &at, 3, below, PUBLIC_CHUNK_IDS_MAX + 1, 5, 9), -EBADMSG);
-    assert_int_equal(server_push_chunk(f, &at, 3, below, PUBLIC_CHUNK_IDS_MAX, 5, 9), 1);
-    assert_int_equal(chunk_variants(f, &at, 3, &seen), 1);
-    assert_int_equal(seen.bytes, 9 + PUBLIC_CHUNK_IDS_MAX * PUBLIC_CHUNK_BYTES);
+    enum { LEAST = 1 + 24 + 4096 + 16 };
+    assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, LEAST - 1), -EBADMSG);
+    assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, LEAST), 1);
+    static uint8_t names[(PUBLIC_CHUNK_IDS_MAX + 1) * PUBLIC_CHUNK_BYTES];
+    const size_t size = sizeof names + LEAST;
+    assert_int_equal(server_push_chunk(f, &at, 4, names, PUBLIC_CHUNK_IDS_MAX + 1, 5, size),
+                     -EBADMSG);
+    assert_int_equal(server_push_chunk(f, &at, 4, names, PUBLIC_CHUNK_IDS_MAX, 5, size), 1);
+    assert_int_equal(chunk_variants(f, &at, 4, &seen), 1);
+    assert_int_equal(seen.bytes, size);
     server_check_usage(f, f->anna.account);
 }
 
@@ -392,7 +396,7 @@ static void chunks_that_nothing_names_are_dropped(void **state)
     assert_int_equal(missing(f, &at), 0x3ff);
     assert_int_equal(server_push_chunk(f, &at, 0, NULL, 0, 1, 5000), 1);
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, 1, 5000), 1);
-    assert_int_equal(server_push_chunk(f, &at, 2, ids[1], 1, 1, 100), 1);
+    assert_int_equal(server_push_chunk(f, &at, 2, ids[1], 1, 1, 5000), 1);
     assert_int_equal(server_push_chunk(f, &at, 8, NULL, 0, 1, 5000), 1);
     assert_int_equal(server_push_chunk(f, &at, 9, NULL, 0, 1, 5000), 1);
     assert_int_equal(missing(f, &at), 0xf8);
@@ -497,10 +501,10 @@ static void quota_of_bytes_at_and_above(void **state)
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, 1, 5000 + 40), 1);
     assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, &f->err), -EDQUOT);
     assert_int_equal(server_push_value(f, &at, 5, 2, 1), -EDQUOT);
-    assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 1, 1), -EDQUOT);
+    assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 1, 5000), -EDQUOT);
     assert_int_equal(server_push(f, &at, &e), 0); /* what is there costs nothing */
     server_fixture_reopen(f);
-    assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 1, 1), -EDQUOT);
+    assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 1, 5000), -EDQUOT);
     struct srv_usage use = {0};
     assert_int_equal(srv_spaces_usage(f->spaces, u.account, &use), 0);
     assert_true(use.bytes == quota && use.entries == 2 && use.chunks == 1 && use.spaces == 1);

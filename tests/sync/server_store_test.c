@@ -173,7 +173,7 @@ static int push_number(struct server_fixture *f, const struct srv_at *at, uint64
     struct server_entry state = {.kind = PUBLIC_STATE, .dot = {5, i}, .fill = fill};
     f->now_ms += 5;
     if (i % 7 == 0)
-        return server_push_chunk(f, at, (unsigned)i, NULL, 0, fill, 1 + i * 37 % 70000);
+        return server_push_chunk(f, at, (unsigned)i, NULL, 0, fill, 5000 + i * 37 % 70000);
     if (i % 11 == 0)
         return server_push(f, at, &state);
     if (i % 4 == 0 && before.counter > 0) {
@@ -207,7 +207,7 @@ static bool has_number(struct server_fixture *f, const struct srv_at *at, uint64
         uint8_t id[PUBLIC_CHUNK_BYTES];
         server_chunk_id((unsigned)i, id);
         return srv_chunk_get(f->spaces, at, id, server_see_chunk, &seen) >= 1 &&
-               seen.bytes >= 1 + i * 37 % 70000;
+               seen.bytes >= 5000 + i * 37 % 70000;
     }
     if (i % 11 == 0)
         return true; /* a newer STATE may be in its place; looked at below */

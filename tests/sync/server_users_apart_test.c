@@ -54,7 +54,7 @@ static struct srv_at fill(struct server_fixture *f, uint64_t account, unsigned n
     struct server_entry value = {.dot = {5, 1}, .fill = with, .chunks = id, .chunks_n = 1};
     struct server_entry state = {.kind = PUBLIC_STATE, .dot = {5, 1}, .fill = with};
     assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act"), f->now_ms, NULL), 1);
-    assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, with, 3000), 1);
+    assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, with, 5000), 1);
     assert_int_equal(server_push(f, &at, &value), 1);
     assert_int_equal(server_push(f, &at, &state), 1);
     assert_int_equal(srv_spaces_sync(f->spaces), 0);
@@ -86,7 +86,7 @@ static void try_all(struct server_fixture *f, const struct srv_at *at)
     assert_int_equal(srv_push_act(s, at, bytes_str("act"), f->now_ms, &f->err), -ENOENT);
     assert_int_equal(server_push_value(f, at, 5, 1, 66), -ENOENT);
     assert_int_equal(server_push(f, at, &state), -ENOENT);
-    assert_int_equal(server_push_chunk(f, at, 1, NULL, 0, 66, 3000), -ENOENT);
+    assert_int_equal(server_push_chunk(f, at, 1, NULL, 0, 66, 5000), -ENOENT);
 }
 
 static void space_of_another_user_is_not_there(void **state)
@@ -134,7 +134,7 @@ static void space_of_the_same_id_is_another(void **state)
     assert_int_equal(server_push(f, &bens, &e), 1);
     for (uint8_t i = 0; i < SPACES_VARIANTS_MAX; i++) {
         assert_int_equal(server_push_value(f, &bens, 5, 1, i), 1);
-        assert_int_equal(server_push_chunk(f, &bens, 1, NULL, 0, i, 3000), 1);
+        assert_int_equal(server_push_chunk(f, &bens, 1, NULL, 0, i, 5000), 1);
     }
     struct srv_swept swept = {0};
     f->now_ms += SPACES_REPLACED_MS;
