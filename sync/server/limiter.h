@@ -1,0 +1,36 @@
+/*
+ * sync/server/limiter - how many wrong tokens an address may show: 5 in a minute.
+ *
+ * Of fixed size: addresses share a place when there are many, and the newer one takes it, so a
+ * flood of addresses costs no memory. Thread: one.
+ */
+#ifndef SYNC_SERVER_LIMITER_H
+#define SYNC_SERVER_LIMITER_H
+
+#include <stdbool.h>
+
+#include "proto/base/buf.h"
+
+enum { LIMITER_FAILS = 5, LIMITER_WINDOW_MS = 60000, LIMITER_SETS = 1024, LIMITER_WAYS = 4 };
+
+struct limiter {
+    uint8_t seed[16]; /* which addresses share places is not to be guessed */
+    struct limiter_place {
+        uint8_t address[16];
+        uint64_t fail_ms[LIMITER_FAILS]; /* the newest ones, in a ring */
+        unsigned next, n;
+    } place[LIMITER_SETS][LIMITER_WAYS];
+};
+
+void limiter_init(struct limiter *l);
+
+/**
+ * Milliseconds until @address (4 bytes, or 16, of which the first 8 count: that is what one
+ * customer has; empty: not limited) may show a token again; 0: now.
+ */
+uint64_t limiter_wait(const struct limiter *l, struct bytes address, uint64_t now_ms);
+
+/** It showed a wrong one. */
+void limiter_fail(struct limiter *l, struct bytes address, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * sync/server/spaces_priv - what the spaces*.c files share: rows, and what is held in memory of the
+ * accounts that are in use. Not for others.
+ */
+#ifndef SYNC_SERVER_SPACES_PRIV_H
+#define SYNC_SERVER_SPACES_PRIV_H
+
+#include <pthread.h>
+
+#include "sync/server/spaces.h"
+
+/* In memory; all of it is on disk in the row 'n'. */
+struct space {
+    struct account *account;
+    uint64_t number;           /* begins every key; never used again */
+    struct srv_space_info now; /* with last_seq as pushed */
+    uint64_t disk_seq;         /* what the log shows */
+    uint64_t sync_seq;         /* what it will show when the sync that runs has ended */
+    bool dirty;                /* in the list */
+};
+
+struct account {
+    uint64_t number, quota_bytes, quota_entries;
+    uint64_t bytes, entries;    /* of all its spaces */
+    uint64_t credit, credit_ms; /* thousandths of an entry that may be pushed at once; when */
+    struct space *spaces[SPACES_MAX_OF_ACCOUNT];
+    unsigned spaces_n;
+};
+
+struct space_list {
+    struct space **v;
+    size_t n, cap;
+};
+
+struct srv_spaces {
+    struct srv_store *store;
+    pthread_mutex_t sync_lock; /* before the other; held while spaces of a list must stay */
+    pthread_mutex_t lock;      /* all below, and each read of rows that a write depends on */
+    void *accounts;            /* tree of struct account, by number */
+    uint64_t next_space;
+    struct space_list dirty;
+    srv_grown_fn *grown;
+    void *grown_arg;
+    struct srv_stats stats;
+};
+
+/* ---- rows: sync/server/README.md ---- */
+
+enum {
+    ROW_KEY_MAX = 80,
+    ENTRY_HEAD_BYTES = 16,      /* seq, ms (STATE: counter) */
+    CHUNK_HEAD_BYTES = 8,       /* ms */
+    VARIANT_KEY_DOT = 16 + 1,   /* what follows space and letter in the key of a value, */
+    VARIANT_KEY_CHUNK = 32 + 1, /* and of a chunk */
+    SPACE_PREFIX_BYTES = 8 + 1,
+};
+
+struct row_key {
+    uint8_t p[ROW_KEY_MAX];
+    size_t n;
+};
+
+static inline struct bytes row_bytes(const struct row_key *k)
+{
+    return bytes_of(k->p, k->n);
+}
+
+/** The keys of a space: its number, a letter, and more. */
+struct row_key row_of(uint64_t space, char letter);
+void row_add(struct row_key *k, const void *p, size_t n);
+void row_add_u64(struct row_key *k, uint64_t v);
+void row_add_u8(struct row_key *k, uint8_t v);
+void row_add_dot(struct row_key *k, const struct dot *dot);
+/** Keys of SRV_META: a letter and a number. */
+struct row_key row_meta(char letter, uint64_t n);
+
+struct row_key row_value(uint64_t space, const struct dot *dot, unsigned variant);
+struct row_key row_chunk(uint64_t space, const uint8_t *id, unsigned variant);
+/** That a value, or a list chunk, names a chunk; the first without @by: the beginning of all. */
+struct row_key row_named(uint64_t space, const uint8_t *id);
+struct row_key row_named_by_value(uint64_t space, const uint8_t *id, const struct dot *by,
+                                  unsigned variant);
+struct row_key row_named_by_chunk(uint64_t space, const uint8_t *id, const uint8_t *by,
+                                  unsigned variant);
+/** The queue of what may be dropped: 'r' a dot, 'u' a chunk. */
+struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *id, size_t id_n);
+
+/** Whether anything names a chunk: 1, 0, or a negative errno. */
+int row_is_named(struct srv_store *store, uint64_t space, const uint8_t *id) MUST_CHECK;
+
+/* ---- memory: all with the lock held ---- */
+
+/** -ENOENT no such account. */
+int spaces_account(struct srv_spaces *s, uint64_t number, struct account **ret) MUST_CHECK;
+/** -ENOENT no such space. */
+int spaces_find(struct srv_spaces *s, const struct srv_at *at, struct space **ret) MUST_CHECK;
+/** The space of a number, for upkeep. -ENOENT it was dropped. */
+int spaces_numbered(struct srv_spaces *s, uint64_t number, struct space **ret) MUST_CHECK;
+
+/** Puts the row of @sp with what it is to be into @b. */
+void spaces_batch_info(struct srv_batch *b, const struct space *sp,
+                       const struct srv_space_info *now);
+/** After that was written. */
+void spaces_take_info(struct space *sp, const struct srv_space_info *now);
+
+int space_list_add(struct space_list *l, struct space *sp) MUST_CHECK;
+
+/** The lock is taken inside: number and end of the log of a space. -ENOENT. */
+int spaces_look_up(struct srv_spaces *s, const struct srv_at *at, uint64_t *ret_number,
+                   uint64_t *ret_disk_seq) MUST_CHECK;
+
+#endif

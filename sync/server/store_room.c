@@ -1,0 +1,39 @@
+/*
+ * Room on the disk. RocksDB comes badly through a full one: when a table cannot be written to a
+ * file, it takes no write any more. So a batch that might meet the end of the disk is refused.
+ */
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "sync/server/store_priv.h"
+
+/* Kept free, or that part of a small disk. */
+static const struct {
+    uint64_t bytes, share;
+} kept[] = {[SRV_ORDINARY] = {256 << 20, 5}, [SRV_URGENT] = {16 << 20, 20}};
+
+enum { ALL_IN_MEMORY = 128 << 20 }; /* more than tables in memory and merges of them ever take */
+
+/* What the tables in memory need, too, to become files. */
+static uint64_t in_memory(struct srv_store *s)
+{
+    uint64_t sum = 0, v = 0;
+    for (int i = 0; i < SRV_FAMILY_N; i++)
+        if (rocksdb_property_int_cf(s->rocks, s->family[i], "rocksdb.cur-size-all-mem-tables",
+                                    &v) == 0)
+            sum += v;
+    return sum;
+}
+
+int srv_store_room(struct srv_store *s, size_t bytes, enum srv_urgency urgency)
+{
+    struct statvfs v;
+    if (fstatvfs(s->dir_fd, &v) < 0)
+        return -errno;
+    uint64_t total = (uint64_t)v.f_blocks * v.f_frsize;
+    uint64_t room = (uint64_t)v.f_bavail * v.f_frsize;
+    uint64_t keep = min_u64(kept[urgency].bytes, total / kept[urgency].share) + bytes;
+    if (room >= keep + ALL_IN_MEMORY)
+        return 0;
+    return room < keep + in_memory(s) ? -ENOSPC : 0;
+}

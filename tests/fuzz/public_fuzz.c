@@ -1,0 +1,49 @@
+/* What devices push to a server, and the tokens they show: what is accepted lies within its bytes.
+ */
+#include <stdlib.h>
+
+#include "sync/server/public.h"
+#include "sync/server/token.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_within(struct bytes in, const uint8_t *p, size_t n)
+{
+    if (n > 0 && (p < in.p || p + n > in.p + in.n))
+        abort();
+}
+
+static void check_entry(struct bytes in)
+{
+    struct public_entry e;
+    if (public_entry_parse(in, &e) < 0)
+        return;
+    if (!dot_valid(&e.dot) || (e.kind == PUBLIC_STATE && e.chunks.n + e.replaced.n > 0))
+        abort();
+    check_within(in, e.chunks.p, e.chunks.n * PUBLIC_CHUNK_BYTES);
+    check_within(in, e.replaced.p, e.replaced.n * DOT_SIZE);
+}
+
+static void check_chunk(struct bytes in)
+{
+    struct public_ids names;
+    if (public_chunk_parse(in, &names) == 0)
+        check_within(in, names.p, names.n * PUBLIC_CHUNK_BYTES);
+}
+
+static void check_token(struct bytes in)
+{
+    struct token t;
+    char text[TOKEN_TEXT_SIZE];
+    if (token_parse(in, &t) == 0 && !bytes_equal(bytes_str(token_text(&t, text)), in))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct bytes in = bytes_of(data, size);
+    check_entry(in);
+    check_chunk(in);
+    check_token(in);
+    return 0;
+}
