@@ -1,9 +1,7 @@
 /*
  * fs/space/ignore_rules - the lines of a `.persistignore`, in gitignore's syntax.
  *
- * Pure: bytes in, a verdict out. Names are bytes, compared as they are. A match takes time in
- * proportion to the length of the pattern times that of the path, whatever the two are. Source:
- * gitignore(5). As there, a pattern whose bracket or backslash is not closed matches nothing.
+ * Pure: bytes in, a verdict out. The patterns are those of proto/glob. Source: gitignore(5).
  */
 #ifndef FS_SPACE_IGNORE_RULES_H
 #define FS_SPACE_IGNORE_RULES_H
