@@ -45,30 +45,42 @@ static void held_free(struct held *h)
     free(h);
 }
 
-/* @v is held or superseded, or nothing of its record is held and it may have been cleaned up. */
-static bool accounted(const struct held *h, const struct value *v, const struct vv *floor)
+static bool supersedes(const struct value *a, const struct value *v)
 {
-    bool any = false;
+    return value_same_facet(a, v) && value_seen(a, &v->dot);
+}
+
+static bool is_held(const struct held *h, const struct value *v, bool *ret_any)
+{
     for (size_t k = 0; k < h->n; k++) {
-        if (!rid_equal(&h->v[k].rid, &v->rid))
-            continue;
-        any = true;
-        if (value_same_facet(&h->v[k], v) && value_seen(&h->v[k], &v->dot))
+        *ret_any = *ret_any || rid_equal(&h->v[k].rid, &v->rid);
+        if (supersedes(&h->v[k], v))
             return true;
     }
-    return !any && vv_has(floor, &v->dot);
+    return false;
+}
+
+/* Nothing of the record is held, as all have acknowledged @v or what superseded it. */
+static bool is_cleaned(const struct sim *s, const struct value *v, const struct vv *floor)
+{
+    for (size_t k = 0; k < s->parts; k++)
+        if (vv_has(floor, &s->part[k].dot) && supersedes(&s->part[k], v))
+            return true;
+    return false;
 }
 
 void sim_check_held(struct sim *s, int i)
 {
     struct replica *r = s->w->d[i].r;
     struct held *h = held_by(s, i);
-    for (size_t k = 0; k < s->parts && !s->restored; k++)
-        if (vv_has(replica_knowledge(r), &s->part[k].dot))
-            SIM_NEED(accounted(h, &s->part[k], replica_floor(r)),
+    for (size_t k = 0; k < s->parts && !s->restored; k++) {
+        const struct value *v = &s->part[k];
+        bool any = false;
+        if (vv_has(replica_knowledge(r), &v->dot) && !is_held(h, v, &any))
+            SIM_NEED(!any && is_cleaned(s, v, replica_floor(r)),
                      "device %d knows %llu:%llu, but does not hold it", i,
-                     (unsigned long long)s->part[k].dot.replica,
-                     (unsigned long long)s->part[k].dot.counter);
+                     (unsigned long long)v->dot.replica, (unsigned long long)v->dot.counter);
+    }
     held_free(h);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The C code and model.py on the same histories: after every step, or whenever all have met, they
  * show, know and hold the same. PERSIST_LONG=1: all cases of three devices, and more histories;
- * PERSIST_RUNS: how many of these.
+ * PERSIST_RUNS: how many of these. An argument is a pattern of the tests to run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,12 +118,14 @@ static void random_histories(void **state)
     print_message("%llu histories\n", (unsigned long long)n);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_devices_one_operation_each),
         cmocka_unit_test(three_devices_one_operation_each),
         cmocka_unit_test(random_histories),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,8 @@
  * difference: before the second operation its device and the one of the third may have met the
  * first, and before the third its device may have met the first, the second, both or none. That is
  * 6 orders of 4 x 4 meetings for each choice of three operations out of the first CASE_SHORT
- * (cases.c), with PERSIST_LONG=1 of all.
+ * (cases.c), with PERSIST_LONG=1
+ * of all; an argument is how many.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tests/sim/cases.h"
 #include "tests/sim/run.h"
@@ -55,10 +57,11 @@ static bool next_case(void *ctx, struct buf *ret)
     return true;
 }
 
+static int ops = CASE_SHORT;
+
 static void every_order_of_three_operations(void **state)
 {
     (void)state;
-    int ops = crash_env("PERSIST_LONG", 0) != 0 ? CASE_OPS : CASE_SHORT;
     struct cases c = {.ops = ops,
                       .end = (uint64_t)ORDERS * MEETINGS * MEETINGS * (uint64_t)(ops * ops * ops)};
     uint64_t n;
@@ -66,8 +69,12 @@ static void every_order_of_three_operations(void **state)
     print_message("%llu cases\n", (unsigned long long)n);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (crash_env("PERSIST_LONG", 0) != 0)
+        ops = CASE_OPS;
+    if (argc > 1)
+        ops = atoi(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_order_of_three_operations),
     };
