@@ -136,6 +136,55 @@ static void quiesce(struct sim *s)
 
 /* ---- saves ----------------------------------------------------------------------------------- */
 
+struct open_contents {
+    struct rid rid[256];
+    struct dot dot[256];
+    int n;
+    const struct rid *now;
+};
+
+static int add_conflict(void *ctx, const struct rid *rid)
+{
+    struct open_contents *o = ctx;
+    assert(o->n < 256);
+    o->rid[o->n++] = *rid;
+    return 0;
+}
+
+static int add_content(void *ctx, const struct replica_content *c)
+{
+    struct open_contents *o = ctx;
+    assert(o->n < 256);
+    o->rid[o->n] = *o->now;
+    o->dot[o->n++] = c->dot;
+    return 0;
+}
+
+/*
+ * The saves in conflicts that stay open: what only a device had that went back in time, and broke a
+ * session off, nobody ever knows, and so nobody resolves it.
+ */
+static void mark_open(struct sim *s, int i, bool shown[SIM_SAVES_MAX])
+{
+    struct replica *r = s->w->d[i].r;
+    struct open_contents records = {.n = 0}, contents = {.n = 0};
+    struct buf body = {0};
+    int rc = replica_conflicts(r, add_conflict, &records);
+    for (int k = 0; k < records.n && rc == 0; k++) {
+        contents.now = &records.rid[k];
+        rc = replica_contents(r, contents.now, add_content, &contents);
+    }
+    for (int k = 0; k < contents.n && rc == 0; k++) {
+        rc = replica_version_get(r, &contents.rid[k], &contents.dot[k], &body);
+        buf_put_u8(&body, 0);
+        const char *at = (const char *)body.p;
+        for (int save; (save = ghost_next_save(&at)) != 0;)
+            shown[save] = true;
+    }
+    assert(rc == 0);
+    buf_fini(&body);
+}
+
 /* Every save is shown on this device, or a user to whom it was shown replaced or deleted it. */
 static void check_kept(struct sim *s, int i)
 {
@@ -152,6 +201,8 @@ static void check_kept(struct sim *s, int i)
             shown[save] = true;
     }
     world_paths_free(paths, n);
+    if (s->restored)
+        mark_open(s, i, shown);
     for (int k = 1; k < SIM_SAVES_MAX; k++)
         SIM_NEED(!s->save[k].made || s->save[k].known || s->lost[k] || shown[k],
                  "save %d is lost on device %d", k, i);

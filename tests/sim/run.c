@@ -13,11 +13,15 @@
 
 #include "tests/sim/mirror.h"
 
+#ifndef SIM_SHARE
+#define SIM_SHARE 1
+#endif
+
 enum {
     SCRIPT_MAX = 1 << 20,
-    RUNS_OF_A_CHILD = 250, /* RocksDB grows a little with each database */
-    SECONDS_MAX = 60,      /* of a run: one that does not end is a failure */
-    TRIES_MAX = 3000,      /* of a shorter script */
+    RUNS_OF_A_CHILD = 300,
+    SECONDS_MAX = 60, /* of a run: one that does not end is a failure */
+    TRIES_MAX = 3000, /* of a shorter script */
 };
 
 /* What a child tells, also when it dies. */
@@ -214,6 +218,11 @@ static void report(const struct run_options *o, const char *script)
     free(text);
 }
 
+uint64_t run_share(uint64_t n)
+{
+    return (n + SIM_SHARE - 1) / SIM_SHARE;
+}
+
 bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n)
 {
     struct shared *sh = share();
@@ -241,12 +250,15 @@ bool run_script(const struct run_options *o, const char *script)
 bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint64_t *ret_n)
 {
     struct shared *sh = share();
+    uint64_t made = 0;
     bool more = true;
     *ret_n = 0;
     while (more) {
         struct buf batch = {0}, one = {0};
         int n = 0;
         while (n < RUNS_OF_A_CHILD && (more = next(ctx, &one))) {
+            if (made++ % SIM_SHARE != 0)
+                continue;
             buf_put_u8(&one, 0);
             buf_put_string(&batch, buf_bytes(&one));
             n++;

@@ -16,14 +16,18 @@ struct run_options {
     bool twice;  /* each run once more: it must be the same */
 };
 
+/** How many of @n runs are made: with sanitizers, which are slow, a few; also of scripts. */
+uint64_t run_share(uint64_t n);
+
 /** Runs of @n seeds from @first on: whether all is well. */
 bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n);
 
 /** One run, of a script: lines, the first of which is the setup. */
 bool run_script(const struct run_options *o, const char *script);
 
-/** One run of the calls of @fn: true once for each script, until false. All is well? */
+/** Writes the next script over @script; false: there is none. */
 typedef bool (*run_next_fn)(void *ctx, struct buf *script);
+/** Runs all scripts: whether all is well, and how many there were. */
 bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint64_t *ret_n);
 
 /** Every file of tests/sim/scripts/. */
