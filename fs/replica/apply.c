@@ -4,13 +4,14 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "fs/replica/mutant.h"
 #include "fs/replica/record.h"
 
 static int apply_value(struct replica *r, const struct value *v)
 {
     struct record rec;
     int rc = record_load(r, &v->rid, &rec);
-    if (rc < 0 || record_has(&rec, v))
+    if (rc < 0 || (record_has(&rec, v) && !MUTANT(no_vector_check)))
         return rc;
     struct values vs = record_facet(&rec, v->facet, &v->slot);
     size_t stay = 1;
@@ -68,16 +69,20 @@ int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change
     if (rc == 0)
         rc = decode(r, change, &v, &n, &dot);
     size_t mark = txn_mark(&r->txn), taken = 0;
-    if (rc < 0 || vv_has(&r->known, &dot)) {
+    if (rc < 0 || (vv_has(&r->known, &dot) && !MUTANT(known_again))) {
         replica_undo(r, mark);
         return rc;
     }
     for (size_t i = 0; i < n && rc >= 0; i++) {
+        if (MUTANT(clamped_stamp) && hlc_ms(v[i].stamp.hlc) > r->cfg.now_ms(r->cfg.ctx))
+            v[i].stamp.hlc = r->cfg.now_ms(r->cfg.ctx) << 16;
         rc = apply_value(r, &v[i]);
         taken += rc == 1;
     }
     if (rc >= 0)
         rc = settle(r);
+    if (rc == 0 && MUTANT(know_each_change))
+        rc = vv_add(&r->known, &dot);
     if (rc == 0 && taken > 0)
         rc = replica_flush(r, mark, batch);
     if (rc < 0 || taken == 0) {
@@ -105,7 +110,7 @@ int replica_know(struct replica *r, struct db_batch *batch, const struct vv *kno
     struct vv before = r->known;
     size_t mark = txn_mark(&r->txn);
     r->known = joined;
-    rc = replica_flush(r, mark, batch);
+    rc = MUTANT(know_in_memory) ? 0 : replica_flush(r, mark, batch);
     if (rc < 0) {
         r->known = before;
         replica_undo(r, mark);

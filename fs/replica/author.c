@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "fs/replica/mutant.h"
+
 /* ---- a change -------------------------------------------------------------------------------- */
 
 struct change *replica_begin(struct replica *r, struct db_batch *batch)
@@ -69,10 +71,10 @@ void replica_cancel(struct change *c)
 /* All that is held of the facet was seen; of a new record, all that may have been cleaned up. */
 static int context(const struct change *c, const struct part *p, struct values vs, struct vv *ret)
 {
-    int rc = vs.n == 0 ? vv_join(ret, &c->r->floor) : 0;
+    int rc = vs.n == 0 && !MUTANT(no_floor) ? vv_join(ret, &c->r->floor) : 0;
     for (size_t i = 0; i < vs.n && rc == 0; i++) {
         rc = vv_join_dots(ret, vs.v[i].ctx);
-        if (rc == 0 && !dot_equal(&vs.v[i].dot, &c->dot))
+        if (rc == 0 && !dot_equal(&vs.v[i].dot, &c->dot) && !MUTANT(no_last_dot))
             rc = vv_add(ret, &vs.v[i].dot);
     }
     if (rc == 0)
@@ -90,7 +92,8 @@ static struct stamp new_stamp(const struct change *c, struct values vs)
         uint64_t least = vs.v[i].stamp.hlc;
         if (!dot_equal(&vs.v[i].dot, &c->dot) && least < UINT64_MAX)
             least++;
-        hlc = max_u64(hlc, least);
+        if (!MUTANT(stamp_of_clock))
+            hlc = max_u64(hlc, least);
     }
     return (struct stamp){hlc, c->r->id};
 }

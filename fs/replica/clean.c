@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "fs/replica/derive.h"
+#include "fs/replica/mutant.h"
 #include "fs/replica/node.h"
 
 /* ---- the floor ------------------------------------------------------------------------------- */
@@ -15,7 +16,8 @@
 static int common(const struct replica *r, const struct replica_ack *acks, size_t n, struct vv *ret)
 {
     for (size_t i = 0; i < n; i++)
-        if (vv_get(&r->known, acks[i].replica) < vv_get(acks[i].knowledge, acks[i].replica))
+        if (!MUTANT(acks_alone) &&
+            vv_get(&r->known, acks[i].replica) < vv_get(acks[i].knowledge, acks[i].replica))
             return 0; /* an edit made before the acknowledgement may still be on its way */
     int rc = vv_copy(ret, &r->known);
     for (size_t i = 0; i < n && rc == 0; i++)
@@ -65,10 +67,10 @@ static int collect(void *ctx, struct bytes key, struct bytes row)
 /* 1: deleted for all, and nothing says that it is in this record: it may go. */
 static int removable(struct replica *r, const struct node *n, const struct record *rec)
 {
-    if (!n->dead || n->refs_n > 0 || rec->n == 0)
+    if (!n->dead || (n->refs_n > 0 && !MUTANT(clean_from_top)) || rec->n == 0)
         return 0;
     for (size_t i = 0; i < rec->n; i++)
-        if (!vv_has(&r->floor, &rec->v[i].dot))
+        if (!vv_has(&r->floor, &rec->v[i].dot) && !MUTANT(clean_at_once))
             return 0;
     return 1;
 }

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "fs/replica/mutant.h"
+
 enum { LEVEL_ROOT = 2 };
 
 static int collect(void *ctx, struct bytes key, struct bytes value)
@@ -42,7 +44,7 @@ static bool later(const struct node *a, const struct node *b)
         c = dot_cmp(&a->dot, &b->dot);
     if (c == 0)
         c = rid_cmp(&a->rid, &b->rid); /* one change can move two directories */
-    return c > 0;
+    return MUTANT(earliest_yields) ? c < 0 : c > 0;
 }
 
 /* Walks up from @from: 1 and a directory on a cycle that the walk ends in, or 0. Brent's method. */
@@ -91,7 +93,7 @@ static int reset_levels(struct replica *r, const struct rids *dirs)
     for (size_t i = 0; i < dirs->n; i++) {
         struct node n;
         int rc = node_load(r, &dirs->v[i], &n);
-        if (rc == 0 && n.level > 0) {
+        if (rc == 0 && n.level > 0 && !MUTANT(level_stays)) {
             n.level = 0;
             rc = node_store(r, &n);
         }

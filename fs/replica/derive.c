@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "fs/replica/mutant.h"
+
 int derive_cmp(const struct value *a, const struct value *b)
 {
     int c = stamp_cmp(&a->stamp, &b->stamp);
@@ -71,7 +73,8 @@ static int slot_state(struct values vs, struct slot *ret, struct vv *cseen)
     const struct value *live = NULL;
     for (size_t i = 0; i < vs.n; i++) {
         const struct value *v = &vs.v[i];
-        if (!v->place.alive || (deletions > 0 && value_from_within(v, &deleted)))
+        if (!v->place.alive ||
+            (deletions > 0 && (value_from_within(v, &deleted) || MUTANT(delete_wins))))
             continue;
         if (live == NULL || derive_cmp(v, live) > 0)
             live = v;
@@ -89,7 +92,7 @@ static void revive(const struct record *rec, const struct vv *cseen, struct slot
     bool unseen = false;
     for (size_t i = 0; i < cs.n; i++)
         unseen = unseen || !value_from_within(&cs.v[i], cseen);
-    if (!unseen)
+    if (!unseen || MUTANT(no_revival))
         return;
     struct slot *last = &s->v[0];
     for (size_t i = 1; i < s->n; i++)
@@ -163,7 +166,8 @@ int derive_unsettled(struct replica *r, const struct record *rec, const struct v
     for (size_t i = 0; i < vs.n; i++) {
         bool settled = false;
         for (size_t j = 0; j < i && !settled; j++)
-            settled = derive_same_bytes(v[i], v[j]) || accounts_for(v[j], v[i]);
+            settled = derive_same_bytes(v[i], v[j]) ||
+                      (accounts_for(v[j], v[i]) && !MUTANT(never_settled));
         if (!settled)
             out[n++] = v[i];
     }

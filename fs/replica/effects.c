@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "fs/replica/derive.h"
+#include "fs/replica/mutant.h"
 
 enum { TOUCHED_ENTRIES, TOUCHED_VALUES };
 
@@ -90,7 +91,7 @@ int effects_entry(struct replica *r, const struct rid *rid, const struct dot *sl
         return rc;
     buf_reset(&r->scratch);
     put_entry(&r->scratch, was);
-    put_entry(&r->scratch, to);
+    put_entry(&r->scratch, MUTANT(effect_lost) ? from : to);
     rc = buf_status(&r->scratch);
     if (rc == 0)
         rc = txn_put(&r->txn, TXN_EFFECT, bytes_of(key, sizeof key), buf_bytes(&r->scratch));

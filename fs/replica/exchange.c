@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/replica/mutant.h"
 #include "fs/replica/past.h"
 #include "fs/replica/record.h"
 
@@ -178,6 +179,8 @@ int replica_stream_next(struct replica_stream *s, struct dot *ret_dot, struct bu
     int rc = find_new(s, &dot);
     if (rc <= 0)
         return rc;
+    if (MUTANT(one_change_short) && s->have.n > 0 && dot.counter == vv_get(&s->known, dot.replica))
+        return 0;
     size_t n = 0;
     while (s->on) {
         struct bytes key = db_iter_key(s->log);

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "fs/replica/author.h"
+#include "fs/replica/mutant.h"
 
 /* Whether what is shown at the new name may be replaced, as rename(2) has it. */
 static int may_replace(const struct at *e, const struct at *old)
@@ -21,10 +22,11 @@ static int may_replace(const struct at *e, const struct at *old)
 static int place_at(struct replica *r, struct parts *ps, const struct at *e,
                     const struct rid *parent, struct bytes name)
 {
-    return parts_place(
-        r, ps, &e->rec.rid, &e->slot->slot,
-        &(struct value_place){
-            .alive = true, .parent = *parent, .name = name, .prev = e->claim.parent});
+    return parts_place(r, ps, &e->rec.rid, &e->slot->slot,
+                       &(struct value_place){.alive = true,
+                                             .parent = *parent,
+                                             .name = name,
+                                             .prev = MUTANT(no_prev) ? RID_ROOT : e->claim.parent});
 }
 
 /* Entry @e leaves its name: with what that does to others that want it, and where it was. */

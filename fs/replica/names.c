@@ -6,6 +6,7 @@
 
 #include "fs/replica/effects.h"
 #include "fs/replica/losers.h"
+#include "fs/replica/mutant.h"
 
 enum { GROUP_FORMAT = 1 };
 
@@ -164,7 +165,7 @@ int names_cmp(const struct rid *a_rid, const struct stamp *a_stamp, const struct
               const struct dot *a_slot, const struct rid *b_rid, const struct stamp *b_stamp,
               const struct dot *b_dot, const struct dot *b_slot)
 {
-    int c = (int)rid_is_dir(b_rid) - (int)rid_is_dir(a_rid);
+    int c = MUTANT(files_first) ? 0 : (int)rid_is_dir(b_rid) - (int)rid_is_dir(a_rid);
     if (c == 0)
         c = stamp_cmp(a_stamp, b_stamp);
     if (c == 0)

@@ -8,6 +8,7 @@
 #include "fs/replica/author.h"
 #include "fs/replica/conflict_name.h"
 #include "fs/replica/cycle.h"
+#include "fs/replica/mutant.h"
 
 int parts_add(struct replica *r, struct parts *ps, const struct part *p)
 {
@@ -94,7 +95,7 @@ int parts_affirm(struct replica *r, struct parts *ps, const struct rid *dir,
 {
     struct rid at = *dir;
     int depth = 0;
-    while (!rid_is_root(&at)) {
+    while (!rid_is_root(&at) && !MUTANT(no_affirm)) {
         struct node n;
         int rc = node_load(r, &at, &n);
         if (rc == 0 && !n.held)
@@ -145,6 +146,8 @@ int parts_pin(struct replica *r, struct parts *ps, const struct at *e)
     struct claimant *near;
     size_t near_n;
     int rc = 0;
+    if (MUTANT(no_pin))
+        return 0;
     if (e->holder->as == SHOWN_AS_NAMED)
         for (size_t i = 0; i < e->group.n && rc == 0; i++)
             if (e->group.v[i].as == SHOWN_AS_LOSER && e->group.v[i].name.n > 0)
@@ -179,7 +182,7 @@ static int hold_one(struct replica *r, struct parts *ps, const struct rid *rid)
 int parts_hold(struct replica *r, struct parts *ps)
 {
     struct rids all = {0};
-    int rc = cycle_suspended(r, &all);
+    int rc = MUTANT(no_hold) ? 0 : cycle_suspended(r, &all);
     for (size_t i = 0; i < all.n && rc == 0; i++)
         rc = hold_one(r, ps, &all.v[i]);
     rids_fini(&all);
@@ -221,11 +224,12 @@ static int sibling(struct replica *r, struct parts *ps, const struct record *rec
         return rc;
     struct rid rid = hash_sibling(&r->keys, &rec->rid, from);
     rc = record_load(r, &rid, &held);
-    if (rc < 0 || held.n > 0)
+    if (rc < 0 || (held.n > 0 && !MUTANT(sibling_again)))
         return rc; /* someone made it; perhaps it was deleted since */
     /* An empty origin: nobody made this place, so any deletion beats it. */
     struct part place = {.v = {.rid = rid, .facet = FACET_PLACE, .stamp = loser->stamp},
                          .keep_stamp = true};
+    place.v.from = MUTANT(sibling_by_user) ? from : place.v.from;
     place.v.place = (struct value_place){.alive = true, .parent = beside->parent};
     rc = sibling_name(r, loser, beside->name, &place.v.place.name);
     struct part content = {.v = {.rid = rid, .facet = FACET_CONTENT, .stamp = loser->stamp},
@@ -266,7 +270,9 @@ int parts_settle(struct replica *r, struct parts *ps, const struct record *rec,
     const struct value **unsettled;
     size_t n;
     int rc = derive_unsettled(r, rec, &unsettled, &n);
-    return rc < 0 || n < 2 ? rc : parts_siblings(r, ps, rec, slots, unsettled + 1, n - 1);
+    return rc < 0 || n < 2 || MUTANT(no_siblings)
+               ? rc
+               : parts_siblings(r, ps, rec, slots, unsettled + 1, n - 1);
 }
 
 /* ---- bury ------------------------------------------------------------------------------------ */
@@ -306,7 +312,7 @@ int parts_bury(struct replica *r, struct parts *ps, const struct at *e, const st
         if (e->slots.v[i].shown && !is_buried(e, &e->slots.v[i], but))
             every = false;
     struct dots cseen = {NULL, 0};
-    if (every) {
+    if (every || MUTANT(hard_unlink)) {
         rc = parts_settle(r, ps, &e->rec, &e->slots);
         if (rc == 0)
             rc = content_seen(r, &e->rec, &cseen);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "fs/replica/effects.h"
+#include "fs/replica/mutant.h"
 #include "fs/replica/node.h"
 #include "fs/replica/past.h"
 
@@ -108,7 +109,7 @@ static int drop(struct replica *r, const struct value *gone, const struct value 
         if (rc < 0)
             return rc;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && !MUTANT(log_row_lost); i++)
         if (dot_equal(&kept[i]->dot, &gone->dot))
             return 0;
     uint8_t key[LOG_KEY];
@@ -137,7 +138,8 @@ int record_replace(struct replica *r, struct record *rec, const struct value *al
     bool in = false;
     for (size_t i = 0; i < rec->n; i++) {
         const struct value *old = &rec->v[i];
-        if (old == also || (value_same_facet(old, v) && value_seen(v, &old->dot))) {
+        if (old == also ||
+            (value_same_facet(old, v) && (value_seen(v, &old->dot) || MUTANT(one_value)))) {
             gone[gone_n++] = old;
             continue;
         }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "fs/replica/author.h"
+#include "fs/replica/mutant.h"
 
 /* An own change above what peers confirmed: its dot and one record that it is in. */
 struct unconfirmed {
@@ -49,7 +50,7 @@ static int cut_vector(const struct renewal *w, struct dots in, struct dots *ret)
 {
     CLEANUP(vv_fini) struct vv v = {0};
     int rc = vv_join_dots(&v, in);
-    if (rc == 0 && vv_get(&v, w->old.replica) > w->old.counter)
+    if (rc == 0 && vv_get(&v, w->old.replica) > w->old.counter && !MUTANT(renew_uncut))
         rc = vv_set(&v, w->old.replica, w->old.counter);
     uint8_t *p = txn_alloc(&w->r->txn, v.n * DOT_SIZE);
     if (rc < 0 || p == NULL)

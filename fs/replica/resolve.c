@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "fs/replica/author.h"
+#include "fs/replica/mutant.h"
 
 struct origin {
     struct dot *v;
@@ -87,6 +88,8 @@ static int outcome(struct replica *r, struct parts *ps, const struct record *rec
         if (rc == 0)
             rc = author_body(r, win, &p.v.content);
     }
+    p.v.from_own = MUTANT(resolution_is_edit);
+    p.keep_stamp = !MUTANT(resolution_is_later);
     return rc < 0 ? rc : parts_add(r, ps, &p);
 }
 
@@ -116,7 +119,7 @@ int change_resolve(struct change *c, const struct rid *rid, enum resolve how,
         rc = -ENOENT;
     if (rc == 0 && n < 2)
         rc = -EALREADY;
-    if (rc == 0 && !all_known(r, record_facet(&rec, FACET_CONTENT, NULL)))
+    if (rc == 0 && !MUTANT(resolve_early) && !all_known(r, record_facet(&rec, FACET_CONTENT, NULL)))
         rc = -EAGAIN;
     if (rc == 0 && how == RESOLVE_KEEP_BOTH)
         rc = parts_siblings(r, &ps, &rec, &s, unsettled + 1, n - 1);

@@ -10,6 +10,7 @@
 
 #include "fs/replica/cycle.h"
 #include "fs/replica/derive.h"
+#include "fs/replica/mutant.h"
 #include "fs/replica/names.h"
 
 /* ---- lists -------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ static int count_live(struct replica *r, const struct rid *dir, int by)
     n.live_n += (uint64_t)(int64_t)by;
     rc = node_store(r, &n);
     /* A deleted directory is shown while it holds something. */
-    if (rc == 0 && n.held && !n.own && (before == 0) != (n.live_n == 0))
+    if (rc == 0 && n.held && !n.own && (before == 0) != (n.live_n == 0) && !MUTANT(no_climb))
         rc = rids_add(&r->dirty, dir);
     return rc;
 }

@@ -12,7 +12,10 @@
 #include "fs/replica/history.h"
 #include "tests/support/replica_full.h"
 
-enum { WORLD_MAX = 6 };
+enum { WORLD_MAX = 10 };
+
+/* The process of a device dies at its next write: the batch is written, or not. */
+enum world_crash { CRASH_NOT, CRASH_BEFORE, CRASH_AFTER };
 
 struct device {
     struct world *w;
@@ -20,6 +23,8 @@ struct device {
     struct db_batch *batch;
     struct replica *r;
     uint64_t id;
+    enum world_crash crash;
+    struct change *joined;         /* operations are part of this change */
     int64_t ahead_ms;              /* of the world's clock */
     struct replica_entry *entries; /* all that is shown, as the effects told */
     size_t entries_n, entries_cap;
@@ -29,7 +34,8 @@ struct world {
     struct device d[WORLD_MAX];
     int n;
     uint64_t now_ms; /* each operation takes a second */
-    bool unchecked;  /* for speed: no full derivations */
+    uint64_t crashes;
+    bool unchecked; /* for speed: no full derivations */
 };
 
 /** @n replicas with ids 1 to @n, called dev1, dev2, …, all empty. */
@@ -48,6 +54,15 @@ int world_rmtree(struct world *w, int i, const char *path);
 int world_mv(struct world *w, int i, const char *from, const char *to);
 int world_swap(struct world *w, int i, const char *a, const char *b);
 int world_ln(struct world *w, int i, const char *from, const char *to);
+/** The operations between these two are one change; the end gives what the write gives. */
+void world_join(struct world *w, int i);
+int world_joined(struct world *w, int i);
+/** Edits with @base as the version that was opened, which may be an old one. */
+int world_edit_from(struct world *w, int i, const char *path, const char *content,
+                    const struct dot *base);
+/** Ends the one resolution of @rid by a change of its own. */
+int world_resolve_one(struct world *w, int i, const struct rid *rid, enum resolve how,
+                      const char *merged);
 /** Resolves every conflict that can be: how many, or a negative errno. */
 int world_resolve(struct world *w, int i, enum resolve how);
 
@@ -71,8 +86,13 @@ void world_quiesce(struct world *w, enum resolve how);
 void world_show(struct world *w, int i, struct buf *ret);
 /** The derived state of a replica is right. */
 void world_check(struct world *w, int i);
-/** Writes what is pending, with all checks. */
-void world_write(struct world *w, int i);
+/** Writes what is pending, with all checks. -EINTR: it crashed before the write. */
+int world_write(struct world *w, int i);
+/** The process of device @i dies and starts again: what was not written is gone. */
+void world_reopen(struct world *w, int i);
+/** Every row of a device's database, and back: as from a copy of its disk. */
+void world_copy(struct world *w, int i, struct buf *ret);
+void world_restore(struct world *w, int i, struct bytes copy);
 
 /** The content value of a string. @ret->body borrows it. */
 void world_content(struct world *w, int i, const char *text, struct value_content *ret);

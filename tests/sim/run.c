@@ -1,0 +1,335 @@
+#include "tests/sim/run.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/sim/mirror.h"
+
+#ifndef SIM_SHARE
+#define SIM_SHARE 1
+#endif
+
+enum {
+    SCRIPT_MAX = 1 << 20,
+    RUNS_OF_A_CHILD = 300,
+    SECONDS_MAX = 60, /* of a run: one that does not end is a failure */
+    TRIES_MAX = 3000, /* of a shorter script */
+};
+
+/* What a child tells, also when it dies. */
+struct shared {
+    uint64_t seed, done;
+    size_t n;
+    char script[SCRIPT_MAX];
+};
+
+const char *run_dir(void)
+{
+    return SIM_DIR;
+}
+
+static struct shared *share(void)
+{
+    static struct shared *shared;
+    if (shared == NULL) {
+        shared =
+            mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert(shared != MAP_FAILED);
+    }
+    return shared;
+}
+
+static void note(struct shared *sh, const char *line)
+{
+    size_t n = strlen(line);
+    assert(sh->n + n + 2 < SCRIPT_MAX);
+    memcpy(sh->script + sh->n, line, n);
+    sh->n += n;
+    sh->script[sh->n++] = '\n';
+    sh->script[sh->n] = '\0';
+}
+
+/* ---- in the child ---------------------------------------------------------------------------- */
+
+static uint64_t run_one(const struct run_options *o, struct mirror *m, uint64_t seed,
+                        struct shared *sh)
+{
+    static struct gen g;
+    char line[SIM_LINE_MAX];
+    sh->n = 0;
+    gen_init(&g, &o->gen, seed);
+    sim_setup_write(&g.setup, line);
+    note(sh, line);
+    struct sim *s = sim_new(&g.setup, m);
+    while (gen_next(&g, s, line)) {
+        note(sh, line);
+        (void)sim_step(s, line);
+    }
+    sim_finish(s);
+    uint64_t hash = s->hash;
+    sim_free(s);
+    return hash;
+}
+
+static void replay(struct mirror *m, const char *script)
+{
+    char *text = strdup(script), *save = NULL;
+    struct sim_setup setup;
+    assert(text != NULL);
+    char *line = strtok_r(text, "\n", &save);
+    while (line != NULL && line[0] == '#')
+        line = strtok_r(NULL, "\n", &save);
+    SIM_NEED(line != NULL && sim_setup_read(line, &setup), "not a setup line: %s",
+             line != NULL ? line : "");
+    struct sim *s = sim_new(&setup, m);
+    while ((line = strtok_r(NULL, "\n", &save)) != NULL)
+        (void)sim_step(s, line);
+    sim_finish(s);
+    sim_free(s);
+    free(text);
+}
+
+static struct mirror *start_mirror(const struct run_options *o)
+{
+    return o->mirror ? mirror_new(run_dir(), o->every) : NULL;
+}
+
+static void child_of_seeds(const struct run_options *o, struct shared *sh, uint64_t first,
+                           uint64_t n)
+{
+    struct mirror *m = start_mirror(o);
+    for (sh->seed = first; sh->seed < first + n; sh->seed++) {
+        alarm(SECONDS_MAX);
+        uint64_t hash = run_one(o, m, sh->seed, sh);
+        if (o->twice && run_one(o, m, sh->seed, sh) != hash)
+            sim_fail("the same seed gives another run");
+        sh->done++;
+    }
+}
+
+/* ---- in the parent --------------------------------------------------------------------------- */
+
+static bool wait_well(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            abort();
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static pid_t fork_quiet(bool quiet)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        abort();
+    if (pid == 0 && quiet) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDERR_FILENO);
+    }
+    return pid;
+}
+
+static bool replays_well(const struct run_options *o, const char *script, bool quiet)
+{
+    pid_t pid = fork_quiet(quiet);
+    if (pid == 0) {
+        alarm(SECONDS_MAX / 4);
+        replay(start_mirror(o), script);
+        _exit(0);
+    }
+    return wait_well(pid);
+}
+
+struct lines {
+    char **v;
+    size_t n;
+};
+
+static struct buf joined(const struct lines *l, size_t from, size_t to)
+{
+    struct buf b = {0};
+    for (size_t i = 0; i < l->n; i++) {
+        if (i >= from && i < to)
+            continue;
+        buf_put(&b, l->v[i], strlen(l->v[i]));
+        buf_put(&b, "\n", 1);
+    }
+    buf_put_u8(&b, 0);
+    assert(buf_status(&b) == 0);
+    return b;
+}
+
+/* Takes lines out, many at a time and then fewer, as long as the run still fails. */
+static void shrink(const struct run_options *o, struct lines *l)
+{
+    int tries = 0;
+    for (size_t step = (l->n - 1) / 2; step > 0; step = step > 1 ? (step + 1) / 2 : 0) {
+        bool again = true;
+        while (again) {
+            again = false;
+            for (size_t at = 1; at < l->n && tries < TRIES_MAX;) {
+                size_t to = at + step < l->n ? at + step : l->n;
+                struct buf b = joined(l, at, to);
+                tries++;
+                if (replays_well(o, (char *)b.p, true)) {
+                    at = to;
+                } else {
+                    memmove(&l->v[at], &l->v[to], (l->n - to) * sizeof l->v[0]);
+                    l->n -= to - at;
+                    again = step == 1;
+                }
+                buf_fini(&b);
+            }
+        }
+    }
+}
+
+static void report(const struct run_options *o, const char *script)
+{
+    const char *env = getenv("PERSIST_SHRINK");
+    struct lines l = {NULL, 0};
+    char *text = strdup(script), *save = NULL;
+    assert(text != NULL);
+    for (char *t = strtok_r(text, "\n", &save); t != NULL; t = strtok_r(NULL, "\n", &save)) {
+        l.v = reallocarray(l.v, l.n + 1, sizeof l.v[0]);
+        assert(l.v != NULL);
+        l.v[l.n++] = t;
+    }
+    if (env != NULL && strcmp(env, "0") == 0)
+        return;
+    fprintf(stderr, "%zu lines; making it shorter\n", l.n);
+    if (l.n > 1 && !replays_well(o, script, true))
+        shrink(o, &l);
+    struct buf b = joined(&l, 0, 0);
+    fprintf(stderr, "---- script of %zu lines, and what it gives\n%s----\n", l.n, (char *)b.p);
+    (void)replays_well(o, (char *)b.p, false);
+    buf_fini(&b);
+    free(l.v);
+    free(text);
+}
+
+uint64_t run_share(uint64_t n)
+{
+    return (n + SIM_SHARE - 1) / SIM_SHARE;
+}
+
+bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n)
+{
+    struct shared *sh = share();
+    for (uint64_t seed = first; seed < first + n; seed += RUNS_OF_A_CHILD) {
+        uint64_t left = first + n - seed;
+        pid_t pid = fork_quiet(false);
+        if (pid == 0) {
+            child_of_seeds(o, sh, seed, left < RUNS_OF_A_CHILD ? left : RUNS_OF_A_CHILD);
+            _exit(0);
+        }
+        if (!wait_well(pid)) {
+            fprintf(stderr, "the run of seed %llu fails: ", (unsigned long long)sh->seed);
+            report(o, sh->script);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool run_script(const struct run_options *o, const char *script)
+{
+    return replays_well(o, script, false);
+}
+
+bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint64_t *ret_n)
+{
+    struct shared *sh = share();
+    uint64_t made = 0;
+    bool more = true;
+    *ret_n = 0;
+    while (more) {
+        struct buf batch = {0}, one = {0};
+        int n = 0;
+        while (n < RUNS_OF_A_CHILD && (more = next(ctx, &one))) {
+            if (made++ % SIM_SHARE != 0)
+                continue;
+            buf_put_u8(&one, 0);
+            buf_put_string(&batch, buf_bytes(&one));
+            n++;
+        }
+        *ret_n += (uint64_t)n;
+        pid_t pid = fork_quiet(false);
+        if (pid == 0) {
+            struct mirror *m = start_mirror(o);
+            struct reader in = reader_of(buf_bytes(&batch));
+            while (in.n > 0) {
+                struct bytes script = reader_string(&in, SCRIPT_MAX);
+                alarm(SECONDS_MAX);
+                sh->n = 0;
+                memcpy(sh->script, script.p, script.n);
+                replay(m, sh->script);
+            }
+            _exit(0);
+        }
+        buf_fini(&batch);
+        buf_fini(&one);
+        if (!wait_well(pid)) {
+            fprintf(stderr, "a run fails: ");
+            report(o, sh->script);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- kept scripts ---------------------------------------------------------------------------- */
+
+static bool is_script(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 4 && strcmp(name + n - 4, ".txt") == 0;
+}
+
+static void read_file(const char *dir, const char *name, struct buf *ret)
+{
+    char *path = NULL, text[4096];
+    size_t n;
+    int len = asprintf(&path, "%s/%s", dir, name);
+    FILE *f = len > 0 ? fopen(path, "r") : NULL;
+    assert(f != NULL);
+    while ((n = fread(text, 1, sizeof text, f)) > 0)
+        buf_put(ret, text, n);
+    buf_put_u8(ret, 0);
+    fclose(f);
+    free(path);
+}
+
+bool run_kept_scripts(const struct run_options *o)
+{
+    char dir[4096];
+    bool well = true;
+    snprintf(dir, sizeof dir, "%s/scripts", run_dir());
+    struct dirent **names;
+    int n = scandir(dir, &names, NULL, alphasort);
+    assert(n >= 0);
+    for (int i = 0; i < n; i++) {
+        struct buf script = {0};
+        if (is_script(names[i]->d_name)) {
+            read_file(dir, names[i]->d_name, &script);
+            if (!run_script(o, (char *)script.p)) {
+                fprintf(stderr, "%s fails\n", names[i]->d_name);
+                well = false;
+            }
+        }
+        buf_fini(&script);
+        free(names[i]);
+    }
+    free(names);
+    return well;
+}
