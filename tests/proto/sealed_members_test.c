@@ -26,8 +26,8 @@ static void swap(size_t *a, size_t *b)
 static void compare(const struct world *w, const size_t *order, const uint8_t *expected)
 {
     uint8_t is[HASH_SIZE];
-    struct members *m = world_insert(w, order);
-    world_answers(m, is);
+    struct members *m = sealed_world_insert(w, order);
+    sealed_world_answers(m, is);
     assert_memory_equal(is, expected, sizeof is);
     members_free(m);
 }
@@ -52,8 +52,8 @@ static struct members *settle(const struct world *w)
     uint8_t expected[HASH_SIZE];
     for (size_t i = 0; i < n; i++)
         order[i] = i + 1;
-    struct members *m = world_insert(w, order);
-    world_answers(m, expected);
+    struct members *m = sealed_world_insert(w, order);
+    sealed_world_answers(m, expected);
     /* The permutations are of the front, so that acts come before their parents. */
     for (size_t i = 0; i < last; i++)
         swap(&order[i], &order[n - last + i]);
@@ -69,23 +69,23 @@ static struct members *settle(const struct world *w)
 /* A space of the first @n devices, all of which know all, each with its replica 0. */
 static void space_of(struct world *w, unsigned n)
 {
-    world_init(w);
-    world_epoch(w, A);
+    sealed_world_init(w);
+    sealed_world_epoch(w, A);
     for (unsigned d = 1; d < n; d++) {
-        world_add(w, A, d);
-        world_tell(w, A, d);
-        world_own(w, d, 0);
-        world_tell(w, d, A);
+        sealed_world_add(w, A, d);
+        sealed_world_tell(w, A, d);
+        sealed_world_own(w, d, 0);
+        sealed_world_tell(w, d, A);
     }
-    world_own(w, A, 0);
+    sealed_world_own(w, A, 0);
     for (unsigned d = 1; d < n; d++)
-        world_tell(w, A, d);
+        sealed_world_tell(w, A, d);
 }
 
 static void assert_members(const struct members *m, const char *letters)
 {
     for (unsigned d = 0; d < 10; d++) {
-        struct member_id id = world_id(d);
+        struct member_id id = sealed_world_id(d);
         bool is = members_find(m, &id) != NULL, ought = strchr(letters, (char)('A' + d)) != NULL;
         if (is != ought)
             fail_msg("%c is %sa member", 'A' + (int)d, is ? "" : "not ");
@@ -111,11 +111,11 @@ static void members_that_were_added_are_members(void **state)
     struct members *m = settle(&w);
     assert_members(m, "ABC");
     for (unsigned d = 0; d < 3; d++)
-        assert_true(members_cut(m, world_replica(d, 0)) == MEMBERS_NO_CUT);
-    assert_int_equal(members_cut(m, world_replica(A, 1)), 0);
+        assert_true(members_cut(m, sealed_world_replica(d, 0)) == MEMBERS_NO_CUT);
+    assert_int_equal(members_cut(m, sealed_world_replica(A, 1)), 0);
     assert_non_null(members_epoch(m));
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void revoked_member_is_out_and_cut(void **state)
@@ -123,17 +123,17 @@ static void revoked_member_is_out_and_cut(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_own(&w, B, 1);
-    world_tell(&w, B, A);
-    world_revoke(&w, A, (unsigned[]){B}, 1, one_cut(world_replica(B, 0), 42), true);
+    sealed_world_own(&w, B, 1);
+    sealed_world_tell(&w, B, A);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, one_cut(sealed_world_replica(B, 0), 42), true);
     struct members *m = settle(&w);
     assert_members(m, "AC");
-    assert_int_equal(members_cut(m, world_replica(B, 0)), 42);
-    assert_int_equal(members_cut(m, world_replica(B, 1)), 0); /* not named */
-    assert_true(members_cut(m, world_replica(C, 0)) == MEMBERS_NO_CUT);
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 0)), 42);
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 1)), 0); /* not named */
+    assert_true(members_cut(m, sealed_world_replica(C, 0)) == MEMBERS_NO_CUT);
     assert_true(members_epoch(m)->kind == ACT_REVOKE);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* What it does unseen after its revocation: a replica that nobody takes anything of. */
@@ -142,14 +142,14 @@ static void replica_registered_beside_the_revocation_is_cut_at_nothing(void **st
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_own(&w, B, 1);
-    world_revoke(&w, A, (unsigned[]){B}, 1, one_cut(world_replica(B, 0), 42), false);
-    world_revoke(&w, C, (unsigned[]){B}, 1, one_cut(world_replica(B, 0), 17), false);
+    sealed_world_own(&w, B, 1);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, one_cut(sealed_world_replica(B, 0), 42), false);
+    sealed_world_revoke(&w, C, (unsigned[]){B}, 1, one_cut(sealed_world_replica(B, 0), 17), false);
     struct members *m = settle(&w);
-    assert_int_equal(members_cut(m, world_replica(B, 1)), 0);
-    assert_int_equal(members_cut(m, world_replica(B, 0)), 17); /* the smaller of two */
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 1)), 0);
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 0)), 17); /* the smaller of two */
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void mutual_revocation_puts_both_out(void **state)
@@ -157,20 +157,20 @@ static void mutual_revocation_puts_both_out(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
-    world_revoke(&w, B, (unsigned[]){A}, 1, no_cuts, true);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
+    sealed_world_revoke(&w, B, (unsigned[]){A}, 1, no_cuts, true);
     struct members *m = settle(&w);
     assert_members(m, "C");
     assert_null(members_epoch(m)); /* each of the two epochs was given to one that is out */
     members_free(m);
-    world_tell(&w, A, C);
-    world_tell(&w, B, C);
-    world_epoch(&w, C);
+    sealed_world_tell(&w, A, C);
+    sealed_world_tell(&w, B, C);
+    sealed_world_epoch(&w, C);
     m = settle(&w);
     assert_members(m, "C");
     assert_int_equal(members_epoch(m)->epoch.generation, 3);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void cycle_of_three_puts_all_of_it_out(void **state)
@@ -178,14 +178,14 @@ static void cycle_of_three_puts_all_of_it_out(void **state)
     (void)state;
     struct world w;
     space_of(&w, 4);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
-    world_revoke(&w, B, (unsigned[]){C}, 1, no_cuts, true);
-    world_revoke(&w, C, (unsigned[]){A}, 1, no_cuts, true);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
+    sealed_world_revoke(&w, B, (unsigned[]){C}, 1, no_cuts, true);
+    sealed_world_revoke(&w, C, (unsigned[]){A}, 1, no_cuts, true);
     struct members *m = settle(&w);
     assert_members(m, "D");
     assert_null(members_epoch(m));
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void backdated_revocation_of_all_counts(void **state)
@@ -193,12 +193,12 @@ static void backdated_revocation_of_all_counts(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_revoke(&w, A, (unsigned[]){C}, 1, no_cuts, true);
-    world_revoke(&w, C, (unsigned[]){A, B, C}, 3, no_cuts, false);
+    sealed_world_revoke(&w, A, (unsigned[]){C}, 1, no_cuts, true);
+    sealed_world_revoke(&w, C, (unsigned[]){A, B, C}, 3, no_cuts, false);
     struct members *m = settle(&w);
     assert_members(m, "");
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void member_that_leaves_is_out(void **state)
@@ -206,13 +206,13 @@ static void member_that_leaves_is_out(void **state)
     (void)state;
     struct world w;
     space_of(&w, 2);
-    world_revoke(&w, B, (unsigned[]){B}, 1, one_cut(world_replica(B, 0), 5), true);
+    sealed_world_revoke(&w, B, (unsigned[]){B}, 1, one_cut(sealed_world_replica(B, 0), 5), true);
     struct members *m = settle(&w);
     assert_members(m, "A");
     assert_null(members_epoch(m)); /* who left made it, and knows its key */
-    assert_int_equal(members_cut(m, world_replica(B, 0)), 5);
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 0)), 5);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void member_comes_back_by_an_add_that_saw_the_revocation(void **state)
@@ -220,25 +220,25 @@ static void member_comes_back_by_an_add_that_saw_the_revocation(void **state)
     (void)state;
     struct world w;
     space_of(&w, 4);
-    world_revoke(&w, A, (unsigned[]){B}, 1, one_cut(world_replica(B, 0), 9), false);
-    world_add(&w, D, B); /* has not seen it */
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, one_cut(sealed_world_replica(B, 0), 9), false);
+    sealed_world_add(&w, D, B); /* has not seen it */
     struct members *m = settle(&w);
     assert_members(m, "ACD");
     members_free(m);
-    world_tell(&w, A, C);
-    world_add(&w, C, B); /* has */
-    world_tell(&w, C, B);
-    world_own(&w, B, 1);
+    sealed_world_tell(&w, A, C);
+    sealed_world_add(&w, C, B); /* has */
+    sealed_world_tell(&w, C, B);
+    sealed_world_own(&w, B, 1);
     m = settle(&w);
     assert_members(m, "ABCD");
-    assert_int_equal(members_cut(m, world_replica(B, 0)), 9);
-    assert_true(members_cut(m, world_replica(B, 1)) == MEMBERS_NO_CUT);
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 0)), 9);
+    assert_true(members_cut(m, sealed_world_replica(B, 1)) == MEMBERS_NO_CUT);
     members_free(m);
     /* Its old replica cannot be had again. */
-    struct act a = {.kind = ACT_OWN, .replica = world_replica(B, 0)};
-    size_t i = world_sign(&w, B, &a);
+    struct act a = {.kind = ACT_OWN, .replica = sealed_world_replica(B, 0)};
+    size_t i = sealed_world_sign(&w, B, &a);
     assert_int_equal(members_insert(w.view[B], buf_bytes(&w.acts[i])), -EBADMSG);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* ---- adds --------------------------------------------------------------------------------------
@@ -249,16 +249,16 @@ static void add_that_the_revoker_saw_stands(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_add(&w, B, D);
-    world_tell(&w, B, D);
-    world_own(&w, D, 0);
-    world_tell(&w, D, A);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, false);
+    sealed_world_add(&w, B, D);
+    sealed_world_tell(&w, B, D);
+    sealed_world_own(&w, D, 0);
+    sealed_world_tell(&w, D, A);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, false);
     struct members *m = settle(&w);
     assert_members(m, "ACD");
-    assert_true(members_cut(m, world_replica(D, 0)) == MEMBERS_NO_CUT);
+    assert_true(members_cut(m, sealed_world_replica(D, 0)) == MEMBERS_NO_CUT);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* B's revocation is unseen by B, by D whom it adds, and by E whom D adds. */
@@ -267,19 +267,19 @@ static void backdated_add_and_all_that_came_by_it_are_void(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
-    world_add(&w, B, D);
-    world_tell(&w, B, D);
-    world_own(&w, D, 0);
-    world_add(&w, D, E);
-    world_tell(&w, D, E);
-    world_own(&w, E, 0);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
+    sealed_world_add(&w, B, D);
+    sealed_world_tell(&w, B, D);
+    sealed_world_own(&w, D, 0);
+    sealed_world_add(&w, D, E);
+    sealed_world_tell(&w, D, E);
+    sealed_world_own(&w, E, 0);
     struct members *m = settle(&w);
     assert_members(m, "AC");
-    assert_int_equal(members_cut(m, world_replica(D, 0)), 0);
-    assert_int_equal(members_cut(m, world_replica(E, 0)), 0);
+    assert_int_equal(members_cut(m, sealed_world_replica(D, 0)), 0);
+    assert_int_equal(members_cut(m, sealed_world_replica(E, 0)), 0);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void add_of_one_under_another_box_key_is_of_another_member(void **state)
@@ -291,13 +291,13 @@ static void add_of_one_under_another_box_key_is_of_another_member(void **state)
     struct act a = {.kind = ACT_ADD,
                     .add = {.member = sealed_public(C), .role = ACT_ROLE_DEVICE, .label = label}};
     memcpy(a.add.member.box, sealed_public(B).box, BOX_KEY_SIZE);
-    world_act(&w, B, &a);
+    sealed_world_act(&w, B, &a);
     struct members *m = settle(&w);
-    struct member_id id = world_id(C);
+    struct member_id id = sealed_world_id(C);
     assert_int_equal(members_n(m), 4);
     assert_memory_equal(members_find(m, &id)->keys.box, sealed_public(C).box, BOX_KEY_SIZE);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void door_lets_in_until_a_revocation(void **state)
@@ -305,14 +305,14 @@ static void door_lets_in_until_a_revocation(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_door(&w, A, 0);
-    world_tell(&w, A, B);
-    world_tell(&w, A, C);
-    world_join(&w, A, 0, D);
+    sealed_world_door(&w, A, 0);
+    sealed_world_tell(&w, A, B);
+    sealed_world_tell(&w, A, C);
+    sealed_world_join(&w, A, 0, D);
     assert_true(members_door_open(w.view[A], sealed_member(2000).sign_public));
-    world_revoke(&w, A, (unsigned[]){C}, 1, no_cuts, true);
+    sealed_world_revoke(&w, A, (unsigned[]){C}, 1, no_cuts, true);
     assert_false(members_door_open(w.view[A], sealed_member(2000).sign_public));
-    world_join(&w, B, 0, E); /* B has not heard of the revocation */
+    sealed_world_join(&w, B, 0, E); /* B has not heard of the revocation */
     struct members *m = settle(&w);
     assert_members(m, "ABD");
     members_free(m);
@@ -330,7 +330,7 @@ static void door_lets_in_until_a_revocation(void **state)
     assert_int_equal(act_sign(&a, &door, &b), 0);
     assert_int_equal(members_insert(w.view[A], buf_bytes(&b)), -EBADMSG);
     buf_fini(&b);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void backdated_door_is_no_door(void **state)
@@ -338,14 +338,14 @@ static void backdated_door_is_no_door(void **state)
     (void)state;
     struct world w;
     space_of(&w, 3);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
-    world_door(&w, B, 0);
-    world_join(&w, B, 0, D);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
+    sealed_world_door(&w, B, 0);
+    sealed_world_join(&w, B, 0, D);
     struct members *m = settle(&w);
     assert_members(m, "AC");
     assert_false(members_door_open(m, sealed_member(2000).sign_public));
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* ---- epochs ------------------------------------------------------------------------------------
@@ -360,20 +360,20 @@ static void crossing_revocations_leave_no_clean_epoch(void **state)
     (void)state;
     struct world w;
     space_of(&w, 4);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
-    world_revoke(&w, C, (unsigned[]){D}, 1, no_cuts, true);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true);
+    sealed_world_revoke(&w, C, (unsigned[]){D}, 1, no_cuts, true);
     struct members *m = settle(&w);
     assert_members(m, "AC");
     assert_null(members_epoch(m));
     members_free(m);
-    world_tell(&w, C, A);
-    size_t made = world_epoch(&w, A);
+    sealed_world_tell(&w, C, A);
+    size_t made = sealed_world_epoch(&w, A);
     m = settle(&w);
     struct act a;
     assert_int_equal(act_decode(buf_bytes(&w.acts[made]), &a), 0);
     assert_int_equal(epoch_id_cmp(&members_epoch(m)->epoch.id, &a.epoch.id), 0);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void of_two_clean_epochs_the_smaller_id_is_taken(void **state)
@@ -382,7 +382,7 @@ static void of_two_clean_epochs_the_smaller_id_is_taken(void **state)
     struct world w;
     space_of(&w, 3);
     struct act a, b;
-    size_t i = world_epoch(&w, A), j = world_epoch(&w, B);
+    size_t i = sealed_world_epoch(&w, A), j = sealed_world_epoch(&w, B);
     assert_int_equal(act_decode(buf_bytes(&w.acts[i]), &a), 0);
     assert_int_equal(act_decode(buf_bytes(&w.acts[j]), &b), 0);
     struct members *m = settle(&w);
@@ -390,7 +390,7 @@ static void of_two_clean_epochs_the_smaller_id_is_taken(void **state)
     assert_int_equal(epoch_id_cmp(&members_epoch(m)->epoch.id, first ? &a.epoch.id : &b.epoch.id),
                      0);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* ---- forks -------------------------------------------------------------------------------------
@@ -404,13 +404,13 @@ static size_t act_of_fork(struct world *w, unsigned by, unsigned signer, uint64_
     for (size_t i = 0; i < 2; i++) {
         struct entry_head h = {.kind = ENTRY_VALUE,
                                .space = *members_space(w->view[by]),
-                               .dot = {world_replica(B, 0), counter}};
+                               .dot = {sealed_world_replica(B, 0), counter}};
         sealed_entry(signer, &h, NULL, bytes_str("x"), &stored[i]);
         assert_int_equal(entry_parse_stored(buf_bytes(&stored[i]), &e[i]), 0);
         a.fork.head[i] = e[i].head_raw;
         a.fork.sign[i] = e[i].sign;
     }
-    size_t i = world_sign(w, by, &a);
+    size_t i = sealed_world_sign(w, by, &a);
     buf_fini(&stored[0]);
     buf_fini(&stored[1]);
     return i;
@@ -426,11 +426,11 @@ static void fork_cuts_below_its_dot(void **state)
     assert_int_equal(members_insert(w.view[A], buf_bytes(&w.acts[j])), 1);
     struct members *m = settle(&w);
     assert_members(m, "ABC");
-    assert_int_equal(members_cut(m, world_replica(B, 0)), 19);
+    assert_int_equal(members_cut(m, sealed_world_replica(B, 0)), 19);
     members_free(m);
     i = act_of_fork(&w, C, A, 5); /* not B's signatures: A would like to frame it */
     assert_int_equal(members_insert(w.view[C], buf_bytes(&w.acts[i])), -EBADMSG);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* ---- what is refused ---------------------------------------------------------------------------
@@ -438,7 +438,7 @@ static void fork_cuts_below_its_dot(void **state)
 
 static int offer(struct world *w, unsigned device, struct act *a)
 {
-    size_t i = world_sign(w, device, a);
+    size_t i = sealed_world_sign(w, device, a);
     int rc = members_insert(w->view[A], buf_bytes(&w->acts[i]));
     buf_fini(&w->acts[--w->n]);
     return rc;
@@ -450,11 +450,11 @@ static void act_of_a_stranger_is_refused(void **state)
     static const uint8_t label[ACT_LABEL_SIZE];
     struct world w;
     space_of(&w, 2);
-    world_tell(&w, A, D); /* a stranger that saw all acts: a server */
-    struct member_id b = world_id(B);
+    sealed_world_tell(&w, A, D); /* a stranger that saw all acts: a server */
+    struct member_id b = sealed_world_id(B);
     struct act add = {.kind = ACT_ADD,
                       .add = {.member = sealed_public(D), .role = ACT_ROLE_DEVICE, .label = label}};
-    struct act own = {.kind = ACT_OWN, .replica = world_replica(D, 0)};
+    struct act own = {.kind = ACT_OWN, .replica = sealed_world_replica(D, 0)};
     struct act revoke = {.kind = ACT_REVOKE, .revoke = {b.b, 1, no_cuts, 0, false}};
     assert_int_equal(offer(&w, D, &add), -EBADMSG);
     assert_int_equal(offer(&w, D, &own), -EBADMSG);
@@ -462,7 +462,7 @@ static void act_of_a_stranger_is_refused(void **state)
     add = (struct act){.kind = ACT_ADD,
                        .add = {true, sealed_public(D), ACT_ROLE_DEVICE, label}}; /* no such door */
     assert_int_equal(offer(&w, D, &add), -EBADMSG);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static bool takes(void *ctx, struct bytes in)
@@ -481,8 +481,8 @@ static void forged_act_is_refused_and_the_true_one_still_taken(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_add(&w, A, B);
+    sealed_world_init(&w);
+    sealed_world_add(&w, A, B);
     struct buf *act = &w.acts[1];
     assert_true(takes(&w, buf_bytes(act)));
     assert_int_equal(sealed_flips(buf_bytes(act), takes, &w), 0);
@@ -494,7 +494,7 @@ static void forged_act_is_refused_and_the_true_one_still_taken(void **state)
     assert_int_equal(members_insert(m, buf_bytes(act)), 1);
     assert_int_equal(members_insert(m, buf_bytes(act)), 0);
     members_free(m);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void another_root_under_the_same_space_is_refused(void **state)
@@ -502,18 +502,18 @@ static void another_root_under_the_same_space_is_refused(void **state)
     (void)state;
     struct world w, other;
     struct members *m;
-    world_init(&w);
-    world_init(&other);
+    sealed_world_init(&w);
+    sealed_world_init(&other);
     const struct space_id *space = members_space(w.view[A]);
     assert_int_equal(members_new(buf_bytes(&w.acts[0]), space, &m), 0);
     members_free(m);
     w.acts[0].p[70] ^= 1; /* its random bytes */
     assert_int_equal(members_new(buf_bytes(&w.acts[0]), space, &m), -EBADMSG);
     assert_int_equal(members_new(buf_bytes(&w.acts[0]), NULL, &m), -EBADMSG);
-    world_add(&other, A, B);
+    sealed_world_add(&other, A, B);
     assert_int_equal(members_new(buf_bytes(&other.acts[1]), NULL, &m), -EBADMSG);
-    world_fini(&w);
-    world_fini(&other);
+    sealed_world_fini(&w);
+    sealed_world_fini(&other);
 }
 
 static void replica_of_another_cannot_be_registered(void **state)
@@ -521,13 +521,13 @@ static void replica_of_another_cannot_be_registered(void **state)
     (void)state;
     struct world w;
     space_of(&w, 2);
-    struct act own = {.kind = ACT_OWN, .replica = world_replica(A, 1)};
+    struct act own = {.kind = ACT_OWN, .replica = sealed_world_replica(A, 1)};
     put_u32(own.random, 1);
     assert_int_equal(offer(&w, B, &own), -EBADMSG);
     own.number = 0;
-    own.replica = world_replica(B, 1);
+    own.replica = sealed_world_replica(B, 1);
     assert_int_equal(offer(&w, B, &own), 1);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void number_or_generation_out_of_order_is_refused(void **state)
@@ -544,10 +544,10 @@ static void number_or_generation_out_of_order_is_refused(void **state)
     const uint32_t generations[] = {1, 3, UINT32_MAX, 2};
     for (size_t i = 0; i < ARRAY_N(generations); i++) {
         struct act epoch = {.kind = ACT_EPOCH, .epoch = {{{9}}, generations[i], NULL, 0}};
-        world_tell(&w, A, B);
+        sealed_world_tell(&w, A, B);
         assert_int_equal(offer(&w, B, &epoch), generations[i] == 2 ? 1 : -EBADMSG);
     }
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* ---- limits ------------------------------------------------------------------------------------
@@ -558,32 +558,32 @@ static void more_members_or_acts_than_the_limits_are_refused(void **state)
     (void)state;
     static const uint8_t label[ACT_LABEL_SIZE];
     struct world w;
-    world_init(&w);
+    sealed_world_init(&w);
     for (unsigned d = 1; d < LIMIT_MEMBERS; d++)
-        world_add(&w, A, d);
+        sealed_world_add(&w, A, d);
     struct act add = {
         .kind = ACT_ADD,
         .add = {.member = sealed_public(70), .role = ACT_ROLE_DEVICE, .label = label}};
     assert_int_equal(offer(&w, A, &add), -EBADMSG);
     for (size_t i = LIMIT_MEMBERS; i < LIMIT_AUTHOR_ACTS; i++)
-        world_label(&w, A, "x");
+        sealed_world_label(&w, A, "x");
     struct act one = {.kind = ACT_LABEL, .label = label};
     assert_int_equal(offer(&w, A, &one), -EBADMSG);
-    world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true); /* always */
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, no_cuts, true); /* always */
     assert_int_equal(members_n(w.view[A]), LIMIT_MEMBERS - 1);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 static void waiting_acts_are_bounded(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
+    sealed_world_init(&w);
     uint8_t parent[ACT_ID_SIZE] = {1};
     struct member_keys k = sealed_member(A);
     struct act a = {.kind = ACT_DOOR,
                     .space = *members_space(w.view[A]),
-                    .author = world_id(A),
+                    .author = sealed_world_id(A),
                     .parents = {parent, 1}};
     memcpy(a.door, k.sign_public, SIGN_KEY_SIZE);
     struct buf b = {0};
@@ -601,7 +601,7 @@ static void waiting_acts_are_bounded(void **state)
     assert_int_equal(members_missing(w.view[A], missing, 2), 0);
     assert_int_equal(members_insert(w.view[A], buf_bytes(&b)), -EAGAIN);
     buf_fini(&b);
-    world_fini(&w);
+    sealed_world_fini(&w);
 }
 
 /* ---- random graphs -----------------------------------------------------------------------------
@@ -609,42 +609,43 @@ static void waiting_acts_are_bounded(void **state)
 
 static void random_act(struct world *w, unsigned d)
 {
-    struct member_id self = world_id(d);
+    struct member_id self = sealed_world_id(d);
     if (members_find(w->view[d], &self) == NULL || w->n > 60)
         return;
     unsigned other = (unsigned)rand() % 6, i = (unsigned)rand() % 3;
-    struct member_id id = world_id(other);
-    bool known = false, owned = members_cut(w->view[d], world_replica(d, i)) != 0;
+    struct member_id id = sealed_world_id(other);
+    bool known = false, owned = members_cut(w->view[d], sealed_world_replica(d, i)) != 0;
     for (size_t n = 0; n < members_acts_n(w->view[d]); n++) {
         const struct act *a = members_act(w->view[d], n);
         struct member_id who = member_id_of(&a->add.member);
         known = known ||
                 ((a->kind == ACT_ADD || a->kind == ACT_GENESIS) && member_id_cmp(&who, &id) == 0);
-        owned = owned || (a->kind == ACT_OWN && a->replica == world_replica(d, i));
+        owned = owned || (a->kind == ACT_OWN && a->replica == sealed_world_replica(d, i));
     }
     switch (rand() % 8) {
     case 0:
     case 1:
         if (known)
-            world_revoke(w, d, &other, 1, one_cut(world_replica(other, i), 10 + w->n), rand() % 2);
+            sealed_world_revoke(w, d, &other, 1, one_cut(sealed_world_replica(other, i), 10 + w->n),
+                                rand() % 2);
         break;
     case 2:
     case 3:
-        world_add(w, d, other);
+        sealed_world_add(w, d, other);
         break;
     case 4:
         if (!owned)
-            world_own(w, d, i);
+            sealed_world_own(w, d, i);
         break;
     case 5:
-        world_epoch(w, d);
+        sealed_world_epoch(w, d);
         break;
     case 6:
-        world_label(w, d, "label");
+        sealed_world_label(w, d, "label");
         break;
     default:
         if (members_door_open(w->view[d], sealed_member(2000).sign_public))
-            world_join(w, d, 0, other);
+            sealed_world_join(w, d, 0, other);
         break;
     }
 }
@@ -659,27 +660,27 @@ static void random_graphs_give_one_answer_in_every_order(void **state)
         srand(seed + round);
         struct world w;
         space_of(&w, 4);
-        world_door(&w, A, 0);
+        sealed_world_door(&w, A, 0);
         for (unsigned d = B; d <= F; d++)
-            world_tell(&w, A, d);
+            sealed_world_tell(&w, A, d);
         for (unsigned step = 0; step < 40; step++) {
             random_act(&w, (unsigned)rand() % 6);
             if (rand() % 2)
-                world_tell(&w, (unsigned)rand() % 6, (unsigned)rand() % 6);
+                sealed_world_tell(&w, (unsigned)rand() % 6, (unsigned)rand() % 6);
         }
         size_t order[WORLD_ACTS] = {0}, n = w.n - 1;
         uint8_t expected[HASH_SIZE];
         for (size_t i = 0; i < n; i++)
             order[i] = i + 1;
-        struct members *m = world_insert(&w, order);
-        world_answers(m, expected);
+        struct members *m = sealed_world_insert(&w, order);
+        sealed_world_answers(m, expected);
         members_free(m);
         for (unsigned again = 0; again < 8; again++) {
             for (size_t i = n; i > 1; i--)
                 swap(&order[i - 1], &order[(size_t)rand() % i]);
             compare(&w, order, expected);
         }
-        world_fini(&w);
+        sealed_world_fini(&w);
     }
 }
 

@@ -19,23 +19,23 @@ static struct world w;
 static int set_up(void **state)
 {
     (void)state;
-    world_init(&w);
-    world_epoch(&w, A);
-    world_own(&w, A, 0);
+    sealed_world_init(&w);
+    sealed_world_epoch(&w, A);
+    sealed_world_own(&w, A, 0);
     for (unsigned d = B; d <= C; d++) {
-        world_add(&w, A, d);
-        world_tell(&w, A, d);
-        world_own(&w, d, 0);
-        world_tell(&w, d, A);
+        sealed_world_add(&w, A, d);
+        sealed_world_tell(&w, A, d);
+        sealed_world_own(&w, d, 0);
+        sealed_world_tell(&w, d, A);
     }
-    world_tell(&w, A, B);
+    sealed_world_tell(&w, A, B);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    world_fini(&w);
+    sealed_world_fini(&w);
     return 0;
 }
 
@@ -73,7 +73,7 @@ static enum verify_result ask(const struct members *m, const struct change *c,
         dot_encode(&c->claimed[i], raw + i * DOT_SIZE);
     for (unsigned d = A; d <= C && highest != NULL; d++)
         if (highest[d] > 0)
-            assert_int_equal(vv_add(&vv, &(struct dot){world_replica(d, 0), highest[d]}), 0);
+            assert_int_equal(vv_add(&vv, &(struct dot){sealed_world_replica(d, 0), highest[d]}), 0);
     struct verify_claim claim = {{raw, c->claimed_n}, c->origin};
     struct verify_value v = {m, &c->entry, &claim, 1, &vv, false};
     enum verify_result r = verify_value(&v);
@@ -83,7 +83,7 @@ static enum verify_result ask(const struct members *m, const struct change *c,
 
 static struct dot dot_of(unsigned device, uint64_t counter)
 {
-    return (struct dot){world_replica(device, 0), counter};
+    return (struct dot){sealed_world_replica(device, 0), counter};
 }
 
 static void signed_change_of_the_owner_is_accepted(void **state)
@@ -102,11 +102,11 @@ static void change_of_anothers_replica_is_refused(void **state)
 {
     (void)state;
     struct change c = {0};
-    world_label(&w, B, "an act that the others have not seen");
+    sealed_world_label(&w, B, "an act that the others have not seen");
     sign(&c, B, B, dot_of(A, 5), ENTRY_VALUE);
     assert_int_equal(ask(w.view[C], &c, NULL), VERIFY_HOLD_ACTS);
-    world_tell(&w, B, A);
-    world_tell(&w, B, C);
+    sealed_world_tell(&w, B, A);
+    sealed_world_tell(&w, B, C);
     assert_int_equal(ask(w.view[A], &c, NULL), VERIFY_SIGNATURE);
     assert_int_equal(ask(w.view[C], &c, NULL), VERIFY_SIGNATURE);
     sign(&c, B, B, (struct dot){77, 5}, ENTRY_VALUE);
@@ -163,8 +163,8 @@ static void vector_of_strangers_or_of_the_own_future_is_refused(void **state)
     struct change early = c;
     early.stored = (struct buf){0};
     sign(&early, B, B, dot_of(B, 5), ENTRY_VALUE);
-    world_own(&w, A, 1);
-    early.claimed[0] = (struct dot){world_replica(A, 1), 1};
+    sealed_world_own(&w, A, 1);
+    early.claimed[0] = (struct dot){sealed_world_replica(A, 1), 1};
     assert_int_equal(ask(w.view[A], &early, all), VERIFY_VECTOR);
     buf_fini(&early.stored);
     buf_fini(&c.stored);
@@ -179,7 +179,7 @@ static void change_of_a_revoked_device_is_accepted_up_to_its_cut(void **state)
     dot_encode(&last, raw);
     sign(&seen, A, A, dot_of(A, 3), ENTRY_VALUE);
     assert_int_equal(ask(w.view[A], &seen, (uint64_t[]){0, 10, 0}), VERIFY_HOLD_VECTOR);
-    world_revoke(&w, A, (unsigned[]){B}, 1, (struct dots){raw, 1}, true);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, (struct dots){raw, 1}, true);
     sign(&c, B, B, dot_of(B, 10), ENTRY_VALUE);
     assert_int_equal(ask(w.view[A], &c, NULL), VERIFY_ACCEPT);
     sign(&c, B, B, dot_of(B, 11), ENTRY_VALUE);
@@ -217,9 +217,9 @@ static void state_counts_only_of_a_member_that_signed_it(void **state)
     sign(&c, B, B, dot_of(B, 1), ENTRY_STATE);
     assert_int_equal(verify_state(w.view[A], &c.entry, &s), VERIFY_ACCEPT);
     assert_int_equal(verify_state(w.view[A], &c.entry, &strange), VERIFY_VECTOR);
-    world_revoke(&w, A, (unsigned[]){B}, 1, (struct dots){NULL, 0}, true);
+    sealed_world_revoke(&w, A, (unsigned[]){B}, 1, (struct dots){NULL, 0}, true);
     assert_int_equal(verify_state(w.view[A], &c.entry, &s), VERIFY_MEMBER);
-    world_add(&w, A, B); /* back, but its old replica is not */
+    sealed_world_add(&w, A, B); /* back, but its old replica is not */
     assert_int_equal(verify_state(w.view[A], &c.entry, &s), VERIFY_CUT);
     buf_fini(&c.stored);
 }

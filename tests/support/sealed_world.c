@@ -16,7 +16,7 @@ static void must(bool ok, const char *what)
     abort();
 }
 
-struct member_id world_id(unsigned device)
+struct member_id sealed_world_id(unsigned device)
 {
     struct member_public p = sealed_public(device);
     return member_id_of(&p);
@@ -28,7 +28,7 @@ static void replica_random(unsigned i, uint8_t ret[static REPLICA_RANDOM_SIZE])
     put_u32(ret, i);
 }
 
-uint64_t world_replica(unsigned device, unsigned i)
+uint64_t sealed_world_replica(unsigned device, unsigned i)
 {
     uint8_t random[REPLICA_RANDOM_SIZE];
     struct member_public p = sealed_public(device);
@@ -42,19 +42,19 @@ static size_t keep(struct world *w, const struct act *a, const struct member_key
     return w->n++;
 }
 
-void world_init(struct world *w)
+void sealed_world_init(struct world *w)
 {
     *w = (struct world){0};
     struct member_keys k = sealed_member(0);
     struct act a = {.kind = ACT_GENESIS,
-                    .author = world_id(0),
+                    .author = sealed_world_id(0),
                     .number = 1,
                     .add = {.member = sealed_public(0), .role = ACT_ROLE_DEVICE}};
     keep(w, &a, &k);
     must(members_new(buf_bytes(&w->acts[0]), NULL, &w->view[0]) == 0, "genesis");
 }
 
-void world_fini(struct world *w)
+void sealed_world_fini(struct world *w)
 {
     for (size_t i = 0; i < WORLD_DEVICES; i++)
         members_free(w->view[i]);
@@ -62,7 +62,7 @@ void world_fini(struct world *w)
         buf_fini(&w->acts[i]);
 }
 
-void world_tell(struct world *w, unsigned from, unsigned to)
+void sealed_world_tell(struct world *w, unsigned from, unsigned to)
 {
     const struct members *m = w->view[from];
     if (w->view[to] == NULL)
@@ -84,34 +84,34 @@ static size_t sign_as(struct world *w, unsigned device, const struct member_id *
     return keep(w, a, k);
 }
 
-size_t world_sign(struct world *w, unsigned device, struct act *a)
+size_t sealed_world_sign(struct world *w, unsigned device, struct act *a)
 {
     struct member_keys k = sealed_member(device);
-    struct member_id id = world_id(device);
+    struct member_id id = sealed_world_id(device);
     return sign_as(w, device, &id, &k, a);
 }
 
-size_t world_act(struct world *w, unsigned device, struct act *a)
+size_t sealed_world_act(struct world *w, unsigned device, struct act *a)
 {
-    size_t i = world_sign(w, device, a);
+    size_t i = sealed_world_sign(w, device, a);
     must(members_insert(w->view[device], buf_bytes(&w->acts[i])) == 1, "act");
     return i;
 }
 
-size_t world_add(struct world *w, unsigned device, unsigned whom)
+size_t sealed_world_add(struct world *w, unsigned device, unsigned whom)
 {
     static const uint8_t label[ACT_LABEL_SIZE];
     struct act a = {
         .kind = ACT_ADD,
         .add = {.member = sealed_public(whom), .role = ACT_ROLE_DEVICE, .label = label}};
-    return world_act(w, device, &a);
+    return sealed_world_act(w, device, &a);
 }
 
-size_t world_own(struct world *w, unsigned device, unsigned i)
+size_t sealed_world_own(struct world *w, unsigned device, unsigned i)
 {
-    struct act a = {.kind = ACT_OWN, .replica = world_replica(device, i)};
+    struct act a = {.kind = ACT_OWN, .replica = sealed_world_replica(device, i)};
     replica_random(i, a.random);
-    return world_act(w, device, &a);
+    return sealed_world_act(w, device, &a);
 }
 
 static bool among(const uint8_t *ids, size_t n, const struct member_id *id)
@@ -145,49 +145,49 @@ static int by_id(const void *a, const void *b)
     return memcmp(a, b, MEMBER_ID_SIZE);
 }
 
-size_t world_revoke(struct world *w, unsigned device, const unsigned *whom, size_t n,
-                    struct dots cuts, bool epoch)
+size_t sealed_world_revoke(struct world *w, unsigned device, const unsigned *whom, size_t n,
+                           struct dots cuts, bool epoch)
 {
     static uint8_t boxes[LIMIT_EPOCH_BOXES * ACT_BOX_SIZE];
     uint8_t ids[LIMIT_MEMBERS * MEMBER_ID_SIZE];
     for (size_t i = 0; i < n; i++) {
-        struct member_id id = world_id(whom[i]);
+        struct member_id id = sealed_world_id(whom[i]);
         memcpy(ids + i * MEMBER_ID_SIZE, id.b, MEMBER_ID_SIZE);
     }
     qsort(ids, n, MEMBER_ID_SIZE, by_id);
     struct act a = {.kind = ACT_REVOKE, .revoke = {ids, n, cuts, ACT_REASON_LOST, epoch}};
     if (epoch)
         a.epoch = new_epoch(w, device, ids, n, boxes);
-    return world_act(w, device, &a);
+    return sealed_world_act(w, device, &a);
 }
 
-size_t world_epoch(struct world *w, unsigned device)
+size_t sealed_world_epoch(struct world *w, unsigned device)
 {
     static uint8_t boxes[LIMIT_EPOCH_BOXES * ACT_BOX_SIZE];
     struct act a = {.kind = ACT_EPOCH, .epoch = new_epoch(w, device, NULL, 0, boxes)};
-    return world_act(w, device, &a);
+    return sealed_world_act(w, device, &a);
 }
 
-size_t world_label(struct world *w, unsigned device, const char *label)
+size_t sealed_world_label(struct world *w, unsigned device, const char *label)
 {
     uint8_t sealed[ACT_LABEL_SIZE];
     struct epoch_keys k = sealed_epoch(EPOCHS);
-    struct member_id id = world_id(device);
+    struct member_id id = sealed_world_id(device);
     must(act_label_seal(&k, members_space(w->view[device]), &id, bytes_str(label), sealed) == 0,
          "label");
     struct act a = {.kind = ACT_LABEL, .label = sealed};
-    return world_act(w, device, &a);
+    return sealed_world_act(w, device, &a);
 }
 
-size_t world_door(struct world *w, unsigned device, unsigned door)
+size_t sealed_world_door(struct world *w, unsigned device, unsigned door)
 {
     struct act a = {.kind = ACT_DOOR};
     struct member_keys k = sealed_member(DOORS + door);
     memcpy(a.door, k.sign_public, SIGN_KEY_SIZE);
-    return world_act(w, device, &a);
+    return sealed_world_act(w, device, &a);
 }
 
-size_t world_join(struct world *w, unsigned device, unsigned door, unsigned whom)
+size_t sealed_world_join(struct world *w, unsigned device, unsigned door, unsigned whom)
 {
     static const uint8_t label[ACT_LABEL_SIZE];
     struct member_keys k = sealed_member(DOORS + door);
@@ -203,7 +203,7 @@ size_t world_join(struct world *w, unsigned device, unsigned door, unsigned whom
     return i;
 }
 
-void world_answers(const struct members *m, uint8_t ret[static HASH_SIZE])
+void sealed_world_answers(const struct members *m, uint8_t ret[static HASH_SIZE])
 {
     struct buf b = {0};
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
@@ -221,7 +221,7 @@ void world_answers(const struct members *m, uint8_t ret[static HASH_SIZE])
         buf_put_u8(&b, 0);
     for (unsigned d = 0; d < 10; d++)
         for (unsigned i = 0; i < 3; i++)
-            buf_put_u64(&b, members_cut(m, world_replica(d, i)));
+            buf_put_u64(&b, members_cut(m, sealed_world_replica(d, i)));
     for (unsigned d = 0; d < 3; d++)
         buf_put_u8(&b, members_door_open(m, sealed_member(DOORS + d).sign_public));
     buf_put(&b, heads, members_heads(m, heads) * ACT_ID_SIZE);
@@ -230,7 +230,7 @@ void world_answers(const struct members *m, uint8_t ret[static HASH_SIZE])
     buf_fini(&b);
 }
 
-struct members *world_insert(const struct world *w, const size_t *order)
+struct members *sealed_world_insert(const struct world *w, const size_t *order)
 {
     struct members *m;
     must(members_new(buf_bytes(&w->acts[0]), NULL, &m) == 0, "genesis");
