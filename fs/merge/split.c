@@ -23,7 +23,7 @@ static bool next_line(struct bytes *text, struct text_line *ret)
     size_t n = end != NULL ? (size_t)(end - text->p) : text->n, skip = n + (end != NULL);
     ret->crlf = end != NULL && n > 0 && text->p[n - 1] == '\r';
     ret->text = bytes_of(text->p, n - ret->crlf);
-    *text = bytes_of(text->p + skip, text->n - skip);
+    *text = bytes_behind(*text, skip);
     return end != NULL;
 }
 
@@ -55,7 +55,7 @@ static int split(struct split *s, struct bytes text)
     if (text.n > TEXT_BYTES_MAX)
         return -E2BIG;
     size_t mark = text_mark_bytes(text), n;
-    text = bytes_of(text.p + mark, text.n - mark);
+    text = bytes_behind(text, mark);
     n = count_lines(text);
     if (n > TEXT_LINES_MAX)
         return -E2BIG;

@@ -53,6 +53,12 @@ enum text_ends text_ends(struct bytes text);
 size_t text_mark_bytes(struct bytes text);
 void text_put_mark(struct buf *b);
 
+/** All but the first @n bytes. */
+static inline struct bytes bytes_behind(struct bytes v, size_t n)
+{
+    return n > 0 ? bytes_of(v.p + n, v.n - n) : v;
+}
+
 static inline struct lines split_lines(const struct split *s)
 {
     return (struct lines){s->ids, s->n};
