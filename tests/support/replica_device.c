@@ -24,18 +24,21 @@ static bool label_of(void *ctx, uint64_t replica, char ret[LIMIT_LABEL + 1])
 
 /* Making a database takes longer than most runs: those of worlds that ended are used again,
  * emptied. */
-enum { USES_MAX = 250 };
+enum { DELETED_MAX = 1000 };
 
 static struct {
     struct db *db;
-    int uses;
+    size_t deleted;
 } pool[WORLD_MAX];
 
 /* The families that a replica has rows in. */
 static const enum db_cf used[] = {DB_META, DB_RECORD, DB_LOG, DB_SHOWN, DB_VERSION};
 
-/* Row by row: reading behind many deletions of ranges is slow. */
-static void empty(struct db *db)
+/*
+ * Row by row: reading behind deletions of ranges is slow, and so it is behind many of single rows.
+ * The number of rows deleted.
+ */
+static size_t empty(struct db *db)
 {
     struct db_batch *b = db_batch_new(db);
     assert(b != NULL);
@@ -46,23 +49,31 @@ static void empty(struct db *db)
             db_batch_delete(b, used[k], db_iter_key(it));
         db_iter_free(it);
     }
+    size_t n = db_batch_n(b);
     int rc = db_write(db, b, false);
     assert(rc == 0);
     db_batch_free(b);
+    return n;
+}
+
+static void compact(struct db *db)
+{
+    int rc = db_flush(db);
+    for (size_t k = 0; k < ARRAY_N(used) && rc == 0; k++)
+        rc = db_compact(db, used[k]);
+    assert(rc == 0);
 }
 
 static struct db *pool_take(int i)
 {
     struct err err;
     struct db *db = NULL;
-    if (pool[i].db != NULL && pool[i].uses++ < USES_MAX) {
+    if (pool[i].db != NULL) {
         db = pool[i].db;
         pool[i].db = NULL;
         return db;
     }
-    db_close(pool[i].db);
-    pool[i].db = NULL;
-    pool[i].uses = 0;
+    pool[i].deleted = 0;
     if (db_open("/replica", &(struct db_config){.create = true, .in_memory = true}, &db, &err) <
         0) {
         fprintf(stderr, "%s\n", err.msg);
@@ -86,7 +97,11 @@ static void pool_give(int i, struct db *db)
         db_close(db);
         return;
     }
-    empty(db);
+    pool[i].deleted += empty(db);
+    if (pool[i].deleted > DELETED_MAX) {
+        compact(db);
+        pool[i].deleted = 0;
+    }
     pool[i].db = db;
 }
 
@@ -160,7 +175,7 @@ void replica_device_fill(struct device *d, struct bytes copy)
     replica_close(d->r);
     db_batch_clear(d->batch);
     d->joined = NULL;
-    empty(d->db);
+    (void)empty(d->db);
     struct reader in = reader_of(copy);
     while (in.n > 0) {
         enum db_cf cf = (enum db_cf)reader_u8(&in);
