@@ -11,10 +11,13 @@
  *     join, joined        the operations between them are one change
  *     resolve             by the policy of the setup
  *     clean               raises the floor, removes what is deleted everywhere
- *     pull|FROM|SEED|CUT  one session; ends after CUT batches, -1: not; SEED: order, batches,
- * repeats open|FROM|SEED      a session that goes on during other steps, batch by batch: take, cut
- * the next batch, and after the last the knowledge; breaks it off crash|before        the process
- * dies at its next write: before it, or crash|after         after it ahead|MILLISECONDS  the clock
+ *     pull|FROM|SEED|CUT  one session, which ends after CUT batches (-1: does not);
+ *                         SEED: order, batches, repeats
+ *     open|FROM|SEED      one that goes on during other steps, batch by batch:
+ *     take, cut           the next batch, after the last the knowledge; breaks it off
+ *     crash|before        the process dies at its next write: before it, or
+ *     crash|after         after it
+ *     ahead|MILLISECONDS  the clock
  *     copy, restore       a copy of the disk, and back to it (with a new replica id)
  *
  * A save is a number; the content of a file is the set of saves that are in it. Save 0 is empty.
