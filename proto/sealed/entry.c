@@ -258,7 +258,7 @@ static int read_open(struct reader *r, struct entry *ret)
 
 int entry_parse_sealed(struct bytes in, struct entry *ret)
 {
-    *ret = (struct entry){0};
+    memset(ret, 0, sizeof *ret);
     if (in.n > LIMIT_ENTRY)
         return -EBADMSG;
     struct reader r = reader_of(in);
@@ -289,7 +289,7 @@ static int read_body(struct bytes body, struct entry *ret)
 
 int entry_parse_stored(struct bytes in, struct entry *ret)
 {
-    *ret = (struct entry){0};
+    memset(ret, 0, sizeof *ret);
     if (in.n > LIMIT_ENTRY)
         return -EBADMSG;
     struct reader r = reader_of(in);

@@ -65,7 +65,7 @@ static void adopt(struct ws_server *s, int fd, const struct sockaddr_storage *fr
     set_address(w, from);
     lws_adopt_desc_t desc = {
         .vh = s->vhost,
-        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
+        .type = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL),
         .fd.sockfd = fd,
     };
     /* The descriptor is closed when this fails. */

@@ -33,7 +33,7 @@ static void read_refs(struct reader *r, struct public_entry *ret)
 
 int public_entry_parse(struct bytes in, struct public_entry *ret)
 {
-    *ret = (struct public_entry){0};
+    memset(ret, 0, sizeof *ret);
     if (in.n > PUBLIC_ENTRY_MAX)
         return -EBADMSG;
     struct reader r = reader_of(in);

@@ -154,11 +154,12 @@ int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[
     struct row_key k = row_of(space, 'a');
     row_add(&k, id, PUBLIC_ACT_BYTES);
     rc = read_item(s, &k, &row, &item);
-    if (rc == 0)
+    bool found = rc == 0;
+    if (found)
         rc = fn(arg, &item);
-    else if (rc == -ENOENT)
-        return buf_fini(&row), 0;
     buf_fini(&row);
+    if (!found && rc == -ENOENT)
+        return 0;
     return rc != 0 ? rc : 1;
 }
 

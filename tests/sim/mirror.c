@@ -32,7 +32,10 @@ struct mirror *mirror_new(const char *dir, bool every)
     if (m->pid == 0) {
         dup2(in[0], STDIN_FILENO);
         dup2(out[1], STDOUT_FILENO);
-        close(in[0]), close(in[1]), close(out[0]), close(out[1]);
+        close(in[0]);
+        close(in[1]);
+        close(out[0]);
+        close(out[1]);
         execlp("python3", "python3", "-B", path, (char *)NULL);
         _exit(127);
     }

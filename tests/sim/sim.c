@@ -98,7 +98,9 @@ void sim_fail(const char *fmt, ...)
 
 void sim_save_text(int save, char ret[16])
 {
-    snprintf(ret, 16, save == 0 ? "" : "s%04d", save);
+    ret[0] = 0;
+    if (save != 0)
+        snprintf(ret, 16, "s%04d", save);
 }
 
 bool sim_text(struct sim *s, int i, const char *path, char ret[SIM_LINE_MAX])

@@ -286,9 +286,10 @@ static bool a_has_one(void)
 static void a_frame_may_come_byte_by_byte(void **state)
 {
     (void)state;
+    static const char frame[] = "\0\0\0\5hello";
     int fd = join_bare();
     for (size_t i = 0; i < 9; i++) {
-        assert_int_equal(write(fd, "\0\0\0\5hello" + i, 1), 1);
+        assert_int_equal(write(fd, frame + i, 1), 1);
         run_turns();
     }
     run_until(a_has_one);

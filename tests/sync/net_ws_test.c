@@ -123,7 +123,8 @@ static void before_it_is_open_nothing_is_sent(void **state)
     (void)state;
     net_connect(&net, &end);
     assert_int_equal(ws_send(end.ws, bytes_str("x")), -ENOTCONN);
-    net_until_closed(&net, (ws_close(end.ws, WS_NORMAL, "given up"), &end));
+    ws_close(end.ws, WS_NORMAL, "given up");
+    net_until_closed(&net, &end);
     assert_int_equal(end.opened, 0);
     assert_int_equal(end.end.code, WS_NORMAL);
     assert_int_equal(net.server_ends_n, 0);
