@@ -72,6 +72,8 @@ static bool token_is(const struct ws_request *r, const char *token)
 unsigned net_authorise(const struct ws_request *r, void *user, void **ret_user)
 {
     struct net *n = user;
+    if (r->token.n == 0 || r->token.n > WS_TOKEN_MAX)
+        return 500; /* is not asked about */
     if (!token_is(r, "good"))
         return token_is(r, "forbidden") ? 403
                : token_is(r, "often")   ? 429
