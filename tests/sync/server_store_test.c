@@ -225,7 +225,8 @@ static void expect_all(struct server_fixture *f, const struct srv_at *at, uint64
         states += i % 11 == 0 && i % 7 != 0;
     }
     struct server_seen seen = server_read_log(f, at);
-    assert_int_equal(seen.states, states > 0);
+    /* One that was not acknowledged may be there, too. */
+    assert_true(seen.states <= 1 && (seen.states == 1 || states == 0));
     struct srv_space_info info = {.log_id = 0};
     assert_int_equal(srv_space_info(f->spaces, at, &info), 0);
     assert_int_equal(info.entries, seen.n);
