@@ -94,6 +94,10 @@ static void merge_body_as_text(void **state)
          "---\na: 1\nb: 1\n---\nx"},
         {"\xef\xbb\xbf---\na: 1\n---\n1\n", "\xef\xbb\xbf---\na: 1\n---\nx\n",
          "---\na: 2\n---\n1\n", "---\na: 2\n---\nx\n"},
+        {"\xef\xbb\xbf---\na: 1\n---\n1\n", "\xef\xbb\xbf---\na: 1\n---\nx\n",
+         "\xef\xbb\xbf---\na: 2\n---\n1\n", "\xef\xbb\xbf---\na: 2\n---\nx\n"},
+        {"---\na: 1\n---\n1\n", "\xef\xbb\xbf---\na: 1\n---\n1\n", "---\na: 2\n---\n1\n",
+         "\xef\xbb\xbf---\na: 2\n---\n1\n"},
         {"---\na: 1\n---", "---\na: 2\n---", "---\na: 1\nb: 1\n---", "---\na: 2\nb: 1\n---"},
         {"---\na: 1\n---\n", "---\na: 2\n---", "---\na: 1\nb: 1\n---\n", "---\na: 2\nb: 1\n---"},
     };
