@@ -29,13 +29,6 @@ static int place_at(struct replica *r, struct parts *ps, const struct at *e,
                                              .prev = MUTANT(no_prev) ? RID_ROOT : e->claim.parent});
 }
 
-/* Entry @e leaves its name: with what that does to others that want it, and where it was. */
-static int leave(struct replica *r, struct parts *ps, const struct at *e)
-{
-    int rc = parts_pin(r, ps, e);
-    return rc < 0 ? rc : parts_affirm(r, ps, &e->claim.parent, NULL);
-}
-
 /* What is shown at the new name, if anything: 1, or 0. */
 static int load_target(struct replica *r, const struct rid *parent, struct bytes name,
                        struct at *ret)
@@ -58,10 +51,13 @@ static int move_parts(struct replica *r, struct parts *ps, const struct at *e,
     int rc = found < 0 ? found : found == 1 ? may_replace(e, &old) : 0;
     if (rc == 0 && dir)
         rc = parts_hold(r, ps);
+    /* All pins before what affirms: a folder that is pinned as it was may be one to be revived. */
     if (rc == 0)
-        rc = leave(r, ps, e);
+        rc = parts_pin(r, ps, e);
     if (rc == 0 && found == 1)
         rc = parts_pin(r, ps, &old);
+    if (rc == 0)
+        rc = parts_affirm(r, ps, &e->claim.parent, NULL);
     if (rc == 0)
         rc = parts_affirm(r, ps, parent, dir ? &e->rec.rid : NULL);
     if (rc == 0 && found == 1)
@@ -113,9 +109,9 @@ int change_exchange(struct change *c, const struct rid *a, const struct dot *a_s
     if (rc == 0 && (rid_is_dir(a) || rid_is_dir(b)))
         rc = parts_hold(r, &ps);
     if (rc == 0)
-        rc = leave(r, &ps, &x);
+        rc = parts_pin(r, &ps, &x);
     if (rc == 0)
-        rc = leave(r, &ps, &y);
+        rc = parts_pin(r, &ps, &y);
     if (rc == 0)
         rc = parts_affirm(r, &ps, &y.claim.parent, rid_is_dir(a) ? a : NULL);
     if (rc == 0)

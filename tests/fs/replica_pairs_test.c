@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/support/replica_world.h"
 
@@ -288,6 +289,64 @@ static void what_shares_a_name_keeps_its_conflict_name_when_the_other_leaves(voi
     HAS("/x", "new");
 }
 
+/* The path of the entry whose name contains "(conflict". */
+static void conflict_path(struct world *w, int i, char ret[1024])
+{
+    size_t n;
+    char **paths = world_paths(w, i, &n);
+    ret[0] = '\0';
+    for (size_t k = 0; k < n; k++)
+        if (strstr(paths[k], "(conflict") != NULL && strchr(paths[k] + 1, '/') == NULL)
+            snprintf(ret, 1024, "%s", paths[k]);
+    world_paths_free(paths, n);
+    assert_true(ret[0] != '\0');
+}
+
+/*
+ * /x twice, the later one under a conflict name; it was deleted, and is shown for the directory c
+ * that device 0 has made in it. @ret: its path there.
+ */
+static void deleted_directory_that_wants_x(struct world *w, char ret[1024], char ret_c[1100])
+{
+    DO(world_mkdir(w, 1, "/x"));
+    DO(world_mv(w, 0, "/b", "/x"));
+    world_meet(w);
+    conflict_path(w, 0, ret);
+    snprintf(ret_c, 1100, "%s/c", ret);
+    DO(world_mkdir(w, 0, ret_c));
+    DO(world_rm(w, 1, ret));
+    world_pull(w, 0, 1, -1);
+    conflict_path(w, 0, ret); /* its date is that of the deletion now */
+    snprintf(ret_c, 1100, "%s/c", ret);
+    THERE(ret_c);
+}
+
+static void move_from_a_deleted_directory_over_a_name_it_wants_revives_it(void **state)
+{
+    struct world *w = *state;
+    char dir[1024], c[1100];
+    deleted_directory_that_wants_x(w, dir, c);
+    DO(world_mv(w, 0, c, "/x"));
+    THERE("/x");
+    conflict_path(w, 0, dir);
+    world_meet(w);
+    conflict_path(w, 1, dir);
+}
+
+static void exchange_from_a_deleted_directory_with_a_name_it_wants_revives_it(void **state)
+{
+    struct world *w = *state;
+    char dir[1024], c[1100];
+    deleted_directory_that_wants_x(w, dir, c);
+    DO(world_swap(w, 0, c, "/x"));
+    conflict_path(w, 0, dir);
+    snprintf(c, sizeof c, "%s/c", dir);
+    DO(world_rm(w, 0, c));
+    conflict_path(w, 0, dir);
+    world_meet(w);
+    conflict_path(w, 1, dir);
+}
+
 static void rename_over_edited_file_keeps_the_edit(void **state)
 {
     struct world *w = *state;
@@ -448,6 +507,8 @@ int main(void)
         TEST(rmdir_rename_directory_lives_without_what_was_deleted),
         TEST(two_records_moved_to_one_path_later_has_a_conflict_name),
         TEST(what_shares_a_name_keeps_its_conflict_name_when_the_other_leaves),
+        TEST(move_from_a_deleted_directory_over_a_name_it_wants_revives_it),
+        TEST(exchange_from_a_deleted_directory_with_a_name_it_wants_revives_it),
         TEST(rename_over_edited_file_keeps_the_edit),
         TEST(unlink_of_each_of_two_names_keeps_the_content),
         TEST(unlink_of_one_name_with_edit_keeps_the_edit),

@@ -330,8 +330,9 @@ static void merge(struct sim *s, int i, const struct rid *rid, char ret[SIM_LINE
     }
     assert(rc == 0);
     if (s->setup.policy == POLICY_EXEC) {
-        snprintf(mark, sizeof mark, "x%d.%llu", i,
-                 (unsigned long long)vv_get(replica_knowledge(r), s->w->d[i].id));
+        uint64_t id = s->w->d[i].id; /* a device that was restored has another one */
+        snprintf(mark, sizeof mark, "x%llu.%llu", (unsigned long long)id - 1,
+                 (unsigned long long)vv_get(replica_knowledge(r), id));
         buf_put(&all, mark, strlen(mark));
     }
     buf_put_u8(&all, 0);
