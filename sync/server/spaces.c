@@ -41,7 +41,7 @@ static int read_info(struct bytes row, uint64_t *ret_account, struct srv_space_i
     struct reader r = reader_of(row);
     uint8_t version = reader_u8(&r);
     *ret_account = reader_u64(&r);
-    struct bytes id = reader_bytes(&r, PUBLIC_SPACE_BYTES);
+    struct bytes id = reader_bytes(&r, SPACE_ID_SIZE);
     uint64_t *const numbers[] = {&ret->log_id, &ret->created_ms, &ret->last_seq,
                                  &ret->bytes,  &ret->entries,    &ret->chunks};
     for (size_t i = 0; i < ARRAY_N(numbers); i++)
@@ -57,11 +57,11 @@ void spaces_batch_info(struct srv_batch *b, const struct space *sp,
 {
     const uint64_t numbers[] = {now->log_id, now->created_ms, now->last_seq,
                                 now->bytes,  now->entries,    now->chunks};
-    uint8_t row[1 + 8 + PUBLIC_SPACE_BYTES + sizeof numbers] = {INFO_VERSION};
+    uint8_t row[1 + 8 + SPACE_ID_SIZE + sizeof numbers] = {INFO_VERSION};
     put_u64(row + 1, sp->account->number);
-    memcpy(row + 9, now->id, PUBLIC_SPACE_BYTES);
+    memcpy(row + 9, now->id, SPACE_ID_SIZE);
     for (size_t i = 0; i < ARRAY_N(numbers); i++)
-        put_u64(row + 9 + PUBLIC_SPACE_BYTES + 8 * i, numbers[i]);
+        put_u64(row + 9 + SPACE_ID_SIZE + 8 * i, numbers[i]);
     struct row_key k = row_meta('n', sp->number);
     srv_batch_put(b, SRV_META, row_bytes(&k), bytes_of(row, sizeof row));
 }
@@ -163,7 +163,7 @@ int spaces_find(struct srv_spaces *s, const struct srv_at *at, struct space **re
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < a->spaces_n; i++)
-        if (memcmp(a->spaces[i]->now.id, at->space, PUBLIC_SPACE_BYTES) == 0) {
+        if (memcmp(a->spaces[i]->now.id, at->space, SPACE_ID_SIZE) == 0) {
             *ret = a->spaces[i];
             return 0;
         }
@@ -182,7 +182,7 @@ int spaces_numbered(struct srv_spaces *s, uint64_t number, struct space **ret)
     buf_fini(&row);
     if (rc < 0)
         return rc;
-    memcpy(at.space, info.id, PUBLIC_SPACE_BYTES);
+    memcpy(at.space, info.id, SPACE_ID_SIZE);
     return spaces_find(s, &at, ret);
 }
 

@@ -19,7 +19,7 @@
 
 #include <stdbool.h>
 
-#include "sync/server/public.h"
+#include "proto/sealed/ids.h"
 #include "sync/server/store.h"
 #include "sync/server/token.h"
 
@@ -40,7 +40,7 @@ struct srv_spaces;
 struct srv_at {
     uint64_t account;
     uint8_t token[TOKEN_ID_BYTES]; /* who pushes; readers may leave it */
-    uint8_t space[PUBLIC_SPACE_BYTES];
+    uint8_t space[SPACE_ID_SIZE];
 };
 
 /** On an open store, which must stay open. Ends removals of users that a crash cut off. */
@@ -65,7 +65,7 @@ int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes e
 
 /* A chunk, as it is pushed and served. */
 struct srv_chunk {
-    const uint8_t *id; /* PUBLIC_CHUNK_BYTES */
+    const uint8_t *id; /* CHUNK_ID_SIZE */
     struct bytes sealed;
 };
 
@@ -82,14 +82,14 @@ uint64_t srv_spaces_wait_ms(struct srv_spaces *s, uint64_t account, uint64_t now
 int srv_spaces_sync(struct srv_spaces *s) MUST_CHECK;
 
 /* The log of a space has grown; called by srv_spaces_sync(). It may call readers, not pushes. */
-typedef void srv_grown_fn(void *arg, uint64_t account, const uint8_t space[PUBLIC_SPACE_BYTES]);
+typedef void srv_grown_fn(void *arg, uint64_t account, const uint8_t space[SPACE_ID_SIZE]);
 /** Sets who is told; NULL: nobody. Before the first push. */
 void srv_spaces_on_grown(struct srv_spaces *s, srv_grown_fn *fn, void *arg);
 
 /* ---- reading ---- */
 
 struct srv_space_info {
-    uint8_t id[PUBLIC_SPACE_BYTES];
+    uint8_t id[SPACE_ID_SIZE];
     uint64_t log_id;   /* random: a space that was made anew has another log */
     uint64_t last_seq; /* the newest in the log that is on disk; 0: none */
     uint64_t created_ms;
@@ -137,13 +137,13 @@ int srv_entry_get(struct srv_spaces *s, const struct srv_at *at, const struct do
                   srv_item_fn *fn, void *arg) MUST_CHECK;
 
 /** An act by its id: 1, or 0. */
-int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[PUBLIC_ACT_BYTES],
+int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[ACT_ID_SIZE],
                 srv_item_fn *fn, void *arg) MUST_CHECK;
 
 typedef int srv_chunk_fn(void *arg, const struct srv_chunk *c);
 /** All variants of a chunk, as srv_entry_get(). */
-int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at,
-                  const uint8_t id[PUBLIC_CHUNK_BYTES], srv_chunk_fn *fn, void *arg) MUST_CHECK;
+int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[CHUNK_ID_SIZE],
+                  srv_chunk_fn *fn, void *arg) MUST_CHECK;
 
 /**
  * Which of @n chunks have to be pushed before an entry that names them: bit i % 8 of byte i / 8 of

@@ -85,6 +85,12 @@ struct row_key row_named_by_chunk(uint64_t space, const uint8_t *id, const uint8
 /** The queue of what may be dropped: 'r' a dot, 'u' a chunk. */
 struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *id, size_t id_n);
 
+/**
+ * The chunks that a sealed chunk names: none, unless it is a list. What it has beside them is for
+ * those who can open it: only its length is looked at. -EBADMSG.
+ */
+int row_chunk_names(struct bytes sealed, struct chunk_ids *ret) MUST_CHECK;
+
 /** Whether anything names a chunk: 1, 0, or a negative errno. */
 int row_is_named(struct srv_store *store, uint64_t space, const uint8_t *id) MUST_CHECK;
 

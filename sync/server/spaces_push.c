@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proto/base/human.h"
+#include "proto/sealed/act.h"
 #include "sync/server/spaces_priv.h"
 
 /* A push under way, with the lock held. */
@@ -166,11 +167,11 @@ static int begin_new(struct push *p, struct account *a)
         return -ENOMEM;
     p->next = (struct srv_space_info){.created_ms = p->now_ms};
     randombytes_buf(&p->next.log_id, sizeof p->next.log_id);
-    memcpy(p->next.id, p->at->space, PUBLIC_SPACE_BYTES);
+    memcpy(p->next.id, p->at->space, SPACE_ID_SIZE);
     uint8_t number[8];
     put_u64(number, sp->number);
     struct row_key k = row_meta('s', a->number);
-    row_add(&k, p->at->space, PUBLIC_SPACE_BYTES);
+    row_add(&k, p->at->space, SPACE_ID_SIZE);
     srv_batch_put(p->b, SRV_ACCOUNTS, row_bytes(&k), bytes_of(number, 8));
     put_u64(number, sp->number + 1);
     srv_batch_put(p->b, SRV_META, bytes_str("space-next"), bytes_of(number, 8));
@@ -190,10 +191,10 @@ static void end_new(struct push *p, bool written)
     free(p->sp);
 }
 
-static int store_act(struct push *p, const uint8_t id[PUBLIC_ACT_BYTES], struct bytes act)
+static int store_act(struct push *p, const uint8_t id[ACT_ID_SIZE], struct bytes act)
 {
     struct row_key k = row_of(p->sp->number, 'a');
-    row_add(&k, id, PUBLIC_ACT_BYTES);
+    row_add(&k, id, ACT_ID_SIZE);
     int rc = srv_store_has(p->s->store, SRV_ENTRIES, row_bytes(&k));
     if (rc != 0)
         return rc < 0 ? rc : 0;
@@ -203,8 +204,8 @@ static int store_act(struct push *p, const uint8_t id[PUBLIC_ACT_BYTES], struct 
     p->next.last_seq++;
     p->next.bytes += act.n;
     p->next.entries++;
-    uint8_t log[1 + PUBLIC_ACT_BYTES] = {SRV_ACT};
-    memcpy(log + 1, id, PUBLIC_ACT_BYTES);
+    uint8_t log[1 + ACT_ID_SIZE] = {SRV_ACT};
+    memcpy(log + 1, id, ACT_ID_SIZE);
     put_log(p, 'l', log, sizeof log);
     put_log(p, 'a', log, sizeof log);
     rc = put_entry(p, &k, p->now_ms, act);
@@ -213,21 +214,20 @@ static int store_act(struct push *p, const uint8_t id[PUBLIC_ACT_BYTES], struct 
 
 static int push_act(struct push *p, struct bytes act)
 {
-    if (act.n == 0 || act.n > PUBLIC_ACT_MAX)
+    if (act.n == 0 || act.n > LIMIT_ACT)
         return -EBADMSG;
     int rc = take_credit(p);
     if (rc < 0)
         return rc;
-    uint8_t id[PUBLIC_ACT_BYTES];
-    public_act_id(act, id);
-    _Static_assert((int)PUBLIC_ACT_BYTES == (int)PUBLIC_SPACE_BYTES, "a space is its genesis");
+    struct act_id id = act_id_of(act);
+    _Static_assert((int)ACT_ID_SIZE == (int)SPACE_ID_SIZE, "a space is its genesis");
     rc = begin(p);
     struct account *a;
-    if (rc == -ENOENT && memcmp(id, p->at->space, PUBLIC_SPACE_BYTES) == 0 &&
+    if (rc == -ENOENT && memcmp(id.b, p->at->space, SPACE_ID_SIZE) == 0 &&
         spaces_account(p->s, p->at->account, &a) == 0)
         rc = begin_new(p, a);
     if (rc == 0)
-        rc = store_act(p, id, act);
+        rc = store_act(p, id.b, act);
     if (p->is_new)
         end_new(p, rc == 1);
     return rc;
@@ -246,11 +246,11 @@ int srv_push_act(struct srv_spaces *s, const struct srv_at *at, struct bytes act
 /* ---- entries ---- */
 
 /* Names of chunks, by a variant of a value. */
-static void put_named(struct push *p, const struct public_entry *e, unsigned variant)
+static void put_named(struct push *p, const struct entry *e, unsigned variant)
 {
-    for (size_t i = 0; i < e->chunks.n; i++) {
-        struct row_key k =
-            row_named_by_value(p->sp->number, public_ids_at(e->chunks, i), &e->dot, variant);
+    for (size_t i = 0; i < e->refs.chunks.n; i++) {
+        struct chunk_id id = chunk_ids_at(e->refs.chunks, i);
+        struct row_key k = row_named_by_value(p->sp->number, id.b, &e->head.dot, variant);
         srv_batch_put(p->b, SRV_CHUNKS, row_bytes(&k), bytes_of(NULL, 0));
     }
 }
@@ -324,9 +324,9 @@ static int full_of_variants(struct push *p)
                    SPACES_VARIANTS_MAX);
 }
 
-static int store_value(struct push *p, const struct public_entry *e, struct bytes entry)
+static int store_value(struct push *p, const struct entry *e, struct bytes entry)
 {
-    int variant = free_variant(p, &e->dot, entry);
+    int variant = free_variant(p, &e->head.dot, entry);
     if (variant < 0)
         return variant == -EALREADY ? 0 : variant;
     if (variant == SPACES_VARIANTS_MAX)
@@ -337,30 +337,30 @@ static int store_value(struct push *p, const struct public_entry *e, struct byte
     p->next.last_seq++;
     p->next.bytes += entry.n;
     p->next.entries++;
-    struct row_key k = row_value(p->sp->number, &e->dot, (unsigned)variant);
+    struct row_key k = row_value(p->sp->number, &e->head.dot, (unsigned)variant);
     uint8_t log[1 + VARIANT_KEY_DOT] = {SRV_VALUE};
     memcpy(log + 1, k.p + SPACE_PREFIX_BYTES, VARIANT_KEY_DOT);
     put_log(p, 'l', log, sizeof log);
     put_named(p, e, (unsigned)variant);
-    rc = put_replaced(p, e->replaced);
+    rc = put_replaced(p, e->refs.replaced);
     if (rc == 0)
-        rc = put_highest(p, &e->dot);
+        rc = put_highest(p, &e->head.dot);
     if (rc == 0)
         rc = put_entry(p, &k, p->now_ms, entry);
     return rc < 0 ? rc : commit(p);
 }
 
 /* The newest STATE of a replica, from each device that sends it. */
-static int store_state(struct push *p, const struct public_entry *e, struct bytes entry)
+static int store_state(struct push *p, const struct entry *e, struct bytes entry)
 {
     struct row_key k = row_of(p->sp->number, 's');
-    row_add_u64(&k, e->dot.replica);
+    row_add_u64(&k, e->head.dot.replica);
     row_add(&k, p->at->token, TOKEN_ID_BYTES);
     struct buf old = {0};
     int rc = srv_store_get(p->s->store, SRV_ENTRIES, row_bytes(&k), &old);
     bool is_there = rc == 0 && old.n >= ENTRY_HEAD_BYTES;
     if (is_there &&
-        (get_u64(old.p + 8) > e->dot.counter || row_has(&old, ENTRY_HEAD_BYTES, entry))) {
+        (get_u64(old.p + 8) > e->head.dot.counter || row_has(&old, ENTRY_HEAD_BYTES, entry))) {
         buf_fini(&old);
         return 0;
     }
@@ -382,15 +382,15 @@ static int store_state(struct push *p, const struct public_entry *e, struct byte
     uint8_t log[1 + 8 + TOKEN_ID_BYTES] = {SRV_STATE};
     memcpy(log + 1, k.p + SPACE_PREFIX_BYTES, 8 + TOKEN_ID_BYTES);
     put_log(p, 'l', log, sizeof log);
-    rc = put_entry(p, &k, e->dot.counter, entry);
+    rc = put_entry(p, &k, e->head.dot.counter, entry);
     return rc < 0 ? rc : commit(p);
 }
 
 static int push_entry(struct push *p, struct bytes entry)
 {
-    struct public_entry e;
-    int rc = public_entry_parse(entry, &e);
-    if (rc == 0 && memcmp(e.space, p->at->space, PUBLIC_SPACE_BYTES) != 0)
+    struct entry e;
+    int rc = entry_parse_sealed(entry, &e);
+    if (rc == 0 && memcmp(e.head.space.b, p->at->space, SPACE_ID_SIZE) != 0)
         rc = -EBADMSG;
     if (rc == 0)
         rc = take_credit(p);
@@ -398,7 +398,7 @@ static int push_entry(struct push *p, struct bytes entry)
         rc = begin(p);
     if (rc < 0)
         return rc;
-    return e.kind == PUBLIC_STATE ? store_state(p, &e, entry) : store_value(p, &e, entry);
+    return e.head.kind == ENTRY_STATE ? store_state(p, &e, entry) : store_value(p, &e, entry);
 }
 
 int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes entry,
@@ -442,7 +442,7 @@ static int put_chunk(struct push *p, const struct row_key *k, struct bytes seale
     return rc;
 }
 
-static int store_chunk(struct push *p, const struct srv_chunk *c, struct public_ids names)
+static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_ids names)
 {
     int variant = free_chunk_variant(p, c->id, c->sealed);
     if (variant < 0)
@@ -455,11 +455,11 @@ static int store_chunk(struct push *p, const struct srv_chunk *c, struct public_
     p->next.bytes += c->sealed.n;
     p->next.chunks++;
     for (size_t i = 0; i < names.n; i++) {
-        struct row_key named =
-            row_named_by_chunk(p->sp->number, public_ids_at(names, i), c->id, (unsigned)variant);
+        struct chunk_id id = chunk_ids_at(names, i);
+        struct row_key named = row_named_by_chunk(p->sp->number, id.b, c->id, (unsigned)variant);
         srv_batch_put(p->b, SRV_CHUNKS, row_bytes(&named), bytes_of(NULL, 0));
     }
-    struct row_key queue = row_queue('u', p->now_ms, p->sp->number, c->id, PUBLIC_CHUNK_BYTES);
+    struct row_key queue = row_queue('u', p->now_ms, p->sp->number, c->id, CHUNK_ID_SIZE);
     srv_batch_put(p->b, SRV_META, row_bytes(&queue), bytes_of(NULL, 0));
     struct row_key k = row_chunk(p->sp->number, c->id, (unsigned)variant);
     rc = put_chunk(p, &k, c->sealed);
@@ -468,8 +468,8 @@ static int store_chunk(struct push *p, const struct srv_chunk *c, struct public_
 
 static int push_chunk(struct push *p, const struct srv_chunk *c)
 {
-    struct public_ids names;
-    int rc = public_chunk_parse(c->sealed, &names);
+    struct chunk_ids names;
+    int rc = row_chunk_names(c->sealed, &names);
     if (rc == 0)
         rc = begin(p);
     return rc < 0 ? rc : store_chunk(p, c, names);

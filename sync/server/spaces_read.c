@@ -10,7 +10,7 @@ static int read_log_row(uint64_t space, struct bytes row, struct row_key *ret_ke
     static const struct {
         char letter;
         size_t n;
-    } of[] = {[SRV_ACT] = {'a', PUBLIC_ACT_BYTES},
+    } of[] = {[SRV_ACT] = {'a', ACT_ID_SIZE},
               [SRV_VALUE] = {'e', VARIANT_KEY_DOT},
               [SRV_STATE] = {'s', 8 + TOKEN_ID_BYTES}};
     if (row.n == 0 || row.p[0] >= ARRAY_N(of) || row.n != 1 + of[row.p[0]].n)
@@ -141,7 +141,7 @@ int srv_entry_get(struct srv_spaces *s, const struct srv_at *at, const struct do
     return rc != 0 ? rc : n;
 }
 
-int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[PUBLIC_ACT_BYTES],
+int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[ACT_ID_SIZE],
                 srv_item_fn *fn, void *arg)
 {
     uint64_t space;
@@ -152,7 +152,7 @@ int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[
     struct buf row = {0};
     struct srv_item item = {.kind = SRV_ACT};
     struct row_key k = row_of(space, 'a');
-    row_add(&k, id, PUBLIC_ACT_BYTES);
+    row_add(&k, id, ACT_ID_SIZE);
     rc = read_item(s, &k, &row, &item);
     bool found = rc == 0;
     if (found)
@@ -163,8 +163,8 @@ int srv_act_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[
     return rc != 0 ? rc : 1;
 }
 
-int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at,
-                  const uint8_t id[PUBLIC_CHUNK_BYTES], srv_chunk_fn *fn, void *arg)
+int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t id[CHUNK_ID_SIZE],
+                  srv_chunk_fn *fn, void *arg)
 {
     uint64_t space;
     uint64_t end;
@@ -224,12 +224,42 @@ int srv_chunks_missing(struct srv_spaces *s, const struct srv_at *at, const uint
         return rc;
     memset(ret, 0, (n + 7) / 8);
     for (size_t i = 0; i < n; i++) {
-        rc = is_missing(s, space, ids + i * PUBLIC_CHUNK_BYTES, now_ms);
+        rc = is_missing(s, space, ids + i * CHUNK_ID_SIZE, now_ms);
         if (rc < 0)
             return rc;
         ret[i / 8] = (uint8_t)(ret[i / 8] | rc << i % 8);
     }
     return 0;
+}
+
+/* A row of a walk over dots: key and value. */
+typedef int dot_row_fn(struct bytes key, struct bytes value, srv_dot_fn *fn, void *arg);
+
+/* Calls @row for each row of a space with the prefix @letter, from @first on. */
+static int walk_dots(struct srv_spaces *s, char letter, uint64_t space, const struct row_key *first,
+                     dot_row_fn *row, srv_dot_fn *fn, void *arg)
+{
+    struct row_key prefix = row_of(space, letter);
+    struct srv_iter *it = srv_iter_new(s->store, SRV_ENTRIES, row_bytes(&prefix), row_bytes(first));
+    if (it == NULL)
+        return -ENOMEM;
+    int rc = 0;
+    while (rc == 0 && srv_iter_next(it)) {
+        struct bytes key = srv_iter_key(it);
+        rc = key.n != first->n ? -EUCLEAN : row(key, srv_iter_value(it), fn, arg);
+    }
+    if (rc == 0)
+        rc = srv_iter_status(it);
+    srv_iter_free(it);
+    return rc;
+}
+
+static int highest_row(struct bytes key, struct bytes value, srv_dot_fn *fn, void *arg)
+{
+    if (value.n != 8)
+        return -EUCLEAN;
+    struct dot dot = {get_u64(key.p + SPACE_PREFIX_BYTES), get_u64(value.p)};
+    return fn(arg, &dot);
 }
 
 int srv_space_vector(struct srv_spaces *s, const struct srv_at *at, uint64_t from, srv_dot_fn *fn,
@@ -240,27 +270,17 @@ int srv_space_vector(struct srv_spaces *s, const struct srv_at *at, uint64_t fro
     int rc = spaces_look_up(s, at, &space, &end);
     if (rc < 0)
         return rc;
-    struct row_key prefix = row_of(space, 'v');
-    struct row_key first = prefix;
+    struct row_key first = row_of(space, 'v');
     row_add_u64(&first, from);
-    struct srv_iter *it =
-        srv_iter_new(s->store, SRV_ENTRIES, row_bytes(&prefix), row_bytes(&first));
-    if (it == NULL)
-        return -ENOMEM;
-    while (rc == 0 && srv_iter_next(it)) {
-        struct bytes key = srv_iter_key(it);
-        struct bytes v = srv_iter_value(it);
-        if (key.n != first.n || v.n != 8) {
-            rc = -EUCLEAN;
-            break;
-        }
-        struct dot dot = {get_u64(key.p + SPACE_PREFIX_BYTES), get_u64(v.p)};
-        rc = fn(arg, &dot);
-    }
-    if (rc == 0)
-        rc = srv_iter_status(it);
-    srv_iter_free(it);
-    return rc;
+    return walk_dots(s, 'v', space, &first, highest_row, fn, arg);
+}
+
+/* A dot, whatever variants it has. */
+static int variant_row(struct bytes key, struct bytes value, srv_dot_fn *fn, void *arg)
+{
+    (void)value;
+    struct dot dot = dot_decode(key.p + SPACE_PREFIX_BYTES);
+    return key.p[key.n - 1] == 0 ? fn(arg, &dot) : 0;
 }
 
 int srv_space_dots(struct srv_spaces *s, const struct srv_at *at, const struct dot *from,
@@ -271,24 +291,6 @@ int srv_space_dots(struct srv_spaces *s, const struct srv_at *at, const struct d
     int rc = spaces_look_up(s, at, &space, &end);
     if (rc < 0)
         return rc;
-    struct row_key prefix = row_of(space, 'e');
     struct row_key first = row_value(space, from, 0);
-    struct srv_iter *it =
-        srv_iter_new(s->store, SRV_ENTRIES, row_bytes(&prefix), row_bytes(&first));
-    if (it == NULL)
-        return -ENOMEM;
-    while (rc == 0 && srv_iter_next(it)) {
-        struct bytes key = srv_iter_key(it);
-        if (key.n != first.n) {
-            rc = -EUCLEAN;
-            break;
-        }
-        struct dot dot = dot_decode(key.p + SPACE_PREFIX_BYTES);
-        if (key.p[key.n - 1] == 0) /* a dot, whatever variants it has */
-            rc = fn(arg, &dot);
-    }
-    if (rc == 0)
-        rc = srv_iter_status(it);
-    srv_iter_free(it);
-    return rc;
+    return walk_dots(s, 'e', space, &first, variant_row, fn, arg);
 }

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "proto/sealed/chunk.h"
 #include "sync/server/spaces_priv.h"
 
 void row_add(struct row_key *k, const void *p, size_t n)
@@ -56,7 +57,7 @@ struct row_key row_value(uint64_t space, const struct dot *dot, unsigned variant
 struct row_key row_chunk(uint64_t space, const uint8_t *id, unsigned variant)
 {
     struct row_key k = row_of(space, 'c');
-    row_add(&k, id, PUBLIC_CHUNK_BYTES);
+    row_add(&k, id, CHUNK_ID_SIZE);
     row_add_u8(&k, (uint8_t)variant);
     return k;
 }
@@ -64,7 +65,7 @@ struct row_key row_chunk(uint64_t space, const uint8_t *id, unsigned variant)
 struct row_key row_named(uint64_t space, const uint8_t *id)
 {
     struct row_key k = row_of(space, 'r');
-    row_add(&k, id, PUBLIC_CHUNK_BYTES);
+    row_add(&k, id, CHUNK_ID_SIZE);
     return k;
 }
 
@@ -83,7 +84,7 @@ struct row_key row_named_by_chunk(uint64_t space, const uint8_t *id, const uint8
 {
     struct row_key k = row_named(space, id);
     row_add_u8(&k, 'c');
-    row_add(&k, by, PUBLIC_CHUNK_BYTES);
+    row_add(&k, by, CHUNK_ID_SIZE);
     row_add_u8(&k, (uint8_t)variant);
     return k;
 }
@@ -94,6 +95,14 @@ struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *i
     row_add_u64(&k, space);
     row_add(&k, id, id_n);
     return k;
+}
+
+int row_chunk_names(struct bytes sealed, struct chunk_ids *ret)
+{
+    struct reader r = reader_of(sealed);
+    *ret = chunk_ids_read(&r);
+    bool holds = r.n >= SEAL_NONCE_SIZE + CHUNK_PAD + SEAL_TAG_SIZE;
+    return r.failed || !holds || sealed.n > CHUNK_SEALED_MAX ? -EBADMSG : 0;
 }
 
 int row_is_named(struct srv_store *store, uint64_t space, const uint8_t *id)

@@ -1,6 +1,7 @@
 /* Retention: what was replaced, and chunks that nothing names. Each row of the queue is a batch. */
 #include <errno.h>
 
+#include "proto/sealed/entry.h"
 #include "sync/server/spaces_priv.h"
 
 struct sweep {
@@ -16,23 +17,23 @@ struct sweep {
 /* Something does not name a chunk any more: it is looked at when its days are over. */
 static void unname(struct sweep *w, const struct row_key *named, const uint8_t *id)
 {
-    struct row_key queue = row_queue('u', w->now_ms, w->sp->number, id, PUBLIC_CHUNK_BYTES);
+    struct row_key queue = row_queue('u', w->now_ms, w->sp->number, id, CHUNK_ID_SIZE);
     srv_batch_delete(w->b, SRV_CHUNKS, row_bytes(named));
     srv_batch_put(w->b, SRV_META, row_bytes(&queue), bytes_of(NULL, 0));
 }
 
 static int drop_value(struct sweep *w, const struct dot *dot, unsigned variant, struct bytes row)
 {
-    struct public_entry e;
+    struct entry e;
     if (row.n < ENTRY_HEAD_BYTES)
         return -EUCLEAN;
     struct bytes entry = bytes_of(row.p + ENTRY_HEAD_BYTES, row.n - ENTRY_HEAD_BYTES);
-    if (public_entry_parse(entry, &e) < 0)
+    if (entry_parse_sealed(entry, &e) < 0)
         return -EUCLEAN;
-    for (size_t i = 0; i < e.chunks.n; i++) {
-        const uint8_t *id = public_ids_at(e.chunks, i);
-        struct row_key named = row_named_by_value(w->sp->number, id, dot, variant);
-        unname(w, &named, id);
+    for (size_t i = 0; i < e.refs.chunks.n; i++) {
+        struct chunk_id id = chunk_ids_at(e.refs.chunks, i);
+        struct row_key named = row_named_by_value(w->sp->number, id.b, dot, variant);
+        unname(w, &named, id.b);
     }
     struct row_key k = row_value(w->sp->number, dot, variant);
     struct row_key log = row_of(w->sp->number, 'l');
@@ -65,18 +66,18 @@ static int drop_dot(struct sweep *w, const uint8_t *id)
 
 static int drop_variant(struct sweep *w, const uint8_t *id, unsigned variant, struct bytes row)
 {
-    struct public_ids names;
+    struct chunk_ids names;
     if (row.n < CHUNK_HEAD_BYTES)
         return -EUCLEAN;
     struct bytes sealed = bytes_of(row.p + CHUNK_HEAD_BYTES, row.n - CHUNK_HEAD_BYTES);
-    if (public_chunk_parse(sealed, &names) < 0)
+    if (row_chunk_names(sealed, &names) < 0)
         return -EUCLEAN;
     if (get_u64(row.p) + SPACES_UNREFERENCED_MS > w->now_ms)
         return -EAGAIN; /* it came again: its own row in the queue will see to it */
     for (size_t i = 0; i < names.n; i++) {
-        const uint8_t *below = public_ids_at(names, i);
-        struct row_key named = row_named_by_chunk(w->sp->number, below, id, variant);
-        unname(w, &named, below);
+        struct chunk_id below = chunk_ids_at(names, i);
+        struct row_key named = row_named_by_chunk(w->sp->number, below.b, id, variant);
+        unname(w, &named, below.b);
     }
     struct row_key k = row_chunk(w->sp->number, id, variant);
     srv_batch_delete(w->b, SRV_CHUNKS, row_bytes(&k));
@@ -181,5 +182,5 @@ int srv_spaces_sweep(struct srv_spaces *s, uint64_t now_ms, unsigned max, struct
 {
     struct sweep w = {.s = s, .now_ms = now_ms, .swept = ret};
     int rc = sweep_queue(&w, 'r', DOT_SIZE, SPACES_REPLACED_MS, &max);
-    return rc != 0 ? rc : sweep_queue(&w, 'u', PUBLIC_CHUNK_BYTES, SPACES_UNREFERENCED_MS, &max);
+    return rc != 0 ? rc : sweep_queue(&w, 'u', CHUNK_ID_SIZE, SPACES_UNREFERENCED_MS, &max);
 }

@@ -9,32 +9,12 @@
 
 #include "fs/merge/front.h"
 #include "fs/merge/frontmatter.h"
-
-struct row {
-    const char *base, *earlier, *later;
-    const char *ought; /* NULL: they overlap */
-};
-
-static void check(const struct row *rows, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct row *r = &rows[i];
-        struct buf got = {0};
-        int rc =
-            frontmatter_merge(bytes_str(r->base), bytes_str(r->earlier), bytes_str(r->later), &got);
-        struct bytes ought = bytes_str(r->ought != NULL ? r->ought : "");
-        if (rc != (r->ought != NULL) || !bytes_equal(buf_bytes(&got), ought))
-            fail_msg("'%s' with '%s', later '%s' is %d, '%.*s', ought to be '%s'", r->base,
-                     r->earlier, r->later, rc, (int)got.n, (const char *)got.p,
-                     r->ought ? r->ought : "-");
-        buf_fini(&got);
-    }
-}
+#include "tests/support/merge_rows.h"
 
 static void merge_block_by_key(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         {"---\na: 1\nb: 2\n---\nx\n", "---\na: 3\nb: 2\n---\nx\n", "---\na: 1\nb: 4\n---\nx\n",
          "---\na: 3\nb: 4\n---\nx\n"},
         {"---\na: 1\n---\n", "---\na: 2\n---\n", "---\na: 3\n---\n", "---\na: 3\n---\n"},
@@ -51,13 +31,13 @@ static void merge_block_by_key(void **state)
         {"---\n# one\na: 1\n# end\n---\n", "---\n# two\na: 1\n# End\n---\n",
          "---\n# one\na: 2\n# end\n---\n", "---\n# two\na: 2\n# End\n---\n"},
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(frontmatter_merge, rows, ARRAY_N(rows));
 }
 
 static void merge_lists_have_items_of_both(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         {"---\ntags: [a, b]\n---\n", "---\ntags: [a, b, c]\n---\n", "---\ntags: [b, d]\n---\n",
          "---\ntags: [b, c, d]\n---\n"},
         {"---\ntags:\n  - a\n---\n", "---\ntags:\n  - a\n  - b\n---\n",
@@ -75,13 +55,13 @@ static void merge_lists_have_items_of_both(void **state)
         {"---\ntags: ['a, b', c]\n---\n", "---\ntags: ['a, b', c, d]\n---\n",
          "---\ntags: [c]\n---\n", "---\ntags: [c, d]\n---\n"},
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(frontmatter_merge, rows, ARRAY_N(rows));
 }
 
 static void merge_body_as_text(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         {"---\na: 1\n---\n1\n2\n", "---\na: 2\n---\nx\n2\n", "---\na: 1\n---\n1\ny\n",
          "---\na: 2\n---\nx\ny\n"},
         {"---\na: 1\n---\n1\n", "---\na: 2\n---\nx\n", "---\na: 3\n---\ny\n", NULL},
@@ -101,13 +81,13 @@ static void merge_body_as_text(void **state)
         {"---\na: 1\n---", "---\na: 2\n---", "---\na: 1\nb: 1\n---", "---\na: 2\nb: 1\n---"},
         {"---\na: 1\n---\n", "---\na: 2\n---", "---\na: 1\nb: 1\n---\n", "---\na: 2\nb: 1\n---"},
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(frontmatter_merge, rows, ARRAY_N(rows));
 }
 
 static void merge_what_is_not_understood_as_text(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         {"---\na: 1\nb: |\n  x\n---\n", "---\na: 2\nb: |\n  x\n---\n",
          "---\na: 3\nb: |\n  x\n---\n", NULL},
         {"---\na: 1\nb: |\n  x\n---\n1\n", "---\na: 2\nb: |\n  x\n---\n1\n",
@@ -116,7 +96,7 @@ static void merge_what_is_not_understood_as_text(void **state)
         {"---\na: 1\n---\n", "a: 2\n", "---\na: 3\n---\n", NULL},         /* no block in one */
         {"---\n{}\n---\n", "---\na: 2\n---\n", "---\na: 3\n---\n", NULL}, /* nor in the base */
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(frontmatter_merge, rows, ARRAY_N(rows));
 }
 
 static int parse(const char *file)

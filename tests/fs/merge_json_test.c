@@ -10,31 +10,12 @@
 #include "fs/merge/json.h"
 #include "fs/merge/split.h"
 #include "tests/support/crash_rand.h"
-
-struct row {
-    const char *base, *earlier, *later;
-    const char *ought; /* NULL: not merged */
-};
-
-static void check(const struct row *rows, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct row *r = &rows[i];
-        struct buf got = {0};
-        int rc = json_merge(bytes_str(r->base), bytes_str(r->earlier), bytes_str(r->later), &got);
-        struct bytes ought = bytes_str(r->ought != NULL ? r->ought : "");
-        if (rc != (r->ought != NULL) || !bytes_equal(buf_bytes(&got), ought))
-            fail_msg("'%s' with '%s', later '%s' is %d, '%.*s', ought to be '%s'", r->base,
-                     r->earlier, r->later, rc, (int)got.n, (const char *)got.p,
-                     r->ought ? r->ought : "-");
-        buf_fini(&got);
-    }
-}
+#include "tests/support/merge_rows.h"
 
 static void merge_keys_each_as_changed(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         {"{\"a\":1,\"b\":2}", "{\"a\":3,\"b\":2}", "{\"a\":1,\"b\":4}", "{\"a\":3,\"b\":4}"},
         {"{\"a\":1}", "{\"a\":2}", "{\"a\":3}", "{\"a\":3}"}, /* both: the later */
         {"{\"a\":1}", "{}", "{\"a\":2}", "{\"a\":2}"},        /* a change outlives a */
@@ -57,13 +38,13 @@ static void merge_keys_each_as_changed(void **state)
         {"[{}]", "[{\"a\":1}]", "[{\"b\":1}]", NULL},
         {"[1]", "[1,2]", "[1, 3]", "[1, 2, 3]"},
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(json_merge, rows, ARRAY_N(rows));
 }
 
 static void merge_arrays_of_scalars_as_sets(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         {"{\"t\":[\"a\",\"b\"]}", "{\"t\":[\"a\",\"b\",\"c\"]}", "{\"t\":[\"b\",\"d\"]}",
          "{\"t\":[\"b\",\"c\",\"d\"]}"},
         {"[1,2,3]", "[3,2,1,5,4]", "[4,1,3]", "[1,3,5,4]"}, /* the base's order, then added */
@@ -79,13 +60,13 @@ static void merge_arrays_of_scalars_as_sets(void **state)
         {"{\"t\":[\n  1,\n  2\n]}", "{\"t\":[1,2,3]}", "{\"t\":[\n  1,\n  4\n]}",
          "{\"t\":[\n  1,\n  3,\n  4\n]}"},
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(json_merge, rows, ARRAY_N(rows));
 }
 
 static void merge_text_is_that_of_the_later(void **state)
 {
     (void)state;
-    static const struct row rows[] = {
+    static const struct merge_row rows[] = {
         /* Additions stand behind what they stood behind, indented as the rest. */
         {"{\n  \"a\": 1,\n  \"c\": 3\n}\n", "{\n  \"a\": 1,\n  \"b\": 2,\n  \"c\": 3\n}\n",
          "{\n  \"a\": 1,\n  \"c\": 3,\n  \"d\": 4.0\n}\n",
@@ -104,7 +85,7 @@ static void merge_text_is_that_of_the_later(void **state)
         {"\xef\xbb\xbf{\"a\":1}", "{\"a\":2}", "\xef\xbb\xbf{\"a\":1}", "\xef\xbb\xbf{\"a\":2}"},
         {"{\"a\":1}", "{\"a\":1, \"b\": 2}", "{\"a\":3}", "{\"a\":3, \"b\": 2}"},
     };
-    check(rows, ARRAY_N(rows));
+    merge_check_rows(json_merge, rows, ARRAY_N(rows));
 }
 
 static int parse(struct bytes text)

@@ -283,19 +283,6 @@ static int user(struct sim *s, int i, const char *op, char *const *arg)
 
 /* ---- what replicas do ------------------------------------------------------------------------ */
 
-struct rid_list {
-    struct rid v[256];
-    int n;
-};
-
-static int add_rid(void *ctx, const struct rid *rid)
-{
-    struct rid_list *l = ctx;
-    assert(l->n < 256);
-    l->v[l->n++] = *rid;
-    return 0;
-}
-
 struct dot_list {
     struct dot v[LIMIT_FACET_VALUES];
     int n;
@@ -353,26 +340,32 @@ static void merge(struct sim *s, int i, const struct rid *rid, char ret[SIM_LINE
     buf_fini(&body);
 }
 
-int sim_resolve(struct sim *s, int i)
+struct resolver {
+    struct sim *s;
+    int i;
+};
+
+static int resolve_by_policy(void *ctx, const struct rid *rid)
 {
     static const enum resolve how[] = {RESOLVE_KEEP_BOTH, RESOLVE_MERGED, RESOLVE_MERGED,
                                        RESOLVE_LATER};
-    struct rid_list l = {.n = 0};
-    struct device *d = &s->w->d[i];
-    int done = 0, rc = d->joined != NULL ? -EBUSY : replica_conflicts(d->r, add_rid, &l);
-    for (int k = 0; rc == 0 && k < l.n; k++) {
-        char text[SIM_LINE_MAX] = "";
-        if (s->setup.policy == POLICY_MERGE || s->setup.policy == POLICY_EXEC)
-            merge(s, i, &l.v[k], text);
-        struct mirror_op op = mirror_before(s->mirror, s->w, i);
-        rc = world_resolve_one(s->w, i, &l.v[k], how[s->setup.policy], text);
-        ghost_capture(s, i);
-        mirror_resolve(s->mirror, s->w, i, &op, &l.v[k], policies[s->setup.policy]);
-        done += rc == 0;
-        if (rc == -ENOENT || rc == -EAGAIN || rc == -EALREADY)
-            rc = 0;
-    }
-    return rc < 0 ? rc : done;
+    const struct resolver *r = ctx;
+    struct sim *s = r->s;
+    char text[SIM_LINE_MAX] = "";
+    if (s->setup.policy == POLICY_MERGE || s->setup.policy == POLICY_EXEC)
+        merge(s, r->i, rid, text);
+    struct mirror_op op = mirror_before(s->mirror, s->w, r->i);
+    int rc = world_resolve_one(s->w, r->i, rid, how[s->setup.policy], text);
+    ghost_capture(s, r->i);
+    mirror_resolve(s->mirror, s->w, r->i, &op, rid, policies[s->setup.policy]);
+    return rc;
+}
+
+int sim_resolve(struct sim *s, int i)
+{
+    if (s->w->d[i].joined != NULL)
+        return -EBUSY;
+    return world_each_conflict(s->w, i, resolve_by_policy, &(struct resolver){s, i});
 }
 
 int sim_clean(struct sim *s, int i)

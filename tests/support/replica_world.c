@@ -375,17 +375,35 @@ int world_resolve_one(struct world *w, int i, const struct rid *rid, enum resolv
     return finish(w, i, c, change_resolve(c, rid, how, how == RESOLVE_MERGED ? &content : NULL));
 }
 
-int world_resolve(struct world *w, int i, enum resolve how)
+int world_each_conflict(struct world *w, int i, int (*resolve)(void *ctx, const struct rid *rid),
+                        void *ctx)
 {
     struct rid_list l = {.n = 0};
     int done = 0, rc = replica_conflicts(w->d[i].r, add_rid, &l);
     for (int k = 0; rc == 0 && k < l.n; k++) {
-        rc = world_resolve_one(w, i, &l.v[k], how, "merged");
+        rc = resolve(ctx, &l.v[k]);
         done += rc == 0;
         if (rc == -ENOENT || rc == -EAGAIN || rc == -EALREADY)
             rc = 0;
     }
     return rc < 0 ? rc : done;
+}
+
+struct resolver {
+    struct world *w;
+    int i;
+    enum resolve how;
+};
+
+static int resolve_so(void *ctx, const struct rid *rid)
+{
+    const struct resolver *r = ctx;
+    return world_resolve_one(r->w, r->i, rid, r->how, "merged");
+}
+
+int world_resolve(struct world *w, int i, enum resolve how)
+{
+    return world_each_conflict(w, i, resolve_so, &(struct resolver){w, i, how});
 }
 
 bool world_has(struct world *w, int i, const char *path, const char *content)

@@ -63,6 +63,12 @@ int world_edit_from(struct world *w, int i, const char *path, const char *conten
 /** Ends the one resolution of @rid by a change of its own. */
 int world_resolve_one(struct world *w, int i, const struct rid *rid, enum resolve how,
                       const char *merged);
+/**
+ * Calls @resolve for each record in conflict; those of which it says that they cannot be resolved
+ * now are left. How many it resolved, or a negative errno.
+ */
+int world_each_conflict(struct world *w, int i, int (*resolve)(void *ctx, const struct rid *rid),
+                        void *ctx);
 /** Resolves every conflict that can be: how many, or a negative errno. */
 int world_resolve(struct world *w, int i, enum resolve how);
 

@@ -76,7 +76,8 @@ struct srv_at server_at(uint64_t account, unsigned n, uint8_t token)
     struct srv_at at = {.account = account, .token = {token}};
     struct buf act = {0};
     server_genesis(n, &act);
-    public_act_id(buf_bytes(&act), at.space);
+    struct act_id id = act_id_of(buf_bytes(&act));
+    memcpy(at.space, id.b, sizeof at.space);
     buf_fini(&act);
     return at;
 }
@@ -99,7 +100,7 @@ static void put_refs(struct buf *b, const struct server_entry *e)
     for (size_t i = 0; i < e->replaced_n; i++)
         dot_put(b, &e->replaced[i]);
     buf_put_varint(b, e->chunks_n);
-    buf_put(b, e->chunks, e->chunks_n * PUBLIC_CHUNK_BYTES);
+    buf_put(b, e->chunks, e->chunks_n * CHUNK_ID_SIZE);
 }
 
 static void put_many(struct buf *b, uint8_t v, size_t n)
@@ -118,9 +119,9 @@ void server_entry(const struct srv_at *at, const struct server_entry *e, struct 
     buf_reset(ret);
     put_many(ret, e->epoch, 16);
     buf_put_u8(ret, 1);
-    buf_put_u8(ret, e->kind == PUBLIC_STATE ? PUBLIC_STATE : PUBLIC_VALUE);
+    buf_put_u8(ret, e->kind == ENTRY_STATE ? ENTRY_STATE : ENTRY_VALUE);
     buf_put_u16(ret, 0);
-    buf_put(ret, at->space, PUBLIC_SPACE_BYTES);
+    buf_put(ret, at->space, SPACE_ID_SIZE);
     dot_put(ret, &e->dot);
     buf_put_u64(ret, 7);
     buf_put(ret, hash, sizeof hash);
@@ -151,20 +152,20 @@ int server_push_value(struct server_fixture *f, const struct srv_at *at, uint64_
     return server_push(f, at, &e);
 }
 
-void server_chunk_id(unsigned n, uint8_t ret[PUBLIC_CHUNK_BYTES])
+void server_chunk_id(unsigned n, uint8_t ret[CHUNK_ID_SIZE])
 {
-    memset(ret, 0xc0, PUBLIC_CHUNK_BYTES);
+    memset(ret, 0xc0, CHUNK_ID_SIZE);
     put_u32(ret, n);
 }
 
 int server_push_chunk(struct server_fixture *f, const struct srv_at *at, unsigned n,
                       const uint8_t *names, size_t names_n, uint8_t fill, size_t size)
 {
-    uint8_t id[PUBLIC_CHUNK_BYTES];
+    uint8_t id[CHUNK_ID_SIZE];
     struct buf b = {0};
     server_chunk_id(n, id);
     buf_put_varint(&b, names_n);
-    buf_put(&b, names, names_n * PUBLIC_CHUNK_BYTES);
+    buf_put(&b, names, names_n * CHUNK_ID_SIZE);
     while (b.n < size)
         buf_put_u8(&b, fill);
     assert_int_equal(buf_status(&b), 0);

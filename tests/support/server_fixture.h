@@ -5,6 +5,8 @@
 #ifndef TESTS_SUPPORT_SERVER_FIXTURE_H
 #define TESTS_SUPPORT_SERVER_FIXTURE_H
 
+#include "proto/sealed/act.h"
+#include "proto/sealed/chunk.h"
 #include "sync/server/accounts.h"
 #include "sync/server/spaces.h"
 
@@ -36,7 +38,7 @@ struct srv_at server_make_space(struct server_fixture *f, uint64_t account, unsi
 
 /* An entry to be made. */
 struct server_entry {
-    enum public_kind kind; /* 0: a value */
+    enum entry_kind kind; /* 0: a value */
     struct dot dot;
     uint8_t epoch, fill;        /* the sealed part differs by these, the head not */
     size_t sealed_n;            /* 0: the least */
@@ -54,7 +56,7 @@ int server_push(struct server_fixture *f, const struct srv_at *at, const struct 
 int server_push_value(struct server_fixture *f, const struct srv_at *at, uint64_t replica,
                       uint64_t counter, uint8_t fill);
 /** The id of chunk number @n; and a push of it that names others, of @size bytes, last @fill. */
-void server_chunk_id(unsigned n, uint8_t ret[PUBLIC_CHUNK_BYTES]);
+void server_chunk_id(unsigned n, uint8_t ret[CHUNK_ID_SIZE]);
 int server_push_chunk(struct server_fixture *f, const struct srv_at *at, unsigned n,
                       const uint8_t *names, size_t names_n, uint8_t fill, size_t size);
 

@@ -52,7 +52,7 @@ static void disk_full_refuses_and_harms_nothing(void **state)
     for (int again = 0; again < 2; again++) {
         for (unsigned i = 0; i < kept; i++) {
             struct server_seen seen = {0};
-            uint8_t id[PUBLIC_CHUNK_BYTES];
+            uint8_t id[CHUNK_ID_SIZE];
             server_chunk_id(i, id);
             assert_int_equal(srv_chunk_get(f->spaces, &annas, id, server_see_chunk, &seen), 1);
             assert_true(seen.bytes == FILL_BYTES && seen.fills == 1);

@@ -38,7 +38,7 @@ static unsigned variants(struct server_fixture *f, const struct srv_at *at, stru
 static unsigned chunk_variants(struct server_fixture *f, const struct srv_at *at, unsigned n,
                                struct server_seen *seen)
 {
-    uint8_t id[PUBLIC_CHUNK_BYTES];
+    uint8_t id[CHUNK_ID_SIZE];
     *seen = (struct server_seen){0};
     server_chunk_id(n, id);
     int rc = srv_chunk_get(f->spaces, at, id, server_see_chunk, seen);
@@ -69,14 +69,13 @@ static void space_begins_with_its_genesis(void **state)
     assert_int_equal(srv_space_info(f->spaces, &other, &(struct srv_space_info){0}), -ENOENT);
     struct server_seen seen = server_read_log(f, &at);
     assert_true(seen.n == 3 && seen.acts == 3 && seen.last_seq == 3);
-    uint8_t id[PUBLIC_ACT_BYTES];
-    public_act_id(bytes_str("act 2"), id);
-    assert_int_equal(srv_act_get(f->spaces, &at, id, server_see_item, &seen), 1);
+    struct act_id id = act_id_of(bytes_str("act 2"));
+    assert_int_equal(srv_act_get(f->spaces, &at, id.b, server_see_item, &seen), 1);
     assert_int_equal(seen.acts, 4);
-    id[0] ^= 1;
-    assert_int_equal(srv_act_get(f->spaces, &at, id, server_see_item, &seen), 0);
+    id.b[0] ^= 1;
+    assert_int_equal(srv_act_get(f->spaces, &at, id.b, server_see_item, &seen), 0);
     assert_int_equal(srv_push_act(f->spaces, &at, bytes_of(NULL, 0), 1, NULL), -EBADMSG);
-    assert_int_equal(buf_resize(&act, PUBLIC_ACT_MAX + 1), 0);
+    assert_int_equal(buf_resize(&act, LIMIT_ACT + 1), 0);
     assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL), -EBADMSG);
     act.n--;
     assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, NULL), 1);
@@ -179,7 +178,7 @@ static void log_reader_that_stops_goes_on_there(void **state)
     assert_int_equal(seen.n, 8);
 }
 
-static void note_grown(void *arg, uint64_t account, const uint8_t space[PUBLIC_SPACE_BYTES])
+static void note_grown(void *arg, uint64_t account, const uint8_t space[SPACE_ID_SIZE])
 {
     struct srv_at *seen = arg;
     seen->account += account;
@@ -215,7 +214,7 @@ static void entry_of_another_space_or_form_is_refused(void **state)
     struct srv_at other = server_make_space(f, f->anna.account, 2);
     struct buf b = {0};
     struct server_entry e = {.dot = {5, 1}};
-    struct public_entry parsed;
+    struct entry parsed;
     server_entry(&at, &e, &b);
     assert_int_equal(srv_push_entry(f->spaces, &other, buf_bytes(&b), 1, &f->err), -EBADMSG);
     /* A bit of the public part that a server looks at, and the last byte missing. */
@@ -226,9 +225,9 @@ static void entry_of_another_space_or_form_is_refused(void **state)
         assert_true(rc == -EBADMSG || rc == -ENOTSUP);
         b.p[where[i]] ^= 0x40;
     }
-    assert_int_equal(public_entry_parse(bytes_of(b.p, b.n - 1), &parsed), -EBADMSG);
+    assert_int_equal(entry_parse_sealed(bytes_of(b.p, b.n - 1), &parsed), -EBADMSG);
     for (size_t n = 0; n < b.n; n++)
-        assert_int_equal(public_entry_parse(bytes_of(b.p, n), &parsed), -EBADMSG);
+        assert_int_equal(entry_parse_sealed(bytes_of(b.p, n), &parsed), -EBADMSG);
     const struct dot bad[] = {{5, 0}, {5, UINT64_C(1) << 48}, {5, UINT64_MAX}};
     for (size_t i = 0; i < ARRAY_N(bad); i++) {
         e.dot = bad[i];
@@ -237,7 +236,7 @@ static void entry_of_another_space_or_form_is_refused(void **state)
     e.dot.counter = (UINT64_C(1) << 48) - 1;
     assert_int_equal(server_push(f, &at, &e), 1);
     server_entry(&at, &e, &b);
-    e.sealed_n = PUBLIC_ENTRY_MAX - b.n + 24 + 256 + 16;
+    e.sealed_n = LIMIT_ENTRY - b.n + 24 + 256 + 16;
     assert_int_equal(server_push(f, &at, &e), 1);
     e.sealed_n++;
     assert_int_equal(server_push(f, &at, &e), -EBADMSG);
@@ -287,19 +286,19 @@ static void state_newest_of_a_replica_and_device_is_kept(void **state)
     struct srv_at at = server_make_space(f, f->anna.account, 1);
     struct srv_at squatter = at;
     squatter.token[0] = 9;
-    struct server_entry e = {.kind = PUBLIC_STATE, .dot = {5, 3}, .fill = 3};
+    struct server_entry e = {.kind = ENTRY_STATE, .dot = {5, 3}, .fill = 3};
     assert_int_equal(server_push(f, &at, &e), 1);
-    e = (struct server_entry){.kind = PUBLIC_STATE, .dot = {5, 4}, .fill = 4, .sealed_n = 1000};
+    e = (struct server_entry){.kind = ENTRY_STATE, .dot = {5, 4}, .fill = 4, .sealed_n = 1000};
     assert_int_equal(server_push(f, &at, &e), 1);
     assert_int_equal(server_push(f, &at, &e), 0);
     struct server_seen seen = server_read_log(f, &at);
     assert_true(seen.states == 1 && seen.last_seq == 3 && seen.last_dot.counter == 4);
-    e = (struct server_entry){.kind = PUBLIC_STATE, .dot = {5, 2}, .fill = 2};
+    e = (struct server_entry){.kind = ENTRY_STATE, .dot = {5, 2}, .fill = 2};
     assert_int_equal(server_push(f, &at, &e), 0); /* older */
     /* One that claims to be the last there can be does not keep out what the device sends. */
-    e = (struct server_entry){.kind = PUBLIC_STATE, .dot = {5, LIMIT_COUNTER}, .fill = 100};
+    e = (struct server_entry){.kind = ENTRY_STATE, .dot = {5, LIMIT_COUNTER}, .fill = 100};
     assert_int_equal(server_push(f, &squatter, &e), 1);
-    e = (struct server_entry){.kind = PUBLIC_STATE, .dot = {5, 5}, .fill = 5};
+    e = (struct server_entry){.kind = ENTRY_STATE, .dot = {5, 5}, .fill = 5};
     assert_int_equal(server_push(f, &at, &e), 1);
     e.dot.replica = 6;
     assert_int_equal(server_push(f, &at, &e), 1);
@@ -358,16 +357,15 @@ static void variants_of_a_chunk(void **state)
     assert_int_equal(chunk_variants(f, &at, 1, &seen), 4);
     assert_true(seen.fills == 10 && seen.bytes == 280000);
     assert_int_equal(chunk_variants(f, &at, 2, &seen), 0);
-    assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 5, PUBLIC_CHUNK_MAX), 1);
-    assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, PUBLIC_CHUNK_MAX + 1), -EBADMSG);
+    assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 5, CHUNK_SEALED_MAX), 1);
+    assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, CHUNK_SEALED_MAX + 1), -EBADMSG);
     enum { LEAST = 1 + 24 + 4096 + 16 };
     assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, LEAST - 1), -EBADMSG);
     assert_int_equal(server_push_chunk(f, &at, 3, NULL, 0, 5, LEAST), 1);
-    static uint8_t names[(PUBLIC_CHUNK_IDS_MAX + 1) * PUBLIC_CHUNK_BYTES];
+    static uint8_t names[(LIMIT_CHUNK_IDS + 1) * CHUNK_ID_SIZE];
     const size_t size = sizeof names + LEAST;
-    assert_int_equal(server_push_chunk(f, &at, 4, names, PUBLIC_CHUNK_IDS_MAX + 1, 5, size),
-                     -EBADMSG);
-    assert_int_equal(server_push_chunk(f, &at, 4, names, PUBLIC_CHUNK_IDS_MAX, 5, size), 1);
+    assert_int_equal(server_push_chunk(f, &at, 4, names, LIMIT_CHUNK_IDS + 1, 5, size), -EBADMSG);
+    assert_int_equal(server_push_chunk(f, &at, 4, names, LIMIT_CHUNK_IDS, 5, size), 1);
     assert_int_equal(chunk_variants(f, &at, 4, &seen), 1);
     assert_int_equal(seen.bytes, size);
     server_check_usage(f, f->anna.account);
@@ -375,7 +373,7 @@ static void variants_of_a_chunk(void **state)
 
 static unsigned missing(struct server_fixture *f, const struct srv_at *at)
 {
-    uint8_t ids[10][PUBLIC_CHUNK_BYTES];
+    uint8_t ids[10][CHUNK_ID_SIZE];
     uint8_t ret[2] = {0xff, 0xff};
     for (unsigned i = 0; i < 10; i++)
         server_chunk_id(i, ids[i]);
@@ -390,7 +388,7 @@ static void chunks_that_nothing_names_are_dropped(void **state)
     struct srv_at at = server_make_space(f, f->anna.account, 1);
     struct srv_swept swept;
     struct server_seen seen;
-    uint8_t ids[3][PUBLIC_CHUNK_BYTES];
+    uint8_t ids[3][CHUNK_ID_SIZE];
     for (unsigned i = 0; i < 3; i++)
         server_chunk_id(i, ids[i]);
     assert_int_equal(missing(f, &at), 0x3ff);
@@ -523,7 +521,7 @@ static void quota_of_entries_at_and_above(void **state)
     struct srv_user u;
     assert_int_equal(srv_user_add(f->accounts, "carl", 0, 4, 1, &u, NULL), 0);
     struct srv_at at = server_make_space(f, u.account, 1);
-    struct server_entry e = {.kind = PUBLIC_STATE, .dot = {5, 1}};
+    struct server_entry e = {.kind = ENTRY_STATE, .dot = {5, 1}};
     assert_int_equal(server_push(f, &at, &e), 1);
     assert_int_equal(server_push_value(f, &at, 5, 1, 1), 1);
     assert_int_equal(server_push_value(f, &at, 5, 2, 1), 1);

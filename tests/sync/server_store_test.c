@@ -170,7 +170,7 @@ static int push_number(struct server_fixture *f, const struct srv_at *at, uint64
     uint8_t fill = (uint8_t)(i % 251);
     struct dot before = {5, i / 4};
     struct server_entry value = {.dot = {5, i}, .fill = fill, .sealed_n = 300 + i % 3000};
-    struct server_entry state = {.kind = PUBLIC_STATE, .dot = {5, i}, .fill = fill};
+    struct server_entry state = {.kind = ENTRY_STATE, .dot = {5, i}, .fill = fill};
     f->now_ms += 5;
     if (i % 7 == 0)
         return server_push_chunk(f, at, (unsigned)i, NULL, 0, fill, 5000 + i * 37 % 70000);
@@ -204,7 +204,7 @@ static bool has_number(struct server_fixture *f, const struct srv_at *at, uint64
 {
     struct server_seen seen = {0};
     if (i % 7 == 0) {
-        uint8_t id[PUBLIC_CHUNK_BYTES];
+        uint8_t id[CHUNK_ID_SIZE];
         server_chunk_id((unsigned)i, id);
         return srv_chunk_get(f->spaces, at, id, server_see_chunk, &seen) >= 1 &&
                seen.bytes >= 5000 + i * 37 % 70000;

@@ -49,10 +49,10 @@ static int count_space(void *arg, const struct srv_space_info *i)
 static struct srv_at fill(struct server_fixture *f, uint64_t account, unsigned n, uint8_t with)
 {
     struct srv_at at = server_make_space(f, account, n);
-    uint8_t id[PUBLIC_CHUNK_BYTES];
+    uint8_t id[CHUNK_ID_SIZE];
     server_chunk_id(1, id);
     struct server_entry value = {.dot = {5, 1}, .fill = with, .chunks = id, .chunks_n = 1};
-    struct server_entry state = {.kind = PUBLIC_STATE, .dot = {5, 1}, .fill = with};
+    struct server_entry state = {.kind = ENTRY_STATE, .dot = {5, 1}, .fill = with};
     assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act"), f->now_ms, NULL), 1);
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, with, 5000), 1);
     assert_int_equal(server_push(f, &at, &value), 1);
@@ -67,22 +67,21 @@ static void try_all(struct server_fixture *f, const struct srv_at *at)
     struct srv_space_info info;
     struct srv_cursor c = {0};
     struct dot dot = {5, 1};
-    uint8_t id[PUBLIC_CHUNK_BYTES];
-    uint8_t act[PUBLIC_ACT_BYTES];
+    uint8_t id[CHUNK_ID_SIZE];
     uint8_t bits = 0;
     struct srv_spaces *s = f->spaces;
     server_chunk_id(1, id);
-    public_act_id(bytes_str("act"), act);
+    struct act_id act = act_id_of(bytes_str("act"));
     assert_int_equal(srv_space_info(s, at, &info), -ENOENT);
     assert_int_equal(srv_log_read(s, at, SRV_LOG_ALL, 1000, never_item, NULL, &c), -ENOENT);
     assert_int_equal(srv_log_read(s, at, SRV_LOG_ACTS, 1000, never_item, NULL, &c), -ENOENT);
     assert_int_equal(srv_entry_get(s, at, &dot, never_item, NULL), -ENOENT);
-    assert_int_equal(srv_act_get(s, at, act, never_item, NULL), -ENOENT);
+    assert_int_equal(srv_act_get(s, at, act.b, never_item, NULL), -ENOENT);
     assert_int_equal(srv_chunk_get(s, at, id, never_chunk, NULL), -ENOENT);
     assert_int_equal(srv_chunks_missing(s, at, id, 1, f->now_ms, &bits), -ENOENT);
     assert_int_equal(srv_space_vector(s, at, 0, never_dot, NULL), -ENOENT);
     assert_int_equal(srv_space_dots(s, at, &(struct dot){0, 0}, never_dot, NULL), -ENOENT);
-    struct server_entry state = {.kind = PUBLIC_STATE, .dot = {5, 9}};
+    struct server_entry state = {.kind = ENTRY_STATE, .dot = {5, 9}};
     assert_int_equal(srv_push_act(s, at, bytes_str("act"), f->now_ms, &f->err), -ENOENT);
     assert_int_equal(server_push_value(f, at, 5, 1, 66), -ENOENT);
     assert_int_equal(server_push(f, at, &state), -ENOENT);
@@ -118,11 +117,11 @@ static void space_of_the_same_id_is_another(void **state)
     struct server_fixture *f = *state;
     struct srv_at annas = fill(f, f->anna.account, 1, 7);
     struct srv_at bens = server_make_space(f, f->ben.account, 1);
-    assert_memory_equal(annas.space, bens.space, PUBLIC_SPACE_BYTES);
+    assert_memory_equal(annas.space, bens.space, SPACE_ID_SIZE);
     struct server_seen seen = server_read_log(f, &bens);
     assert_true(seen.n == 1 && seen.acts == 1);
     assert_int_equal(srv_entry_get(f->spaces, &bens, &(struct dot){5, 1}, never_item, NULL), 0);
-    uint8_t id[PUBLIC_CHUNK_BYTES];
+    uint8_t id[CHUNK_ID_SIZE];
     uint8_t bits = 0;
     server_chunk_id(1, id);
     assert_int_equal(srv_chunk_get(f->spaces, &bens, id, never_chunk, NULL), 0);

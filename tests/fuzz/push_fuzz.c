@@ -2,7 +2,8 @@
  */
 #include <stdlib.h>
 
-#include "sync/server/public.h"
+#include "proto/sealed/entry.h"
+#include "sync/server/spaces_priv.h"
 #include "sync/server/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,20 +16,21 @@ static void check_within(struct bytes in, const uint8_t *p, size_t n)
 
 static void check_entry(struct bytes in)
 {
-    struct public_entry e;
-    if (public_entry_parse(in, &e) < 0)
+    struct entry e;
+    if (entry_parse_sealed(in, &e) < 0)
         return;
-    if (!dot_valid(&e.dot) || (e.kind == PUBLIC_STATE && e.chunks.n + e.replaced.n > 0))
+    if (!dot_valid(&e.head.dot) ||
+        (e.head.kind == ENTRY_STATE && e.refs.chunks.n + e.refs.replaced.n > 0))
         abort();
-    check_within(in, e.chunks.p, e.chunks.n * PUBLIC_CHUNK_BYTES);
-    check_within(in, e.replaced.p, e.replaced.n * DOT_SIZE);
+    check_within(in, e.refs.chunks.p, e.refs.chunks.n * CHUNK_ID_SIZE);
+    check_within(in, e.refs.replaced.p, e.refs.replaced.n * DOT_SIZE);
 }
 
 static void check_chunk(struct bytes in)
 {
-    struct public_ids names;
-    if (public_chunk_parse(in, &names) == 0)
-        check_within(in, names.p, names.n * PUBLIC_CHUNK_BYTES);
+    struct chunk_ids names;
+    if (row_chunk_names(in, &names) == 0)
+        check_within(in, names.p, names.n * CHUNK_ID_SIZE);
 }
 
 static void check_token(struct bytes in)
