@@ -354,11 +354,19 @@ static bool use_until(struct device *d, const char *path, int versions, int ms)
     return reached;
 }
 
+static bool is_recorded(struct device *d, const char *path)
+{
+    struct rid rid;
+    pthread_mutex_lock(&d->s->lock);
+    bool there = record_at(d, path, &rid);
+    pthread_mutex_unlock(&d->s->lock);
+    return there;
+}
+
 static void publish_small_save_goes_before_the_rest_of_a_big_file(void **state)
 {
     enum { BIG_BYTES = 32 << 20 };
     struct device *d = *state;
-    struct rid rid;
     published(d, "note", "one");
     publisher_release(d->s); /* tests hold it */
     uint8_t *p = malloc(BIG_BYTES);
@@ -369,13 +377,32 @@ static void publish_small_save_goes_before_the_rest_of_a_big_file(void **state)
     assert_false(use_until(d, "note", 2, 300)); /* by then it is at work on the big one */
     device_save_text(d, "note", "two");
     assert_true(use_until(d, "note", 2, 3000));
-    pthread_mutex_lock(&d->s->lock);
-    bool before = !record_at(d, "big", &rid);
-    pthread_mutex_unlock(&d->s->lock);
-    assert_true(before);
+    assert_false(is_recorded(d, "big"));
     publisher_hold(d->s);
     settle(d);
     assert_int_equal(count_versions(d, "big"), 1);
+}
+
+static void publish_big_file_stands_back_while_a_request_is_answered(void **state)
+{
+    enum { BIG_BYTES = 8 << 20 };
+    struct device *d = *state;
+    uint8_t *p = malloc(BIG_BYTES);
+    assert_non_null(p);
+    randombytes_buf(p, BIG_BYTES);
+    publisher_release(d->s); /* tests hold it */
+    space_use(d->s);         /* a long one, and no other comes */
+    device_save(d, "big", p, BIG_BYTES);
+    free(p);
+    for (int i = 0; i < 2000; i++) { /* patience is longer */
+        assert_false(is_recorded(d, "big"));
+        usleep(1000);
+    }
+    space_used(d->s);
+    for (int i = 0; i < 20000 && !is_recorded(d, "big"); i++)
+        usleep(1000);
+    assert_true(is_recorded(d, "big"));
+    publisher_hold(d->s);
 }
 
 int main(void)
@@ -399,6 +426,7 @@ int main(void)
         CASE(publish_file_that_takes_the_place_of_a_folder_is_a_new_record),
         CASE(publish_what_was_pending_at_a_restart_is_published),
         CASE(publish_small_save_goes_before_the_rest_of_a_big_file),
+        CASE(publish_big_file_stands_back_while_a_request_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
