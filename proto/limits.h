@@ -27,7 +27,7 @@ enum {
     LIMIT_PART = 2 * 65536 + 65536, /* one encoded part: body, attributes, vectors and the rest */
 
     /* What is signed and sealed. */
-    LIMIT_ENTRY = 131072,    /* a sealed entry: a quarter of a frame */
+    LIMIT_ENTRY = 393216,    /* a sealed entry: the largest change that one operation makes */
     LIMIT_CHUNK = 262144,    /* plaintext of a chunk, the largest that cutting makes */
     LIMIT_ACT_HEADS = 16,    /* newest acts that an entry or an act names */
     LIMIT_REPLACED = 64,     /* dots that an entry says it replaces: the values of a facet */
