@@ -31,10 +31,11 @@ enum db_cf {
     DB_CHUNK,   /* place of a chunk -> its length, id */
     DB_CHUNKREF, /* chunk id, who refers to it -> nothing */
     DB_BIND,     /* record id -> ino of the file that shows it */
+    DB_SYNC,     /* what sessions exchange: acts, signed entries, cursors (fs/space/sync_rows.h) */
     DB_CF_N
 };
 
-enum { DB_FORMAT = 2 }; /* format of everything in the database; any other is refused */
+enum { DB_FORMAT = 3 }; /* format of everything in the database; any other is refused */
 
 struct db;
 struct db_batch;
