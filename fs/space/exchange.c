@@ -90,7 +90,7 @@ static int apply_once(struct space *s, struct bytes change, const struct vv *kno
     int rc = op_begin(s->tree, true, &x);
     if (rc < 0)
         return rc;
-    int taken = knowledge == NULL ? replica_apply(s->replica, x.batch, change)
+    int taken = knowledge == NULL ? replica_apply(s->replica, x.batch, change, NULL)
                                   : replica_know(s->replica, x.batch, knowledge);
     rc = taken < 0 ? taken : show_effects(s, &x, invals, blocked);
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);

@@ -302,13 +302,13 @@ static void check_order(struct sim *s)
         order[k - 1] = t;
     }
     for (size_t k = 0; k < 2 * n - n / 2; k++) {
-        int rc = replica_apply(d->r, d->batch, buf_bytes(&s->change[order[k]].blob));
+        int rc = replica_apply(d->r, d->batch, buf_bytes(&s->change[order[k]].blob), NULL);
         assert(rc >= 0);
         if (crash_chance(&r, 30))
             (void)world_write(s->w, s->spare);
     }
     for (size_t k = 0; k < n; k++) {
-        int rc = replica_apply(d->r, d->batch, buf_bytes(&s->change[k].blob));
+        int rc = replica_apply(d->r, d->batch, buf_bytes(&s->change[k].blob), NULL);
         assert(rc >= 0);
     }
     (void)world_write(s->w, s->spare);

@@ -172,7 +172,7 @@ static int apply(struct sim *s, struct sim_session *in, int to)
             log_append(s, change);
             continue;
         }
-        int rc = replica_apply(d->r, d->batch, change);
+        int rc = replica_apply(d->r, d->batch, change, NULL);
         SIM_NEED(rc >= 0, "device %d does not take a change: %s", to, strerror(-rc));
         taken = taken || rc == 1;
         struct dot dot = dot_of(change);

@@ -431,7 +431,7 @@ void world_pull(struct world *w, int to, int from, int cut)
     int rc = replica_stream_new(w->d[from].r, replica_knowledge(d->r), &s);
     assert(rc == 0);
     while (cut != 0 && (rc = replica_stream_next(s, &dot, &change)) == 1) {
-        int taken = replica_apply(d->r, d->batch, buf_bytes(&change));
+        int taken = replica_apply(d->r, d->batch, buf_bytes(&change), NULL);
         assert(taken >= 0);
         if (taken == 1) {
             rc = world_write(w, to);
