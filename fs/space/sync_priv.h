@@ -114,6 +114,12 @@ const struct epoch_keys *sync_epoch(struct space *s);
 /** After acts came: what they say is taken over (keys in boxes, labels). */
 int sync_acts_changed(struct space *s) MUST_CHECK;
 
+/* ---- sync_sign.c ---- */
+/** The names of the chunks in the contents of a change, without repetition, appended to @ret. */
+int sync_names_of(struct bytes change, struct buf *ret) MUST_CHECK;
+/** Appends a name to the buffer @names, unless it is there: a content_id_fn. */
+int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
+
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;
 void sync_states_fini(struct sync *y);
