@@ -50,6 +50,7 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     y->id = member_id_of(&y->me->pub);
     y->space = s->keyring.space;
     y->next = 1;
+    pthread_cond_init(&y->moved, NULL);
     randombytes_buf(y->random, sizeof y->random);
     int rc = load_own(s);
     if (rc == 0)
@@ -140,6 +141,8 @@ void sync_close(struct space *s)
     members_free(y->members);
     sync_states_fini(y);
     free(y->roots);
+    free(y->link);
+    pthread_cond_destroy(&y->moved);
     vv_fini(&y->highest);
     free(y);
     s->sync = NULL;

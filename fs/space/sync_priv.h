@@ -12,6 +12,7 @@
  *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known, see entry
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
+ *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
  *
@@ -39,6 +40,7 @@ enum {
     SYNC_GAP = 'g',
     SYNC_ARRIVAL = 'n',
     SYNC_REMOTE = 'r',
+    SYNC_BLOB = 'd',
     SYNC_OWN = 'o',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
     SYNC_AFTER_SIZE = 8,
@@ -60,6 +62,11 @@ struct sync {
     uint64_t states;      /* own STATEs made */
     struct vv highest;    /* of each replica the highest counter that a signature backs */
     struct sync_counts counts;
+    pthread_cond_t moved; /* links or what waits have changed */
+    struct sync_link *link;
+    size_t link_n;
+    void (*kick)(void *arg);
+    void *kick_arg;
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
     bool look_again; /* something came that held entries may wait for */
