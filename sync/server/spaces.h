@@ -108,7 +108,8 @@ struct srv_space_info {
 int srv_space_info(struct srv_spaces *s, const struct srv_at *at,
                    struct srv_space_info *ret) MUST_CHECK;
 
-/** Reads the passphrase blob into @ret, replacing what is in it. -ENOENT: none, or no such space. */
+/** Reads the passphrase blob into @ret, replacing what is in it. -ENOENT: none, or no such space.
+ */
 int srv_door_get(struct srv_spaces *s, const struct srv_at *at, struct buf *ret) MUST_CHECK;
 
 enum { SRV_RUN_SIZE = 16 };
@@ -222,8 +223,8 @@ int srv_spaces_recount(struct srv_spaces *s, uint64_t account, struct srv_usage 
 /* For /metrics: nothing here tells of one account. Counted since the start, but for the last. */
 struct srv_stats {
     uint64_t acts, entries, chunks, doors; /* stored */
-    uint64_t there;                 /* pushed again */
-    uint64_t refused;               /* malformed, or a fifth variant */
+    uint64_t there;                        /* pushed again */
+    uint64_t refused;                      /* malformed, or a fifth variant */
     uint64_t over_quota, over_rate, no_space;
     uint64_t syncs;
     struct srv_swept swept;

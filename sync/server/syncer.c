@@ -12,7 +12,7 @@ struct grown {
     struct {
         uint64_t account;
         uint8_t space[SPACE_ID_SIZE];
-    } *v;
+    } * v;
     size_t n, cap;
 };
 

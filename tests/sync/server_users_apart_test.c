@@ -171,7 +171,7 @@ static void user_removed_leaves_nothing(void **state)
     server_fixture_reopen(f);
     try_all(f, &bens);
     assert_true(rows(f, SRV_LOG) == 4 + 2 && rows(f, SRV_CHUNKS) == 2);
-    assert_int_equal(rows(f, SRV_ENTRIES), 4 + 1);
+    assert_int_equal(rows(f, SRV_ENTRIES), 4 + 1 + 1);
     assert_int_equal(rows(f, SRV_ACCOUNTS), 3);
     struct server_seen seen = server_read_log(f, &annas);
     assert_true(seen.n == 4 && seen.values == 1);
