@@ -111,8 +111,8 @@ static void answer(struct asker *a)
     }
     persist__admin_request__free_unpacked(a->request, NULL);
     a->request = NULL;
-    /* A list that is longer than a frame, or no memory: who asked sees the connection end. */
-    if (a->reply.n == 0 || unix_send(a->conn, buf_bytes(&a->reply)) < 0)
+    /* Without memory, who asked sees the connection end. */
+    if (buf_status(&a->reply) < 0 || unix_send(a->conn, buf_bytes(&a->reply)) < 0)
         unix_close(a->conn);
     else
         unix_resume(a->conn);
