@@ -29,9 +29,12 @@ extern const struct command command_id;
 extern const struct command command_log;
 extern const struct command command_mount;
 extern const struct command command_restore;
+extern const struct command command_serve;
 extern const struct command command_show;
 extern const struct command command_status;
+extern const struct command command_token;
 extern const struct command command_unmount;
+extern const struct command command_user;
 
 /* Options of commands that have --json and no other. */
 extern const struct args_option commands_json_only[];
