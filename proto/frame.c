@@ -169,7 +169,8 @@ int frame_encode(const Persist__Frame *f, struct buf *ret)
     return encode(&f->base, FRAME_MAX, ret);
 }
 
-/* ---- between processes ------------------------------------------------------------------------ */
+/* ---- between processes ------------------------------------------------------------------------
+ */
 
 static bool remote_valid(const Persist__Remote *r)
 {

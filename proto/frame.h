@@ -13,16 +13,16 @@
 #include "proto/session.pb-c.h"
 
 enum {
-    FRAME_MAX = 512 * 1024,      /* a frame of a session, encoded */
-    FRAME_LOCAL_MAX = 1 << 20,   /* one between processes */
-    FRAME_ITEMS_MAX = 1024,      /* items in an Items */
-    FRAME_CHUNKS_MAX = 256,      /* ids in a GetChunks, and chunks asked for in all */
-    FRAME_DOTS_MAX = 4096,       /* dots in a Dots */
-    FRAME_SPACES_MAX = 100,      /* spaces in a Spaces */
-    FRAME_TEXT_MAX = 512,        /* bytes of a sentence; longer ones are refused */
+    FRAME_MAX = 512 * 1024,    /* a frame of a session, encoded */
+    FRAME_LOCAL_MAX = 1 << 20, /* one between processes */
+    FRAME_ITEMS_MAX = 1024,    /* items in an Items */
+    FRAME_CHUNKS_MAX = 256,    /* ids in a GetChunks, and chunks asked for in all */
+    FRAME_DOTS_MAX = 4096,     /* dots in a Dots */
+    FRAME_SPACES_MAX = 100,    /* spaces in a Spaces */
+    FRAME_TEXT_MAX = 512,      /* bytes of a sentence; longer ones are refused */
     FRAME_NONCE_SIZE = 32,
     FRAME_RUN_SIZE = 16,
-    FRAME_PUT_WINDOW = 1 << 20,  /* bytes of Puts that are not Done */
+    FRAME_PUT_WINDOW = 1 << 20, /* bytes of Puts that are not Done */
 };
 
 /** Decodes and checks a session frame. -EBADMSG, -ENOMEM. Free: frame_free(). */

@@ -71,8 +71,8 @@ void spaces_choose_name(const struct space_list *l, const char *folder,
 
 static bool is_id(const char *name)
 {
-    return strlen(name) == SPACE_ID_SIZE - 1 &&
-           strspn(name, "0123456789abcdef") == SPACE_ID_SIZE - 1;
+    return strlen(name) == SPACE_ID_TEXT_SIZE - 1 &&
+           strspn(name, "0123456789abcdef") == SPACE_ID_TEXT_SIZE - 1;
 }
 
 /* A string in a file has a line with its checksum behind it: another folder would be made. */
@@ -133,7 +133,7 @@ static int read_string(int dir_fd, const char *name, size_t max, char **ret, str
 static int read_entry(int dir_fd, const char *id, struct space_entry *ret, struct err *err)
 {
     struct space_entry e = {.folder = NULL};
-    memcpy(e.id, id, SPACE_ID_SIZE); /* is_id() has seen its length */
+    memcpy(e.id, id, SPACE_ID_TEXT_SIZE); /* is_id() has seen its length */
     char *name = NULL;
     int rc = read_string(dir_fd, "folder", FOLDER_BYTES_MAX, &e.folder, err);
     if (rc == 0)
@@ -221,7 +221,7 @@ int spaces_load(const struct home *h, struct space_list *ret, struct err *err)
 /* Fills the directory of a new space under a name that nobody looks at, then shows it. */
 static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
 {
-    char hidden[SPACE_ID_SIZE + 8];
+    char hidden[SPACE_ID_TEXT_SIZE + 8];
     snprintf(hidden, sizeof hidden, ".new-%s", e->id);
     int fd;
     int rc = statefile_open_dir(spaces_fd, hidden, true, &fd, err);
@@ -269,7 +269,7 @@ int spaces_create(const struct home *h, struct space_list *l, const char *folder
 
 int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err)
 {
-    char path[SPACE_ID_SIZE + 16];
+    char path[SPACE_ID_TEXT_SIZE + 16];
     snprintf(path, sizeof path, "spaces/%s/new", e->id);
     if (unlinkat(h->fd, path, 0) < 0 && errno != ENOENT)
         return err_set(err, -errno, "%s/%s: %s", h->path, path, strerror(errno));
@@ -278,7 +278,7 @@ int spaces_mark_used(const struct home *h, const struct space_entry *e, struct e
 
 int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err)
 {
-    char hidden[SPACE_ID_SIZE + 8];
+    char hidden[SPACE_ID_TEXT_SIZE + 8];
     snprintf(hidden, sizeof hidden, ".gone-%s", e->id);
     int fd;
     int rc = home_dir(h, "spaces", false, &fd, err);

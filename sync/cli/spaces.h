@@ -11,10 +11,10 @@
 
 #include "sync/cli/home.h"
 
-enum { SPACE_ID_SIZE = 33, SPACE_NAME_SIZE = 65, SPACES_MAX = 1024 };
+enum { SPACE_ID_TEXT_SIZE = 33, SPACE_NAME_SIZE = 65, SPACES_MAX = 1024 };
 
 struct space_entry {
-    char id[SPACE_ID_SIZE];
+    char id[SPACE_ID_TEXT_SIZE];
     char name[SPACE_NAME_SIZE];
     char *folder;
     bool fresh; /* never opened so far */
