@@ -15,8 +15,8 @@
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mount_process.h"
 #include "sync/cli/runfile.h"
-#include "sync/cli/statefile.h"
 #include "sync/cli/term.h"
+#include "sync/state/statefile.h"
 
 enum { OPT_NAME, OPT_IMPORT, OPT_OPTIONS, OPT_FOREGROUND };
 static const struct args_option options[] = {

@@ -5,7 +5,7 @@
 #include "proto/base/escape.h"
 #include "proto/base/utf8.h"
 #include "sync/cli/home.h"
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 static bool is_blank(uint8_t c)
 {

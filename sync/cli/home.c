@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 /* The user's home directory, or NULL. */
 static const char *user_home(void)

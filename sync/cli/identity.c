@@ -7,7 +7,7 @@
 #include <xxhash.h>
 
 #include "proto/base/utf8.h"
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 _Static_assert(crypto_sign_PUBLICKEYBYTES == PEER_ID_KEY_BYTES, "Ed25519 keys name devices");
 

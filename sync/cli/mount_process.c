@@ -13,7 +13,7 @@
 #include "proto/base/log.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/runfile.h"
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 struct state {
     const struct mount_process *m;

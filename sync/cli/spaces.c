@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #include "proto/base/utf8.h"
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 enum { FOLDER_BYTES_MAX = 64 * 1024 };
 

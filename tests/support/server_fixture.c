@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 enum { SEALED_MIN = 24 + 256 + 16 };
 

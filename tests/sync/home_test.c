@@ -14,7 +14,7 @@
 #include "sync/cli/identity.h"
 #include "sync/cli/runfile.h"
 #include "sync/cli/spaces.h"
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 struct fixture {
     char path[64]; /* a directory; the state directory is "home" in it */

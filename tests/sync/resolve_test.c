@@ -13,8 +13,8 @@
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mounts.h"
 #include "sync/cli/resolve.h"
-#include "sync/cli/statefile.h"
 #include "sync/cli/term.h"
+#include "sync/state/statefile.h"
 
 struct fixture {
     char path[64];

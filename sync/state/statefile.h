@@ -1,12 +1,12 @@
 /*
- * sync/cli/statefile - small files of the state directory: read with suspicion, written whole or
+ * sync/state/statefile - small files of the state directory: read with suspicion, written whole or
  * not at all.
  *
  * Everything is opened from a directory descriptor and never through a symbolic link. A file must
  * belong to this user and be closed to all others (0600, directories 0700), else -EPERM.
  */
-#ifndef SYNC_CLI_STATEFILE_H
-#define SYNC_CLI_STATEFILE_H
+#ifndef SYNC_STATE_STATEFILE_H
+#define SYNC_STATE_STATEFILE_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "sync/cli/statefile.h"
+#include "sync/state/statefile.h"
 
 #include <dirent.h>
 #include <errno.h>
