@@ -5,6 +5,7 @@
 #define SYNC_CLI_IDENTITY_H
 
 #include "proto/peer_id.h"
+#include "proto/sealed/keys.h"
 #include "sync/cli/home.h"
 
 struct identity {
@@ -18,5 +19,11 @@ struct identity {
  * Errors: -EPERM owner or mode, -EBADMSG the file is not a seed, -EINVAL configuration, -EIO.
  */
 int identity_load(const struct home *h, struct identity *ret, struct err *err) MUST_CHECK;
+
+/**
+ * The device's keys, made on first use likewise: only the sign keys of @ret are filled in. Wipe it
+ * with member_keys_fini(). Errors as identity_load().
+ */
+int identity_keys(const struct home *h, struct member_keys *ret, struct err *err) MUST_CHECK;
 
 #endif
