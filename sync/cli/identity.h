@@ -6,6 +6,7 @@
 
 #include "fs/space/keyring.h"
 #include "proto/peer_id.h"
+#include "proto/sealed/keys.h"
 #include "sync/cli/home.h"
 
 struct identity {
@@ -27,5 +28,11 @@ int identity_load(const struct home *h, struct identity *ret, struct err *err) M
  */
 int identity_member(const struct home *h, const struct identity *id, struct space_member *ret,
                     struct err *err) MUST_CHECK;
+
+/**
+ * The device's keys, made on first use likewise: only the sign keys of @ret are filled in. Wipe it
+ * with member_keys_fini(). Errors as identity_load().
+ */
+int identity_keys(const struct home *h, struct member_keys *ret, struct err *err) MUST_CHECK;
 
 #endif
