@@ -33,7 +33,7 @@ struct link {
     bool used;
     uint32_t id;
     uint64_t generation;
-    struct session *session;
+    struct sync_session *session;
     struct sync_link shown;
 };
 
@@ -114,8 +114,8 @@ static uint64_t wall_ms(void)
 
 static void show(struct link *l)
 {
-    bool caught_up = l->session != NULL && session_is_caught_up(l->session);
-    bool settled = l->session != NULL && session_is_settled(l->session);
+    bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
+    bool settled = l->session != NULL && sync_session_is_settled(l->session);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
@@ -124,7 +124,7 @@ static void show(struct link *l)
 
 static void end_session(struct link *l)
 {
-    session_free(l->session);
+    sync_session_free(l->session);
     l->session = NULL;
 }
 
@@ -172,18 +172,18 @@ static struct link *link_of(struct engine *e, uint32_t id, bool make)
 
 static void start_session(struct link *l)
 {
-    struct session_config cfg = {.space = l->engine->cfg.space,
+    struct sync_session_config cfg = {.space = l->engine->cfg.space,
                                  .url = l->shown.url,
                                  .interval_ms = l->shown.interval_s * 1000,
                                  .send = send_data,
                                  .can_send = can_send,
                                  .failed = session_failed,
                                  .arg = l};
-    if (session_new(&cfg, &l->session) < 0) {
+    if (sync_session_new(&cfg, &l->session) < 0) {
         session_failed(l, 1000, "the database cannot be read");
         return;
     }
-    session_start(l->session);
+    sync_session_start(l->session);
 }
 
 static enum sync_link_state state_of(Persist__LinkState s)
@@ -233,7 +233,7 @@ static void changed(struct engine *e)
 static bool has_session(const struct engine *e)
 {
     for (size_t i = 0; i < LINKS_MAX; i++)
-        if (e->links[i].session != NULL && session_is_caught_up(e->links[i].session))
+        if (e->links[i].session != NULL && sync_session_is_caught_up(e->links[i].session))
             return true;
     return false;
 }
@@ -250,7 +250,7 @@ static void pump(struct engine *e, bool now)
             struct link *l = &e->links[i];
             if (l->session == NULL)
                 continue;
-            uint64_t at = session_pump(l->session, now_ms, now);
+            uint64_t at = sync_session_pump(l->session, now_ms, now);
             next = next == 0 ? at : at == 0 ? next : min_u64(next, at);
             show(l);
         }
@@ -336,7 +336,7 @@ static void on_data(struct engine *e, const Persist__Data *d)
         return;
     }
     l->shown.down_bytes += d->frame.len;
-    session_frame(l->session, f, net_now_ms());
+    sync_session_frame(l->session, f, net_now_ms());
     frame_free(f);
     pump(e, false);
 }
@@ -458,7 +458,7 @@ static int make(struct engine *e, struct err *err)
 static void engine_free(struct engine *e)
 {
     for (size_t i = 0; i < LINKS_MAX; i++)
-        session_free(e->links[i].session);
+        sync_session_free(e->links[i].session);
     net_watch_free(e->watch);
     net_timer_free(e->connect_timer);
     net_timer_free(e->pump_timer);

@@ -8,7 +8,7 @@
 
 enum { FAILED_MS = 10000 };
 
-void pull_fini(struct session *x)
+void pull_fini(struct sync_session *x)
 {
     for (size_t i = 0; i < FETCHES_MAX; i++) {
         buf_fini(&x->pull.fetch[i].names);
@@ -19,7 +19,7 @@ void pull_fini(struct session *x)
 
 /* ---- Items ------------------------------------------------------------------------------------- */
 
-static int take(struct session *x, const Persist__Items__Item *it)
+static int take(struct sync_session *x, const Persist__Items__Item *it)
 {
     struct space *s = x->cfg.space;
     return it->what_case == PERSIST__ITEMS__ITEM__WHAT_ACT
@@ -27,12 +27,12 @@ static int take(struct session *x, const Persist__Items__Item *it)
                : space_sync_take_entry(s, x->remote, frame_bytes(it->entry));
 }
 
-void pull_items(struct session *x, const Persist__Items *items)
+void pull_items(struct sync_session *x, const Persist__Items *items)
 {
     for (size_t i = 0; i < items->n_items; i++) {
         int rc = take(x, items->items[i]);
         if (rc < 0) {
-            session_fail(x, FAILED_MS,
+            sync_session_fail(x, FAILED_MS,
                          rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
             return;
         }
@@ -40,9 +40,9 @@ void pull_items(struct session *x, const Persist__Items *items)
         x->row.cursor = max_u64(x->row.cursor, items->items[i]->seq);
     }
     if (space_sync_settle(x->cfg.space) < 0)
-        session_fail(x, FAILED_MS, "what came cannot be stored");
+        sync_session_fail(x, FAILED_MS, "what came cannot be stored");
     else
-        session_store(x);
+        sync_session_store(x);
 }
 
 /* ---- content ----------------------------------------------------------------------------------- */
@@ -69,7 +69,7 @@ static void fetch_end(struct fetch *f)
 }
 
 /* Looks what is missing, or, when nothing is, has the entry applied. */
-static void fetch_look(struct session *x, struct fetch *f, uint64_t now_ms)
+static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
 {
     if (f->missing) {
         x->pull.retry_ms = now_ms + RETRY_MS;
@@ -88,11 +88,11 @@ static void fetch_look(struct session *x, struct fetch *f, uint64_t now_ms)
     if (rc == -ENOENT || rc == -EBADMSG) /* not waited for any more; or never to be had */
         fetch_end(f);
     else if (rc < 0)
-        session_fail(x, FAILED_MS,
+        sync_session_fail(x, FAILED_MS,
                      rc == -ENOSPC ? "the disk is full" : "content that came cannot be stored");
 }
 
-static struct fetch *fetch_of(struct session *x, const struct dot *dot)
+static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
 {
     struct fetch *free_one = NULL;
     for (size_t i = 0; i < FETCHES_MAX; i++) {
@@ -106,7 +106,7 @@ static struct fetch *fetch_of(struct session *x, const struct dot *dot)
 }
 
 /* Begins to fetch what waits, the smallest first. */
-static void begin_fetches(struct session *x, uint64_t now_ms)
+static void begin_fetches(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
     size_t used = 0;
@@ -117,7 +117,7 @@ static void begin_fetches(struct session *x, uint64_t now_ms)
         l->waiting_at = 0;
         l->more_waiting = false;
         if (space_sync_waiting(x->cfg.space, &l->waiting) < 0)
-            session_fail(x, FAILED_MS, "what is waited for cannot be read");
+            sync_session_fail(x, FAILED_MS, "what is waited for cannot be read");
     }
     for (; used < FETCHES_MAX && l->waiting_at < l->waiting.n; l->waiting_at += sizeof(struct sync_wait)) {
         struct sync_wait w;
@@ -132,7 +132,7 @@ static void begin_fetches(struct session *x, uint64_t now_ms)
 }
 
 /* Adds the next chunk of a content to the ring of what is asked for. */
-static bool ask_next(struct session *x, struct fetch *f, struct sync_chunk *ret)
+static bool ask_next(struct sync_session *x, struct fetch *f, struct sync_chunk *ret)
 {
     struct pull *l = &x->pull;
     if (f->names_at == f->names.n || l->asked_n == FRAME_CHUNKS_MAX || l->asked_bytes >= FETCH_BYTES)
@@ -150,7 +150,7 @@ static bool ask_next(struct session *x, struct fetch *f, struct sync_chunk *ret)
     return true;
 }
 
-static void send_get(struct session *x, const struct sync_chunk *chunks, size_t n)
+static void send_get(struct sync_session *x, const struct sync_chunk *chunks, size_t n)
 {
     ProtobufCBinaryData ids[FRAME_CHUNKS_MAX];
     Persist__GetChunks g = PERSIST__GET_CHUNKS__INIT;
@@ -163,10 +163,10 @@ static void send_get(struct session *x, const struct sync_chunk *chunks, size_t 
     g.ids = ids;
     f.kind_case = PERSIST__FRAME__KIND_GET_CHUNKS;
     f.get_chunks = &g;
-    session_send(x, &f);
+    sync_session_send(x, &f);
 }
 
-uint64_t pull_pump(struct session *x, uint64_t now_ms)
+uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
     struct sync_chunk chunks[FRAME_CHUNKS_MAX];
@@ -176,7 +176,7 @@ uint64_t pull_pump(struct session *x, uint64_t now_ms)
         l->more_waiting = true;
     }
     begin_fetches(x, now_ms);
-    if (!session_can_send(x))
+    if (!sync_session_can_send(x))
         return l->retry_ms;
     for (size_t i = 0; i < FETCHES_MAX; i++)
         while (l->fetch[i].used && n < FRAME_CHUNKS_MAX && ask_next(x, &l->fetch[i], &chunks[n]))
@@ -186,7 +186,7 @@ uint64_t pull_pump(struct session *x, uint64_t now_ms)
 }
 
 /* The last form of a chunk came, and it was not it: perhaps it has its id in an older epoch. */
-static bool ask_older(struct session *x, struct asked *a)
+static bool ask_older(struct sync_session *x, struct asked *a)
 {
     struct pull *l = &x->pull;
     if (space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
@@ -198,19 +198,19 @@ static bool ask_older(struct session *x, struct asked *a)
     return true;
 }
 
-void pull_chunk(struct session *x, const Persist__Chunk *c, uint64_t now_ms)
+void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
     struct asked *head = &l->asked[l->asked_at];
     if (l->asked_n == 0 || memcmp(c->id.data, head->chunk.id.b, CHUNK_ID_SIZE) != 0) {
-        session_fail(x, FAILED_MS, "the server sent a piece of content that nobody asked for");
+        sync_session_fail(x, FAILED_MS, "the server sent a piece of content that nobody asked for");
         return;
     }
     int rc = -EBADMSG;
     if (c->sealed.len > 0 && !head->done)
         rc = space_sync_chunk_take(x->cfg.space, &head->chunk, frame_bytes(c->sealed));
     if (rc < 0 && rc != -EBADMSG) {
-        session_fail(x, FAILED_MS,
+        sync_session_fail(x, FAILED_MS,
                      rc == -ENOSPC ? "the disk is full" : "content that came cannot be stored");
         return;
     }
@@ -229,7 +229,7 @@ void pull_chunk(struct session *x, const Persist__Chunk *c, uint64_t now_ms)
         fetch_look(x, a.fetch, now_ms);
 }
 
-bool pull_is_settled(const struct session *x)
+bool pull_is_settled(const struct sync_session *x)
 {
     const struct pull *l = &x->pull;
     bool busy = l->more_waiting || l->waiting_at < l->waiting.n;

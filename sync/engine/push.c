@@ -10,7 +10,7 @@
 
 enum { FAILED_MS = 10000 };
 
-int push_init(struct session *x)
+int push_init(struct sync_session *x)
 {
     x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
     x->push.next_id = 1;
@@ -25,7 +25,7 @@ static void job_fini(struct job *j)
     *j = (struct job){.used = false};
 }
 
-void push_fini(struct session *x)
+void push_fini(struct sync_session *x)
 {
     for (size_t i = 0; i < JOBS_MAX; i++)
         job_fini(&x->push.jobs[i]);
@@ -34,12 +34,12 @@ void push_fini(struct session *x)
 
 /* ---- Puts -------------------------------------------------------------------------------------- */
 
-static bool has_room(const struct session *x, size_t window)
+static bool has_room(const struct sync_session *x, size_t window)
 {
-    return x->push.puts_n < PUTS_MAX && x->push.bytes < window && session_can_send(x);
+    return x->push.puts_n < PUTS_MAX && x->push.bytes < window && sync_session_can_send(x);
 }
 
-static void put(struct session *x, Persist__Put *p, size_t bytes, uint64_t arrival, struct job *j)
+static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival, struct job *j)
 {
     struct push *u = &x->push;
     Persist__Frame f = PERSIST__FRAME__INIT;
@@ -49,11 +49,11 @@ static void put(struct session *x, Persist__Put *p, size_t bytes, uint64_t arriv
     u->puts[(u->puts_at + u->puts_n++) % PUTS_MAX] =
         (struct put){.id = p->id, .arrival = arrival, .bytes = bytes, .job = j};
     u->bytes += bytes;
-    session_send(x, &f);
+    sync_session_send(x, &f);
 }
 
 /* Seals and puts an arrival. */
-static void put_arrival(struct session *x, const struct arrival *a, struct job *j)
+static void put_arrival(struct sync_session *x, const struct arrival *a, struct job *j)
 {
     struct buf bytes CLEANUP(buf_fini) = {0};
     Persist__Put p = PERSIST__PUT__INIT;
@@ -64,7 +64,7 @@ static void put_arrival(struct session *x, const struct arrival *a, struct job *
         return;
     }
     if (rc < 0) {
-        session_fail(x, FAILED_MS, "what is to be sent cannot be read");
+        sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
         return;
     }
     if (a->kind == ARRIVAL_ACT) {
@@ -78,7 +78,7 @@ static void put_arrival(struct session *x, const struct arrival *a, struct job *
 }
 
 /* The first arrival that the remote may not have yet. */
-static uint64_t first_open(const struct session *x)
+static uint64_t first_open(const struct sync_session *x)
 {
     const struct push *u = &x->push;
     uint64_t first = u->scan + 1;
@@ -96,11 +96,11 @@ static uint64_t first_open(const struct session *x)
     return first;
 }
 
-void push_done(struct session *x, uint64_t id)
+void push_done(struct sync_session *x, uint64_t id)
 {
     struct push *u = &x->push;
     if (id >= u->next_id) {
-        session_fail(x, FAILED_MS, "the server confirmed what it was not sent");
+        sync_session_fail(x, FAILED_MS, "the server confirmed what it was not sent");
         return;
     }
     while (u->puts_n > 0 && u->puts[u->puts_at].id <= id) {
@@ -114,18 +114,18 @@ void push_done(struct session *x, uint64_t id)
     if (u->blob_id != 0 && id >= u->blob_id) {
         u->blob_id = 0;
         if (space_sync_set_blob(x->cfg.space, x->remote, bytes_of(NULL, 0)) < 0)
-            session_fail(x, FAILED_MS, "the database does not take what was sent");
+            sync_session_fail(x, FAILED_MS, "the database does not take what was sent");
     }
     uint64_t pushed = first_open(x) - 1;
     if (pushed > x->row.pushed) {
         x->row.pushed = pushed;
-        session_store(x);
+        sync_session_store(x);
     }
 }
 
 /* ---- jobs -------------------------------------------------------------------------------------- */
 
-static struct job *free_job(struct session *x)
+static struct job *free_job(struct sync_session *x)
 {
     for (size_t i = 0; i < JOBS_MAX; i++)
         if (!x->push.jobs[i].used)
@@ -134,7 +134,7 @@ static struct job *free_job(struct session *x)
 }
 
 /* Asks which of the chunks that are to do the remote misses. */
-static void ask(struct session *x, struct job *j)
+static void ask(struct sync_session *x, struct job *j)
 {
     struct buf ids CLEANUP(buf_fini) = {0};
     Persist__AskChunks a = PERSIST__ASK_CHUNKS__INIT;
@@ -147,7 +147,7 @@ static void ask(struct session *x, struct job *j)
         buf_put(&ids, c.id.b, CHUNK_ID_SIZE);
     }
     if (buf_status(&ids) < 0) {
-        session_fail(x, FAILED_MS, "out of memory");
+        sync_session_fail(x, FAILED_MS, "out of memory");
         return;
     }
     j->asked = n;
@@ -155,15 +155,15 @@ static void ask(struct session *x, struct job *j)
     a.ids = frame_data(buf_bytes(&ids));
     f.kind_case = PERSIST__FRAME__KIND_ASK_CHUNKS;
     f.ask_chunks = &a;
-    session_send(x, &f);
+    sync_session_send(x, &f);
 }
 
-void push_missing(struct session *x, ProtobufCBinaryData bits)
+void push_missing(struct sync_session *x, ProtobufCBinaryData bits)
 {
     struct job *j = x->push.asking;
     const size_t size = sizeof(struct sync_chunk);
     if (j == NULL || bits.len != (j->asked + 7) / 8) {
-        session_fail(x, FAILED_MS, "the server answered what it was not asked");
+        sync_session_fail(x, FAILED_MS, "the server answered what it was not asked");
         return;
     }
     for (size_t i = 0; i < j->asked; i++) {
@@ -181,20 +181,20 @@ void push_missing(struct session *x, ProtobufCBinaryData bits)
     j->asked = 0;
     x->push.asking = NULL;
     if (buf_status(&j->send) < 0)
-        session_fail(x, FAILED_MS, "out of memory");
+        sync_session_fail(x, FAILED_MS, "out of memory");
 }
 
 /* Seals a chunk; of a list node @below gets what is below it. False: the session failed. */
-static bool seal(struct session *x, const struct sync_chunk *c, struct buf *sealed,
+static bool seal(struct sync_session *x, const struct sync_chunk *c, struct buf *sealed,
                  struct buf *below)
 {
     int rc = space_sync_chunk_seal(x->cfg.space, c, sealed, below);
     if (rc < 0)
-        session_fail(x, FAILED_MS, "a piece of content that is to be sent cannot be read");
+        sync_session_fail(x, FAILED_MS, "a piece of content that is to be sent cannot be read");
     return rc == 0;
 }
 
-static void put_chunk(struct session *x, const struct sync_chunk *c, const struct buf *sealed)
+static void put_chunk(struct sync_session *x, const struct sync_chunk *c, const struct buf *sealed)
 {
     Persist__SealedChunk chunk = PERSIST__SEALED_CHUNK__INIT;
     Persist__Put p = PERSIST__PUT__INIT;
@@ -207,7 +207,7 @@ static void put_chunk(struct session *x, const struct sync_chunk *c, const struc
 
 /* One chunk that the remote misses. A list node is put after all below it: where a node is, there
  * is what it names, also when a session ends in the middle. */
-static void send_one(struct session *x, struct job *j)
+static void send_one(struct sync_session *x, struct job *j)
 {
     struct sync_chunk c;
     struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
@@ -226,10 +226,10 @@ static void send_one(struct session *x, struct job *j)
     buf_put(&j->nodes, &c, sizeof c);
     buf_put_bytes(&j->todo, buf_bytes(&below));
     if (buf_status(&j->nodes) < 0 || buf_status(&j->todo) < 0)
-        session_fail(x, FAILED_MS, "out of memory");
+        sync_session_fail(x, FAILED_MS, "out of memory");
 }
 
-static void send_node(struct session *x, struct job *j)
+static void send_node(struct sync_session *x, struct job *j)
 {
     struct sync_chunk c;
     struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
@@ -239,7 +239,7 @@ static void send_node(struct session *x, struct job *j)
         put_chunk(x, &c, &sealed);
 }
 
-static void pump_job(struct session *x, struct job *j)
+static void pump_job(struct sync_session *x, struct job *j)
 {
     while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
         if (j->todo.n > j->todo_at && j->asked == 0 && x->push.asking == NULL &&
@@ -261,13 +261,13 @@ static void pump_job(struct session *x, struct job *j)
 /* ---- arrivals ---------------------------------------------------------------------------------- */
 
 /* Puts one arrival, or makes a job of it. False: not now. */
-static bool take(struct session *x, const struct arrival *a)
+static bool take(struct sync_session *x, const struct arrival *a)
 {
     struct buf chunks CLEANUP(buf_fini) = {0};
     if (a->kind == ARRIVAL_ENTRY) {
         int rc = space_sync_chunks(x->cfg.space, &a->dot, &chunks);
         if (rc < 0 && rc != -ENOENT) {
-            session_fail(x, FAILED_MS, "what is to be sent cannot be read");
+            sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
             return false;
         }
     }
@@ -283,13 +283,13 @@ static bool take(struct session *x, const struct arrival *a)
     return true;
 }
 
-static void pump_arrivals(struct session *x)
+static void pump_arrivals(struct sync_session *x)
 {
     struct arrival a;
     while (has_room(x, FRAME_PUT_WINDOW - LIMIT_ENTRY)) {
         int rc = space_sync_next(x->cfg.space, x->push.scan, x->remote, &a);
         if (rc < 0)
-            session_fail(x, FAILED_MS, "what is to be sent cannot be read");
+            sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
         if (rc != 1 || !take(x, &a))
             return;
         x->push.scan = a.number;
@@ -297,7 +297,7 @@ static void pump_arrivals(struct session *x)
 }
 
 /* Nothing is under way. */
-static bool is_idle(const struct session *x)
+static bool is_idle(const struct sync_session *x)
 {
     bool idle = x->push.puts_n == 0;
     for (size_t i = 0; i < JOBS_MAX; i++)
@@ -306,7 +306,7 @@ static bool is_idle(const struct session *x)
 }
 
 /* The passphrase's blob, if the remote is still to be given one: after the act of its door. */
-static void pump_blob(struct session *x)
+static void pump_blob(struct sync_session *x)
 {
     struct buf blob CLEANUP(buf_fini) = {0};
     Persist__Put p = PERSIST__PUT__INIT;
@@ -319,7 +319,7 @@ static void pump_blob(struct session *x)
     put(x, &p, blob.n, 0, NULL);
 }
 
-uint64_t push_pump(struct session *x, uint64_t now_ms, bool now)
+uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     struct push *u = &x->push;
     if (!now && now_ms < u->not_before_ms)
@@ -333,12 +333,12 @@ uint64_t push_pump(struct session *x, uint64_t now_ms, bool now)
         u->not_before_ms = now_ms + x->cfg.interval_ms;
     if (is_idle(x) && u->scan > x->row.pushed) { /* what follows came from the remote itself */
         x->row.pushed = u->scan;
-        session_store(x);
+        sync_session_store(x);
     }
     return 0;
 }
 
-bool push_is_settled(const struct session *x)
+bool push_is_settled(const struct sync_session *x)
 {
     struct arrival a;
     return is_idle(x) && space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0;

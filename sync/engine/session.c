@@ -11,7 +11,7 @@ enum { FAILED_MS = 10000, REFUSED_MS = 30000 };
 
 /* ---- sending ----------------------------------------------------------------------------------- */
 
-void session_fail(struct session *x, uint64_t after_ms, const char *why)
+void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why)
 {
     if (x->failed)
         return;
@@ -19,27 +19,27 @@ void session_fail(struct session *x, uint64_t after_ms, const char *why)
     x->cfg.failed(x->cfg.arg, after_ms, why);
 }
 
-bool session_can_send(const struct session *x)
+bool sync_session_can_send(const struct sync_session *x)
 {
     return !x->failed && x->cfg.can_send(x->cfg.arg);
 }
 
-void session_send(struct session *x, const Persist__Frame *f)
+void sync_session_send(struct sync_session *x, const Persist__Frame *f)
 {
     x->cfg.send(x->cfg.arg, f);
 }
 
-void session_store(struct session *x)
+void sync_session_store(struct sync_session *x)
 {
     if (space_sync_put_remote(x->cfg.space, x->remote, &x->row) < 0)
-        session_fail(x, FAILED_MS, "the database does not take the place of the session");
+        sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
-int session_new(const struct session_config *cfg, struct session **ret)
+int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret)
 {
-    struct session *x = calloc(1, sizeof *x);
+    struct sync_session *x = calloc(1, sizeof *x);
     if (x == NULL)
         return -ENOMEM;
     x->cfg = *cfg;
@@ -51,14 +51,14 @@ int session_new(const struct session_config *cfg, struct session **ret)
         rc = space_sync_get_remote(cfg->space, x->remote, &x->row);
     }
     if (rc < 0) {
-        session_free(x);
+        sync_session_free(x);
         return rc;
     }
     *ret = x;
     return 0;
 }
 
-void session_free(struct session *x)
+void sync_session_free(struct sync_session *x)
 {
     if (x == NULL)
         return;
@@ -69,13 +69,13 @@ void session_free(struct session *x)
     free(x);
 }
 
-void session_start(struct session *x)
+void sync_session_start(struct sync_session *x)
 {
     struct space_id id;
     Persist__Open open = PERSIST__OPEN__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     if (space_sync_id(x->cfg.space, &id) < 0) {
-        session_fail(x, REFUSED_MS, "this folder was made without keys, and cannot be synced");
+        sync_session_fail(x, REFUSED_MS, "this folder was made without keys, and cannot be synced");
         return;
     }
     open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
@@ -84,12 +84,12 @@ void session_start(struct session *x)
         open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
     f.kind_case = PERSIST__FRAME__KIND_OPEN;
     f.open = &open;
-    session_send(x, &f);
+    sync_session_send(x, &f);
 }
 
 /* ---- a remote that went back in time ----------------------------------------------------------- */
 
-static void ask_dots(struct session *x)
+static void ask_dots(struct sync_session *x)
 {
     uint8_t after[DOT_SIZE];
     Persist__ListDots list = PERSIST__LIST_DOTS__INIT;
@@ -100,15 +100,15 @@ static void ask_dots(struct session *x)
     }
     f.kind_case = PERSIST__FRAME__KIND_LIST_DOTS;
     f.list_dots = &list;
-    session_send(x, &f);
+    sync_session_send(x, &f);
 }
 
 /* What is here and not there is put again. */
-static void take_dots(struct session *x, const Persist__Dots *d)
+static void take_dots(struct sync_session *x, const Persist__Dots *d)
 {
     buf_put(&x->theirs, d->dots.data, d->dots.len);
     if (buf_status(&x->theirs) < 0 || (!d->last && d->dots.len == 0)) {
-        session_fail(x, FAILED_MS, "the list of what the server has makes no sense");
+        sync_session_fail(x, FAILED_MS, "the list of what the server has makes no sense");
         return;
     }
     if (!d->last) {
@@ -120,7 +120,7 @@ static void take_dots(struct session *x, const Persist__Dots *d)
     int n = space_sync_push_again(x->cfg.space, buf_bytes(&x->theirs));
     buf_fini(&x->theirs);
     if (n < 0) {
-        session_fail(x, FAILED_MS, "comparing with the server failed");
+        sync_session_fail(x, FAILED_MS, "comparing with the server failed");
         return;
     }
     if (n > 0)
@@ -129,11 +129,11 @@ static void take_dots(struct session *x, const Persist__Dots *d)
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
-static void opened(struct session *x, const Persist__Opened *o)
+static void opened(struct sync_session *x, const Persist__Opened *o)
 {
     bool same = o->run.len == SYNC_RUN_SIZE && memcmp(o->run.data, x->row.run, SYNC_RUN_SIZE) == 0;
     if (x->opened) {
-        session_fail(x, FAILED_MS, "the server answered twice");
+        sync_session_fail(x, FAILED_MS, "the server answered twice");
         return;
     }
     x->opened = true;
@@ -147,33 +147,33 @@ static void opened(struct session *x, const Persist__Opened *o)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
     x->push.scan = x->row.pushed;
     x->caught_up = !o->exists;
-    session_store(x);
+    sync_session_store(x);
     if (x->comparing)
         ask_dots(x);
 }
 
-static void caught_up(struct session *x, const Persist__CaughtUp *c)
+static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
 {
     int rc = space_sync_join(x->cfg.space);
     if (rc == -EKEYREVOKED) {
-        session_fail(x, REFUSED_MS,
+        sync_session_fail(x, REFUSED_MS,
                      "this device is no member of the folder, and its passphrase is no longer "
                      "valid; clone it again with a new one");
         return;
     }
     x->row.cursor = max_u64(x->row.cursor, c->seq);
-    session_store(x);
+    sync_session_store(x);
     x->caught_up = true;
 }
 
-static void refused(struct session *x, const Persist__Refused *r)
+static void refused(struct sync_session *x, const Persist__Refused *r)
 {
     char why[FRAME_TEXT_MAX + 64];
     snprintf(why, sizeof why, "the server refused: %s", r->text != NULL ? r->text : "");
-    session_fail(x, REFUSED_MS, why);
+    sync_session_fail(x, REFUSED_MS, why);
 }
 
-static void dispatch(struct session *x, const Persist__Frame *f, uint64_t now_ms)
+static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
 {
     if (f->kind_case == PERSIST__FRAME__KIND_ITEMS)
         pull_items(x, f->items);
@@ -190,24 +190,24 @@ static void dispatch(struct session *x, const Persist__Frame *f, uint64_t now_ms
     else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->comparing)
         take_dots(x, f->dots);
     else
-        session_fail(x, FAILED_MS, "the server said what makes no sense here");
+        sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
 }
 
-void session_frame(struct session *x, const Persist__Frame *f, uint64_t now_ms)
+void sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
 {
     if (x->failed)
         return;
     if (f->kind_case == PERSIST__FRAME__KIND_END)
-        session_fail(x, FAILED_MS, f->end->text);
+        sync_session_fail(x, FAILED_MS, f->end->text);
     else if (f->kind_case == PERSIST__FRAME__KIND_OPENED)
         opened(x, f->opened);
     else if (!x->opened)
-        session_fail(x, FAILED_MS, "the server said what makes no sense here");
+        sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
     else
         dispatch(x, f, now_ms);
 }
 
-uint64_t session_pump(struct session *x, uint64_t now_ms, bool now)
+uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     if (!x->opened || x->failed)
         return 0;
@@ -216,12 +216,12 @@ uint64_t session_pump(struct session *x, uint64_t now_ms, bool now)
     return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
 }
 
-bool session_is_caught_up(const struct session *x)
+bool sync_session_is_caught_up(const struct sync_session *x)
 {
     return x->opened && x->caught_up && !x->failed;
 }
 
-bool session_is_settled(const struct session *x)
+bool sync_session_is_settled(const struct sync_session *x)
 {
-    return session_is_caught_up(x) && !x->comparing && push_is_settled(x) && pull_is_settled(x);
+    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) && pull_is_settled(x);
 }

@@ -15,9 +15,9 @@
 #include "fs/space/sync.h"
 #include "proto/frame.h"
 
-struct session;
+struct sync_session;
 
-struct session_config {
+struct sync_session_config {
     struct space *space;
     const char *url; /* of the remote; copied */
     unsigned interval_ms; /* at least so long between two pushes; 0: at once */
@@ -30,24 +30,24 @@ struct session_config {
     void *arg;
 };
 
-/** A session that begins when session_start() is called. -ENOMEM, -EIO. */
-int session_new(const struct session_config *cfg, struct session **ret) MUST_CHECK;
-void session_free(struct session *x); /* accepts NULL */
+/** A session that begins when sync_session_start() is called. -ENOMEM, -EIO. */
+int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret) MUST_CHECK;
+void sync_session_free(struct sync_session *x); /* accepts NULL */
 
 /** Sends Open. */
-void session_start(struct session *x);
+void sync_session_start(struct sync_session *x);
 /** A frame came, borrowed. */
-void session_frame(struct session *x, const Persist__Frame *frame, uint64_t now_ms);
+void sync_session_frame(struct sync_session *x, const Persist__Frame *frame, uint64_t now_ms);
 /**
  * Goes on where there is something to do: to be called when changes were collected, when there is
  * room to send again, and at the time that the last call returned (0: none). @now: pushes at once,
  * whatever the interval.
  */
-uint64_t session_pump(struct session *x, uint64_t now_ms, bool now);
+uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now);
 
 /** Whether the remote has all that is here, and this device all that the remote had. */
-bool session_is_settled(const struct session *x);
+bool sync_session_is_settled(const struct sync_session *x);
 /** Whether all that the remote had in its log is taken, its content perhaps not. */
-bool session_is_caught_up(const struct session *x);
+bool sync_session_is_caught_up(const struct sync_session *x);
 
 #endif

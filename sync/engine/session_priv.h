@@ -76,8 +76,8 @@ struct pull {
     uint64_t asked_bytes;
 };
 
-struct session {
-    struct session_config cfg;
+struct sync_session {
+    struct sync_session_config cfg;
     char *url;
     uint64_t remote;
     struct sync_remote row;
@@ -91,27 +91,27 @@ struct session {
 };
 
 /** Ends the session: @why is one sentence, or NULL. */
-void session_fail(struct session *x, uint64_t after_ms, const char *why);
-bool session_can_send(const struct session *x);
-void session_send(struct session *x, const Persist__Frame *f);
+void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
+bool sync_session_can_send(const struct sync_session *x);
+void sync_session_send(struct sync_session *x, const Persist__Frame *f);
 /** Writes the cursors down. */
-void session_store(struct session *x);
+void sync_session_store(struct sync_session *x);
 
 /* ---- push.c ---- */
-int push_init(struct session *x) MUST_CHECK;
-void push_fini(struct session *x);
+int push_init(struct sync_session *x) MUST_CHECK;
+void push_fini(struct sync_session *x);
 /** Puts what there is to put; returns when to come again, 0: when something happens. */
-uint64_t push_pump(struct session *x, uint64_t now_ms, bool now);
-void push_done(struct session *x, uint64_t id);
-void push_missing(struct session *x, ProtobufCBinaryData bits);
+uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now);
+void push_done(struct sync_session *x, uint64_t id);
+void push_missing(struct sync_session *x, ProtobufCBinaryData bits);
 /** Whether all arrivals are put and Done. */
-bool push_is_settled(const struct session *x);
+bool push_is_settled(const struct sync_session *x);
 
 /* ---- pull.c ---- */
-void pull_fini(struct session *x);
-void pull_items(struct session *x, const Persist__Items *items);
-void pull_chunk(struct session *x, const Persist__Chunk *c, uint64_t now_ms);
-uint64_t pull_pump(struct session *x, uint64_t now_ms);
-bool pull_is_settled(const struct session *x);
+void pull_fini(struct sync_session *x);
+void pull_items(struct sync_session *x, const Persist__Items *items);
+void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms);
+uint64_t pull_pump(struct sync_session *x, uint64_t now_ms);
+bool pull_is_settled(const struct sync_session *x);
 
 #endif
