@@ -2,8 +2,8 @@
  * fs/replica/past - the rows of history, as values arrive.
  *
  * Rows of DB_VERSION: HISTORY_VERSION: the content with what it was made of and its body, also of
- * current values, which have it nowhere else. HISTORY_PLACE and HISTORY_NAME: what place a record had, and who had a
- * name.
+ * current values, which have it nowhere else. HISTORY_PLACE and HISTORY_NAME: what place a record
+ * had, and who had a name.
  */
 #ifndef FS_REPLICA_PAST_H
 #define FS_REPLICA_PAST_H

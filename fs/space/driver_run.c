@@ -173,7 +173,7 @@ static _Noreturn void be_warden(int dir_fd, char *const *argv, pid_t parent)
     int status = 0, said = DRIVER_LATE;
     while (said == DRIVER_LATE && !told_to_end && now_ms() < until_ms) {
         if (waitpid(first, &status, WNOHANG) == first)
-            said = !WIFEXITED(status)                   ? DRIVER_FAILED
+            said = !WIFEXITED(status)                 ? DRIVER_FAILED
                    : WEXITSTATUS(status) == 0         ? DRIVER_DONE
                    : WEXITSTATUS(status) == NOT_FOUND ? DRIVER_NOT_RUN
                                                       : DRIVER_FAILED;

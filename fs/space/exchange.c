@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "fs/space/space_priv.h"
+#include "fs/space/merger.h"
 
 enum { TRIES = 16 };
 
@@ -146,6 +146,7 @@ int space_apply(struct space *s, struct bytes change)
 int space_know(struct space *s, const struct vv *knowledge)
 {
     int rc = apply(s, bytes_of(NULL, 0), knowledge);
+    merger_wake(s);
     return rc < 0 ? rc : 0;
 }
 

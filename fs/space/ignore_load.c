@@ -34,7 +34,8 @@ static int load(struct space *s, struct ignore_slot *slot)
         return rc;
     CLEANUP(buf_fini) struct buf text = {0};
     struct ignore_rules rules = {.text = {0}};
-    rc = info.content.size > IGNORE_FILE_MAX ? -E2BIG : version_bytes(s, &e.rid, &info.content, &text);
+    rc = info.content.size > IGNORE_FILE_MAX ? -E2BIG
+                                             : version_bytes(s, &e.rid, &info.content, &text);
     if (rc == 0)
         rc = ignore_rules_parse(buf_bytes(&text), &rules);
     if (rc == -E2BIG)

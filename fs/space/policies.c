@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "fs/merge/split.h"
 #include "fs/space/drivers.h"
 #include "fs/space/path.h"
 #include "fs/space/versions.h"

@@ -19,6 +19,7 @@ struct space_config {
     bool create;       /* make a new space in it */
     const char *label; /* this device's label, for history and conflict names */
     uint64_t tidy_ms;  /* how often to look at what is kept of the past; 0: hourly */
+    uint64_t patience_ms; /* how long a conflict is left to devices that know more; 0: 20 s */
 };
 
 /**

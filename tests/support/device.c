@@ -1,5 +1,7 @@
 #include "tests/support/device.h"
 
+#include "fs/space/merger.h"
+
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +28,7 @@ static void open_space(struct device *d, const char *label, bool create)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
     publisher_hold(d->s);
+    merger_hold(d->s);
 }
 
 void device_open(struct device *d, const char *label, const struct device *keys_of)
