@@ -105,6 +105,20 @@ static void push(struct family *f, struct ancestor *a, uint8_t side, size_t *n)
     f->todo[(*n)++] = (size_t)(a - f->v);
 }
 
+/*
+ * Whether the author of @by had seen @v. Of a resolution its saves are enough: who had seen those
+ * and resolved them too, even if that resolution never came here, got the same.
+ */
+static bool has_seen(const struct ancestor *by, const struct ancestor *v)
+{
+    bool saves_seen = !v->of.from_own && v->of.from.n > 0;
+    for (size_t i = 0; saves_seen && i < v->of.from.n; i++) {
+        struct dot save = dots_at(v->of.from, i);
+        saves_seen = dots_cover(by->of.ctx, &save);
+    }
+    return saves_seen || dots_cover(by->of.ctx, &v->content.dot);
+}
+
 /* What a version was made of. */
 static void push_parents(struct family *f, size_t i, uint8_t side, size_t *n)
 {
@@ -114,7 +128,7 @@ static void push_parents(struct family *f, size_t i, uint8_t side, size_t *n)
         push(f, find(f, &save), side, n);
     }
     for (size_t k = i + 1; a->of.from_own && k < f->n; k++)
-        if (dots_cover(a->of.ctx, &f->v[k].content.dot)) {
+        if (has_seen(a, &f->v[k])) {
             push(f, &f->v[k], side, n);
             return;
         }
@@ -129,23 +143,33 @@ static void mark(struct family *f, const struct dot *of, size_t of_n, uint8_t si
         push_parents(f, f->todo[--n], side, &n);
 }
 
-/* Whether all that @dot's author had seen is in the history, or is seen by what is there. */
-static int is_whole(const struct family *f, const struct dot *dot)
+/* What the authors of some contents had seen, these included. */
+static int add_seen(const struct family *f, const struct dot *of, size_t n, struct vv *ret)
 {
-    CLEANUP(vv_fini) struct vv seen = {0};
-    const struct ancestor *a = find(f, dot);
-    if (a == NULL)
-        return 0;
-    int rc = vv_copy(&seen, &f->r->floor);
-    for (size_t i = 0; rc == 0 && i < f->n; i++) {
-        const struct ancestor *v = &f->v[i];
-        if (v == a || !dots_cover(a->of.ctx, &v->content.dot))
-            continue;
-        rc = vv_join_dots(&seen, v->of.ctx);
-        if (rc == 0)
-            rc = vv_add(&seen, &v->content.dot);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        const struct ancestor *a = find(f, &of[i]);
+        rc = vv_add(ret, &of[i]);
+        if (rc == 0 && a != NULL)
+            rc = vv_join_dots(ret, a->of.ctx);
     }
-    return rc < 0 ? rc : vv_covers_dots(&seen, a->of.ctx);
+    return rc;
+}
+
+/* Whether what both sides have seen is in the history, or is seen by what is there: 1, 0. */
+static int is_whole(const struct family *f, const struct dot *a, size_t a_n, const struct dot *b)
+{
+    CLEANUP(vv_fini) struct vv both = {0}, of_b = {0}, here = {0};
+    int rc = add_seen(f, a, a_n, &both);
+    if (rc == 0)
+        rc = add_seen(f, b, 1, &of_b);
+    if (rc == 0)
+        rc = vv_copy(&here, &f->r->floor);
+    vv_meet(&both, &of_b);
+    for (size_t i = 0; rc == 0 && i < f->n; i++)
+        if (vv_has(&both, &f->v[i].content.dot))
+            rc = add_seen(f, &f->v[i].content.dot, 1, &here);
+    return rc < 0 ? rc : vv_covers(&here, &both);
 }
 
 /* ---- the latest of both ---- */
@@ -179,9 +203,7 @@ int replica_base(struct replica *r, const struct rid *rid, const struct dot *a, 
 {
     struct family f = {.r = r};
     int rc = load(&f, rid);
-    int whole = rc < 0 ? rc : is_whole(&f, b);
-    for (size_t i = 0; whole > 0 && i < a_n; i++)
-        whole = is_whole(&f, &a[i]);
+    int whole = rc < 0 ? rc : is_whole(&f, a, a_n, b);
     *ret = (struct replica_content){.dot = {0, 0}};
     if (whole >= 0) {
         mark(&f, a, a_n, OF_A);

@@ -57,7 +57,7 @@ int replica_find_in(struct replica *r, const struct rid *dir,
  * What a three-way merge of two contents starts from: the latest version that both embody, by the
  * saves that each was made of; versions with equal bytes are one. @a (of @a_n versions, merged
  * already) and @b are versions of @rid. @ret: its dot is none when the history has none.
- * @ret_whole: the history has all that the two were made of; else another device may know a later
+ * @ret_whole: all that both were made of is in the history; else another device may know a later
  * one.
  */
 int replica_base(struct replica *r, const struct rid *rid, const struct dot *a, size_t a_n,
