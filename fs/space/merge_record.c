@@ -100,17 +100,30 @@ static int same_conflict(struct space *s, const struct conflict *c)
     return 0;
 }
 
-static int author(struct change *change, const struct fold *f)
+/* How a conflict ends: the arguments of change_resolve(). */
+struct outcome {
+    enum resolve how;
+    const struct value_content *merged;
+    const struct buf *beside; /* of struct dot; NULL: none */
+};
+
+static struct outcome outcome_of(const struct fold *f)
 {
-    size_t beside_n = f->beside.n / sizeof(struct dot);
-    const struct dot *beside = (const struct dot *)(const void *)f->beside.p;
     if (f->merged > 0)
-        return change_resolve(change, &f->rid, RESOLVE_MERGED, &f->result, beside, beside_n);
-    return change_resolve(change, &f->rid, f->later ? RESOLVE_LATER : RESOLVE_KEEP_BOTH, NULL, NULL,
-                          0);
+        return (struct outcome){RESOLVE_MERGED, &f->result, &f->beside};
+    return (struct outcome){f->later ? RESOLVE_LATER : RESOLVE_KEEP_BOTH, NULL, NULL};
 }
 
-static int publish_locked(struct space *s, const struct conflict *c, const struct fold *f,
+static int author(struct change *change, const struct rid *rid, const struct outcome *o)
+{
+    if (o->beside == NULL)
+        return change_resolve(change, rid, o->how, o->merged, NULL, 0);
+    return change_resolve(change, rid, o->how, o->merged,
+                          (const struct dot *)(const void *)o->beside->p,
+                          o->beside->n / sizeof(struct dot));
+}
+
+static int publish_locked(struct space *s, const struct conflict *c, const struct outcome *o,
                           struct inval_list *invals)
 {
     struct op x;
@@ -122,7 +135,7 @@ static int publish_locked(struct space *s, const struct conflict *c, const struc
     struct change *change = replica_begin(s->replica, x.batch);
     if (change == NULL)
         return op_abort(&x, -ENOMEM);
-    rc = author(change, f);
+    rc = author(change, &c->rid, o);
     if (rc < 0) {
         replica_cancel(change);
         replica_abort(s->replica);
@@ -131,11 +144,11 @@ static int publish_locked(struct space *s, const struct conflict *c, const struc
     return publish_commit(s, &x, change, NULL, NULL, invals);
 }
 
-static int publish(struct space *s, const struct conflict *c, const struct fold *f)
+static int publish(struct space *s, const struct conflict *c, const struct outcome *o)
 {
     struct inval_list invals = {0};
     pthread_mutex_lock(&s->lock);
-    int rc = publish_locked(s, c, f, &invals);
+    int rc = publish_locked(s, c, o, &invals);
     pthread_mutex_unlock(&s->lock);
     if (rc == 0)
         inval_send(s, &invals);
@@ -152,8 +165,9 @@ static int merge_once(struct space *s, const struct rid *rid, bool impatient)
     if (rc == 0) {
         pthread_rwlock_rdlock(&s->builds);
         rc = fold_all(s, &c, impatient, &f);
+        struct outcome o = outcome_of(&f);
         if (rc == 0)
-            rc = publish(s, &c, &f);
+            rc = publish(s, &c, &o);
         pthread_rwlock_unlock(&s->builds);
     }
     fold_fini(&f);
@@ -171,6 +185,30 @@ int merge_record(struct space *s, const struct rid *rid, bool impatient)
         return 0;
     /* Not whole yet, or gone from where it is shown: what comes next decides. */
     return rc == -EAGAIN || rc == -ENOENT || rc == -ENODATA || rc == -ECANCELED ? 1 : rc;
+}
+
+/* ---- as a person says ---- */
+
+int merge_keep(struct space *s, const struct rid *rid, enum keep keep)
+{
+    CLEANUP(buf_fini) struct buf body = {0};
+    struct conflict c = {.rid = *rid};
+    struct value_content other;
+    struct outcome o = {keep == KEEP_BOTH ? RESOLVE_KEEP_BOTH : RESOLVE_LATER, NULL, NULL};
+    int rc = look(s, &c);
+    if (rc == 0 && keep == KEEP_OTHER) {
+        struct replica_content v = content_at(&c, 1);
+        rc = contents_n(&c) > 2 ? -ENOTUNIQ : fold_version(s, rid, &v, &body, &other);
+        o.how = RESOLVE_MERGED;
+        o.merged = &other;
+    }
+    if (rc == 0) {
+        pthread_rwlock_rdlock(&s->builds);
+        rc = publish(s, &c, &o);
+        pthread_rwlock_unlock(&s->builds);
+    }
+    conflict_fini(&c);
+    return rc == 1 ? -EAGAIN : rc;
 }
 
 /* ---- a save over what its author had not seen ---- */

@@ -25,6 +25,18 @@ void merger_release(struct space *s);
 /* ---- merge_record.c ---- */
 /** Ends the conflict of one record, if it can be. 0: there is none any more; 1: not now. */
 int merge_record(struct space *s, const struct rid *rid, bool impatient) MUST_CHECK;
+/* What a person wants of a conflict. */
+enum keep {
+    KEEP_THIS,  /* what is shown; the rest is in the history */
+    KEEP_OTHER, /* the other one; what is shown is in the history */
+    KEEP_BOTH,
+};
+
+/**
+ * Ends the open conflict of a record as a person says. -EALREADY: there is none, -ENOTUNIQ: there
+ * are several others, -EAGAIN: not all of it has come.
+ */
+int merge_keep(struct space *s, const struct rid *rid, enum keep keep) MUST_CHECK;
 /**
  * What a file became that was saved on top of an older version than the one that is shown: merges
  * @saved, an edit of @base, with it. 1: @ret (its body in @body) has both, and takes the place of

@@ -8,12 +8,7 @@
 #include <unistd.h>
 
 #include "fs/space/policies.h"
-
-bool usage_is_sibling(struct bytes name)
-{
-    static const char mark[] = " (conflict from ";
-    return memmem(name.p, name.n, mark, sizeof mark - 1) != NULL;
-}
+#include "fs/space/sibling.h"
 
 static int count_inodes(struct space *s, struct usage *u)
 {
@@ -37,7 +32,7 @@ static int count_inodes(struct space *s, struct usage *u)
 
 static void look_name(struct usage *u, uint64_t dir, struct bytes name, struct buf *policies)
 {
-    u->siblings += usage_is_sibling(name);
+    u->siblings += sibling_is(name);
     if (policies != NULL && bytes_equal(name, bytes_str(POLICY_NAME)) &&
         policies->n < USAGE_POLICIES_MAX * sizeof dir)
         buf_put(policies, &dir, sizeof dir);

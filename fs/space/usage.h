@@ -23,7 +23,4 @@ enum { USAGE_POLICIES_MAX = 256 };
  */
 int usage_get(struct space *s, struct usage *ret, struct buf *policies) MUST_CHECK;
 
-/** Whether a name is one that a losing version gets. */
-bool usage_is_sibling(struct bytes name);
-
 #endif

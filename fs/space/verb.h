@@ -18,6 +18,8 @@
  *   check      -                  verifies every record and chunk (json, repair)
  *   gc         -                  frees what no kept version needs (json)
  *   conflicts  PATH               lists the conflicts below PATH (json)
+ *   resolve    PATH KEEP          ends the conflict of a file: KEEP is "this" (what has the name
+ *                                 PATH), "other" or "both" (json)
  *   flush      -                  publishes what is pending, makes all durable; unmount asks first
  *
  * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
@@ -95,6 +97,7 @@ int verb_export(struct space *s, const struct verb_call *call, struct out *out);
 int verb_check(struct space *s, const struct verb_call *call, struct out *out);
 int verb_gc(struct space *s, const struct verb_call *call, struct out *out);
 int verb_conflicts(struct space *s, const struct verb_call *call, struct out *out);
+int verb_resolve(struct space *s, const struct verb_call *call, struct out *out);
 int verb_flush(struct space *s, const struct verb_call *call, struct out *out);
 
 #endif

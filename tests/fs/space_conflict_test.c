@@ -16,7 +16,7 @@
 
 #include "fs/space/drivers.h"
 #include "fs/space/merger.h"
-#include "fs/space/usage.h"
+#include "fs/space/sibling.h"
 #include "fs/space/verb.h"
 #include "tests/support/meet.h"
 
@@ -74,7 +74,7 @@ static bool add_name(void *arg, const struct tree_entry *e)
     if (e->offset <= 2)
         return true;
     l->files++;
-    l->siblings += usage_is_sibling(e->name);
+    l->siblings += sibling_is(e->name);
     return true;
 }
 
