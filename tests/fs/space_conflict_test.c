@@ -64,7 +64,6 @@ static void settle(struct three *t, size_t n)
 }
 
 struct listing {
-    char text[2048];
     unsigned files, siblings;
 };
 
@@ -80,7 +79,7 @@ static bool add_name(void *arg, const struct tree_entry *e)
 
 static struct listing list(struct device *d)
 {
-    struct listing l = {.text = ""};
+    struct listing l = {0};
     assert_int_equal(tree_list(d->s->tree, TREE_ROOT, 0, false, add_name, &l), 0);
     return l;
 }
@@ -572,6 +571,204 @@ static void drivers_file_that_others_can_write_is_not_used(void **state)
     assert_int_equal(open_conflicts(&t->d[0]), 1);
 }
 
+/* ---- what a person says ---- */
+
+struct answer {
+    struct out out;
+    char text[2048], error[1024];
+};
+
+static int answer_write(struct out *o, struct bytes v)
+{
+    struct answer *a = CONTAINER_OF(o, struct answer, out);
+    size_t n = strlen(a->text);
+    snprintf(a->text + n, sizeof a->text - n, "%.*s", (int)v.n, (const char *)v.p);
+    return 0;
+}
+
+static void answer_progress(struct out *o, uint64_t done, uint64_t total, const char *label)
+{
+    (void)o;
+    (void)done;
+    (void)total;
+    (void)label;
+}
+
+static void answer_error(struct out *o, const char *line)
+{
+    struct answer *a = CONTAINER_OF(o, struct answer, out);
+    snprintf(a->error, sizeof a->error, "%s", line);
+}
+
+static bool answer_cancelled(struct out *o, unsigned wait_ms)
+{
+    (void)o;
+    (void)wait_ms;
+    return false;
+}
+
+static struct answer ask(struct device *d, const char *verb, const char *path, const char *keep)
+{
+    struct answer a = {.out = {.write = answer_write,
+                               .progress = answer_progress,
+                               .error = answer_error,
+                               .cancelled = answer_cancelled}};
+    struct verb_call call = {.verb = verb,
+                             .args = {path, keep},
+                             .args_n = keep != NULL ? 2 : path != NULL,
+                             .folder = "/f",
+                             .name = "f"};
+    int status = verb_find(verb)->run(d->s, &call, &a.out);
+    assert_int_equal(status == VERB_OK, a.error[0] == '\0');
+    return a;
+}
+
+static void expect_refused(struct device *d, const char *path, const char *keep, const char *why)
+{
+    struct answer a = ask(d, "resolve", path, keep);
+    if (strstr(a.error, why) == NULL)
+        fail_msg("said: %s", a.error);
+}
+
+static void expect_done(struct device *d, const char *path, const char *keep)
+{
+    struct answer a = ask(d, "resolve", path, keep);
+    if (a.error[0] != '\0')
+        fail_msg("said: %s", a.error);
+}
+
+struct first {
+    char name[256];
+};
+
+static bool take_sibling(void *arg, const struct tree_entry *e)
+{
+    struct first *f = arg;
+    if (!sibling_is(e->name))
+        return true;
+    snprintf(f->name, sizeof f->name, "%.*s", (int)e->name.n, (const char *)e->name.p);
+    return false;
+}
+
+static struct first sibling_in(struct device *d)
+{
+    struct first f = {.name = ""};
+    assert_int_equal(tree_list(d->s->tree, TREE_ROOT, 0, false, take_sibling, &f), 0);
+    return f;
+}
+
+static void resolve_keeps_this_or_the_other_on_all_devices(void **state)
+{
+    struct three *t = *state;
+    edit_apart(t, "f.md", "one\n", "first\n", "uno\n");
+    expect(t, 2, "f.md", "uno\n", 1);
+    expect_done(&t->d[0], "f.md", "this");
+    meet(t, 3);
+    expect(t, 3, "f.md", "uno\n", 0);
+    edit_apart(t, "f.md", "one\n", "first\n", "uno\n");
+    expect_done(&t->d[1], "f.md", "other");
+    meet(t, 3);
+    expect(t, 3, "f.md", "first\n", 0);
+    expect_refused(&t->d[1], "f.md", "other", "has no conflict");
+}
+
+static void resolve_takes_the_name_of_the_version_beside_the_file(void **state)
+{
+    struct three *t = *state;
+    edit_apart(t, "f.md", "one\n", "first\n", "uno\n");
+    expect_done(&t->d[0], sibling_in(&t->d[0]).name, "this");
+    meet(t, 2);
+    expect(t, 2, "f.md", "first\n", 0);
+    edit_apart(t, "f.md", "one\n", "first\n", "uno\n");
+    expect_done(&t->d[0], sibling_in(&t->d[0]).name, "other");
+    meet(t, 2);
+    expect(t, 2, "f.md", "uno\n", 0);
+    edit_apart(t, "f.md", "one\n", "first\n", "uno\n");
+    device_unlink(&t->d[0], "f.md");
+    expect_refused(&t->d[0], sibling_in(&t->d[0]).name, "other", "is gone");
+    expect_done(&t->d[0], sibling_in(&t->d[0]).name, "this");
+    meet(t, 2);
+    expect(t, 2, "f.md", "first\n", 0);
+}
+
+static void resolve_that_keeps_both_makes_the_other_an_ordinary_file(void **state)
+{
+    struct three *t = *state;
+    edit_apart(t, "f.md", "one\n", "first\n", "uno\n");
+    unsigned before = list(&t->d[0]).files;
+    expect_done(&t->d[0], "f.md", "both");
+    meet(t, 2);
+    expect(t, 2, "f.md", "uno\n", 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(list(&t->d[i]).files, before);
+    assert_non_null(strstr(ask(&t->d[0], "conflicts", "", NULL).text, "no conflicts"));
+}
+
+static void resolve_of_several_wants_one_to_be_named(void **state)
+{
+    struct three *t = *state;
+    device_save_text(&t->d[0], "f", "1\n");
+    meet(t, 3);
+    for (int i = 0; i < DEVICES; i++) {
+        device_save_text(&t->d[i], "f", i == 0 ? "a\n" : i == 1 ? "b\n" : "c\n");
+        assert_int_equal(publisher_flush(t->d[i].s), 0);
+        usleep(2000);
+    }
+    settle(t, 3);
+    expect_refused(&t->d[0], "f", "other", "2 other versions");
+    expect_done(&t->d[0], "f", "this");
+    meet(t, 3);
+    expect(t, 3, "f", "c\n", 0);
+}
+
+/* Before any device has settled it: so it is where a driver or a base is missing. */
+static void resolve_ends_an_open_conflict(void **state)
+{
+    static const char *const keeps[] = {"this", "other", "both"};
+    static const char *const texts[] = {"uno\n", "first\n", "uno\n"};
+    struct three *t = *state;
+    set_policy(t, "* exec:none\n");
+    for (unsigned i = 0; i < ARRAY_N(keeps); i++) {
+        edit_apart(t, "f", "one\n", "first\n", "uno\n");
+        assert_int_equal(open_conflicts(&t->d[0]), 1);
+        expect_done(&t->d[i % 2], "f", keeps[i]);
+        meet(t, 2);
+        expect(t, 2, "f", texts[i], i == 2);
+    }
+}
+
+static void resolve_says_what_is_wrong(void **state)
+{
+    struct three *t = *state;
+    device_make(&t->d[0], "d", S_IFDIR | 0755);
+    device_save_text(&t->d[0], "f", "1\n");
+    expect_refused(&t->d[0], "f", "mine", "'this', 'other' or 'both'");
+    expect_refused(&t->d[0], "d", "this", "name a file");
+    expect_refused(&t->d[0], "", "this", "name a file");
+    expect_refused(&t->d[0], "nothing", "this", "no such file");
+    expect_refused(&t->d[0], "f", "both", "has no conflict");
+}
+
+static void status_tells_of_policies_that_do_not_hold(void **state)
+{
+    struct three *t = *state;
+    device_make(&t->d[0], "d", S_IFDIR | 0755);
+    device_save_text(&t->d[0], "d/.persistpolicy", "# mine\n*.x best\n");
+    set_policy(t, "*.x lww\n*.y exec:none\n");
+    for (int i = 0; i < 2; i++) {
+        struct answer a = ask(&t->d[i], "status", NULL, NULL);
+        assert_non_null(strstr(a.text, "d/.persistpolicy: line 2: 'best' is no strategy"));
+        assert_non_null(strstr(a.text, ".persistpolicy: line 2: this device has no driver 'none'"));
+    }
+    allow(&t->d[0], "none", "true");
+    assert_null(strstr(ask(&t->d[0], "status", NULL, NULL).text, "'none'"));
+    /* The default holds where nothing above says more, and what is above where it does. */
+    edit_apart(t, "d/f.x", "one\n", "first\n", "uno\n");
+    expect(t, 2, "d/f.x", "uno\n", 0);
+    edit_apart(t, "d/f", "1\n\n2\n", "one\n\n2\n", "1\n\ntwo\n");
+    expect(t, 2, "d/f", "one\n\ntwo\n", 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +805,13 @@ int main(void)
         CASE(driver_that_takes_too_much_memory_fails),
         CASE(driver_that_is_not_allowed_here_is_left_to_others_then_both_stay),
         CASE(drivers_file_that_others_can_write_is_not_used),
+        CASE(resolve_keeps_this_or_the_other_on_all_devices),
+        CASE(resolve_takes_the_name_of_the_version_beside_the_file),
+        CASE(resolve_that_keeps_both_makes_the_other_an_ordinary_file),
+        CASE(resolve_of_several_wants_one_to_be_named),
+        CASE(resolve_ends_an_open_conflict),
+        CASE(resolve_says_what_is_wrong),
+        CASE(status_tells_of_policies_that_do_not_hold),
 #undef CASE
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
