@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "fs/space/merger.h"
 #include "fs/space/space_priv.h"
 #include "fs/space/sync_priv.h"
 
@@ -178,6 +179,7 @@ int exchange_apply(struct space *s, const struct exchange_entry *e)
 int space_know(struct space *s, const struct vv *knowledge)
 {
     int rc = apply(s, &(struct job){.knowledge = knowledge});
+    merger_wake(s);
     return rc < 0 ? rc : 0;
 }
 

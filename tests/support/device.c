@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "fs/space/merger.h"
 #include "fs/space/sync.h"
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -30,6 +31,7 @@ static void open_space(struct device *d, const char *label, bool create)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
     publisher_hold(d->s);
+    merger_hold(d->s);
 }
 
 static void make_member(struct device *d, unsigned n)

@@ -373,7 +373,8 @@ int world_resolve_one(struct world *w, int i, const struct rid *rid, enum resolv
     struct value_content content;
     world_content(w, i, merged, &content);
     struct change *c = begin(w, i);
-    return finish(w, i, c, change_resolve(c, rid, how, how == RESOLVE_MERGED ? &content : NULL));
+    return finish(w, i, c,
+                  change_resolve(c, rid, how, how == RESOLVE_MERGED ? &content : NULL, NULL, 0));
 }
 
 int world_each_conflict(struct world *w, int i, int (*resolve)(void *ctx, const struct rid *rid),
