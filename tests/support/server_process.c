@@ -90,9 +90,10 @@ int server_process_stop(struct server_process *p, int signal)
 /* ---- the store, while it is stopped ---- */
 
 struct change {
-    char user[USER_NAME_MAX + 1], token[TOKEN_TEXT_SIZE];
+    char user[USER_NAME_MAX + 1], tokens[SERVER_TOKENS_MAX][TOKEN_TEXT_SIZE];
     uint64_t quota_bytes, quota_entries;
-    bool is_token, done;
+    size_t tokens_n;
+    bool done;
 };
 
 static void make_change(const char *dir, struct change *c)
@@ -104,11 +105,11 @@ static void make_change(const char *dir, struct change *c)
     int rc = srv_store_open(dir, true, &store, NULL);
     if (rc == 0)
         rc = srv_accounts_open(store, &accounts, NULL);
-    if (rc == 0 && c->is_token)
-        rc = srv_token_create(accounts, c->user, "test", srv_now_ms(), c->token, &t, NULL);
-    else if (rc == 0)
+    if (rc == 0)
         rc = srv_user_add(accounts, c->user, c->quota_bytes, c->quota_entries, srv_now_ms(), &u,
                           NULL);
+    for (size_t i = 0; rc == 0 && i < c->tokens_n; i++)
+        rc = srv_token_create(accounts, c->user, "test", srv_now_ms(), c->tokens[i], &t, NULL);
     c->done = rc == 0;
     srv_accounts_close(accounts);
     srv_store_close(store);
@@ -135,19 +136,16 @@ static void change(struct server_process *p, struct change *c)
 }
 
 void server_process_user(struct server_process *p, const char *user, uint64_t quota_bytes,
-                         uint64_t quota_entries)
+                         uint64_t quota_entries, size_t tokens_n,
+                         char (*ret_tokens)[TOKEN_TEXT_SIZE])
 {
-    struct change c = {.quota_bytes = quota_bytes, .quota_entries = quota_entries};
+    struct change c = {
+        .quota_bytes = quota_bytes, .quota_entries = quota_entries, .tokens_n = tokens_n};
+    assert_true(tokens_n <= SERVER_TOKENS_MAX);
     snprintf(c.user, sizeof c.user, "%s", user);
     change(p, &c);
-}
-
-void server_process_token(struct server_process *p, const char *user, char ret[TOKEN_TEXT_SIZE])
-{
-    struct change c = {.is_token = true};
-    snprintf(c.user, sizeof c.user, "%s", user);
-    change(p, &c);
-    memcpy(ret, c.token, TOKEN_TEXT_SIZE);
+    for (size_t i = 0; i < tokens_n; i++)
+        memcpy(ret_tokens[i], c.tokens[i], TOKEN_TEXT_SIZE);
 }
 
 /* ---- while it runs ---- */

@@ -11,6 +11,8 @@
 
 #include "sync/server/admin_call.h"
 
+enum { SERVER_TOKENS_MAX = 80 };
+
 struct server_process {
     char top[64], dir[80];
     pid_t pid; /* 0: does not run */
@@ -26,10 +28,10 @@ void server_process_start(struct server_process *p);
 /** Ends it with @signal: the status of waitpid(). */
 int server_process_stop(struct server_process *p, int signal);
 
-/** While it is stopped: adds a user, makes a token. Quotas of 0 are the defaults. */
+/** While it is stopped: adds a user with @tokens_n tokens. Quotas of 0 are the defaults. */
 void server_process_user(struct server_process *p, const char *user, uint64_t quota_bytes,
-                         uint64_t quota_entries);
-void server_process_token(struct server_process *p, const char *user, char ret[TOKEN_TEXT_SIZE]);
+                         uint64_t quota_entries, size_t tokens_n,
+                         char (*ret_tokens)[TOKEN_TEXT_SIZE]);
 
 /** Asks the running server; what srv_control_ask() returns. */
 int server_process_ask(struct server_process *p, Persist__AdminVerb verb, const char *name);

@@ -9,14 +9,11 @@
 
 int session_world_setup(void **state)
 {
-    static const char *const users[WORLD_TOKENS] = {"anna", "anna", "anna", "ben"};
     struct session_world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     server_process_init(&w->server);
-    server_process_user(&w->server, "anna", 0, 0);
-    server_process_user(&w->server, "ben", 0, 0);
-    for (size_t i = 0; i < WORLD_TOKENS; i++)
-        server_process_token(&w->server, users[i], w->token[i]);
+    server_process_user(&w->server, "anna", 0, 0, BEN, w->token);
+    server_process_user(&w->server, "ben", 0, 0, 1, &w->token[BEN]);
     server_process_start(&w->server);
     w->wire = wire_new(NULL);
     assert_non_null(w->wire);

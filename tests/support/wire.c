@@ -7,7 +7,7 @@
 
 #include "tests/support/sealed_fixture.h"
 
-enum { TICK_MS = 1, DESCRIPTORS_MAX = 16384 };
+enum { DESCRIPTORS_MAX = 16384 };
 
 struct wire {
     struct net_loop *loop;
@@ -16,7 +16,6 @@ struct wire {
     struct wire_end *ends;
     bool (*done)(void *arg); /* of wire_run() */
     void *arg;
-    uint64_t by_ms;
     bool is_late;
 };
 
@@ -27,15 +26,18 @@ struct wire_frame {
 
 /* ---- the loop ---- */
 
-static void look(void *arg)
+static void on_late(void *arg)
 {
     struct wire *w = arg;
-    bool is_done = w->done != NULL && w->done(w->arg);
-    w->is_late = !is_done && net_now_ms() >= w->by_ms;
-    if (is_done || w->is_late)
+    w->is_late = true;
+    net_loop_stop(w->loop);
+}
+
+/* Something happened: it may be what is waited for. */
+static void look(const struct wire *w)
+{
+    if (w->done != NULL && w->done(w->arg))
         net_loop_stop(w->loop);
-    else
-        net_timer_set(w->timer, TICK_MS);
 }
 
 struct wire *wire_new(const struct ws_client_config *cfg)
@@ -45,7 +47,7 @@ struct wire *wire_new(const struct ws_client_config *cfg)
     struct wire *w = calloc(1, sizeof *w);
     if (w != NULL && net_loop_new(DESCRIPTORS_MAX, &w->loop, &err) == 0 &&
         ws_client_new(w->loop, cfg != NULL ? cfg : &none, &w->client, &err) == 0 &&
-        net_timer_new(w->loop, look, w, &w->timer) == 0)
+        net_timer_new(w->loop, on_late, w, &w->timer) == 0)
         return w;
     fprintf(stderr, "wire: %s\n", err.msg);
     wire_free(w);
@@ -81,11 +83,19 @@ void wire_free(struct wire *w)
 
 bool wire_run(struct wire *w, unsigned ms, bool (*done)(void *arg), void *arg)
 {
+    if (done != NULL && done(arg))
+        return true;
     w->done = done;
     w->arg = arg;
-    w->by_ms = net_now_ms() + ms;
-    net_timer_set(w->timer, 0);
-    return net_loop_run(w->loop) == 0 && !w->is_late;
+    w->is_late = false;
+    net_timer_set(w->timer, ms);
+    bool is_done = false;
+    /* A stop may be one that was asked for twice, the last time. */
+    while (!is_done && !w->is_late && net_loop_run(w->loop) == 0)
+        is_done = done != NULL && done(arg);
+    net_timer_cancel(w->timer);
+    w->done = NULL;
+    return is_done;
 }
 
 /* ---- what the connection says ---- */
@@ -95,6 +105,7 @@ static void on_opened(struct ws *ws, void *user)
     struct wire_end *e = user;
     e->ws = ws;
     e->is_open = e->is_roomy = true;
+    look(e->wire);
 }
 
 static void on_message(struct ws *ws, struct bytes message, void *user)
@@ -116,12 +127,15 @@ static void on_message(struct ws *ws, struct bytes message, void *user)
         *e->last = f;
         e->last = &f->next;
     }
+    look(e->wire);
 }
 
 static void on_writable(struct ws *ws, void *user)
 {
     (void)ws;
-    ((struct wire_end *)user)->is_roomy = true;
+    struct wire_end *e = user;
+    e->is_roomy = true;
+    look(e->wire);
 }
 
 static void on_closed(struct ws *ws, const struct ws_end *end, void *user)
@@ -131,6 +145,7 @@ static void on_closed(struct ws *ws, const struct ws_end *end, void *user)
     e->ws = NULL;
     e->is_open = false;
     e->end = *end;
+    look(e->wire);
 }
 
 static const struct ws_events events = {on_opened, on_message, on_writable, on_closed};

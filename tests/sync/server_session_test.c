@@ -485,8 +485,7 @@ static void after_a_refused_put_nothing_is_stored(void **state)
     struct session_world *w = *state;
     enum { ENTRY = 100000 };
     server_process_stop(&w->server, SIGTERM);
-    server_process_user(&w->server, "carla", 2 * ENTRY + ENTRY / 2, 0);
-    server_process_token(&w->server, "carla", w->token[BEN]);
+    server_process_user(&w->server, "carla", 2 * ENTRY + ENTRY / 2, 0, 1, &w->token[BEN]);
     server_process_start(&w->server);
     struct caller c = caller_start(w, BEN, NULL);
     caller_put_genesis(&c);
