@@ -11,7 +11,7 @@ int space_keys_init(struct space_keys *k, const uint8_t secret[static SPACE_SECR
     _Static_assert(SPACE_SECRET_SIZE == crypto_kdf_KEYBYTES, "the secret is a kdf key");
     if (sodium_init() < 0)
         return -EIO;
-    uint8_t *const out[] = {k->rid, k->equal, k->gear, k->digest};
+    uint8_t *const out[] = {k->rid, k->equal, k->gear, k->digest, k->chunk};
     for (size_t i = 0; i < ARRAY_N(out); i++)
         if (crypto_kdf_derive_from_key(out[i], HASH_SIZE, i + 1, context, secret) != 0)
             return -EIO;

@@ -19,6 +19,7 @@ struct space_keys {
     uint8_t equal[HASH_SIZE];  /* 2: equality of content */
     uint8_t gear[HASH_SIZE];   /* 3: the table that places chunk borders */
     uint8_t digest[HASH_SIZE]; /* 4: digest of a replica's state */
+    uint8_t chunk[HASH_SIZE];  /* 5: names of chunks within bodies of content */
 };
 
 /** Derives the keys. 0, or -EIO when the library cannot start. Wipe them with space_keys_fini(). */

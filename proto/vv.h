@@ -68,6 +68,13 @@ int vv_join_dots(struct vv *v, struct dots with) MUST_CHECK;
 void vv_meet(struct vv *v, const struct vv *with);
 /** @v := a copy of @from. 0 or -ENOMEM (then @v is as before). */
 int vv_copy(struct vv *v, const struct vv *from) MUST_CHECK;
+static inline void vv_swap(struct vv *a, struct vv *b)
+{
+    struct vv t = *a;
+    *a = *b;
+    *b = t;
+}
+
 /** Whether @a covers all that @b covers. */
 bool vv_covers(const struct vv *a, const struct vv *b);
 bool vv_covers_dots(const struct vv *a, struct dots b);

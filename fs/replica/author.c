@@ -42,10 +42,14 @@ int replica_commit(struct change *c, struct dot *ret_dot)
     if (rc == 0)
         rc = vv_add(&r->known, &c->dot);
     if (rc == 0)
+        rc = vv_add(&r->applied, &c->dot);
+    if (rc == 0)
         rc = replica_flush(r, c->mark, c->batch);
     if (rc < 0) {
         /* Lowering a counter takes no memory. */
         if (vv_has(&r->known, &c->dot) && vv_set(&r->known, r->id, before) < 0)
+            assert(false);
+        if (vv_has(&r->applied, &c->dot) && vv_set(&r->applied, r->id, before) < 0)
             assert(false);
         replica_cancel(c);
         return rc;
@@ -124,7 +128,7 @@ static int write_part(struct change *c, const struct part *p)
     if (v.from_own)
         v.from = (struct dots){NULL, 0};
     if (rc == 0)
-        rc = record_put(r, &rec, &v);
+        rc = record_put(r, &rec, &v, NULL);
     if (rc == 0)
         (void)hlc_observe(&r->hlc, hlc_ms(c->hlc), v.stamp.hlc);
     return rc;

@@ -60,7 +60,7 @@ static int check_row(struct replica *r, enum db_cf cf, struct bytes key, struct 
     if (cf == DB_LOG) {
         ret->has_rid = key.n == DOT_SIZE + RID_SIZE;
         ret->rid = ret->has_rid ? rid_at(key, DOT_SIZE) : RID_ROOT;
-        return ret->has_rid && row.n == 0 ? 0 : -EUCLEAN;
+        return ret->has_rid && (row.n == 0 || row.n == HASH_SIZE) ? 0 : -EUCLEAN;
     }
     ret->has_rid = key.n >= 1 + RID_SIZE;
     ret->rid = ret->has_rid ? rid_at(key, 1) : RID_ROOT;

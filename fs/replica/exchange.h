@@ -10,12 +10,25 @@
 #define FS_REPLICA_EXCHANGE_H
 
 #include "fs/replica/replica.h"
+#include "proto/sealed/state.h"
 
 /** Knowledge: the changes of which this replica holds each part or what superseded it. Borrowed. */
 const struct vv *replica_knowledge(const struct replica *r);
 
 /** The floor: what every member has acknowledged, up to which deleted records may be gone. */
 const struct vv *replica_floor(const struct replica *r);
+
+/**
+ * Of each replica the highest counter of a change that was applied or given out here, or is known.
+ * Borrowed.
+ */
+const struct vv *replica_applied(const struct replica *r);
+
+/**
+ * The digest of what this replica holds: over the values of living records, deleted names left out,
+ * whose head hash is known.
+ */
+void replica_digest(const struct replica *r, struct state_digest *ret);
 
 struct replica_stream;
 
@@ -38,17 +51,36 @@ int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret
 
 /**
  * Applies one received change. Pending in @batch like an own one. Known, superseded or repeated
- * parts are dropped. 1: something was taken; 0: nothing new.
+ * parts are dropped. @head_hash: of the change's entry, HASH_SIZE bytes; NULL: not known. Values of
+ * the change that are held already without a head hash get it.
+ * 1: something is pending; 0: nothing new.
  * Errors, with nothing changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES
- * concurrent values: keep the change for later, and do not take over the sender's knowledge.
+ * concurrent values: keep the change for later, and do not take over the sender's knowledge;
+ * -E2BIG it is of one replica more than LIMIT_VECTOR.
  */
-int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change) MUST_CHECK;
+int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change,
+                  const uint8_t *head_hash) MUST_CHECK;
+
+/**
+ * The own change @dot was signed: what is held of it gets the head hash of its entry. Pending in
+ * @batch; nothing happens when all of it was superseded, or has one.
+ */
+int replica_signed(struct replica *r, struct db_batch *batch, const struct dot *dot,
+                   const uint8_t head_hash[static HASH_SIZE]) MUST_CHECK;
 
 /**
  * Everything that @knowledge covers was applied: knows it from now on. Pending in @batch.
  * Source: README.md, Exchange. -E2BIG when it would have more than LIMIT_VECTOR replicas.
  */
 int replica_know(struct replica *r, struct db_batch *batch, const struct vv *knowledge) MUST_CHECK;
+
+/**
+ * Replica @dot.replica says that between @after and @dot it made nothing that is not superseded: if
+ * all up to @after is known, all up to @dot is from now on, as by replica_know(). 1; 0: not so, or
+ * it is known.
+ */
+int replica_know_dot(struct replica *r, struct db_batch *batch, const struct dot *dot,
+                     uint64_t after) MUST_CHECK;
 
 /**
  * Whether this replica may take part in an ordinary exchange with one that has the floor @floor: it

@@ -3,12 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "fs/replica/digest.h"
 #include "fs/replica/effects.h"
 #include "fs/replica/mutant.h"
 #include "fs/replica/node.h"
 #include "fs/replica/past.h"
 
-enum { RECORD_FORMAT = 1, LOG_KEY = DOT_SIZE + RID_SIZE };
+enum { RECORD_FORMAT = 1 };
 
 int record_decode(struct txn *arena, const struct rid *rid, struct bytes row, struct record *ret)
 {
@@ -70,6 +71,21 @@ bool record_has(const struct record *rec, const struct value *v)
     return false;
 }
 
+bool record_holds(const struct record *rec, const struct dot *dot)
+{
+    for (size_t i = 0; i < rec->n; i++)
+        if (dot_equal(&rec->v[i].dot, dot))
+            return true;
+    return false;
+}
+
+struct bytes record_log_key(uint8_t key[LOG_KEY], const struct dot *dot, const struct rid *rid)
+{
+    dot_encode(dot, key);
+    memcpy(key + DOT_SIZE, rid->b, RID_SIZE);
+    return bytes_of(key, LOG_KEY);
+}
+
 /* ---- changing ----------------------------------------------------------------------------------
  */
 
@@ -93,13 +109,6 @@ static int store(struct replica *r, const struct rid *rid, const struct value *c
     return txn_put(&r->txn, DB_RECORD, rid_bytes(rid), buf_bytes(b));
 }
 
-static struct bytes log_key(uint8_t key[LOG_KEY], const struct dot *dot, const struct rid *rid)
-{
-    dot_encode(dot, key);
-    memcpy(key + DOT_SIZE, rid->b, RID_SIZE);
-    return bytes_of(key, LOG_KEY);
-}
-
 /* A value leaves the record; @kept are those that stay. */
 static int drop(struct replica *r, const struct value *gone, const struct value *const *kept,
                 size_t n)
@@ -113,21 +122,26 @@ static int drop(struct replica *r, const struct value *gone, const struct value 
         if (dot_equal(&kept[i]->dot, &gone->dot))
             return 0;
     uint8_t key[LOG_KEY];
-    return txn_delete(&r->txn, DB_LOG, log_key(key, &gone->dot, &gone->rid));
+    return txn_delete(&r->txn, DB_LOG, record_log_key(key, &gone->dot, &gone->rid));
 }
 
-static int enter(struct replica *r, const struct value *v)
+static int enter(struct replica *r, const struct record *rec, const struct value *v,
+                 const uint8_t *head_hash)
 {
     uint8_t key[LOG_KEY];
-    int rc = txn_put(&r->txn, DB_LOG, log_key(key, &v->dot, &v->rid), (struct bytes){NULL, 0});
+    int rc = 0;
+    if (!record_holds(rec, &v->dot))
+        rc = txn_put(&r->txn, DB_LOG, record_log_key(key, &v->dot, &v->rid),
+                     bytes_of(head_hash, head_hash == NULL ? 0 : HASH_SIZE));
     if (rc == 0 && v->facet == FACET_PLACE)
         rc = node_refer(r, &v->place.parent, 1);
     return rc < 0 ? rc : past_add(r, v);
 }
 
-int record_replace(struct replica *r, struct record *rec, const struct value *also,
-                   const struct value *v)
+static int put(struct replica *r, struct record *rec, const struct value *also,
+               const struct value *v, const uint8_t *head_hash)
 {
+    const struct record was = *rec;
     assert(rid_equal(&rec->rid, &v->rid));
     int rc = effects_touch(r, rec);
     const struct value **kept = txn_alloc(&r->txn, (rec->n + 1) * sizeof(*kept));
@@ -151,26 +165,35 @@ int record_replace(struct replica *r, struct record *rec, const struct value *al
     }
     if (!in)
         kept[kept_n++] = v;
+    rc = enter(r, rec, v, head_hash);
+    if (rc == 0)
+        rc = store(r, &was.rid, kept, kept_n);
+    if (rc == 0)
+        rc = record_load(r, &was.rid, rec);
+    if (rc == 0)
+        rc = digest_follow(r, &was, rec);
     for (size_t i = 0; i < gone_n && rc == 0; i++)
         rc = drop(r, gone[i], kept, kept_n);
-    if (rc == 0)
-        rc = enter(r, v);
-    if (rc == 0)
-        rc = store(r, &rec->rid, kept, kept_n);
-    if (rc == 0)
-        rc = rids_add(&r->dirty, &rec->rid);
-    struct rid rid = rec->rid;
-    return rc < 0 ? rc : record_load(r, &rid, rec);
+    return rc < 0 ? rc : rids_add(&r->dirty, &was.rid);
 }
 
-int record_put(struct replica *r, struct record *rec, const struct value *v)
+int record_put(struct replica *r, struct record *rec, const struct value *v,
+               const uint8_t *head_hash)
 {
-    return record_replace(r, rec, NULL, v);
+    return put(r, rec, NULL, v, head_hash);
+}
+
+int record_replace(struct replica *r, struct record *rec, const struct value *also,
+                   const struct value *v)
+{
+    return put(r, rec, also, v, NULL);
 }
 
 int record_remove(struct replica *r, struct record *rec)
 {
     int rc = effects_touch(r, rec);
+    if (rc == 0)
+        rc = digest_follow(r, rec, &(struct record){.rid = rec->rid});
     for (size_t i = 0; i < rec->n && rc == 0; i++)
         rc = drop(r, &rec->v[i], NULL, 0);
     if (rc == 0)

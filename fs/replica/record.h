@@ -1,13 +1,16 @@
 /*
  * fs/replica/record - the values of one record: one row, with its indexes.
  *
- * Rows: DB_RECORD: record id -> format, count, each value. DB_LOG: dot, record id -> nothing, while
- * the record holds a value of this dot. What a struct record points to lives in the arena.
+ * Rows: DB_RECORD: record id -> format, count, each value. DB_LOG: dot, record id -> the head hash
+ * of the dot's entry, or nothing before it is known, while the record holds a value of this dot.
+ * What a struct record points to lives in the arena.
  */
 #ifndef FS_REPLICA_RECORD_H
 #define FS_REPLICA_RECORD_H
 
 #include "fs/replica/replica_priv.h"
+
+enum { LOG_KEY = DOT_SIZE + RID_SIZE };
 
 struct record {
     struct rid rid;
@@ -34,13 +37,22 @@ struct values record_facet(const struct record *rec, enum facet facet, const str
 /** Whether value @v brings nothing: it is held, or superseded by one that is. */
 bool record_has(const struct record *rec, const struct value *v);
 
+/** Whether it holds a value of @dot. */
+bool record_holds(const struct record *rec, const struct dot *dot);
+
+/** The key in DB_LOG of the values of @dot in record @rid. */
+struct bytes record_log_key(uint8_t key[LOG_KEY], const struct dot *dot, const struct rid *rid);
+
 /**
  * Adds @v, drops those it supersedes and any of the same facet with its dot, keeps the indexes,
- * history and counts of parents, marks the record as dirty, and loads @rec anew.
+ * history, digest and counts of parents, marks the record as dirty, and loads @rec anew.
+ * @head_hash: of the entry of @v's dot, NULL when it is not known; values of that dot that @rec
+ * holds already have theirs.
  */
-int record_put(struct replica *r, struct record *rec, const struct value *v) MUST_CHECK;
+int record_put(struct replica *r, struct record *rec, const struct value *v,
+               const uint8_t *head_hash) MUST_CHECK;
 
-/** The same, and drops @also (one of @rec's values, or NULL) in any case. */
+/** The same for a value without a head hash, and drops @also (one of @rec's values). */
 int record_replace(struct replica *r, struct record *rec, const struct value *also,
                    const struct value *v) MUST_CHECK;
 

@@ -134,6 +134,8 @@ static int rewrite_all(const struct renewal *w, uint64_t new_id)
         rc = rewrite_record(w, &w->v[i], &now);
         if (rc == 0)
             rc = vv_add(&r->known, &now);
+        if (rc == 0)
+            rc = vv_add(&r->applied, &now);
     }
     return rc;
 }
@@ -150,6 +152,8 @@ static int renew(struct renewal *w, uint64_t new_id)
         rc = rewrite_all(w, new_id);
     if (rc == 0 && vv_get(&r->known, w->old.replica) > w->old.counter)
         rc = vv_set(&r->known, w->old.replica, w->old.counter);
+    if (rc == 0 && vv_get(&r->applied, w->old.replica) > w->old.counter)
+        rc = vv_set(&r->applied, w->old.replica, w->old.counter);
     r->id = new_id;
     return rc < 0 ? rc : settle(r);
 }

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 
 #include "fs/replica/author.h"
+#include "fs/replica/digest.h"
 #include "fs/replica/mutant.h"
 #include "fs/replica/names.h"
 #include "fs/replica/past.h"
 
-enum { STATE_FORMAT = 1 };
+enum { STATE_FORMAT = 2 };
 
 static const char state_key[] = "replica";
 
@@ -45,6 +46,9 @@ static int load_state(struct replica *r)
         rc = vv_set(&r->known, r->id, vv_get(&r->known, r->id) - 1);
     if (rc == 0)
         rc = vv_read(&in, &r->floor);
+    if (rc == 0)
+        rc = vv_read(&in, &r->applied);
+    reader_copy(&in, r->digest.b, HASH_SIZE);
     if (format > STATE_FORMAT)
         rc = -ENOTSUP;
     else if (rc == -EBADMSG || (rc == 0 && reader_end(&in) < 0))
@@ -62,6 +66,8 @@ static int put_state(struct replica *r)
     buf_put_u64(b, r->hlc.last);
     vv_put(b, &r->known);
     vv_put(b, &r->floor);
+    vv_put(b, &r->applied);
+    buf_put(b, r->digest.b, HASH_SIZE);
     if (buf_status(b) < 0)
         return -ENOMEM;
     return txn_put(&r->txn, DB_META, bytes_str(state_key), buf_bytes(b));
@@ -109,8 +115,10 @@ void replica_close(struct replica *r)
     txn_fini(&r->txn);
     vv_fini(&r->known);
     vv_fini(&r->floor);
+    vv_fini(&r->applied);
     vv_fini(&r->saved.known);
     vv_fini(&r->saved.floor);
+    vv_fini(&r->saved.applied);
     buf_fini(&r->scratch);
     rids_fini(&r->dirty);
     rids_fini(&r->moved);
@@ -138,6 +146,11 @@ const struct vv *replica_knowledge(const struct replica *r)
 const struct vv *replica_floor(const struct replica *r)
 {
     return &r->floor;
+}
+
+const struct vv *replica_applied(const struct replica *r)
+{
+    return &r->applied;
 }
 
 void replica_label(struct replica *r, uint64_t id, char ret[LIMIT_LABEL + 1])
@@ -171,11 +184,17 @@ int replica_pend(struct replica *r)
     int rc = vv_copy(&r->saved.known, &r->known);
     if (rc == 0)
         rc = vv_copy(&r->saved.floor, &r->floor);
+    if (rc == 0)
+        rc = vv_copy(&r->saved.applied, &r->applied);
+    if (rc < 0)
+        return rc;
+    txn_reset(&r->txn); /* what queries left there may be old, and cost memory */
+    rc = digest_begin(r);
     if (rc < 0)
         return rc;
     r->saved.id = r->id;
+    r->saved.digest = r->digest;
     r->pending = true;
-    txn_reset(&r->txn); /* what queries left there may be old, and cost memory */
     return 0;
 }
 
@@ -204,6 +223,7 @@ int replica_flush(struct replica *r, size_t mark, struct db_batch *batch)
 void replica_undo(struct replica *r, size_t mark)
 {
     txn_rollback(&r->txn, mark);
+    digest_rolled_back(r);
     settle_reset(r);
     if (txn_clean(&r->txn) && r->told_n == 0 && !r->change.open)
         r->pending = false; /* nothing is left for the caller to write */
@@ -257,11 +277,10 @@ void replica_abort(struct replica *r)
     if (!r->pending)
         return;
     r->pending = false;
-    struct vv known = r->known, floor = r->floor;
-    r->known = r->saved.known;
-    r->floor = r->saved.floor;
-    r->saved.known = known;
-    r->saved.floor = floor;
+    vv_swap(&r->known, &r->saved.known);
+    vv_swap(&r->floor, &r->saved.floor);
+    vv_swap(&r->applied, &r->saved.applied);
+    r->digest = r->saved.digest;
     r->id = r->saved.id;
 }
 

@@ -71,12 +71,14 @@ struct replica {
     struct space_keys keys;
     uint64_t id;
     struct hlc hlc;
-    struct vv known, floor; /* with what is pending */
+    struct vv known, floor, applied; /* with what is pending */
+    struct state_digest digest;      /* the same */
     /* Without it, while @pending. */
     bool pending;
     struct {
         uint64_t id;
-        struct vv known, floor;
+        struct vv known, floor, applied;
+        struct state_digest digest;
     } saved;
     struct txn txn;
     struct change change;

@@ -14,6 +14,7 @@
 enum {
     TXN_TOUCHED = DB_CF_N, /* record id -> what it showed before the first change */
     TXN_EFFECT,            /* record id, slot -> its entry before, and now */
+    TXN_DIGEST,            /* nothing -> the digest, as soon as it differs */
     TXN_SPACE_N
 };
 

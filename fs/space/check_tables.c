@@ -29,6 +29,7 @@ static const struct {
     {DB_CHUNK, "places of chunks"},
     {DB_CHUNKREF, "chunks in use"},
     {DB_BIND, "bindings"},
+    {DB_SYNC, "sync"},
 };
 
 /* ---- rows ---- */

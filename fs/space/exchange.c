@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "fs/space/space_priv.h"
+#include "fs/space/sync_priv.h"
 
 enum { TRIES = 16 };
 
@@ -82,27 +83,48 @@ static int check_bodies(struct space *s, struct bytes change)
     return rc;
 }
 
+/* What is to be applied: a change, or an entry with one, or knowledge. */
+struct job {
+    struct bytes change;
+    const struct exchange_entry *entry;
+    const struct vv *knowledge;
+};
+
+static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
+{
+    if (j->knowledge != NULL)
+        return replica_know(s->replica, batch, j->knowledge);
+    int taken =
+        replica_apply(s->replica, batch, j->change, j->entry == NULL ? NULL : j->entry->head_hash);
+    if (taken < 0 || j->entry == NULL)
+        return taken;
+    int rc = sync_put_applied(s, batch, j->entry);
+    return rc < 0 ? rc : taken;
+}
+
 /* One try. -EAGAIN: @blocked names a file that has to be published first. */
-static int apply_once(struct space *s, struct bytes change, const struct vv *knowledge,
-                      struct inval_list *invals, struct blocked *blocked)
+static int apply_once(struct space *s, const struct job *j, struct inval_list *invals,
+                      struct blocked *blocked)
 {
     struct op x;
+    uint64_t next = s->sync == NULL ? 0 : s->sync->next;
     int rc = op_begin(s->tree, true, &x);
     if (rc < 0)
         return rc;
-    int taken = knowledge == NULL ? replica_apply(s->replica, x.batch, change)
-                                  : replica_know(s->replica, x.batch, knowledge);
+    int taken = do_job(s, j, x.batch);
     rc = taken < 0 ? taken : show_effects(s, &x, invals, blocked);
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     if (rc < 0) {
         replica_abort(s->replica);
+        if (s->sync != NULL)
+            s->sync->next = next;
         return rc;
     }
     replica_committed(s->replica);
     return taken;
 }
 
-static int apply(struct space *s, struct bytes change, const struct vv *knowledge)
+static int apply(struct space *s, const struct job *j)
 {
     int rc = -EAGAIN;
     struct blocked blocked = {0};
@@ -110,7 +132,7 @@ static int apply(struct space *s, struct bytes change, const struct vv *knowledg
         struct inval_list invals = {0};
         blocked.dir = 0;
         pthread_mutex_lock(&s->lock);
-        rc = apply_once(s, change, knowledge, &invals, &blocked);
+        rc = apply_once(s, j, &invals, &blocked);
         pthread_mutex_unlock(&s->lock);
         if (rc >= 0) {
             inval_send(s, &invals);
@@ -132,20 +154,30 @@ static int apply(struct space *s, struct bytes change, const struct vv *knowledg
     return rc;
 }
 
-int space_apply(struct space *s, struct bytes change)
+static int apply_change(struct space *s, const struct job *j)
 {
     /* No sweep may come between the look at the chunks and the references to them. */
     pthread_rwlock_rdlock(&s->builds);
-    int rc = check_bodies(s, change);
+    int rc = check_bodies(s, j->change);
     if (rc == 0)
-        rc = apply(s, change, NULL);
+        rc = apply(s, j);
     pthread_rwlock_unlock(&s->builds);
     return rc;
 }
 
+int space_apply(struct space *s, struct bytes change)
+{
+    return apply_change(s, &(struct job){.change = change});
+}
+
+int exchange_apply(struct space *s, const struct exchange_entry *e)
+{
+    return apply_change(s, &(struct job){.change = e->change, .entry = e});
+}
+
 int space_know(struct space *s, const struct vv *knowledge)
 {
-    int rc = apply(s, bytes_of(NULL, 0), knowledge);
+    int rc = apply(s, &(struct job){.knowledge = knowledge});
     return rc < 0 ? rc : 0;
 }
 

@@ -4,79 +4,22 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "fs/replica/version.h"
 #include "fs/space/ignore.h"
 #include "fs/space/space_priv.h"
+#include "fs/space/sync_priv.h"
 
-/*
- * The file "keys": format 1 byte, space secret 32, the first epoch's chunk id key 32, checksum 8.
- * Made with the space, and the only thing besides the database that a space cannot be opened
- * without.
- */
-enum {
-    KEYS_FORMAT = 1,
-    KEYS_SUMMED = 1 + SPACE_SECRET_SIZE + CONTENT_KEY_BYTES,
-    KEYS_BYTES = KEYS_SUMMED + 8,
-};
-
-static const char keys_name[] = "keys";
-
-/* ---- keys ---- */
-
-static int make_keys(int dir_fd, struct err *err)
+/* The keys of a space; of a new one that has none they are made: it has no members. */
+static int get_keys(struct space *s, struct err *err)
 {
-    uint8_t keys[KEYS_BYTES];
-    keys[0] = KEYS_FORMAT;
-    randombytes_buf(keys + 1, KEYS_SUMMED - 1);
-    put_u64(keys + KEYS_SUMMED, XXH3_64bits(keys, KEYS_SUMMED));
-    int fd =
-        openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write(fd, keys, sizeof keys) == (ssize_t)sizeof keys && fsync(fd) == 0;
-    int e = errno;
-    sodium_memzero(keys, sizeof keys);
-    if (fd >= 0)
-        close(fd);
-    if (ok) {
-        ok = renameat(dir_fd, "keys.new", dir_fd, keys_name) == 0 && fsync(dir_fd) == 0;
-        e = errno;
-    }
-    return ok ? 0 : err_set(err, -e, "writing the keys of the space: %s", strerror(e));
-}
-
-static int read_keys(int dir_fd, uint8_t keys[KEYS_BYTES], struct err *err)
-{
-    int fd = openat(dir_fd, keys_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    uint8_t more;
-    ssize_t n = read(fd, keys, KEYS_BYTES);
-    bool whole = n == KEYS_BYTES && read(fd, &more, 1) == 0;
-    close(fd);
-    bool newer = n > 0 && keys[0] > KEYS_FORMAT;
-    if (!newer && (!whole || get_u64(keys + KEYS_SUMMED) != XXH3_64bits(keys, KEYS_SUMMED)))
-        return err_set(err, -EUCLEAN,
-                       "the file of the space's keys is damaged; restore it from a "
-                       "copy, or clone the folder again");
-    if (newer)
-        return err_set(err, -ENOTSUP,
-                       "the space's keys have format %u, this program knows up to "
-                       "%u; use a newer persist",
-                       keys[0], KEYS_FORMAT);
-    return keys[0] == KEYS_FORMAT ? 0 : err_set(err, -EUCLEAN, "the space's keys are damaged");
-}
-
-static int get_keys(struct space *s, uint8_t keys[KEYS_BYTES], struct err *err)
-{
-    int rc = read_keys(s->dir_fd, keys, err);
+    int rc = keyring_read(&s->keyring, s->dir_fd, err);
     if (rc == -ENOENT && s->cfg.create && faccessat(s->dir_fd, "db", F_OK, 0) < 0) {
-        rc = make_keys(s->dir_fd, err);
+        rc = keyring_found(&s->keyring, NULL);
         if (rc == 0)
-            rc = read_keys(s->dir_fd, keys, err);
+            rc = keyring_write(&s->keyring, s->dir_fd, err);
     }
     if (rc == -ENOENT)
         return err_set(err, rc, "no space in %s", s->cfg.dir);
@@ -198,7 +141,7 @@ static int open_db(struct space *s, struct err *err)
     return db_open(path, &(struct db_config){.create = s->cfg.create}, &s->db, err);
 }
 
-static int open_replica(struct space *s, const uint8_t keys[KEYS_BYTES], struct err *err)
+static int open_replica(struct space *s, struct err *err)
 {
     struct replica_config cfg = {
         .label = s->label,
@@ -208,16 +151,19 @@ static int open_replica(struct space *s, const uint8_t keys[KEYS_BYTES], struct 
         .version_kept = tidy_version_kept,
         .changed = record_changed,
         .aborted = changes_aborted,
+        .label_of = sync_label_of,
         .ctx = s,
     };
-    memcpy(cfg.secret, keys + 1, sizeof cfg.secret);
-    randombytes_buf(&cfg.id, sizeof cfg.id);
-    int rc = replica_open(s->db, &cfg, &s->replica, err);
+    int rc = sync_prepare(s, &cfg.id, err);
+    if (rc < 0)
+        return rc;
+    memcpy(cfg.secret, s->keyring.secret, sizeof cfg.secret);
+    rc = replica_open(s->db, &cfg, &s->replica, err);
     sodium_memzero(cfg.secret, sizeof cfg.secret);
     if (rc < 0)
         return rc;
     const struct space_keys *derived = replica_keys(s->replica);
-    memcpy(s->keys.id, keys + 1 + SPACE_SECRET_SIZE, sizeof s->keys.id);
+    memcpy(s->keys.id, derived->chunk, sizeof s->keys.id);
     memcpy(s->keys.gear, derived->gear, sizeof s->keys.gear);
     memcpy(s->keys.equal, derived->equal, sizeof s->keys.equal);
     return 0;
@@ -225,21 +171,21 @@ static int open_replica(struct space *s, const uint8_t keys[KEYS_BYTES], struct 
 
 static int open_parts(struct space *s, struct err *err)
 {
-    uint8_t keys[KEYS_BYTES];
     if (sodium_init() < 0)
         return err_set(err, -EIO, "libsodium does not start");
     int rc = open_dir(s, err);
     if (rc == 0)
-        rc = get_keys(s, keys, err);
+        rc = get_keys(s, err);
     if (rc == 0)
         rc = open_db(s, err);
     if (rc == 0)
-        rc = open_replica(s, keys, err);
+        rc = open_replica(s, err);
     if (rc == 0)
         rc = load_versions(s);
     if (rc == 0)
+        rc = sync_open(s, err);
+    if (rc == 0)
         rc = ignore_open(s);
-    sodium_memzero(keys, sizeof keys);
     if (rc < 0)
         return rc;
     struct tree_config tree = {.db = s->db,
@@ -291,11 +237,13 @@ void space_close(struct space *s)
     publisher_stop(s);
     tree_close(s->tree);
     ignore_close(s);
+    sync_close(s);
     replica_close(s->replica);
     db_close(s->db);
     if (s->dir_fd >= 0)
         close(s->dir_fd);
     sodium_memzero(&s->keys, sizeof s->keys);
+    keyring_fini(&s->keyring);
     pthread_rwlock_destroy(&s->builds);
     pthread_mutex_destroy(&s->inval_lock);
     pthread_mutex_destroy(&s->lock);

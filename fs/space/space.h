@@ -12,13 +12,17 @@
 #include "proto/base/err.h"
 
 struct space;
+struct space_member;
 struct tree;
 
 struct space_config {
     const char *dir;   /* the space's state directory: db/ and staging/ are below it, keys beside */
     bool create;       /* make a new space in it */
     const char *label; /* this device's label, for history and conflict names */
-    uint64_t tidy_ms;  /* how often to look at what is kept of the past; 0: hourly */
+    /* Who this device is among the members (keyring.h), borrowed as long as the space is open;
+     * NULL: nothing is signed, and no session is possible. */
+    const struct space_member *member;
+    uint64_t tidy_ms; /* how often to look at what is kept of the past; 0: hourly */
 };
 
 /**

@@ -14,6 +14,7 @@
 #include "fs/replica/exchange.h"
 #include "fs/replica/history.h"
 #include "fs/replica/replica.h"
+#include "fs/space/keyring.h"
 #include "fs/space/space.h"
 #include "fs/store/content.h"
 #include "fs/tree/op.h"
@@ -21,6 +22,7 @@
 
 struct ignore;
 struct publisher;
+struct sync;
 
 /* What the kernel has to be told once no lock is held. */
 struct inval_list {
@@ -37,6 +39,8 @@ struct space {
     struct replica *replica;
     uint64_t versions, versions_removed; /* kept; since the opening; guarded by lock */
     struct content_keys keys;
+    struct keyring keyring; /* guarded by lock */
+    struct sync *sync;      /* what sessions exchange; guarded by lock */
     pthread_rwlock_t builds;
     struct publisher *publisher;
     _Atomic unsigned uses;      /* begun, and not done */

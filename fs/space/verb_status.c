@@ -14,16 +14,16 @@ enum {
     REST_FACTOR = 20, /* a count that took so long is not repeated for so many times as long */
 };
 
-struct state {
+struct status {
     struct usage usage;
     size_t pending;
     uint64_t versions, error_ms;
     char error[256]; /* empty: none */
 };
 
-static int get_state(struct space *s, const struct verb_call *call, struct state *ret)
+static int get_state(struct space *s, const struct verb_call *call, struct status *ret)
 {
-    *ret = (struct state){.pending = publisher_pending(s)};
+    *ret = (struct status){.pending = publisher_pending(s)};
     /* Of a space that is not mounted there is no process whose errors they would be. */
     if (!call->mounted || !log_last(ret->error, sizeof ret->error, &ret->error_ms))
         ret->error[0] = '\0';
@@ -33,7 +33,7 @@ static int get_state(struct space *s, const struct verb_call *call, struct state
     return usage_get(s, &ret->usage);
 }
 
-static int put_json(struct space *s, const struct verb_call *call, const struct state *st,
+static int put_json(struct space *s, const struct verb_call *call, const struct status *st,
                     struct buf *out)
 {
     const struct usage *u = &st->usage;
@@ -77,7 +77,7 @@ static void put_holds(const struct usage *u, struct buf *out)
     put_line(out, "holds", text);
 }
 
-static int put_text(const struct verb_call *call, const struct state *st, struct buf *out)
+static int put_text(const struct verb_call *call, const struct status *st, struct buf *out)
 {
     char text[HUMAN_MAX], line[400], error[300];
     const struct usage *u = &st->usage;
@@ -109,7 +109,7 @@ static int put_text(const struct verb_call *call, const struct state *st, struct
 
 static int put_state(struct space *s, const struct verb_call *call, struct buf *out)
 {
-    struct state st;
+    struct status st;
     buf_reset(out);
     int rc = get_state(s, call, &st);
     if (rc < 0)

@@ -36,6 +36,7 @@ static const struct {
     [DB_LOG] = {"log", true, false},           [DB_SHOWN] = {"shown", true, true},
     [DB_VERSION] = {"version", true, true},    [DB_CHUNK] = {"chunk", false, true},
     [DB_CHUNKREF] = {"chunkref", false, true}, [DB_BIND] = {"bind", false, true},
+    [DB_SYNC] = {"sync", true, false},
 };
 
 enum db_cf db_family(const char *name)

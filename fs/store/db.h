@@ -25,16 +25,17 @@ enum db_cf {
     DB_XATTR,   /* ino, name -> value */
     DB_PENDING, /* what the publisher still has to publish */
     DB_RECORD,  /* record id, facet, dot -> facet value */
-    DB_LOG,     /* dot, record id, facet -> nothing: the index by dot */
+    DB_LOG,     /* dot, record id -> the head hash of the dot, or nothing: the index by dot */
     DB_SHOWN,   /* what the records show: derived, can be rebuilt from DB_RECORD */
     DB_VERSION, /* record id, dot -> a version of content: inline bytes or the root of its chunks */
     DB_CHUNK,   /* place of a chunk -> its length, id */
     DB_CHUNKREF, /* chunk id, who refers to it -> nothing */
     DB_BIND,     /* record id -> ino of the file that shows it */
+    DB_SYNC,     /* what sessions exchange: acts, signed entries, cursors (fs/space/sync_rows.h) */
     DB_CF_N
 };
 
-enum { DB_FORMAT = 2 }; /* format of everything in the database; any other is refused */
+enum { DB_FORMAT = 3 }; /* format of everything in the database; any other is refused */
 
 struct db;
 struct db_batch;

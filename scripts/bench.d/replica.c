@@ -175,7 +175,7 @@ static void take(struct bench *b, struct bytes all, int batch)
 {
     struct reader in = reader_of(all);
     for (int n = 1; in.n > 0; n++) {
-        must(replica_apply(b->r, b->batch, reader_string(&in, in.n)), "applying");
+        must(replica_apply(b->r, b->batch, reader_string(&in, in.n), NULL), "applying");
         if (n % batch == 0)
             written(b);
     }

@@ -101,6 +101,23 @@ static int check(struct request *r, struct err *err)
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
 }
 
+/* A new space, of which this device is the first member. */
+static int found(struct request *r, const char *folder, const char *name, struct err *err)
+{
+    struct space_member member;
+    struct keyring k;
+    int rc = identity_member(&r->session.home, &r->identity, &member, err);
+    if (rc < 0)
+        return rc;
+    rc = keyring_found(&k, &member);
+    space_member_fini(&member);
+    if (rc < 0)
+        return err_set(err, rc, "mount: making the keys of the space: %s", strerror(-rc));
+    rc = spaces_create(&r->session.home, &r->session.spaces, folder, name, &k, &r->space, err);
+    keyring_fini(&k);
+    return rc;
+}
+
 static int choose_space(struct request *r, struct err *err)
 {
     struct space_list *l = &r->session.spaces;
@@ -120,7 +137,7 @@ static int choose_space(struct request *r, struct err *err)
         snprintf(name, sizeof name, "%s", r->name);
     else
         spaces_choose_name(l, folder, name);
-    int rc = spaces_create(&r->session.home, l, folder, name, &r->space, err);
+    int rc = found(r, folder, name, err);
     r->created = rc == 0;
     return rc;
 }
@@ -162,7 +179,7 @@ static struct mount_process process_of(const struct request *r)
         .session = &r->session,
         .space = r->space,
         .options = r->options.n > 1 ? (const char *)r->options.p : NULL,
-        .label = r->identity.label,
+        .identity = &r->identity,
         .import = r->import,
     };
 }

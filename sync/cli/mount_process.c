@@ -17,6 +17,7 @@
 
 struct state {
     const struct mount_process *m;
+    struct space_member member;
     struct space *space;
     struct control_server *server;
     int run_file; /* -1: not taken */
@@ -45,8 +46,11 @@ static int open_space(struct state *st, struct err *err)
     char *dir = spaces_dir(&m->session->home, m->space);
     if (dir == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    struct space_config config = {.dir = dir, .create = m->space->fresh, .label = m->label};
-    rc = space_open(&config, &st->space, err);
+    struct space_config config = {
+        .dir = dir, .create = m->space->fresh, .label = m->identity->label, .member = &st->member};
+    rc = identity_member(&m->session->home, m->identity, &st->member, err);
+    if (rc == 0)
+        rc = space_open(&config, &st->space, err);
     free(dir);
     return rc < 0 ? rc : spaces_mark_used(&m->session->home, m->space, err);
 }
@@ -136,6 +140,7 @@ int mount_process_run(const struct mount_process *m)
     int rc = run(&st, &err);
     control_server_stop(st.server);
     space_close(st.space);
+    space_member_fini(&st.member);
     if (st.run_file >= 0)
         runfile_release(m->session->run_fd, m->space, st.run_file);
     /* Wrong options are wrong usage; everything else as usual. */

@@ -230,7 +230,7 @@ static void check_order(struct run *run)
         order[k - 1] = t;
     }
     for (int k = 0; k < 2 * n; k++) {
-        assert_true(replica_apply(d->r, d->batch, buf_bytes(&run->change[order[k]])) >= 0);
+        assert_true(replica_apply(d->r, d->batch, buf_bytes(&run->change[order[k]]), NULL) >= 0);
         if (rnd(run, 3) == 0) /* several in one batch, too */
             world_write(w, 0);
     }

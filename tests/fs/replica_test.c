@@ -284,10 +284,10 @@ static void malformed_change_is_refused_whole(void **state)
     DO(world_create(w, 0, "/f", "x"));
     DO(replica_change_get(w->d[0].r, &(struct dot){1, 1}, &b));
     for (size_t n = 0; n < b.n; n++)
-        assert_int_equal(replica_apply(d->r, d->batch, bytes_of(b.p, n)), -EBADMSG);
+        assert_int_equal(replica_apply(d->r, d->batch, bytes_of(b.p, n), NULL), -EBADMSG);
     assert_int_equal(db_batch_n(d->batch), 0);
-    assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b)), 1);
-    assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b)), 0);
+    assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b), NULL), 1);
+    assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b), NULL), 0);
     world_write(w, 1);
     assert_true(world_has(w, 1, "/f", "x"));
     buf_fini(&b);
@@ -323,10 +323,10 @@ static void too_many_concurrent_values_wait(void **state)
     DO(world_find(w, 0, "/f", &e));
     for (uint64_t id = 100; id < 100 + LIMIT_FACET_VALUES - 1; id++) {
         foreign_save(w, &e.rid, id, &b);
-        assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b)), 1);
+        assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b), NULL), 1);
     }
     foreign_save(w, &e.rid, 999, &b);
-    assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b)), -EAGAIN);
+    assert_int_equal(replica_apply(d->r, d->batch, buf_bytes(&b), NULL), -EAGAIN);
     world_write(w, 0);
     DO(world_edit(w, 0, "/f", "mine")); /* all siblings of it in one change */
     int conflicts;

@@ -87,7 +87,7 @@ static void look(void)
 
 static void apply(struct bytes in)
 {
-    int rc = replica_apply(replica, batch, in);
+    int rc = replica_apply(replica, batch, in, NULL);
     need(rc > 0 || db_batch_n(batch) == 0);
     look();
     replica_abort(replica);

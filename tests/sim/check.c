@@ -111,8 +111,16 @@ static void same(struct sim *s, const char *when)
     }
     buf_fini(&first);
     buf_fini(&other);
-    for (int i = 0; i < s->setup.devices; i++)
+    for (int i = 0; i < s->setup.devices; i++) {
+        const struct replica *r = s->w->d[i].r;
+        world_check_digest(s->w, i);
+        SIM_NEED(world_same_digest(s->w, 0, i), "devices 0 and %d have two digests %s", i, when);
+        SIM_NEED(vv_covers(replica_applied(r), replica_knowledge(r)),
+                 "device %d knows more than it applied", i);
+        SIM_NEED(s->restored || vv_equal(replica_applied(r), replica_applied(s->w->d[0].r)),
+                 "devices 0 and %d applied different changes %s", i, when);
         mirror_compare(s->mirror, s->w, i);
+    }
 }
 
 static void quiesce(struct sim *s)
@@ -286,10 +294,15 @@ static void check_siblings(struct sim *s)
 
 /* ---- order, shape ---------------------------------------------------------------------------- */
 
+static int apply(struct sim *s, const struct sim_change *c)
+{
+    struct device *d = &s->w->d[s->spare];
+    return replica_apply(d->r, d->batch, buf_bytes(&c->blob), world_head(s->w, &c->dot));
+}
+
 /* All changes in another order, some twice, into an empty replica: the same tree. */
 static void check_order(struct sim *s)
 {
-    struct device *d = &s->w->d[s->spare];
     struct crash_rand r = {s->hash};
     size_t n = s->changes;
     size_t *order = calloc(2 * n + 1, sizeof *order);
@@ -302,13 +315,13 @@ static void check_order(struct sim *s)
         order[k - 1] = t;
     }
     for (size_t k = 0; k < 2 * n - n / 2; k++) {
-        int rc = replica_apply(d->r, d->batch, buf_bytes(&s->change[order[k]].blob));
+        int rc = apply(s, &s->change[order[k]]);
         assert(rc >= 0);
         if (crash_chance(&r, 30))
             (void)world_write(s->w, s->spare);
     }
     for (size_t k = 0; k < n; k++) {
-        int rc = replica_apply(d->r, d->batch, buf_bytes(&s->change[k].blob));
+        int rc = apply(s, &s->change[k]);
         assert(rc >= 0);
     }
     (void)world_write(s->w, s->spare);
@@ -319,6 +332,8 @@ static void check_order(struct sim *s)
     SIM_NEED(bytes_equal(buf_bytes(&here), buf_bytes(&there)),
              "another order, another tree\ndevice 0:\n%.*sin the other order:\n%.*s", (int)here.n,
              (char *)here.p, (int)there.n, (char *)there.p);
+    SIM_NEED(world_same_digest(s->w, 0, s->spare), "another order, another digest");
+    world_check_digest(s->w, s->spare);
     buf_fini(&here);
     buf_fini(&there);
 }

@@ -54,6 +54,7 @@ static void read_replica(struct sim *s, int from, const struct vv *have, struct 
     struct replica_stream *stream;
     struct buf change = {0};
     struct dot dot;
+    world_sign(s->w, from);
     int rc = replica_stream_new(s->w->d[from].r, have, &stream);
     assert(rc == 0);
     while ((rc = replica_stream_next(stream, &dot, &change)) == 1)
@@ -172,10 +173,10 @@ static int apply(struct sim *s, struct sim_session *in, int to)
             log_append(s, change);
             continue;
         }
-        int rc = replica_apply(d->r, d->batch, change);
+        struct dot dot = dot_of(change);
+        int rc = replica_apply(d->r, d->batch, change, world_head(s->w, &dot));
         SIM_NEED(rc >= 0, "device %d does not take a change: %s", to, strerror(-rc));
         taken = taken || rc == 1;
-        struct dot dot = dot_of(change);
         mirror_take(s->mirror, s->w, in->mirrored, to, &dot);
     }
     in->at++;

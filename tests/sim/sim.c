@@ -399,6 +399,19 @@ static uint64_t confirmed(struct sim *s, int i)
     return most < own ? most : own;
 }
 
+/* Others have what was signed after the copy was made: they show its head hashes. */
+static int hear_heads(struct sim *s, int i, uint64_t old, uint64_t last)
+{
+    struct device *d = &s->w->d[i];
+    int rc = 0;
+    for (struct dot dot = {old, 1}; dot.counter <= last && rc == 0; dot.counter++) {
+        const uint8_t *head = world_head(s->w, &dot);
+        if (head != NULL)
+            rc = replica_signed(d->r, d->batch, &dot, head);
+    }
+    return rc < 0 ? rc : world_write(s->w, i);
+}
+
 static int do_restore(struct sim *s, int i)
 {
     struct device *d = &s->w->d[i];
@@ -412,12 +425,14 @@ static int do_restore(struct sim *s, int i)
     for (int k = 0; k < SIM_SAVES_MAX; k++)
         s->lost[k] = s->save[k].made && !s->at_copy[k].made && s->save[k].device == i;
     world_restore(s->w, i, buf_bytes(&s->copy));
-    uint64_t last = confirmed(s, i), id = (uint64_t)s->spare + 2;
+    uint64_t last = confirmed(s, i), id = (uint64_t)s->spare + 2, old = d->id;
     int rc = replica_renew(d->r, d->batch, id, last);
     SIM_NEED(rc == 0, "a new replica id: %s", strerror(-rc));
     d->crash = CRASH_NOT;
     d->id = id;
     rc = world_write(s->w, i);
+    if (rc == 0)
+        rc = hear_heads(s, i, old, last);
     assert(rc == 0);
     mirror_restore(s->mirror, s->w, i, id, last);
     return 0;
@@ -528,6 +543,8 @@ int sim_step(struct sim *s, const char *line)
     if (rc == -ENOSYS && i < s->setup.devices) {
         rc = device_step(s, i, op, arg);
         ghost_capture(s, i);
+        if (s->steps % 4 == 0)
+            world_sign(s->w, i);
     }
     uint64_t crashes = s->w->crashes;
     fold(s, line, strlen(line));

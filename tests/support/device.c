@@ -1,5 +1,6 @@
 #include "tests/support/device.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "fs/space/sync.h"
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -21,15 +24,67 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void open_space(struct device *d, const char *label, bool create)
 {
     struct err err = {0};
-    struct space_config cfg = {.dir = d->dir, .create = create, .label = label};
+    struct space_config cfg = {
+        .dir = d->dir, .create = create, .label = label, .member = d->member};
     if (space_open(&cfg, &d->s, &err) < 0)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
     publisher_hold(d->s);
 }
 
+static void make_member(struct device *d, unsigned n)
+{
+    uint8_t seed[SEED_SIZE] = {(uint8_t)n, 1}, identity[SIGN_KEY_SIZE], secret[64];
+    assert_true(sodium_init() >= 0);
+    assert_int_equal(crypto_sign_seed_keypair(identity, secret, seed), 0);
+    d->member = calloc(1, sizeof *d->member);
+    assert_non_null(d->member);
+    assert_int_equal(space_member_init(d->member, seed, identity), 0);
+}
+
+static void open_with(struct device *d, const char *label, struct keyring *k)
+{
+    struct err err = {0};
+    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
+    assert_non_null(mkdtemp(d->dir));
+    int fd = open(d->dir, O_RDONLY | O_DIRECTORY);
+    if (keyring_write(k, fd, &err) < 0)
+        fail_msg("%s", err.msg);
+    close(fd);
+    keyring_fini(k);
+    open_space(d, label, true);
+}
+
+void device_found(struct device *d, const char *label, unsigned n)
+{
+    struct keyring k;
+    make_member(d, n);
+    assert_int_equal(keyring_found(&k, d->member), 0);
+    open_with(d, label, &k);
+}
+
+void device_join(struct device *d, const char *label, unsigned n, struct device *of)
+{
+    struct keyring k;
+    struct door_key key = {.wrap = {1}, .commitment = {2}};
+    const uint8_t salt[DOOR_SALT_SIZE] = {3};
+    struct buf blob CLEANUP(buf_fini) = {0};
+    struct space_id id;
+    struct door *door = calloc(1, sizeof *door);
+    assert_non_null(door);
+    make_member(d, n);
+    assert_int_equal(space_sync_id(of->s, &id), 0);
+    assert_int_equal(space_sync_door(of->s, &key, salt, &blob), 0);
+    assert_int_equal(door_open(buf_bytes(&blob), &key, &id, door), 0);
+    assert_int_equal(keyring_join(&k, &id, door), 0);
+    door_fini(door);
+    free(door);
+    open_with(d, label, &k);
+}
+
 void device_open(struct device *d, const char *label, const struct device *keys_of)
 {
+    d->member = NULL;
     snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
     assert_non_null(mkdtemp(d->dir));
     if (keys_of != NULL) {
@@ -51,6 +106,8 @@ void device_reopen(struct device *d)
 void device_close(struct device *d)
 {
     space_close(d->s);
+    space_member_fini(d->member);
+    free(d->member);
     nftw(d->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -10,10 +10,15 @@
 struct device {
     char dir[64];
     struct space *s;
+    struct space_member *member; /* NULL: signs nothing */
 };
 
 /** Opens a new space; with @keys_of, as another member of that one's. */
 void device_open(struct device *d, const char *label, const struct device *keys_of);
+/** Opens a new space that device number @n makes as its first member. */
+void device_found(struct device *d, const char *label, unsigned n);
+/** Opens the space of @of, which it joins as device number @n through a door opened there. */
+void device_join(struct device *d, const char *label, unsigned n, struct device *of);
 /** Closes and opens it again, as after a restart. */
 void device_reopen(struct device *d);
 /** Closes it and deletes all. */

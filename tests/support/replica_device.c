@@ -175,6 +175,7 @@ void replica_device_fill(struct device *d, struct bytes copy)
     replica_close(d->r);
     db_batch_clear(d->batch);
     d->joined = NULL;
+    d->signed_to = 0;
     (void)empty(d->db);
     struct reader in = reader_of(copy);
     while (in.n > 0) {

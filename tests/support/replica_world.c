@@ -32,6 +32,7 @@ void world_free(struct world *w)
         return;
     for (int i = 0; i < w->n; i++)
         replica_device_close(&w->d[i], i);
+    free(w->heads);
     free(w);
 }
 
@@ -428,10 +429,11 @@ void world_pull(struct world *w, int to, int from, int cut)
     struct replica_stream *s;
     struct buf change = {0};
     struct dot dot;
+    world_sign(w, from);
     int rc = replica_stream_new(w->d[from].r, replica_knowledge(d->r), &s);
     assert(rc == 0);
     while (cut != 0 && (rc = replica_stream_next(s, &dot, &change)) == 1) {
-        int taken = replica_apply(d->r, d->batch, buf_bytes(&change));
+        int taken = replica_apply(d->r, d->batch, buf_bytes(&change), world_head(w, &dot));
         assert(taken >= 0);
         if (taken == 1) {
             rc = world_write(w, to);
@@ -469,6 +471,7 @@ static void assert_same(struct world *w)
             fprintf(stderr, "dev1:\n%.*sdev%d:\n%.*s", (int)first.n, (char *)first.p, i + 1,
                     (int)other.n, (char *)other.p);
         assert(bytes_equal(buf_bytes(&first), buf_bytes(&other)));
+        assert(world_same_digest(w, 0, i));
     }
     buf_fini(&first);
     buf_fini(&other);
@@ -672,6 +675,7 @@ static int count_one(void *ctx, const struct replica_entry *e)
 void world_check(struct world *w, int i)
 {
     struct device *d = &w->d[i];
+    world_check_digest(w, i);
     struct values all = {.full = full_new(world_label)};
     struct buf is = {0}, ought = {0};
     int rc = replica_values(d->r, add_value, &all);

@@ -26,8 +26,15 @@ struct device {
     enum world_crash crash;
     struct change *joined;         /* operations are part of this change */
     int64_t ahead_ms;              /* of the world's clock */
+    uint64_t signed_to;            /* own changes up to here have a head hash */
     struct replica_entry *entries; /* all that is shown, as the effects told */
     size_t entries_n, entries_cap;
+};
+
+/* The head hash of a change. */
+struct world_head {
+    struct dot dot;
+    uint8_t hash[HASH_SIZE];
 };
 
 struct world {
@@ -35,7 +42,9 @@ struct world {
     int n;
     uint64_t now_ms; /* each operation takes a second */
     uint64_t crashes;
-    bool unchecked; /* for speed: no full derivations */
+    bool unchecked;           /* for speed: no full derivations */
+    struct world_head *heads; /* of what was signed, ascending */
+    size_t heads_n;
 };
 
 /** @n replicas with ids 1 to @n, called dev1, dev2, …, all empty. */
@@ -78,6 +87,14 @@ int world_find(struct world *w, int i, const char *path, struct replica_entry *r
 bool world_has(struct world *w, int i, const char *path, const char *content);
 /** Number of entries shown, and of those whose name contains "(conflict". */
 int world_count(struct world *w, int i, int *ret_conflicts);
+
+/** Signs the own changes of device @i that are not yet, but for an open one. */
+void world_sign(struct world *w, int i);
+/** The head hash of a change; NULL: it is not signed. */
+const uint8_t *world_head(const struct world *w, const struct dot *dot);
+/** The digest that device @i keeps is that of its values. */
+void world_check_digest(struct world *w, int i);
+bool world_same_digest(struct world *w, int a, int b);
 
 /** Replica @to takes over all that @from has; stops after @cut changes unless that is negative. */
 void world_pull(struct world *w, int to, int from, int cut);

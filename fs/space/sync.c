@@ -1,0 +1,230 @@
+#include "fs/space/sync.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/space/sync_priv.h"
+
+/* ---- opening -----------------------------------------------------------------------------------
+ */
+
+/* The own row: 1, or 0 when there is none so far. */
+static int load_own(struct space *s)
+{
+    struct sync *y = s->sync;
+    struct buf row CLEANUP(buf_fini) = {0};
+    struct sync_key key = sync_key(SYNC_OWN, bytes_of(NULL, 0));
+    int rc = sync_get(s, &key, 0, &row);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    struct reader r = reader_of(buf_bytes(&row));
+    reader_copy(&r, y->random, sizeof y->random);
+    y->signed_to = reader_u64(&r);
+    y->signed_last = reader_u64(&r);
+    y->next = reader_u64(&r);
+    y->states = reader_u64(&r);
+    return reader_end(&r) < 0 ? -EUCLEAN : 1;
+}
+
+static int store_own(struct space *s)
+{
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    sync_put_own(s->sync, batch);
+    int rc = db_write(s->db, batch, false);
+    db_batch_free(batch);
+    return rc;
+}
+
+int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
+{
+    if (s->cfg.member == NULL || sodium_is_zero(s->keyring.space.b, SPACE_ID_SIZE)) {
+        randombytes_buf(ret_replica, sizeof *ret_replica);
+        return 0;
+    }
+    struct sync *y = calloc(1, sizeof *y);
+    if (y == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    s->sync = y;
+    y->me = s->cfg.member;
+    y->id = member_id_of(&y->me->pub);
+    y->space = s->keyring.space;
+    y->next = 1;
+    randombytes_buf(y->random, sizeof y->random);
+    int rc = load_own(s);
+    if (rc == 0)
+        rc = store_own(s);
+    if (rc < 0)
+        return err_set(err, rc, "reading what was exchanged: %s", strerror(-rc));
+    *ret_replica = replica_id_of(y->me->pub.sign, y->random);
+    return 0;
+}
+
+/* Counts an entry that waits, and what its signature backs. */
+static int load_waiting(struct sync *y, int tag, struct bytes key, struct bytes row)
+{
+    if (tag == SYNC_CONTENT_WAITS && row.n >= 16) {
+        y->counts.content_waiting++;
+        y->counts.content_bytes += get_u64(row.p + 8);
+    } else {
+        y->counts.waiting++;
+    }
+    if (tag == SYNC_LOCKED || key.n != 1 + DOT_SIZE)
+        return 0;
+    struct dot dot = dot_decode(key.p + 1);
+    return vv_add(&y->highest, &dot);
+}
+
+/* What a signature backs, as far as it is applied or waits. */
+static int load_highest(struct space *s)
+{
+    static const uint8_t tags[] = {SYNC_HELD, SYNC_CONTENT_WAITS, SYNC_LOCKED};
+    struct sync *y = s->sync;
+    int rc = vv_copy(&y->highest, replica_applied(s->replica));
+    for (size_t i = 0; rc == 0 && i < ARRAY_N(tags); i++) {
+        struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&tags[i], 1), NULL);
+        rc = it == NULL ? -ENOMEM : 0;
+        while (rc == 0 && db_iter_next(it)) {
+            rc = load_waiting(y, tags[i], db_iter_key(it), db_iter_value(it));
+        }
+        if (rc == 0)
+            rc = db_iter_status(it);
+        db_iter_free(it);
+    }
+    return rc;
+}
+
+/* A space that was made here begins with its genesis and what makes its first member write. */
+static int make_first_acts(struct space *s)
+{
+    struct sync *y = s->sync;
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    int rc = sync_insert_act(s, buf_bytes(&s->keyring.genesis), 0, batch);
+    rc = rc == 1 ? 0 : rc < 0 ? rc : -EUCLEAN;
+    if (rc == 0)
+        rc = sync_author_own(s, batch);
+    if (rc >= 0)
+        rc = db_write(s->db, batch, true);
+    y->durable = y->next - 1;
+    db_batch_free(batch);
+    return rc;
+}
+
+int sync_open(struct space *s, struct err *err)
+{
+    struct sync *y = s->sync;
+    if (y == NULL)
+        return 0;
+    int rc = sync_load_acts(s);
+    if (rc == 0)
+        rc = load_highest(s);
+    if (rc == 0)
+        rc = sync_load_states(s);
+    y->look_again = true;
+    if (rc == 0 && y->members == NULL && s->keyring.genesis.n > 0)
+        rc = make_first_acts(s);
+    if (rc < 0)
+        return err_set(err, rc, "opening what is exchanged with others: %s", strerror(-rc));
+    /* What an earlier process signed and did not wait for is made durable before it is sent. */
+    y->durable = 0;
+    return 0;
+}
+
+void sync_close(struct space *s)
+{
+    struct sync *y = s->sync;
+    if (y == NULL)
+        return;
+    members_free(y->members);
+    sync_states_fini(y);
+    free(y->roots);
+    vv_fini(&y->highest);
+    free(y);
+    s->sync = NULL;
+}
+
+int space_sync_id(struct space *s, struct space_id *ret)
+{
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    *ret = s->sync->space;
+    return 0;
+}
+
+/* ---- for people --------------------------------------------------------------------------------
+ */
+
+void space_sync_counts(struct space *s, struct sync_counts *ret)
+{
+    *ret = (struct sync_counts){.waiting = 0};
+    if (s->sync == NULL)
+        return;
+    pthread_mutex_lock(&s->lock);
+    *ret = s->sync->counts;
+    pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t space_sync_to_push(struct space *s, uint64_t remote)
+{
+    struct sync_remote r;
+    struct arrival a;
+    uint64_t n = 0;
+    if (s->sync == NULL || space_sync_get_remote(s, remote, &r) < 0)
+        return 0;
+    for (uint64_t at = r.pushed; space_sync_next(s, at, remote, &a) == 1; at = a.number)
+        n++;
+    return n;
+}
+
+/* ---- door --------------------------------------------------------------------------------------
+ */
+
+static int author_door(struct space *s, const struct door *d)
+{
+    struct sync *y = s->sync;
+    struct member_keys keys;
+    struct act a;
+    memset(&a, 0, sizeof a);
+    a.kind = ACT_DOOR;
+    a.author = y->id;
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    int rc = door_keys_init(&keys, d->seed);
+    if (rc == 0) {
+        memcpy(a.door, keys.sign_public, SIGN_KEY_SIZE);
+        rc = sync_author(s, &a, &y->me->keys, batch);
+    }
+    member_keys_fini(&keys);
+    if (rc == 0) {
+        rc = db_write(s->db, batch, true);
+        y->failed = y->failed || rc < 0;
+    }
+    db_batch_free(batch);
+    return rc;
+}
+
+int space_sync_door(struct space *s, const struct door_key *k,
+                    const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob)
+{
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    struct door *d = sodium_malloc(sizeof *d);
+    if (d == NULL)
+        return -ENOMEM;
+    pthread_mutex_lock(&s->lock);
+    randombytes_buf(d->seed, sizeof d->seed);
+    memcpy(d->secret, s->keyring.secret, sizeof d->secret);
+    d->epochs_n = s->keyring.epochs_n;
+    for (size_t i = 0; i < d->epochs_n; i++)
+        memcpy(d->epochs[i], s->keyring.epochs[i].key, EPOCH_KEY_SIZE);
+    int rc = sync_may_sign(s) ? author_door(s, d) : -ENOTCONN;
+    if (rc == 0)
+        rc = door_seal(d, k, salt, &s->sync->space, ret_blob);
+    pthread_mutex_unlock(&s->lock);
+    sodium_free(d);
+    return rc;
+}

@@ -1,0 +1,183 @@
+/*
+ * fs/space/sync - what sessions exchange of a space: acts, signed entries, STATEs and chunks. What
+ * leaves here is signed and sealed; what comes in is opened and verified before anything of it is
+ * believed (proto/sealed).
+ *
+ * Arrivals. Each act, entry and STATE that this device has, of its own or of others, has an arrival
+ * number, ascending, and the remote that it came from. What a remote has to be sent is what arrived
+ * after the number up to which it has all, but for what it brought itself.
+ *
+ *   sender    space_sync_collect() signs what is new; space_sync_next() each arrival, then
+ *             space_sync_seal() its bytes; of the chunks that an entry names space_sync_chunks(),
+ *             space_sync_chunk_seal(). When the remote has it on disk: space_sync_put_remote()
+ *   receiver  space_sync_take_act(), space_sync_take_entry(). An entry whose content is not here
+ *             waits, in the database: space_sync_waiting(), space_sync_needs(),
+ *             space_sync_chunk_take(), then space_sync_retry()
+ *
+ * Own changes are signed when they are collected, not before: what was superseded meanwhile is
+ * never sent, and a space without a remote pays nothing. What was signed is on disk before it is
+ * handed out, as a change under the same dot after a loss of power would be a fork.
+ *
+ * Ids of chunks: `name` is that within bodies of content, `id` the one on the wire.
+ * Thread: any. Common errors: -ENOTCONN this space has no member keys, or is not joined yet.
+ */
+#ifndef FS_SPACE_SYNC_H
+#define FS_SPACE_SYNC_H
+
+#include "fs/space/space.h"
+#include "fs/store/content.h"
+#include "proto/sealed/act.h"
+#include "proto/sealed/door.h"
+
+enum { SYNC_RUN_SIZE = 16 };
+
+/* Where a session with one remote goes on. */
+struct sync_remote {
+    uint8_t run[SYNC_RUN_SIZE]; /* zeros: there was no session so far */
+    uint64_t cursor;            /* in the remote's log */
+    uint64_t pushed;            /* it has all arrivals up to this one */
+};
+
+/** A number for the remote at @url, for all calls below. Never 0. */
+uint64_t space_sync_remote_id(const char *url);
+/** What is known of a remote: zeros when nothing is. */
+int space_sync_get_remote(struct space *s, uint64_t remote, struct sync_remote *ret) MUST_CHECK;
+int space_sync_put_remote(struct space *s, uint64_t remote, const struct sync_remote *v) MUST_CHECK;
+int space_sync_forget_remote(struct space *s, uint64_t remote) MUST_CHECK;
+
+/** The id of the space. -ENOTCONN. */
+int space_sync_id(struct space *s, struct space_id *ret) MUST_CHECK;
+
+/* ---- what is to be sent ---- */
+
+enum arrival_kind { ARRIVAL_ACT, ARRIVAL_ENTRY, ARRIVAL_STATE };
+
+struct arrival {
+    uint64_t number;
+    enum arrival_kind kind;
+    uint64_t source; /* a remote, or 0: this device */
+    struct dot dot;  /* of an entry; of a STATE its replica and number */
+    uint32_t act;    /* of an act: its index */
+};
+
+/**
+ * Signs own changes that are new, up to some hundreds, and waits until they are on disk. 1: there
+ * may be more; 0: that was all. What is pending in the tree is not waited for.
+ */
+int space_sync_collect(struct space *s) MUST_CHECK;
+
+/** The first arrival after number @after that @remote did not bring: 1; 0 there is none. */
+int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
+                    struct arrival *ret) MUST_CHECK;
+/** The number of the last arrival. */
+uint64_t space_sync_last(struct space *s);
+
+/**
+ * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
+ * @ret. -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
+ */
+int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret) MUST_CHECK;
+
+/* A chunk by both of its names. */
+struct sync_chunk {
+    uint8_t name[CONTENT_ID_BYTES];
+    struct chunk_id id;
+};
+
+/** The chunks that the entry @dot names, appended to @ret as struct sync_chunk. -ENOENT. */
+int space_sync_chunks(struct space *s, const struct dot *dot, struct buf *ret) MUST_CHECK;
+
+/**
+ * Seals a chunk under the epoch in which it has its id, appended to @ret. Of a list node what is
+ * below it is appended to @ret_below (struct sync_chunk each). -ENODATA: it is not here.
+ */
+int space_sync_chunk_seal(struct space *s, const struct sync_chunk *c, struct buf *ret,
+                          struct buf *ret_below) MUST_CHECK;
+/** The id of a chunk in the newest epoch held, or in the @i-th before it. -ENOENT: no such. */
+int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BYTES], size_t i,
+                        struct chunk_id *ret) MUST_CHECK;
+
+/**
+ * Signs a STATE of what this device holds now, unless its last one says the same: 1, or 0. To be
+ * collected and sent like a change.
+ */
+int space_sync_state(struct space *s) MUST_CHECK;
+
+/* ---- what comes ---- */
+
+/* What became of something that came. */
+enum sync_taken {
+    SYNC_KNOWN,   /* it was here */
+    SYNC_TAKEN,   /* something is new */
+    SYNC_WAITS,   /* kept until acts, keys or other changes are here */
+    SYNC_CONTENT, /* kept until its content is here */
+    SYNC_REFUSED, /* false: said in the log, and counted */
+};
+
+/** Takes an act from @remote: an enum sync_taken, or a negative errno (try again later). */
+int space_sync_take_act(struct space *s, uint64_t remote, struct bytes act) MUST_CHECK;
+/** Takes a sealed entry or STATE, likewise. */
+int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed) MUST_CHECK;
+/** After some of these: what waits for acts, keys or changes is looked at again, if it may help. */
+int space_sync_settle(struct space *s) MUST_CHECK;
+
+/**
+ * All acts that the server had are here: makes this device a member through the door that it
+ * joined by, if it is none yet, and registers its replica. 1: new acts of its own; 0.
+ * -EKEYREVOKED: the door is closed, or this device was revoked.
+ */
+int space_sync_join(struct space *s) MUST_CHECK;
+
+struct sync_wait {
+    struct dot dot;
+    uint64_t size; /* of its content, in bytes */
+};
+
+/** Those that wait for content, the smallest first; appended to @ret as struct sync_wait. */
+int space_sync_waiting(struct space *s, struct buf *ret) MUST_CHECK;
+/** Calls @fn for the chunks that @dot needs and that are not here. -ENOENT: it does not wait. */
+int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
+                     void *arg) MUST_CHECK;
+/**
+ * Opens one form of a chunk that was asked for, and stores it. -EBADMSG: it is not what it should
+ * be, another form may be.
+ */
+int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
+                          struct bytes sealed) MUST_CHECK;
+/** Tries again to apply an entry that waited for content: as space_sync_take_entry(). */
+int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
+
+/* ---- for people ---- */
+
+struct sync_counts {
+    uint64_t waiting;         /* entries that wait for acts, keys or other changes */
+    uint64_t content_waiting; /* entries that wait for content, and its bytes */
+    uint64_t content_bytes;
+    uint64_t refused; /* since the start */
+    char last_refused[160];
+};
+
+/* Another device, as its newest STATE tells. */
+struct sync_peer {
+    char label[LIMIT_LABEL + 1];
+    uint64_t time_ms; /* of the STATE, since 1970 */
+    bool equal;       /* it holds what this device holds now */
+};
+
+/** All others that sent a STATE, appended to @ret as struct sync_peer. */
+int space_sync_peers(struct space *s, struct buf *ret) MUST_CHECK;
+
+void space_sync_counts(struct space *s, struct sync_counts *ret);
+/** How many arrivals @remote is to be sent, not counting changes that are not signed yet. */
+uint64_t space_sync_to_push(struct space *s, uint64_t remote);
+
+/* ---- door ---- */
+
+/**
+ * Opens a door: authors its act, and appends the blob for servers under the passphrase's key,
+ * derived by the caller with @salt. -ENOTCONN, -ENOMEM, -EIO, -ENOSPC.
+ */
+int space_sync_door(struct space *s, const struct door_key *k,
+                    const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob) MUST_CHECK;
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * fs/space/sync_priv - what the files sync*.c share. Not for others. All is guarded by space.lock.
+ *
+ * Rows of DB_SYNC:
+ *   'a' index 4            -> act, in the order in which they were taken
+ *   'w' act id             -> act that waits for its parents
+ *   'e' dot                -> arrival number 8 · entry (stored form)
+ *   's' replica 8          -> arrival number 8 · the newest STATE of the replica (stored form)
+ *   'h' dot                -> source 8 · entry (stored form) that waits for acts or changes
+ *   'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its epoch
+ *   'c' dot                -> source 8 · content bytes 8 · entry (stored form) that waits for
+ * content 'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known, see
+ * entry 'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16 'r' remote 8 -> run 16
+ * · cursor 8 · pushed 8 'o'                    -> replica's random 16 · signed_to 8 · signed_last 8
+ * · next arrival 8 · number of the last own STATE 8
+ *
+ * The plaintext of a VALUE is: after 8 · change (proto/value.h). `after` is the counter of the
+ * author's last entry before this one: between the two it has signed nothing, so who knows all up
+ * to `after`, and has applied this one, knows all up to this one.
+ */
+#ifndef FS_SPACE_SYNC_PRIV_H
+#define FS_SPACE_SYNC_PRIV_H
+
+#include "fs/space/exchange.h"
+#include "fs/space/space_priv.h"
+#include "fs/space/sync.h"
+#include "proto/sealed/members.h"
+#include "proto/sealed/verify.h"
+
+enum {
+    SYNC_ACT = 'a',
+    SYNC_ACT_WAITS = 'w',
+    SYNC_ENTRY = 'e',
+    SYNC_STATE = 's',
+    SYNC_HELD = 'h',
+    SYNC_LOCKED = 'k',
+    SYNC_CONTENT_WAITS = 'c',
+    SYNC_GAP = 'g',
+    SYNC_ARRIVAL = 'n',
+    SYNC_REMOTE = 'r',
+    SYNC_OWN = 'o',
+    SYNC_KEY_MAX = 1 + HASH_SIZE,
+    SYNC_AFTER_SIZE = 8,
+};
+
+struct sync_root;
+struct sync_state;
+
+struct sync {
+    const struct space_member *me;
+    struct member_id id;
+    struct members *members; /* NULL: the genesis is not here yet */
+    struct space_id space;
+    uint8_t random[REPLICA_RANDOM_SIZE];
+    uint64_t signed_to;   /* own changes up to here are signed, or were superseded before */
+    uint64_t signed_last; /* the last of them that was signed */
+    uint64_t durable;     /* signed ones up to this arrival number are on disk */
+    uint64_t next;        /* the next arrival number */
+    uint64_t states;      /* own STATEs made */
+    struct vv highest;    /* of each replica the highest counter that a signature backs */
+    struct sync_counts counts;
+    struct sync_state *state; /* the newest one of each replica */
+    size_t state_n;
+    bool look_again;         /* something came that held entries may wait for */
+    struct sync_root *roots; /* ROOTS of them: what was verified, see sync_take.c */
+    bool failed;             /* memory and database may differ: nothing more is authored */
+};
+
+/* ---- sync_rows.c ---- */
+struct sync_key {
+    uint8_t p[SYNC_KEY_MAX];
+    size_t n;
+};
+struct sync_key sync_key(int tag, struct bytes v);
+struct sync_key sync_key_u64(int tag, uint64_t v);
+struct sync_key sync_key_dot(int tag, const struct dot *dot);
+static inline struct bytes sync_key_bytes(const struct sync_key *k)
+{
+    return bytes_of(k->p, k->n);
+}
+/** The own row, into @batch. */
+void sync_put_own(const struct sync *y, struct db_batch *batch);
+/** Gives the next arrival number to what @a describes, into @batch with the own row. */
+void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a);
+int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret) MUST_CHECK;
+/** Reads a row, without its first @skip bytes, into @ret (replaced). -ENOENT. */
+int sync_get(struct space *s, const struct sync_key *key, size_t skip, struct buf *ret) MUST_CHECK;
+
+/* ---- sync.c ---- */
+/** Before the replica is opened: the id that a new one gets. -ENOMEM, -EIO. */
+int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err) MUST_CHECK;
+/** After it. The first time, a space that was made here gets its first acts. */
+int sync_open(struct space *s, struct err *err) MUST_CHECK;
+void sync_close(struct space *s);
+/** struct replica_config.label_of; @space: struct space. */
+bool sync_label_of(void *space, uint64_t replica, char ret[LIMIT_LABEL + 1]);
+
+/* ---- sync_acts.c ---- */
+/** Loads all acts. */
+int sync_load_acts(struct space *s) MUST_CHECK;
+/** Takes an act into memory and, with what waited for it, into @batch: as members_insert(). */
+int sync_insert_act(struct space *s, struct bytes act, uint64_t source,
+                    struct db_batch *batch) MUST_CHECK;
+/** Completes @a (space, author, number, parents), signs it with @k and inserts it. */
+int sync_author(struct space *s, struct act *a, const struct member_keys *k,
+                struct db_batch *batch) MUST_CHECK;
+/** The acts that make this device's replica known: own and label. 1: some were missing; 0. */
+int sync_author_own(struct space *s, struct db_batch *batch) MUST_CHECK;
+/** Whether this device is a member that owns its replica: then it may sign. */
+bool sync_may_sign(struct space *s);
+/** The keys of the epoch to seal under; NULL: none. */
+const struct epoch_keys *sync_epoch(struct space *s);
+/** After acts came: what they say is taken over (keys in boxes, labels). */
+int sync_acts_changed(struct space *s) MUST_CHECK;
+
+/* ---- sync_sign.c ---- */
+/** The names of the chunks in the contents of a change, without repetition, appended to @ret. */
+int sync_names_of(struct bytes change, struct buf *ret) MUST_CHECK;
+/** Appends a name to the buffer @names, unless it is there: a content_id_fn. */
+int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
+
+/* ---- sync_state.c ---- */
+int sync_load_states(struct space *s) MUST_CHECK;
+void sync_states_fini(struct sync *y);
+/** Knows what a member knows that holds the same values. Lock held by nobody. */
+int sync_close_by_states(struct space *s) MUST_CHECK;
+/** Takes the stored form of a STATE: as space_sync_take_entry(). */
+int sync_take_state(struct space *s, uint64_t source, struct bytes stored) MUST_CHECK;
+
+/* ---- exchange.c ---- */
+/* An entry that is applied, and what goes into the batch with it. */
+struct exchange_entry {
+    struct dot dot;
+    uint64_t after, source;
+    struct bytes change, stored;
+    uint8_t head_hash[HASH_SIZE];
+};
+/** As space_apply(), with the entry's rows and what follows from it for the knowledge. */
+int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
+
+/* ---- sync_know.c ---- */
+/** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */
+int sync_put_applied(struct space *s, struct db_batch *batch,
+                     const struct exchange_entry *e) MUST_CHECK;
+
+#endif

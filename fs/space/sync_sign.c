@@ -1,0 +1,236 @@
+/*
+ * Own changes become signed entries: in the order of their counters, up to 256 under one signature.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/space/sync_priv.h"
+#include "proto/sealed/chunk.h"
+
+enum { TREE_BYTES_MAX = 4 << 20 };
+
+/* What is signed together. */
+struct tree_draft {
+    struct entry_draft draft[ENTRY_TREE_MAX];
+    struct dot dot[ENTRY_TREE_MAX];
+    struct buf stored[ENTRY_TREE_MAX];
+    size_t n, bytes;
+    uint64_t to; /* all own counters up to here were looked at */
+};
+
+static void tree_draft_free(struct tree_draft *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        entry_draft_fini(&t->draft[i]);
+        buf_wipe(&t->stored[i]);
+    }
+    free(t);
+}
+
+/* ---- what an entry refers to -------------------------------------------------------------------
+ */
+
+int sync_add_name(void *arg, const uint8_t id[CONTENT_ID_BYTES])
+{
+    struct buf *names = arg;
+    for (size_t i = 0; i < names->n; i += CONTENT_ID_BYTES)
+        if (memcmp(names->p + i, id, CONTENT_ID_BYTES) == 0)
+            return 0;
+    buf_put(names, id, CONTENT_ID_BYTES);
+    return buf_status(names);
+}
+
+int sync_names_of(struct bytes change, struct buf *ret)
+{
+    struct reader r;
+    struct dot dot;
+    size_t n;
+    int rc = value_change_open(change, &r, &dot, &n);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct value v;
+        rc = value_change_next(&r, &dot, &v);
+        if (rc == 0 && v.facet == FACET_CONTENT)
+            rc = content_body_ids(v.content.body, sync_add_name, ret);
+    }
+    return rc;
+}
+
+static int ids_of(const struct epoch_keys *k, const struct buf *names, struct buf *ret)
+{
+    for (size_t i = 0; i < names->n; i += CONTENT_ID_BYTES) {
+        struct chunk_id id = chunk_id_of(k, names->p + i);
+        buf_put(ret, id.b, CHUNK_ID_SIZE);
+    }
+    return buf_status(ret);
+}
+
+/* ---- drafts ------------------------------------------------------------------------------------
+ */
+
+static uint64_t stamp_of(struct bytes change)
+{
+    struct reader r;
+    struct dot dot;
+    size_t n;
+    struct value v;
+    if (value_change_open(change, &r, &dot, &n) < 0 || n == 0 ||
+        value_change_next(&r, &dot, &v) < 0)
+        return 0;
+    return v.stamp.hlc;
+}
+
+static int add_draft(struct space *s, struct tree_draft *t, const struct dot *dot,
+                     struct bytes change, uint64_t after)
+{
+    struct sync *y = s->sync;
+    struct buf names CLEANUP(buf_fini) = {0}, ids CLEANUP(buf_fini) = {0};
+    struct buf plain CLEANUP(buf_wipe) = {0};
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    struct entry_head head = {.kind = ENTRY_VALUE, .space = y->space, .dot = *dot};
+    int rc = sync_names_of(change, &names);
+    if (rc == 0)
+        rc = ids_of(sync_epoch(s), &names, &ids);
+    if (rc < 0)
+        return rc;
+    buf_put_u64(&plain, after);
+    buf_put_bytes(&plain, change);
+    if (buf_status(&plain) < 0)
+        return -ENOMEM;
+    head.stamp = stamp_of(change);
+    struct entry_refs refs = {.acts = {heads, members_heads(y->members, heads)},
+                              .chunks = {ids.p, min_u64(ids.n / CHUNK_ID_SIZE, LIMIT_CHUNK_IDS)}};
+    rc = entry_draft_init(&t->draft[t->n], &head, &refs, buf_bytes(&plain));
+    if (rc < 0)
+        return rc;
+    t->dot[t->n++] = *dot;
+    t->bytes += plain.n;
+    return 0;
+}
+
+/* Drafts what is left of own changes that are not signed, from the next one on. 1: there is more.
+ */
+static int draft_tree(struct space *s, struct tree_draft *t)
+{
+    struct sync *y = s->sync;
+    uint8_t prefix[8], from[DOT_SIZE];
+    struct dot dot = {replica_id(s->replica), y->signed_to + 1};
+    struct buf change CLEANUP(buf_fini) = {0};
+    uint64_t after = y->signed_last;
+    put_u64(prefix, dot.replica);
+    dot_encode(&dot, from);
+    struct db_iter *log = db_iter_new(s->db, DB_LOG, bytes_of(prefix, sizeof prefix), NULL);
+    if (log == NULL)
+        return -ENOMEM;
+    db_iter_seek(log, bytes_of(from, sizeof from));
+    int rc = 0;
+    bool more = false;
+    t->to = vv_get(replica_knowledge(s->replica), dot.replica);
+    while (rc == 0 && db_iter_next(log)) {
+        dot = dot_decode(db_iter_key(log).p);
+        if (t->n > 0 && dot.counter == t->dot[t->n - 1].counter)
+            continue; /* another record of the same change */
+        if (t->n == ENTRY_TREE_MAX || t->bytes >= TREE_BYTES_MAX) {
+            t->to = dot.counter - 1;
+            more = true;
+            break;
+        }
+        rc = replica_change_get(s->replica, &dot, &change);
+        if (rc == 0)
+            rc = add_draft(s, t, &dot, buf_bytes(&change), after);
+        after = dot.counter;
+    }
+    if (rc == 0)
+        rc = db_iter_status(log);
+    db_iter_free(log);
+    return rc < 0 ? rc : more;
+}
+
+/* ---- signing -----------------------------------------------------------------------------------
+ */
+
+static int put_entry(struct space *s, struct tree_draft *t, size_t i, struct db_batch *batch)
+{
+    struct sync *y = s->sync;
+    struct buf row CLEANUP(buf_fini) = {0};
+    uint8_t hash[HASH_SIZE];
+    struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = t->dot[i]};
+    sync_put_arrival(y, batch, &a);
+    buf_put_u64(&row, a.number);
+    buf_put_bytes(&row, buf_bytes(&t->stored[i]));
+    if (buf_status(&row) < 0)
+        return -ENOMEM;
+    struct sync_key key = sync_key_dot(SYNC_ENTRY, &t->dot[i]);
+    db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
+    entry_head_hash(t->draft[i].head, hash);
+    return replica_signed(s->replica, batch, &t->dot[i], hash);
+}
+
+static int write_tree(struct space *s, struct tree_draft *t)
+{
+    struct sync *y = s->sync;
+    struct sync before = *y;
+    struct db_batch *batch = db_batch_new(s->db);
+    int rc = batch == NULL ? -ENOMEM : 0;
+    if (t->n > 0)
+        y->signed_last = t->dot[t->n - 1].counter;
+    y->signed_to = t->to;
+    for (size_t i = 0; rc == 0 && i < t->n; i++)
+        rc = put_entry(s, t, i, batch);
+    if (rc == 0) {
+        sync_put_own(y, batch);
+        rc = db_write(s->db, batch, false);
+    }
+    if (rc == 0) {
+        replica_committed(s->replica);
+        rc = vv_add(&y->highest, &(struct dot){replica_id(s->replica), y->signed_to});
+    } else {
+        replica_abort(s->replica);
+        y->signed_last = before.signed_last;
+        y->signed_to = before.signed_to;
+        y->next = before.next;
+    }
+    db_batch_free(batch);
+    return rc;
+}
+
+/* 1: there is more. */
+static int sign_some(struct space *s)
+{
+    struct sync *y = s->sync;
+    struct tree_draft *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return -ENOMEM;
+    int more = draft_tree(s, t);
+    int rc = more < 0 ? more : 0;
+    if (rc == 0 && t->n > 0)
+        rc = entry_sign(&y->me->keys, t->draft, t->n, t->stored);
+    if (rc == 0 && (t->n > 0 || t->to > y->signed_to))
+        rc = write_tree(s, t);
+    tree_draft_free(t);
+    return rc < 0 ? rc : more;
+}
+
+int space_sync_collect(struct space *s)
+{
+    struct sync *y = s->sync;
+    if (y == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    int rc = y->members == NULL || !sync_may_sign(s) ? -ENOTCONN : 0;
+    if (rc == 0 && sync_epoch(s) == NULL)
+        rc = -ENOKEY;
+    if (rc == 0 && vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > y->signed_to)
+        rc = sign_some(s);
+    uint64_t last = y->next - 1;
+    bool sync = rc >= 0 && last > y->durable;
+    pthread_mutex_unlock(&s->lock);
+    if (!sync)
+        return rc;
+    int synced = db_sync(s->db);
+    if (synced < 0)
+        return synced;
+    pthread_mutex_lock(&s->lock);
+    y->durable = max_u64(y->durable, last);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}

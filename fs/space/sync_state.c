@@ -1,0 +1,275 @@
+/*
+ * STATEs: what a replica says of itself, signed. A member's STATE with the digest that this replica
+ * has says that both hold the same values; so all that it knows is known here, too.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/space/sync_priv.h"
+
+/* The newest STATE of a replica, own included. */
+struct sync_state {
+    uint64_t replica, number, arrival, time_ms;
+    struct state_digest digest;
+    struct vv known;
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    size_t heads_n;
+};
+
+void sync_states_fini(struct sync *y)
+{
+    for (size_t i = 0; i < y->state_n; i++)
+        vv_fini(&y->state[i].known);
+    free(y->state);
+}
+
+static struct sync_state *find_state(struct sync *y, uint64_t replica)
+{
+    for (size_t i = 0; i < y->state_n; i++)
+        if (y->state[i].replica == replica)
+            return &y->state[i];
+    return NULL;
+}
+
+/* The one of @replica, made when there is none; NULL: no memory. */
+static struct sync_state *need_state(struct sync *y, uint64_t replica)
+{
+    struct sync_state *st = find_state(y, replica);
+    if (st != NULL || y->state_n == LIMIT_REPLICAS)
+        return st;
+    struct sync_state *v = reallocarray(y->state, y->state_n + 1, sizeof *v);
+    if (v == NULL)
+        return NULL;
+    y->state = v;
+    st = &v[y->state_n++];
+    *st = (struct sync_state){.replica = replica};
+    return st;
+}
+
+static int remember(struct sync *y, const struct entry *e, const struct state *v, uint64_t arrival)
+{
+    struct sync_state *st = need_state(y, e->head.dot.replica);
+    struct vv known = {.n = 0};
+    if (st == NULL || vv_join_dots(&known, v->known) < 0) {
+        vv_fini(&known);
+        return -ENOMEM;
+    }
+    vv_fini(&st->known);
+    st->known = known;
+    st->number = e->head.dot.counter;
+    st->arrival = arrival;
+    st->time_ms = v->time_ms;
+    st->digest = v->digest;
+    st->heads_n = v->heads.n;
+    memcpy(st->heads, v->heads.p, v->heads.n * ACT_ID_SIZE);
+    /* What the author says of itself is backed by its signature. */
+    struct dot own = {e->head.dot.replica, dots_get(v->known, e->head.dot.replica)};
+    if (own.counter > vv_get(&y->highest, own.replica))
+        y->look_again = true;
+    return own.counter == 0 ? 0 : vv_add(&y->highest, &own);
+}
+
+int sync_load_states(struct space *s)
+{
+    const uint8_t prefix = SYNC_STATE;
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    int rc = it == NULL ? -ENOMEM : 0;
+    while (rc == 0 && db_iter_next(it)) {
+        struct bytes row = db_iter_value(it);
+        struct entry e;
+        struct state v;
+        if (row.n < 8 || entry_parse_stored(bytes_of(row.p + 8, row.n - 8), &e) < 0 ||
+            state_decode(e.plain, &v) < 0)
+            rc = -EUCLEAN;
+        else
+            rc = remember(s->sync, &e, &v, get_u64(row.p));
+    }
+    if (rc == 0)
+        rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
+/* The row and arrival of a STATE, in place of the one before. */
+static int put_state(struct space *s, struct bytes stored, const struct entry *e,
+                     const struct state *v, uint64_t source)
+{
+    struct sync *y = s->sync;
+    struct buf row CLEANUP(buf_fini) = {0};
+    const struct sync_state *old = find_state(y, e->head.dot.replica);
+    struct arrival a = {.kind = ARRIVAL_STATE, .dot = e->head.dot, .source = source};
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    if (old != NULL) {
+        struct sync_key gone = sync_key_u64(SYNC_ARRIVAL, old->arrival);
+        db_batch_delete(batch, DB_SYNC, sync_key_bytes(&gone));
+    }
+    sync_put_arrival(y, batch, &a);
+    buf_put_u64(&row, a.number);
+    buf_put_bytes(&row, stored);
+    struct sync_key key = sync_key_u64(SYNC_STATE, e->head.dot.replica);
+    int rc = buf_status(&row);
+    if (rc == 0) {
+        db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
+        rc = db_write(s->db, batch, false);
+    }
+    db_batch_free(batch);
+    if (rc < 0)
+        y->next = a.number;
+    return rc < 0 ? rc : remember(y, e, v, a.number);
+}
+
+/* ---- making ------------------------------------------------------------------------------------
+ */
+
+static bool is_said(const struct sync_state *own, const struct state *v)
+{
+    return own != NULL && own->heads_n == v->heads.n &&
+           memcmp(own->heads, v->heads.p, v->heads.n * ACT_ID_SIZE) == 0 &&
+           memcmp(&own->digest, &v->digest, sizeof v->digest) == 0;
+}
+
+/* Signs @v as this replica's next STATE. */
+static int author(struct space *s, const struct state *v)
+{
+    struct sync *y = s->sync;
+    struct buf plain CLEANUP(buf_fini) = {0}, stored CLEANUP(buf_fini) = {0};
+    struct entry_draft draft = {.refs = {0}};
+    struct entry e;
+    struct entry_head head = {.kind = ENTRY_STATE,
+                              .space = y->space,
+                              .dot = {replica_id(s->replica), y->states + 1},
+                              .stamp = v->time_ms};
+    state_encode(v, &plain);
+    int rc = buf_status(&plain);
+    if (rc == 0)
+        rc = entry_draft_init(&draft, &head, &(struct entry_refs){.acts = v->heads},
+                              buf_bytes(&plain));
+    if (rc == 0)
+        rc = entry_sign(&y->me->keys, &draft, 1, &stored);
+    entry_draft_fini(&draft);
+    if (rc == 0)
+        rc = entry_parse_stored(buf_bytes(&stored), &e);
+    if (rc < 0)
+        return rc;
+    y->states++;
+    return put_state(s, buf_bytes(&stored), &e, v, 0);
+}
+
+/* What this replica knows, its own changes as far as they are signed. */
+static int known_now(struct space *s, struct vv *ret)
+{
+    const struct sync *y = s->sync;
+    int rc = vv_copy(ret, replica_knowledge(s->replica));
+    return rc < 0 ? rc : vv_set(ret, replica_id(s->replica), y->signed_last);
+}
+
+int space_sync_state(struct space *s)
+{
+    struct sync *y = s->sync;
+    struct vv known = {.n = 0};
+    struct buf elements CLEANUP(buf_fini) = {0};
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    if (y == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    int rc = sync_may_sign(s) ? known_now(s, &known) : -ENOTCONN;
+    if (rc == 0) {
+        struct state v = {.time_ms = tidy_now_ms()};
+        vv_put_elements(&elements, &known);
+        v.known = (struct dots){elements.p, elements.n / DOT_SIZE};
+        v.heads = (struct act_ids){heads, members_heads(y->members, heads)};
+        replica_digest(s->replica, &v.digest);
+        const struct sync_state *own = find_state(y, replica_id(s->replica));
+        bool same = is_said(own, &v) && vv_equal(&own->known, &known);
+        rc = buf_status(&elements);
+        if (rc == 0 && !same)
+            rc = author(s, &v);
+        rc = rc < 0 ? rc : !same;
+    }
+    pthread_mutex_unlock(&s->lock);
+    vv_fini(&known);
+    return rc;
+}
+
+/* ---- taking ------------------------------------------------------------------------------------
+ */
+
+int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
+{
+    struct sync *y = s->sync;
+    struct entry e;
+    struct state v;
+    if (entry_parse_stored(stored, &e) < 0 || state_decode(e.plain, &v) < 0)
+        return SYNC_REFUSED;
+    pthread_mutex_lock(&s->lock);
+    const struct sync_state *old = find_state(y, e.head.dot.replica);
+    int rc = SYNC_KNOWN;
+    if (e.head.dot.replica != replica_id(s->replica) &&
+        (old == NULL || old->number < e.head.dot.counter)) {
+        enum verify_result r =
+            y->members == NULL ? VERIFY_HOLD_ACTS : verify_state(y->members, &e, &v);
+        rc = r == VERIFY_ACCEPT ? put_state(s, stored, &e, &v, source) : SYNC_REFUSED;
+        if (rc == 0)
+            rc = SYNC_TAKEN;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* The knowledge of one whose values are those of this replica, beyond what is known here: 1. */
+static int find_equal(struct space *s, struct vv *ret)
+{
+    struct sync *y = s->sync;
+    struct state_digest digest;
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    if (y->members == NULL || y->counts.waiting > 0 || y->counts.content_waiting > 0)
+        return 0;
+    struct state now = {.heads = {heads, members_heads(y->members, heads)}};
+    replica_digest(s->replica, &digest);
+    now.digest = digest;
+    for (size_t i = 0; i < y->state_n; i++)
+        if (y->state[i].replica != replica_id(s->replica) && is_said(&y->state[i], &now) &&
+            !vv_covers(replica_knowledge(s->replica), &y->state[i].known)) {
+            int rc = vv_copy(ret, &y->state[i].known);
+            return rc < 0 ? rc : 1;
+        }
+    return 0;
+}
+
+int sync_close_by_states(struct space *s)
+{
+    struct vv known = {.n = 0};
+    pthread_mutex_lock(&s->lock);
+    int rc = find_equal(s, &known);
+    pthread_mutex_unlock(&s->lock);
+    if (rc == 1)
+        rc = space_know(s, &known);
+    vv_fini(&known);
+    return rc < 0 ? rc : 0;
+}
+
+int space_sync_peers(struct space *s, struct buf *ret)
+{
+    struct sync *y = s->sync;
+    struct state now;
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    if (y == NULL || y->members == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    now.heads = (struct act_ids){heads, members_heads(y->members, heads)};
+    replica_digest(s->replica, &now.digest);
+    for (size_t i = 0; i < y->state_n; i++) {
+        const struct sync_state *st = &y->state[i];
+        struct sync_peer p = {.time_ms = st->time_ms, .equal = is_said(st, &now)};
+        if (st->replica == replica_id(s->replica))
+            continue;
+        if (!sync_label_of(s, st->replica, p.label))
+            snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));
+        buf_put(ret, &p, sizeof p);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return buf_status(ret);
+}

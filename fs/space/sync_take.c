@@ -1,0 +1,460 @@
+/*
+ * Entries that come in: opened, verified, and applied, or kept until what they wait for is here.
+ * The rules are those of proto/sealed/verify.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/space/sync_priv.h"
+#include "proto/base/log.h"
+
+enum {
+    ROOTS = 1024,
+    WAITS_HEAD = 16, /* source and bytes before a stored entry that waits for content */
+    HELD_HEAD = 8,
+    LOOK_MAX = 4096, /* held entries that are looked at in one go */
+};
+
+/* A root that was verified, with the key that it verified with. */
+struct sync_root {
+    uint8_t root[HASH_SIZE], key[SIGN_KEY_SIZE];
+};
+
+static int refuse(struct space *s, const char *what, const struct dot *dot)
+{
+    struct sync_counts *c = &s->sync->counts;
+    pthread_mutex_lock(&s->lock);
+    c->refused++;
+    snprintf(c->last_refused, sizeof c->last_refused, "change %016llx.%llu %s",
+             (unsigned long long)dot->replica, (unsigned long long)dot->counter, what);
+    log_warn("sync: refused: %s", c->last_refused);
+    pthread_mutex_unlock(&s->lock);
+    return SYNC_REFUSED;
+}
+
+/* ---- verifying ---------------------------------------------------------------------------------
+ */
+
+/* An entry taken apart. */
+struct taken {
+    struct entry e;
+    uint64_t after;
+    struct bytes change;
+    struct verify_claim *claims;
+    size_t claims_n;
+    uint64_t content_bytes;
+};
+
+static void add_claim(struct taken *t, struct dots dots, bool origin)
+{
+    if (dots.n > 0)
+        t->claims[t->claims_n++] = (struct verify_claim){dots, origin};
+}
+
+static int read_part(struct taken *t, struct reader *r, const struct dot *dot)
+{
+    struct value v;
+    int rc = value_change_next(r, dot, &v);
+    if (rc < 0)
+        return rc;
+    add_claim(t, v.ctx, false);
+    if (!v.from_own)
+        add_claim(t, v.from, true);
+    if (v.facet == FACET_PLACE && !v.place.alive)
+        add_claim(t, v.place.cseen, false);
+    if (v.facet == FACET_CONTENT)
+        t->content_bytes += v.content.size;
+    return 0;
+}
+
+/* Reads the plaintext of a VALUE. -EBADMSG, -ENOMEM; free claims. */
+static int take_apart(struct taken *t)
+{
+    struct reader r;
+    struct dot dot;
+    size_t n;
+    if (t->e.plain.n < SYNC_AFTER_SIZE)
+        return -EBADMSG;
+    t->after = get_u64(t->e.plain.p);
+    t->change = bytes_of(t->e.plain.p + SYNC_AFTER_SIZE, t->e.plain.n - SYNC_AFTER_SIZE);
+    if (value_change_open(t->change, &r, &dot, &n) < 0 || !dot_equal(&dot, &t->e.head.dot) ||
+        t->after >= dot.counter || n > LIMIT_CHANGE_PARTS)
+        return -EBADMSG;
+    t->claims = calloc(3 * n + 1, sizeof *t->claims);
+    if (t->claims == NULL)
+        return -ENOMEM;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = read_part(t, &r, &dot);
+    return rc < 0 ? rc : reader_end(&r);
+}
+
+static struct sync_root *root_slot(struct sync *y, const struct sync_root *r)
+{
+    if (y->roots == NULL)
+        y->roots = calloc(ROOTS, sizeof *y->roots);
+    return y->roots == NULL ? NULL : &y->roots[get_u64(r->root) % ROOTS];
+}
+
+/* Under lock. What verifies backs its counter from then on, also while it waits. */
+static enum verify_result verify(struct space *s, const struct taken *t)
+{
+    struct sync *y = s->sync;
+    struct sync_root root, *slot = NULL;
+    if (y->members == NULL)
+        return VERIFY_HOLD_ACTS;
+    enum verify_result r = verify_owner(y->members, &t->e, root.key);
+    if (r != VERIFY_ACCEPT)
+        return r;
+    entry_root(&t->e, root.root);
+    slot = root_slot(y, &root);
+    struct verify_value v = {.members = y->members,
+                             .entry = &t->e,
+                             .claims = t->claims,
+                             .claims_n = t->claims_n,
+                             .highest = &y->highest,
+                             .signature_known =
+                                 slot != NULL && memcmp(slot, &root, sizeof root) == 0};
+    r = verify_value(&v);
+    if (r != VERIFY_ACCEPT && r != VERIFY_HOLD_VECTOR)
+        return r;
+    if (slot != NULL)
+        *slot = root;
+    if (!vv_has(&y->highest, &t->e.head.dot)) {
+        if (vv_add(&y->highest, &t->e.head.dot) < 0)
+            return VERIFY_MEMORY;
+        y->look_again = true;
+    }
+    return r;
+}
+
+/* ---- keeping -----------------------------------------------------------------------------------
+ */
+
+static int keep(struct space *s, const struct sync_key *key, const uint64_t *head, size_t head_n,
+                struct bytes bytes)
+{
+    struct buf row CLEANUP(buf_fini) = {0};
+    struct db_batch *batch = db_batch_new(s->db);
+    for (size_t i = 0; i < head_n; i++)
+        buf_put_u64(&row, head[i]);
+    buf_put_bytes(&row, bytes);
+    int rc = batch == NULL ? -ENOMEM : buf_status(&row);
+    if (rc == 0) {
+        db_batch_put(batch, DB_SYNC, sync_key_bytes(key), buf_bytes(&row));
+        rc = db_write(s->db, batch, false);
+    }
+    db_batch_free(batch);
+    return rc;
+}
+
+static int drop(struct space *s, const struct sync_key *key)
+{
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    db_batch_delete(batch, DB_SYNC, sync_key_bytes(key));
+    int rc = db_write(s->db, batch, false);
+    db_batch_free(batch);
+    return rc;
+}
+
+static void count(struct space *s, int64_t waiting, int64_t content, int64_t bytes)
+{
+    struct sync_counts *c = &s->sync->counts;
+    pthread_mutex_lock(&s->lock);
+    c->waiting += (uint64_t)waiting;
+    c->content_waiting += (uint64_t)content;
+    c->content_bytes += (uint64_t)bytes;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Where an entry was kept when it is looked at. */
+enum kept { KEPT_NOWHERE, KEPT_HELD, KEPT_CONTENT };
+
+static int keep_held(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
+                     enum kept kept)
+{
+    struct sync_key key = sync_key_dot(SYNC_HELD, &t->e.head.dot);
+    if (kept == KEPT_HELD)
+        return SYNC_WAITS;
+    int rc = keep(s, &key, &source, 1, stored);
+    if (rc == 0)
+        count(s, 1, 0, 0);
+    return rc < 0 ? rc : SYNC_WAITS;
+}
+
+static int keep_content(struct space *s, uint64_t source, const struct taken *t,
+                        struct bytes stored, enum kept kept)
+{
+    const uint64_t head[] = {source, t->content_bytes};
+    struct sync_key key = sync_key_dot(SYNC_CONTENT_WAITS, &t->e.head.dot);
+    struct sync_key held = sync_key_dot(SYNC_HELD, &t->e.head.dot);
+    if (kept == KEPT_CONTENT)
+        return SYNC_CONTENT;
+    int rc = keep(s, &key, head, ARRAY_N(head), stored);
+    if (rc == 0 && kept == KEPT_HELD)
+        rc = drop(s, &held);
+    if (rc == 0)
+        count(s, kept == KEPT_HELD ? -1 : 0, 1, (int64_t)t->content_bytes);
+    return rc < 0 ? rc : SYNC_CONTENT;
+}
+
+static void was_kept(struct space *s, const struct taken *t, enum kept kept)
+{
+    if (kept == KEPT_HELD)
+        count(s, -1, 0, 0);
+    else if (kept == KEPT_CONTENT)
+        count(s, 0, -1, -(int64_t)t->content_bytes);
+}
+
+/* ---- taking ------------------------------------------------------------------------------------
+ */
+
+static int apply_taken(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
+                       enum kept kept)
+{
+    struct exchange_entry x = {.dot = t->e.head.dot,
+                               .after = t->after,
+                               .source = source,
+                               .change = t->change,
+                               .stored = stored};
+    entry_head_hash(t->e.head_raw, x.head_hash);
+    int rc = exchange_apply(s, &x);
+    if (rc == -ENODATA)
+        return keep_content(s, source, t, stored, kept);
+    if (rc == -EAGAIN) /* too many concurrent values of one facet: when some were superseded */
+        return keep_held(s, source, t, stored, kept);
+    if (rc == -EBADMSG)
+        return refuse(s, "has a body that makes no sense", &t->e.head.dot);
+    if (rc < 0)
+        return rc;
+    was_kept(s, t, kept);
+    return rc == 1 ? SYNC_TAKEN : SYNC_KNOWN;
+}
+
+/* Takes a stored entry, which may have been kept. */
+static int take_stored(struct space *s, uint64_t source, struct bytes stored, enum kept kept)
+{
+    struct taken t = {.claims = NULL};
+    int rc = entry_parse_stored(stored, &t.e);
+    if (rc == 0)
+        rc = take_apart(&t);
+    if (rc == -EBADMSG)
+        rc = refuse(s, "is malformed", &t.e.head.dot);
+    if (rc == 0) {
+        pthread_mutex_lock(&s->lock);
+        enum verify_result r = verify(s, &t);
+        pthread_mutex_unlock(&s->lock);
+        if (r == VERIFY_ACCEPT)
+            rc = apply_taken(s, source, &t, stored, kept);
+        else if (verify_holds(r))
+            rc = keep_held(s, source, &t, stored, kept);
+        else
+            rc = refuse(s, verify_text(r), &t.e.head.dot);
+    }
+    if (rc == SYNC_REFUSED && kept != KEPT_NOWHERE) {
+        struct sync_key key =
+            sync_key_dot(kept == KEPT_HELD ? SYNC_HELD : SYNC_CONTENT_WAITS, &t.e.head.dot);
+        int dropped = drop(s, &key);
+        was_kept(s, &t, kept);
+        rc = dropped < 0 ? dropped : rc;
+    }
+    free(t.claims);
+    return rc;
+}
+
+/* Whether a VALUE was here before: 1, 0. */
+static int is_known(struct space *s, const struct dot *dot)
+{
+    static const int tags[] = {SYNC_ENTRY, SYNC_HELD, SYNC_CONTENT_WAITS};
+    pthread_mutex_lock(&s->lock);
+    int rc = vv_has(replica_knowledge(s->replica), dot);
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; rc == 0 && i < ARRAY_N(tags); i++) {
+        struct sync_key key = sync_key_dot(tags[i], dot);
+        rc = db_has(s->db, DB_SYNC, sync_key_bytes(&key));
+    }
+    return rc;
+}
+
+/* The keys of an epoch, copied; false: they are not held. */
+static bool find_epoch(struct space *s, const struct epoch_id *id, struct epoch_keys *ret)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct epoch_keys *k = keyring_find(&s->keyring, id);
+    if (k != NULL)
+        *ret = *k;
+    pthread_mutex_unlock(&s->lock);
+    return k != NULL;
+}
+
+static int keep_locked(struct space *s, uint64_t source, struct bytes sealed)
+{
+    uint8_t hash[HASH_SIZE];
+    hash_parts(NULL, "persist.locked.1", &sealed, 1, hash);
+    struct sync_key key = sync_key(SYNC_LOCKED, bytes_of(hash, sizeof hash));
+    int rc = db_has(s->db, DB_SYNC, sync_key_bytes(&key));
+    if (rc != 0)
+        return rc < 0 ? rc : SYNC_WAITS;
+    rc = keep(s, &key, &source, 1, sealed);
+    if (rc == 0)
+        count(s, 1, 0, 0);
+    return rc < 0 ? rc : SYNC_WAITS;
+}
+
+int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
+{
+    struct buf stored CLEANUP(buf_wipe) = {0};
+    struct entry e, opened;
+    struct epoch_keys k;
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    int rc = entry_parse_sealed(sealed, &e);
+    if (rc < 0)
+        return refuse(s, "is malformed", &(struct dot){0, 0});
+    if (e.head.kind == ENTRY_VALUE && (rc = is_known(s, &e.head.dot)) != 0)
+        return rc < 0 ? rc : SYNC_KNOWN;
+    if (!find_epoch(s, &e.epoch, &k))
+        return keep_locked(s, remote, sealed);
+    rc = entry_open(&e, &k, &stored, &opened);
+    epoch_keys_fini(&k);
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : refuse(s, "does not open", &e.head.dot);
+    if (e.head.kind == ENTRY_STATE)
+        return sync_take_state(s, remote, buf_bytes(&stored));
+    return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);
+}
+
+/* ---- looking again -----------------------------------------------------------------------------
+ */
+
+/* Reads up to LOOK_MAX keys with a tag, whole, into @ret. */
+static int list_keys(struct space *s, int tag, struct buf *ret)
+{
+    const uint8_t prefix = (uint8_t)tag;
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < LOOK_MAX && db_iter_next(it); i++)
+        buf_put_string(ret, db_iter_key(it));
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc < 0 ? rc : buf_status(ret);
+}
+
+static int look_at(struct space *s, int tag, struct bytes key)
+{
+    struct buf row CLEANUP(buf_wipe) = {0};
+    struct sync_key k = sync_key(key.p[0], bytes_of(key.p + 1, key.n - 1));
+    int rc = sync_get(s, &k, 0, &row);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    if (row.n < HELD_HEAD)
+        return -EUCLEAN;
+    struct bytes bytes = bytes_of(row.p + HELD_HEAD, row.n - HELD_HEAD);
+    if (tag == SYNC_HELD)
+        return take_stored(s, get_u64(row.p), bytes, KEPT_HELD);
+    rc = space_sync_take_entry(s, get_u64(row.p), bytes);
+    if (rc < 0 || rc == SYNC_WAITS)
+        return rc;
+    count(s, -1, 0, 0);
+    return drop(s, &k);
+}
+
+static int look_again(struct space *s, int tag)
+{
+    struct buf keys CLEANUP(buf_fini) = {0};
+    int rc = list_keys(s, tag, &keys);
+    struct reader r = reader_of(buf_bytes(&keys));
+    while (rc >= 0 && r.n > 0)
+        rc = look_at(s, tag, reader_string(&r, SYNC_KEY_MAX));
+    return rc < 0 ? rc : 0;
+}
+
+int space_sync_settle(struct space *s)
+{
+    int rc = 0;
+    if (s->sync == NULL)
+        return 0;
+    for (bool again = true; rc == 0 && again;) {
+        pthread_mutex_lock(&s->lock);
+        again = s->sync->look_again && s->sync->counts.waiting > 0;
+        s->sync->look_again = false;
+        pthread_mutex_unlock(&s->lock);
+        if (again)
+            rc = look_again(s, SYNC_LOCKED);
+        if (again && rc == 0)
+            rc = look_again(s, SYNC_HELD);
+    }
+    return rc < 0 ? rc : sync_close_by_states(s);
+}
+
+/* ---- content -----------------------------------------------------------------------------------
+ */
+
+static int by_size(const void *a, const void *b)
+{
+    const struct sync_wait *x = a;
+    const struct sync_wait *y = b;
+    return x->size < y->size ? -1 : x->size > y->size;
+}
+
+int space_sync_waiting(struct space *s, struct buf *ret)
+{
+    const uint8_t prefix = SYNC_CONTENT_WAITS;
+    size_t from = ret->n;
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    while (db_iter_next(it)) {
+        struct bytes key = db_iter_key(it), row = db_iter_value(it);
+        if (key.n != 1 + DOT_SIZE || row.n < WAITS_HEAD)
+            continue;
+        struct sync_wait w = {.dot = dot_decode(key.p + 1), .size = get_u64(row.p + 8)};
+        buf_put(ret, &w, sizeof w);
+    }
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    if (rc < 0 || buf_status(ret) < 0)
+        return rc < 0 ? rc : -ENOMEM;
+    if (ret->n > from)
+        qsort(ret->p + from, (ret->n - from) / sizeof(struct sync_wait), sizeof(struct sync_wait),
+              by_size);
+    return 0;
+}
+
+/* The row of an entry that waits for content. -ENOENT. */
+static int get_waiting(struct space *s, const struct dot *dot, struct buf *ret)
+{
+    struct sync_key key = sync_key_dot(SYNC_CONTENT_WAITS, dot);
+    int rc = sync_get(s, &key, 0, ret);
+    return rc == 0 && ret->n < WAITS_HEAD ? -EUCLEAN : rc;
+}
+
+int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn, void *arg)
+{
+    struct buf row CLEANUP(buf_wipe) = {0};
+    struct entry e;
+    int rc = get_waiting(s, dot, &row);
+    if (rc == 0 && (entry_parse_stored(bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD), &e) < 0 ||
+                    e.plain.n < SYNC_AFTER_SIZE))
+        rc = -EUCLEAN;
+    if (rc < 0)
+        return rc;
+    return space_missing(s, bytes_of(e.plain.p + SYNC_AFTER_SIZE, e.plain.n - SYNC_AFTER_SIZE), fn,
+                         arg);
+}
+
+int space_sync_retry(struct space *s, const struct dot *dot)
+{
+    struct buf row CLEANUP(buf_wipe) = {0};
+    int rc = get_waiting(s, dot, &row);
+    if (rc < 0)
+        return rc;
+    return take_stored(s, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
+                       KEPT_CONTENT);
+}
