@@ -26,7 +26,7 @@ static int derive(struct bytes passphrase, char salt_text[2 * DOOR_SALT_SIZE + 1
 }
 
 static int run(const struct session *s, const struct remote_door *door,
-               const struct verb_call *call, struct err *err)
+               struct verb_call *call, struct err *err)
 {
     struct term term;
     int status;
