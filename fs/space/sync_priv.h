@@ -13,6 +13,7 @@
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
+ *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
  *
@@ -41,6 +42,7 @@ enum {
     SYNC_ARRIVAL = 'n',
     SYNC_REMOTE = 'r',
     SYNC_BLOB = 'd',
+    SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
     SYNC_AFTER_SIZE = 8,
@@ -126,6 +128,15 @@ int sync_acts_changed(struct space *s) MUST_CHECK;
 int sync_names_of(struct bytes change, struct buf *ret) MUST_CHECK;
 /** Appends a name to the buffer @names, unless it is there: a content_id_fn. */
 int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
+
+/* ---- sync_tidy.c ---- */
+/**
+ * Drops superseded entries among some, from @cursor on, which is moved. 1: there is more, 0: that
+ * was all. Lock held by nobody.
+ */
+int sync_tidy_slice(struct space *s, struct dot *cursor) MUST_CHECK;
+/** Appends at most LIMIT_REPLACED dots of own superseded changes, which @batch then forgets. */
+int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret) MUST_CHECK;
 
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;

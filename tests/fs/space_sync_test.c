@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fs/space/sync.h"
+#include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 #include "tests/support/device.h"
 
@@ -274,6 +274,43 @@ static void a_state_closes_gaps_and_says_who_is_equal(void **state)
     assert_string_equal(p.label, "anna");
 }
 
+static size_t count_rows(struct device *d, int tag)
+{
+    const uint8_t prefix = (uint8_t)tag;
+    struct db_iter *it = db_iter_new(d->s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    size_t n = 0;
+    while (db_iter_next(it))
+        n++;
+    db_iter_free(it);
+    return n;
+}
+
+static void superseded_entries_go_and_the_next_one_names_them(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 5; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "version %d", i);
+        device_save_text(&w->d[0], "a.md", text);
+        give(w, 0, 1);
+    }
+    struct dot cursor = {0, 0};
+    size_t before = count_rows(&w->d[0], SYNC_ENTRY);
+    assert_int_equal(sync_tidy_slice(w->d[0].s, &cursor), 0);
+    size_t after = count_rows(&w->d[0], SYNC_ENTRY);
+    assert_true(after + 3 <= before);
+    assert_int_equal(count_rows(&w->d[0], SYNC_REPLACED), before - after);
+    cursor = (struct dot){0, 0};
+    assert_int_equal(sync_tidy_slice(w->d[1].s, &cursor), 0);
+    assert_int_equal(count_rows(&w->d[1], SYNC_ENTRY), after);
+    device_save_text(&w->d[0], "b.md", "next");
+    give(w, 0, 1);
+    assert_int_equal(count_rows(&w->d[0], SYNC_REPLACED), 0);
+    expect_text(&w->d[1], "a.md", "version 4");
+    all_meet(w, 2);
+    expect_equal(w, 2);
+}
+
 static void a_chunk_that_is_not_what_its_name_says_is_refused(void **state)
 {
     struct world *w = *state;
@@ -300,6 +337,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(third_device_learns_all_from_the_second, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_forgets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_closes_gaps_and_says_who_is_equal, setup, teardown),
+        cmocka_unit_test_setup_teardown(superseded_entries_go_and_the_next_one_names_them, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_not_what_its_name_says_is_refused, setup,
                                         teardown),
     };
