@@ -157,6 +157,18 @@ struct exchange_entry {
 /** As space_apply(), with the entry's rows and what follows from it for the knowledge. */
 int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
 
+/** Has this device go on under a new replica id, own changes that are not signed with it. */
+int exchange_renew(struct space *s) MUST_CHECK;
+
+/* ---- sync_renew.c ---- */
+/** The renewal itself, in @batch. Lock held. */
+int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
+/**
+ * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, 0 it
+ * is of another copy of it, and this one has a new replica id now; or a negative errno.
+ */
+int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
+
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */
 int sync_put_applied(struct space *s, struct db_batch *batch,

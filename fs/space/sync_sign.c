@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/space/sync_priv.h"
+#include "proto/base/log.h"
 #include "proto/sealed/chunk.h"
 
 enum { TREE_BYTES_MAX = 4 << 20 };
@@ -145,6 +146,11 @@ static int draft_tree(struct space *s, struct tree_draft *t)
         rc = replica_change_get(s->replica, &dot, &change);
         if (rc == 0)
             rc = add_draft(s, t, &dot, buf_bytes(&change), after);
+        if (rc == -E2BIG) { /* vectors of hundreds of devices: more than an entry can hold */
+            log_error("sync: one change is too big to be sent; it stays on this device");
+            rc = 0;
+            continue;
+        }
         after = dot.counter;
     }
     if (rc == 0)

@@ -314,7 +314,8 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     int rc = entry_parse_sealed(sealed, &e);
     if (rc < 0)
         return refuse(s, "is malformed", &(struct dot){0, 0});
-    if (e.head.kind == ENTRY_VALUE && (rc = is_known(s, &e.head.dot)) != 0)
+    bool own = e.head.dot.replica == replica_id(s->replica);
+    if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known(s, &e.head.dot)) != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
     if (!find_epoch(s, &e.epoch, &k))
         return keep_locked(s, remote, sealed);
@@ -322,6 +323,9 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     epoch_keys_fini(&k);
     if (rc < 0)
         return rc == -ENOMEM ? rc : refuse(s, "does not open", &e.head.dot);
+    if (own && e.head.kind == ENTRY_VALUE && (rc = sync_check_own(s, &opened)) != 0)
+        return rc < 0 ? (rc == -EBADMSG ? refuse(s, "is not signed by this device", &e.head.dot) : rc)
+                      : SYNC_KNOWN;
     if (e.head.kind == ENTRY_STATE)
         return sync_take_state(s, remote, buf_bytes(&stored));
     return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);

@@ -212,7 +212,8 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     if (!x->opened || x->failed)
         return 0;
-    uint64_t push = x->comparing ? 0 : push_pump(x, now_ms, now);
+    /* Not before all is heard: another copy of this device may have written under its id. */
+    uint64_t push = x->comparing || !x->caught_up ? 0 : push_pump(x, now_ms, now);
     uint64_t pull = pull_pump(x, now_ms);
     return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
 }

@@ -20,6 +20,7 @@ enum { DEVICES = 3 };
 struct world {
     struct device d[DEVICES];
     uint64_t done[DEVICES][DEVICES]; /* arrivals of the first that the second was given */
+    bool back; /* what a device brought is given back to it, too */
 };
 
 /* ---- transfers ---------------------------------------------------------------------------------
@@ -67,7 +68,7 @@ static size_t give(struct world *w, size_t a, size_t b)
     while (more == 1)
         more = space_sync_collect(from->s);
     assert_true(more == 0 || more == -ENOTCONN);
-    while (space_sync_next(from->s, w->done[a][b], b + 1, &at) == 1) {
+    while (space_sync_next(from->s, w->done[a][b], w->back ? 99 : b + 1, &at) == 1) {
         struct buf bytes CLEANUP(buf_fini) = {0};
         w->done[a][b] = at.number;
         int rc = space_sync_seal(from->s, &at, &bytes);
@@ -311,6 +312,60 @@ static void superseded_entries_go_and_the_next_one_names_them(void **state)
     expect_equal(w, 2);
 }
 
+static void a_copied_device_takes_a_new_id_and_nothing_is_lost(void **state)
+{
+    struct world *w = *state;
+    device_save_text(&w->d[0], "a.md", "before");
+    give(w, 0, 1);
+    give(w, 1, 0);
+    device_copy(&w->d[2], &w->d[0]);
+    memcpy(w->done[2], w->done[0], sizeof w->done[2]);
+    w->done[1][2] = w->done[1][0];
+    uint64_t id = replica_id(w->d[2].s->replica);
+    assert_int_equal(replica_id(w->d[0].s->replica), id);
+    /* Both write; the original is heard first. */
+    device_save_text(&w->d[0], "b.md", "of the original");
+    device_save_text(&w->d[2], "c.md", "of the copy");
+    device_save_text(&w->d[2], "a.md", "changed by the copy");
+    assert_int_equal(publisher_flush(w->d[2].s), 0);
+    give(w, 0, 1);
+    give(w, 1, 2);
+    assert_int_not_equal(replica_id(w->d[2].s->replica), id);
+    assert_int_equal(replica_id(w->d[0].s->replica), id);
+    give(w, 2, 1);
+    give(w, 1, 0);
+    for (size_t i = 0; i < 3; i++) {
+        expect_text(&w->d[i], "a.md", "changed by the copy");
+        expect_text(&w->d[i], "b.md", "of the original");
+        expect_text(&w->d[i], "c.md", "of the copy");
+    }
+    all_meet(w, 3);
+    expect_equal(w, 3);
+}
+
+static void a_restored_device_goes_on_where_others_know_more(void **state)
+{
+    struct world *w = *state;
+    device_save_text(&w->d[0], "a.md", "one");
+    give(w, 0, 1);
+    device_copy(&w->d[2], &w->d[0]); /* the backup */
+    device_save_text(&w->d[0], "a.md", "two");
+    device_save_text(&w->d[0], "b.md", "later");
+    give(w, 0, 1);
+    device_close(&w->d[0]); /* lost */
+    w->d[0] = w->d[2];
+    w->d[2].s = NULL;
+    memset(w->done, 0, sizeof w->done);
+    w->back = true;
+    give(w, 1, 0);
+    expect_text(&w->d[0], "a.md", "two");
+    expect_text(&w->d[0], "b.md", "later");
+    device_save_text(&w->d[0], "a.md", "three");
+    all_meet(w, 2);
+    expect_text(&w->d[1], "a.md", "three");
+    expect_equal(w, 2);
+}
+
 static void a_chunk_that_is_not_what_its_name_says_is_refused(void **state)
 {
     struct world *w = *state;
@@ -338,6 +393,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restart_forgets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_closes_gaps_and_says_who_is_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(superseded_entries_go_and_the_next_one_names_them, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_copied_device_takes_a_new_id_and_nothing_is_lost, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_not_what_its_name_says_is_refused, setup,
                                         teardown),
