@@ -84,18 +84,21 @@ static int check_bodies(struct space *s, struct bytes change)
     return rc;
 }
 
-/* What is to be applied: a change, or an entry with one, or knowledge, or a new replica id. */
+/* What is to be done: apply a change, or an entry with one; know; renew; clean up. */
 struct job {
     struct bytes change;
     const struct exchange_entry *entry;
     const struct vv *knowledge;
     bool renew;
+    bool clean;
 };
 
 static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
 {
     if (j->knowledge != NULL)
         return replica_know(s->replica, batch, j->knowledge);
+    if (j->clean)
+        return sync_put_cleaned(s, batch);
     if (j->renew)
         return sync_put_renewed(s, batch);
     int taken =
@@ -192,6 +195,11 @@ int exchange_renew(struct space *s)
     s->sync->states = before.states;
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+int exchange_clean(struct space *s)
+{
+    return apply(s, &(struct job){.clean = true});
 }
 
 int space_know(struct space *s, const struct vv *knowledge)

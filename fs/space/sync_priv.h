@@ -141,6 +141,9 @@ int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret)
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;
 void sync_states_fini(struct sync *y);
+/** Raises the floor to what every member's newest STATE knows, and cleans up, in @batch. Lock held.
+ */
+int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
 /** Takes the stored form of a STATE: as space_sync_take_entry(). */
@@ -159,6 +162,9 @@ int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
 
 /** Has this device go on under a new replica id, own changes that are not signed with it. */
 int exchange_renew(struct space *s) MUST_CHECK;
+
+/** Removes some of what every member knows to be deleted: how many records, or an error. */
+int exchange_clean(struct space *s) MUST_CHECK;
 
 /* ---- sync_renew.c ---- */
 /** The renewal itself, in @batch. Lock held. */

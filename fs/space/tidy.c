@@ -104,6 +104,11 @@ static int tidy_entries(struct space *s)
     int more = 1;
     while (more == 1 && !publisher_wanted(s))
         more = sync_tidy_slice(s, &cursor);
+    while (more >= 0 && s->sync != NULL && s->sync->members != NULL && !publisher_wanted(s)) {
+        more = exchange_clean(s);
+        if (more == 0)
+            break;
+    }
     return more < 0 ? more : 0;
 }
 

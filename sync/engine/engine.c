@@ -274,7 +274,12 @@ static void on_state_timer(void *arg)
     if (!has_session(e))
         return;
     int rc = space_sync_collect(e->cfg.space);
-    if (rc >= 0)
+    if (rc == 1) { /* there is more to be signed: first that */
+        changed(e);
+        pump(e, false);
+        return;
+    }
+    if (rc == 0)
         rc = space_sync_state(e->cfg.space);
     if (rc < 0 && rc != -ENOTCONN)
         log_warn("sync: the state of the folder cannot be told: %s", strerror(-rc));

@@ -312,6 +312,28 @@ static void superseded_entries_go_and_the_next_one_names_them(void **state)
     expect_equal(w, 2);
 }
 
+static void what_all_know_to_be_deleted_is_cleaned_up(void **state)
+{
+    struct world *w = *state;
+    device_save_text(&w->d[0], "a.md", "x");
+    device_save_text(&w->d[0], "b.md", "y");
+    all_meet(w, 2);
+    device_unlink(&w->d[0], "a.md");
+    all_meet(w, 2);
+    assert_int_equal(exchange_clean(w->d[0].s), 0); /* nobody has said that it knows */
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(space_sync_state(w->d[i].s), 1);
+    all_meet(w, 2);
+    assert_int_equal(exchange_clean(w->d[0].s), 1);
+    assert_int_equal(exchange_clean(w->d[0].s), 0);
+    expect_equal(w, 2); /* also while it is cleaned up on one of them alone */
+    assert_int_equal(exchange_clean(w->d[1].s), 1);
+    device_save_text(&w->d[1], "a.md", "again");
+    all_meet(w, 2);
+    expect_text(&w->d[0], "a.md", "again");
+    expect_equal(w, 2);
+}
+
 static void a_copied_device_takes_a_new_id_and_nothing_is_lost(void **state)
 {
     struct world *w = *state;
@@ -394,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_state_closes_gaps_and_says_who_is_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(superseded_entries_go_and_the_next_one_names_them, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_all_know_to_be_deleted_is_cleaned_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copied_device_takes_a_new_id_and_nothing_is_lost, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,
