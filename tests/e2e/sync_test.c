@@ -41,7 +41,7 @@ static void saves_go_both_ways(struct e2e *f)
                 world_wait_text(at(k), "note.md", text);
         }
         world_even(&world);
-        same(world_count(at(0), "conflict"), 0);
+        same(world_named(at(0), "conflict"), 0);
     }
     world_end(&world);
 }
@@ -102,7 +102,7 @@ static void editor_saves_are_seen_whole(struct e2e *f)
         atomic_store(stop, true);
         check_join(reader);
         world_even(&world);
-        same(world_count(at(1), "note"), 1);
+        same(world_named(at(1), "note"), 1);
     }
     world_end(&world);
 }
@@ -177,7 +177,7 @@ static void every_kind_of_change_arrives(struct e2e *f)
         world_even(&world);
         same_text(world_text(at(1), "script"), "a\n");
         same(links_of(world_path(at(1), "moved/another name")), 1);
-        same(world_count(at(1), "conflict"), 0);
+        same(world_named(at(1), "conflict"), 0);
     }
     world_end(&world);
 }
@@ -230,7 +230,7 @@ static void edits_of_different_paragraphs_merge(struct e2e *f)
         world_wait_text(at(0), "note.md", both);
         world_wait_text(at(1), "note.md", both);
         world_even(&world);
-        same(world_count(at(0), "conflict"), 0);
+        same(world_named(at(0), "conflict"), 0);
         same(conflicts(at(0)), 0);
         same(conflicts(at(1)), 0);
     }
@@ -239,7 +239,7 @@ static void edits_of_different_paragraphs_merge(struct e2e *f)
 
 static bool has_sibling(void *arg)
 {
-    return world_count(arg, "(conflict from ") > 0;
+    return world_named(arg, "(conflict from ") > 0;
 }
 
 /* The text of the one sibling of a device's top directory. */
@@ -268,7 +268,7 @@ static void edits_of_one_line_make_a_sibling(struct e2e *f)
             e2e_wait(has_sibling, at(i), WORLD_EVEN_MS, "a sibling");
         world_even(&world);
         for (size_t i = 0; i < 3; i++) {
-            same(world_count(at(i), "(conflict from "), 1);
+            same(world_named(at(i), "(conflict from "), 1);
             same_text(world_text(at(i), "note.md"), texts[1]);
             same_text(sibling_text(at(i)), texts[0]);
             same(conflicts(at(i)), 1);
@@ -306,8 +306,8 @@ static void a_deletion_meets_an_edit(struct e2e *f)
         meet_again();
         world_wait_text(at(0), "note.md", "what was not seen stays\n");
         world_even(&world);
-        same(world_count(at(0), "note"), 1);
-        same(world_count(at(1), "note"), 1);
+        same(world_named(at(0), "note"), 1);
+        same(world_named(at(1), "note"), 1);
     }
     world_end(&world);
 }
@@ -325,7 +325,7 @@ static void two_folders_of_one_name_are_one(struct e2e *f)
         world_wait_text(at(0), "folder/from 1", "folder/from 1");
         world_wait_text(at(1), "folder/from 0", "folder/from 0");
         world_even(&world);
-        same(world_count(at(0), "folder"), 1);
+        same(world_named(at(0), "folder"), 1);
     }
     world_end(&world);
 }
@@ -353,7 +353,7 @@ static void a_device_away_for_long_comes_back(struct e2e *f)
         world_wait_text(at(0), "1-25.md", "change 145 of 1\n");
         world_wait_text(at(1), "0-25.md", "change 145 of 0\n");
         world_even(&world);
-        same(world_count(at(0), "conflict"), 0);
+        same(world_named(at(0), "conflict"), 0);
     }
     world_end(&world);
 }

@@ -235,7 +235,7 @@ const char *world_text(const struct e2e *d, const char *name)
     return text;
 }
 
-unsigned world_count(const struct e2e *d, const char *wanted)
+unsigned world_named(const struct e2e *d, const char *wanted)
 {
     unsigned n = 0;
     DIR *dir = opendir(d->folder);

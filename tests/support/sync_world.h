@@ -10,7 +10,7 @@
 
 #include "tests/support/e2e.h"
 
-enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = 60000 };
+enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = 8000 };
 
 struct sync_world {
     struct e2e *f;       /* the test's own fixture, in which nothing is mounted */
@@ -65,7 +65,7 @@ const char *world_text(const struct e2e *d, const char *name);
 /** Waits until a file of a device holds exactly this. */
 bool world_wait_text(const struct e2e *d, const char *name, const char *text);
 /** How many files of the top directory have @part in their name. */
-unsigned world_count(const struct e2e *d, const char *part);
+unsigned world_named(const struct e2e *d, const char *part);
 
 /* ---- waiting ---- */
 
