@@ -5,7 +5,8 @@
 
 #include "fs/space/sync_priv.h"
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening -----------------------------------------------------------------------------------
+ */
 
 /* The own row: 1, or 0 when there is none so far. */
 static int load_own(struct space *s)
@@ -156,7 +157,8 @@ int space_sync_id(struct space *s, struct space_id *ret)
     return 0;
 }
 
-/* ---- for people -------------------------------------------------------------------------------- */
+/* ---- for people --------------------------------------------------------------------------------
+ */
 
 void space_sync_counts(struct space *s, struct sync_counts *ret)
 {
@@ -180,7 +182,8 @@ uint64_t space_sync_to_push(struct space *s, uint64_t remote)
     return n;
 }
 
-/* ---- door -------------------------------------------------------------------------------------- */
+/* ---- door --------------------------------------------------------------------------------------
+ */
 
 static int author_door(struct space *s, const struct door *d)
 {

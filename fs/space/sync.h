@@ -160,7 +160,7 @@ struct sync_counts {
     uint64_t waiting;         /* entries that wait for acts, keys or other changes */
     uint64_t content_waiting; /* entries that wait for content, and its bytes */
     uint64_t content_bytes;
-    uint64_t refused;   /* since the start */
+    uint64_t refused; /* since the start */
     char last_refused[160];
 };
 
