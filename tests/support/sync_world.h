@@ -10,7 +10,7 @@
 
 #include "tests/support/e2e.h"
 
-enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = 8000 };
+enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = 30000 };
 
 struct sync_world {
     struct e2e *f;       /* the test's own fixture, in which nothing is mounted */
