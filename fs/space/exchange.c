@@ -179,7 +179,10 @@ int space_apply(struct space *s, struct bytes change)
 
 int exchange_apply(struct space *s, const struct exchange_entry *e)
 {
-    return apply_change(s, &(struct job){.change = e->change, .entry = e});
+    int rc = apply_change(s, &(struct job){.change = e->change, .entry = e});
+    if (rc == 1) /* it may make a conflict, or make one known whole */
+        merger_wake(s);
+    return rc;
 }
 
 int exchange_renew(struct space *s)
