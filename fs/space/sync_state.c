@@ -223,7 +223,9 @@ static int find_equal(struct space *s, struct vv *ret)
     struct sync *y = s->sync;
     struct state_digest digest;
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    if (y->members == NULL || y->counts.waiting > 0 || y->counts.content_waiting > 0)
+    /* What no key is known for does not count: any server can make such. */
+    if (y->members == NULL || y->counts.content_waiting > 0 ||
+        y->counts.waiting > sync_wait_count(y, SYNC_LOCKED_ONES))
         return 0;
     struct state now = {.heads = {heads, members_heads(y->members, heads)}};
     replica_digest(s->replica, &digest);
