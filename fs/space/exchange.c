@@ -95,8 +95,8 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
 {
     if (j->knowledge != NULL)
         return replica_know(s->replica, batch, j->knowledge);
-    int taken = replica_apply(s->replica, batch, j->change,
-                              j->entry == NULL ? NULL : j->entry->head_hash);
+    int taken =
+        replica_apply(s->replica, batch, j->change, j->entry == NULL ? NULL : j->entry->head_hash);
     if (taken < 0 || j->entry == NULL)
         return taken;
     int rc = sync_put_applied(s, batch, j->entry);

@@ -5,7 +5,8 @@
 
 #include "fs/space/sync_priv.h"
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening -----------------------------------------------------------------------------------
+ */
 
 /* The own row: 1, or 0 when there is none so far. */
 static int load_own(struct space *s)
@@ -125,7 +126,8 @@ int space_sync_id(struct space *s, struct space_id *ret)
     return 0;
 }
 
-/* ---- for people -------------------------------------------------------------------------------- */
+/* ---- for people --------------------------------------------------------------------------------
+ */
 
 void space_sync_counts(struct space *s, struct sync_counts *ret)
 {
@@ -139,17 +141,35 @@ void space_sync_counts(struct space *s, struct sync_counts *ret)
 
 uint64_t space_sync_to_push(struct space *s, uint64_t remote)
 {
+    const uint8_t prefix = SYNC_ARRIVAL;
     struct sync_remote r;
     struct arrival a;
     uint64_t n = 0;
     if (s->sync == NULL || space_sync_get_remote(s, remote, &r) < 0)
         return 0;
-    for (uint64_t at = r.pushed; space_sync_next(s, at, remote, &a) == 1; at = a.number)
-        n++;
+    struct sync_key from = sync_key_u64(SYNC_ARRIVAL, r.pushed + 1);
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    if (it == NULL)
+        return 0;
+    db_iter_seek(it, sync_key_bytes(&from));
+    while (db_iter_next(it))
+        n += sync_arrival_decode(db_iter_key(it), db_iter_value(it), &a) == 0 && a.source != remote;
+    db_iter_free(it);
     return n;
 }
 
-/* ---- door -------------------------------------------------------------------------------------- */
+uint64_t space_sync_unsigned(struct space *s)
+{
+    if (s->sync == NULL)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    uint64_t n = vv_get(replica_knowledge(s->replica), replica_id(s->replica)) - s->sync->signed_to;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+/* ---- door --------------------------------------------------------------------------------------
+ */
 
 static int author_door(struct space *s, const struct door *d)
 {

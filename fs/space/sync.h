@@ -160,7 +160,7 @@ struct sync_counts {
     uint64_t waiting;         /* entries that wait for acts, keys or other changes */
     uint64_t content_waiting; /* entries that wait for content, and its bytes */
     uint64_t content_bytes;
-    uint64_t refused;   /* since the start */
+    uint64_t refused; /* since the start */
     char last_refused[160];
 };
 
@@ -177,6 +177,8 @@ int space_sync_peers(struct space *s, struct buf *ret) MUST_CHECK;
 void space_sync_counts(struct space *s, struct sync_counts *ret);
 /** How many arrivals @remote is to be sent, not counting changes that are not signed yet. */
 uint64_t space_sync_to_push(struct space *s, uint64_t remote);
+/** How many own changes are not signed yet, at most. */
+uint64_t space_sync_unsigned(struct space *s);
 
 /* ---- links: what the one who runs sessions tells ---- */
 

@@ -8,8 +8,8 @@
  *   's' replica 8          -> arrival number 8 · the newest STATE of the replica (stored form)
  *   'h' dot, head hash 16  -> source 8 · author 8 · entry (stored form) that waits for acts or changes
  *   'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its epoch
- *   'c' dot                -> source 8 · content bytes 8 · entry (stored form) that waits for content
- *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known, see entry
+ *   'c' dot                -> source 8 · bytes 8 · entry (stored form) that waits for content
+ *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
  *   'd' remote 8            -> passphrase blob that the remote is still to be given

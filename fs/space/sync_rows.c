@@ -101,7 +101,8 @@ int sync_get(struct space *s, const struct sync_key *key, size_t skip, struct bu
     return rc < 0 ? rc : buf_status(ret);
 }
 
-/* ---- remotes ----------------------------------------------------------------------------------- */
+/* ---- remotes -----------------------------------------------------------------------------------
+ */
 
 enum { REMOTE_ROW = SYNC_RUN_SIZE + 16 };
 

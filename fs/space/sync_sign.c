@@ -27,7 +27,8 @@ static void tree_draft_free(struct tree_draft *t)
     free(t);
 }
 
-/* ---- what an entry refers to ------------------------------------------------------------------- */
+/* ---- what an entry refers to -------------------------------------------------------------------
+ */
 
 int sync_add_name(void *arg, const uint8_t id[CONTENT_ID_BYTES])
 {
@@ -63,7 +64,8 @@ static int ids_of(const struct epoch_keys *k, const struct buf *names, struct bu
     return buf_status(ret);
 }
 
-/* ---- drafts ------------------------------------------------------------------------------------ */
+/* ---- drafts ------------------------------------------------------------------------------------
+ */
 
 static uint64_t stamp_of(struct bytes change)
 {
@@ -105,7 +107,8 @@ static int add_draft(struct space *s, struct tree_draft *t, const struct dot *do
     return 0;
 }
 
-/* Drafts what is left of own changes that are not signed, from the next one on. 1: there is more. */
+/* Drafts what is left of own changes that are not signed, from the next one on. 1: there is more.
+ */
 static int draft_tree(struct space *s, struct tree_draft *t)
 {
     struct sync *y = s->sync;
@@ -142,7 +145,8 @@ static int draft_tree(struct space *s, struct tree_draft *t)
     return rc < 0 ? rc : more;
 }
 
-/* ---- signing ----------------------------------------------------------------------------------- */
+/* ---- signing -----------------------------------------------------------------------------------
+ */
 
 static int put_entry(struct space *s, struct tree_draft *t, size_t i, struct db_batch *batch)
 {

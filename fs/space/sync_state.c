@@ -121,7 +121,8 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
     return rc < 0 ? rc : remember(y, e, v, a.number);
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------------
+ */
 
 static bool is_said(const struct sync_state *own, const struct state *v)
 {
@@ -193,7 +194,8 @@ int space_sync_state(struct space *s)
     return rc;
 }
 
-/* ---- taking ------------------------------------------------------------------------------------ */
+/* ---- taking ------------------------------------------------------------------------------------
+ */
 
 int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
 {

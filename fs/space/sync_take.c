@@ -34,7 +34,8 @@ static int refuse(struct space *s, const char *what, const struct dot *dot)
     return SYNC_REFUSED;
 }
 
-/* ---- verifying --------------------------------------------------------------------------------- */
+/* ---- verifying ---------------------------------------------------------------------------------
+ */
 
 /* An entry taken apart. */
 struct taken {
@@ -131,7 +132,8 @@ static enum verify_result verify(struct space *s, struct taken *t)
     return r;
 }
 
-/* ---- keeping ----------------------------------------------------------------------------------- */
+/* ---- keeping -----------------------------------------------------------------------------------
+ */
 
 static int keep(struct space *s, const struct sync_key *key, const uint64_t *head, size_t head_n,
                 struct bytes bytes)
@@ -214,10 +216,11 @@ static void was_kept(struct space *s, const struct taken *t, enum kept kept)
         count(s, -1, -(int64_t)t->content_bytes);
 }
 
-/* ---- taking ------------------------------------------------------------------------------------ */
+/* ---- taking ------------------------------------------------------------------------------------
+ */
 
-static int apply_taken(struct space *s, uint64_t source, const struct taken *t,
-                       struct bytes stored, enum kept kept)
+static int apply_taken(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
+                       enum kept kept)
 {
     struct exchange_entry x = {.dot = t->e.head.dot,
                                .after = t->after,
@@ -342,7 +345,8 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);
 }
 
-/* ---- looking again ----------------------------------------------------------------------------- */
+/* ---- looking again -----------------------------------------------------------------------------
+ */
 
 /* Reads up to LOOK_MAX keys with a tag, those behind @after, whole, into @ret. */
 static int list_keys(struct space *s, int tag, const struct sync_key *after, struct buf *ret)
@@ -448,7 +452,8 @@ int space_sync_settle(struct space *s)
     return rc < 0 ? rc : sync_close_by_states(s);
 }
 
-/* ---- content ----------------------------------------------------------------------------------- */
+/* ---- content -----------------------------------------------------------------------------------
+ */
 
 static int by_size(const void *a, const void *b)
 {

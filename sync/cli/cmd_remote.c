@@ -73,7 +73,8 @@ int remote_remove(const struct session *s, const struct space_entry *e, const ch
     remote_space_id(e, space);
     if (snprintf(copy, sizeof copy, "%s", url) >= (int)sizeof copy)
         return err_set(err, -EINVAL, "remote: the URL is too long");
-    Persist__RemoteRemove request = PERSIST__REMOTE_REMOVE__INIT;
+    Persist__RemoteRemove request;
+    persist__remote_remove__init(&request);
     Persist__Local f = PERSIST__LOCAL__INIT;
     request.space = frame_data(bytes_of(space, sizeof space));
     request.url = copy;

@@ -145,7 +145,8 @@ static void session_failed(void *arg, uint64_t after_ms, const char *why)
     Persist__Local f = PERSIST__LOCAL__INIT;
     char text[SYNC_TEXT_MAX];
     snprintf(text, sizeof text, "%s", why != NULL ? why : "");
-    log_warn("sync: %s: %s", l->shown.url, text);
+    if (text[0] != '\0')
+        log_warn("sync: %s: %s", l->shown.url, text);
     r.link = l->id;
     r.generation = l->generation;
     r.after_ms = after_ms;

@@ -82,6 +82,7 @@ struct sync_session {
     uint64_t remote;
     struct sync_remote row;
     bool opened, caught_up, failed;
+    bool founding; /* the remote had nothing of the space */
     /* A remote that went back in time: its dots are compared with what is here. */
     bool comparing;
     struct dot compared; /* up to here */

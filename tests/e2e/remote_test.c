@@ -125,6 +125,17 @@ static void a_killed_process_is_replaced(struct e2e *f)
     holds(sync_pid(f) != pid);
 }
 
+static void one_whose_state_is_gone_ends(struct e2e *f)
+{
+    e2e_ok(f, "persist daemon");
+    pid_t pid = sync_pid(f);
+    e2e_ok(f, "rm -rf home && persist daemon");
+    e2e_wait_gone(pid, 10000);
+    holds(is_sync_running(f));
+    holds(exists(state_path(f, "run/sync.sock")));
+    e2e_ok(f, "persist remote list");
+}
+
 static void mounting_starts_it(struct e2e *f)
 {
     e2e_mount(f, NULL);
@@ -383,6 +394,7 @@ int main(int argc, char **argv)
         E2E_TEST(the_daemon_starts_once),
         E2E_TEST(the_foreground_ends_with_a_signal),
         E2E_TEST(a_killed_process_is_replaced),
+        E2E_TEST(one_whose_state_is_gone_ends),
         E2E_TEST(mounting_starts_it),
         E2E_TEST(a_mount_does_without_it),
         E2E_TEST(a_remote_is_added_listed_and_removed),

@@ -22,7 +22,8 @@ struct world {
     uint64_t done[DEVICES][DEVICES]; /* arrivals of the first that the second was given */
 };
 
-/* ---- transfers --------------------------------------------------------------------------------- */
+/* ---- transfers ---------------------------------------------------------------------------------
+ */
 
 struct want {
     struct device *from, *to;
@@ -94,7 +95,8 @@ static void all_meet(struct world *w, size_t n)
                     give(w, a, b);
 }
 
-/* ---- what is looked at ------------------------------------------------------------------------- */
+/* ---- what is looked at -------------------------------------------------------------------------
+ */
 
 static void expect_text(struct device *d, const char *path, const char *text)
 {
@@ -120,12 +122,13 @@ static void expect_equal(struct world *w, size_t n)
     for (size_t i = 1; i < n; i++) {
         replica_digest(w->d[i].s->replica, &other);
         assert_memory_equal(&first, &other, sizeof first);
-        assert_true(vv_equal(replica_knowledge(w->d[0].s->replica),
-                             replica_knowledge(w->d[i].s->replica)));
+        assert_true(
+            vv_equal(replica_knowledge(w->d[0].s->replica), replica_knowledge(w->d[i].s->replica)));
     }
 }
 
-/* ---- setting up -------------------------------------------------------------------------------- */
+/* ---- setting up --------------------------------------------------------------------------------
+ */
 
 static int setup(void **state)
 {
@@ -149,7 +152,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests -------------------------------------------------------------------------------------
+ */
 
 static void saves_go_both_ways(void **state)
 {
@@ -245,7 +249,8 @@ static void a_state_closes_gaps_and_says_who_is_equal(void **state)
     struct sync_peer p;
     device_save_text(&w->d[0], "a", "1");
     give(w, 0, 1);
-    /* A change that is superseded by one that does not come right after it never reaches the other. */
+    /* A change that is superseded by one that does not come right after it never reaches the other.
+     */
     device_save_text(&w->d[0], "a", "2");
     assert_int_equal(publisher_flush(w->d[0].s), 0);
     assert_int_equal(space_sync_collect(w->d[0].s), 0);
@@ -256,8 +261,8 @@ static void a_state_closes_gaps_and_says_who_is_equal(void **state)
     w->done[0][1] = at.number; /* left out */
     give(w, 0, 1);
     expect_text(&w->d[1], "a", "3");
-    assert_false(vv_covers(replica_knowledge(w->d[1].s->replica),
-                           replica_knowledge(w->d[0].s->replica)));
+    assert_false(
+        vv_covers(replica_knowledge(w->d[1].s->replica), replica_knowledge(w->d[0].s->replica)));
     assert_int_equal(space_sync_state(w->d[0].s), 1);
     assert_int_equal(space_sync_state(w->d[0].s), 0);
     give(w, 0, 1);

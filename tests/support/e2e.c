@@ -131,8 +131,7 @@ pid_t e2e_mount_pid(const struct e2e *f)
     return read_pid(f, "mount-notes.pid");
 }
 
-/* The sync process serves all folders and stays when one is unmounted. */
-static void end_sync(const struct e2e *f)
+void e2e_end_sync(const struct e2e *f)
 {
     pid_t pid = read_pid(f, "sync.pid");
     if (pid > 0 && kill(pid, SIGTERM) == 0)
@@ -148,7 +147,7 @@ void e2e_end(struct e2e *f)
     check_about("after the test");
     if (e2e_is_mounted(f->folder))
         e2e_unmount(f);
-    end_sync(f);
+    e2e_end_sync(f);
     if (!f->errors_expected)
         check_logs(f);
     if (e2e_unmount_below(f->top) > 0)

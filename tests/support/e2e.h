@@ -105,6 +105,8 @@ bool e2e_unmount(struct e2e *f);
 bool e2e_is_mounted(const char *path);
 /** The process that serves the fixture's folder, from run/mount-notes.pid; 0: none. */
 pid_t e2e_mount_pid(const struct e2e *f);
+/** Ends the sync process, which serves all folders and stays when one is unmounted. */
+void e2e_end_sync(const struct e2e *f);
 
 /* ---- waiting ---- */
 

@@ -81,7 +81,8 @@ static void challenge(struct peer *p)
 static void end(struct peer *p, unsigned code)
 {
     char text[] = "as the test wants it";
-    Persist__End e = PERSIST__END__INIT;
+    Persist__End e;
+    persist__end__init(&e);
     Persist__Frame f = PERSIST__FRAME__INIT;
     e.code = (Persist__Code)code;
     e.text = text;

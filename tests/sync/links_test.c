@@ -271,7 +271,8 @@ static struct mount *attach(size_t i, char space)
 static void retry(struct mount *m, uint64_t after_ms)
 {
     char why[] = "the session failed";
-    Persist__Retry r = PERSIST__RETRY__INIT;
+    Persist__Retry r;
+    persist__retry__init(&r);
     Persist__Local local = PERSIST__LOCAL__INIT;
     r.link = m->links[0].id;
     r.generation = m->links[0].generation;
@@ -313,7 +314,8 @@ static const Persist__Reply *ask_add(char space, const char *url, const char *to
     space_of(space, id);
     snprintf(url_copy, sizeof url_copy, "%s", url);
     snprintf(token_copy, sizeof token_copy, "%s", token);
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
+    persist__remote__init(&remote);
     Persist__RemoteAdd add = PERSIST__REMOTE_ADD__INIT;
     Persist__Local local = PERSIST__LOCAL__INIT;
     remote.url = url_copy;
@@ -331,7 +333,8 @@ static const Persist__Reply *ask_spaces(const char *url, const char *token)
     char url_copy[200], token_copy[64];
     snprintf(url_copy, sizeof url_copy, "%s", url);
     snprintf(token_copy, sizeof token_copy, "%s", token);
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
+    persist__remote__init(&remote);
     Persist__RemoteSpaces spaces = PERSIST__REMOTE_SPACES__INIT;
     Persist__Local local = PERSIST__LOCAL__INIT;
     remote.url = url_copy;
@@ -348,7 +351,8 @@ static const Persist__Reply *ask_remove(char space, const char *url)
     char url_copy[200];
     space_of(space, id);
     snprintf(url_copy, sizeof url_copy, "%s", url);
-    Persist__RemoteRemove r = PERSIST__REMOTE_REMOVE__INIT;
+    Persist__RemoteRemove r;
+    persist__remote_remove__init(&r);
     Persist__Local local = PERSIST__LOCAL__INIT;
     r.space = frame_data(bytes_of(id, sizeof id));
     r.url = url_copy;
@@ -947,7 +951,8 @@ static void a_mount_that_breaks_the_rules_is_let_go(void **state)
         }
         Persist__Local local = PERSIST__LOCAL__INIT;
         Persist__RemoteList list = PERSIST__REMOTE_LIST__INIT;
-        Persist__Reply reply = PERSIST__REPLY__INIT;
+        Persist__Reply reply;
+        persist__reply__init(&reply);
         switch (i) {
         case 0:
             send_raw(m, "\xff\xff no frame");
@@ -1000,7 +1005,8 @@ static void a_command_that_goes_away_leaves_nothing(void **state)
     char token[] = "good-token";
     atomic_store(&f.a.control->mute, 1);
     space_of('a', id);
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
+    persist__remote__init(&remote);
     Persist__RemoteAdd request = PERSIST__REMOTE_ADD__INIT;
     Persist__Local local = PERSIST__LOCAL__INIT;
     remote.url = f.a.url;
@@ -1142,7 +1148,8 @@ static void the_handshake_takes_nothing_out_of_order(void **state)
     assert_int_equal(handshake_step(&h, bytes_str("\xff"), &answer), -EPROTO);
     /* A text of the server is escaped. */
     char text[] = "stop\n\x1b[2J";
-    Persist__End e = PERSIST__END__INIT;
+    Persist__End e;
+    persist__end__init(&e);
     e.code = PERSIST__CODE__CODE_TOKEN;
     e.text = text;
     frame.kind_case = PERSIST__FRAME__KIND_END;
