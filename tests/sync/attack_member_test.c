@@ -292,7 +292,8 @@ static void a_stamp_in_the_year_9999_wins_ties_and_moves_no_clock(void **state)
     /* Who has seen it writes on, with a stamp of today. */
     save(ANNA, "a", "anna's again");
     assert_int_equal(replica_stat(w.d[ANNA].s->replica, &rid, &info), 0);
-    assert_true(hlc_ms(info.content.stamp.hlc) < tidy_now_ms() + 60000);
+    if (hlc_ms(info.content.stamp.hlc) >= tidy_now_ms() + 60000)
+        fail_msg("%llx %llu", (unsigned long long)info.content.stamp.hlc, (unsigned long long)hlc_ms(info.content.stamp.hlc));
     sync_meet_all(&w, DEVICES);
     for (size_t i = 0; i < DEVICES; i++)
         sync_meet_expect(&w.d[i], "a", "anna's again");
@@ -321,6 +322,92 @@ static void dots_that_a_member_says_it_replaces_are_replaced_nowhere(void **stat
         sync_meet_expect(&w.d[i], "b", "anna's, too");
         sync_meet_expect(&w.d[i], "mine", "mallory's");
     }
+}
+
+/* ---- attack 33, and attack 4 by a member ------------------------------------------------------- */
+
+/* A STATE of mallory that holds what @like holds, but knows @counter of anna's changes. */
+static void seal_state(size_t like, uint64_t number, uint64_t counter, struct buf *ret)
+{
+    struct buf known CLEANUP(buf_fini) = {0};
+    struct vv v = {0};
+    struct state st = {.heads = hostile_heads(&w.d[like]), .time_ms = tidy_now_ms()};
+    assert_int_equal(vv_copy(&v, replica_knowledge(w.d[like].s->replica)), 0);
+    assert_int_equal(vv_set(&v, replica_of(ANNA), counter), 0);
+    vv_put_elements(&known, &v);
+    vv_fini(&v);
+    st.known = (struct dots){known.p, known.n / DOT_SIZE};
+    replica_digest(w.d[like].s->replica, &st.digest);
+    hostile_state(mallory(), number, &st, ret);
+}
+
+static void a_state_that_knows_anothers_future_hides_none_of_it(void **state)
+{
+    (void)state;
+    struct buf sealed CLEANUP(buf_fini) = {0};
+    save(ANNA, "a", "anna's");
+    sync_meet_all(&w, DEVICES);
+    uint64_t last = vv_get(replica_knowledge(w.d[BERT].s->replica), replica_of(ANNA));
+    seal_state(BERT, 1000, last + 1000, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_TAKEN);
+    seal_state(BERT, 1001, LIMIT_COUNTER, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_TAKEN);
+    assert_int_equal(vv_get(replica_knowledge(w.d[BERT].s->replica), replica_of(ANNA)), last);
+    save(ANNA, "b", "anna's next");
+    sync_meet_all(&w, DEVICES);
+    sync_meet_expect(&w.d[BERT], "b", "anna's next");
+}
+
+static void a_state_that_knows_what_a_server_withholds_does_not_hide_it(void **state)
+{
+    (void)state;
+    struct buf sealed CLEANUP(buf_fini) = {0};
+    struct arrival at;
+    save(ANNA, "a", "anna's");
+    sync_meet_all(&w, DEVICES);
+    save(ANNA, "b", "withheld");
+    sync_meet_sign(&w.d[ANNA]);
+    uint64_t withheld = w.done[ANNA][BERT];
+    assert_int_equal(space_sync_next(w.d[ANNA].s, withheld, BERT + 1, &at), 1);
+    assert_int_equal(at.kind, ARRIVAL_ENTRY);
+    w.done[ANNA][BERT] = at.number;
+    /* Anna's STATE backs that there is such a change; mallory says that bert, as it is, has it. */
+    assert_int_equal(space_sync_state(w.d[ANNA].s), 1);
+    assert_true(sync_meet_give(&w, ANNA, BERT) > 0);
+    seal_state(BERT, 1000, at.dot.counter, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_TAKEN);
+    w.done[ANNA][BERT] = withheld;
+    sync_meet_give(&w, ANNA, BERT);
+    sync_meet_expect(&w.d[BERT], "b", "withheld");
+}
+
+static void a_state_in_anothers_name_and_an_old_one_count_for_nothing(void **state)
+{
+    (void)state;
+    struct buf plain CLEANUP(buf_fini) = {0}, sealed CLEANUP(buf_fini) = {0};
+    struct buf old CLEANUP(buf_fini) = {0}, peers CLEANUP(buf_fini) = {0};
+    struct state st = {.heads = hostile_heads(mallory()), .time_ms = 1};
+    state_encode(&st, &plain);
+    struct hostile_entry x = {
+        .kind = ENTRY_STATE, .dot = {replica_of(ANNA), 1u << 20}, .plain = buf_bytes(&plain)};
+    hostile_entry_seal(mallory(), &x, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_REFUSED);
+    /* One that names a replica which nobody registered. */
+    struct buf known CLEANUP(buf_fini) = {0};
+    dot_put(&known, &(struct dot){7, 1});
+    st.known = (struct dots){known.p, 1};
+    hostile_state(mallory(), 900, &st, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_REFUSED);
+    /* An older one does not replace a newer one. */
+    seal_state(BERT, 1000, 1, &old);
+    seal_state(BERT, 1001, 1, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_TAKEN);
+    uint64_t last = space_sync_last(w.d[BERT].s);
+    assert_int_equal(tell(BERT, &old), SYNC_KNOWN);
+    assert_int_equal(space_sync_last(w.d[BERT].s), last);
+    /* Who is revoked or never was a member says nothing: bert lists whom he heard. */
+    assert_int_equal(space_sync_peers(w.d[BERT].s, &peers), 0);
+    assert_int_equal(peers.n, sizeof(struct sync_peer));
 }
 
 /* ---- attack 27 --------------------------------------------------------------------------------- */
@@ -360,6 +447,9 @@ int main(void)
         TEST(counters_beyond_their_range_are_refused),
         TEST(a_stamp_in_the_year_9999_wins_ties_and_moves_no_clock),
         TEST(dots_that_a_member_says_it_replaces_are_replaced_nowhere),
+        TEST(a_state_that_knows_anothers_future_hides_none_of_it),
+        TEST(a_state_that_knows_what_a_server_withholds_does_not_hide_it),
+        TEST(a_state_in_anothers_name_and_an_old_one_count_for_nothing),
         TEST(names_that_leave_the_folder_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
