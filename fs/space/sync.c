@@ -62,40 +62,6 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     return 0;
 }
 
-/* Counts an entry that waits, and what its signature backs. */
-static int load_waiting(struct sync *y, int tag, struct bytes key, struct bytes row)
-{
-    if (tag == SYNC_CONTENT_WAITS && row.n >= 16) {
-        y->counts.content_waiting++;
-        y->counts.content_bytes += get_u64(row.p + 8);
-    } else {
-        y->counts.waiting++;
-    }
-    if (tag == SYNC_LOCKED || key.n != 1 + DOT_SIZE)
-        return 0;
-    struct dot dot = dot_decode(key.p + 1);
-    return vv_add(&y->highest, &dot);
-}
-
-/* What a signature backs, as far as it is applied or waits. */
-static int load_highest(struct space *s)
-{
-    static const uint8_t tags[] = {SYNC_HELD, SYNC_CONTENT_WAITS, SYNC_LOCKED};
-    struct sync *y = s->sync;
-    int rc = vv_copy(&y->highest, replica_applied(s->replica));
-    for (size_t i = 0; rc == 0 && i < ARRAY_N(tags); i++) {
-        struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&tags[i], 1), NULL);
-        rc = it == NULL ? -ENOMEM : 0;
-        while (rc == 0 && db_iter_next(it)) {
-            rc = load_waiting(y, tags[i], db_iter_key(it), db_iter_value(it));
-        }
-        if (rc == 0)
-            rc = db_iter_status(it);
-        db_iter_free(it);
-    }
-    return rc;
-}
-
 /* A space that was made here begins with its genesis and what makes its first member write. */
 static int make_first_acts(struct space *s)
 {
@@ -121,7 +87,9 @@ int sync_open(struct space *s, struct err *err)
         return 0;
     int rc = sync_load_acts(s);
     if (rc == 0)
-        rc = load_highest(s);
+        rc = vv_copy(&y->highest, replica_applied(s->replica));
+    if (rc == 0)
+        rc = sync_load_waiting(s);
     if (rc == 0)
         rc = sync_load_states(s);
     y->look_again = true;
@@ -142,6 +110,7 @@ void sync_close(struct space *s)
     members_free(y->members);
     sync_states_fini(y);
     free(y->roots);
+    free(y->wait);
     free(y->link);
     pthread_cond_destroy(&y->moved);
     vv_fini(&y->highest);

@@ -6,7 +6,7 @@
  *   'w' act id             -> act that waits for its parents
  *   'e' dot                -> arrival number 8 · entry (stored form)
  *   's' replica 8          -> arrival number 8 · the newest STATE of the replica (stored form)
- *   'h' dot                -> source 8 · entry (stored form) that waits for acts or changes
+ *   'h' dot, head hash 16  -> source 8 · author 8 · entry (stored form) that waits for acts or changes
  *   'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its epoch
  *   'c' dot                -> source 8 · bytes 8 · entry (stored form) that waits for content
  *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known
@@ -48,8 +48,17 @@ enum {
     SYNC_AFTER_SIZE = 8,
 };
 
+/* Whose what waits is, but for authors (sync_author_of()). */
+#define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
+#define SYNC_LOCKED_ONES UINT64_C(1) /* the key of its epoch is missing: anybody's, too */
+
 struct sync_root;
 struct sync_state;
+
+/* What waits of one author. */
+struct sync_wait_sum {
+    uint64_t author, n, bytes;
+};
 
 struct sync {
     const struct space_member *me;
@@ -64,6 +73,8 @@ struct sync {
     uint64_t states;      /* own STATEs made */
     struct vv highest;    /* of each replica the highest counter that a signature backs */
     struct sync_counts counts;
+    struct sync_wait_sum *wait; /* see sync_wait.c */
+    size_t wait_n;
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
@@ -84,6 +95,8 @@ struct sync_key {
 struct sync_key sync_key(int tag, struct bytes v);
 struct sync_key sync_key_u64(int tag, uint64_t v);
 struct sync_key sync_key_dot(int tag, const struct dot *dot);
+/** Of an entry that waits: its signature may be false, so its dot alone does not name it. */
+struct sync_key sync_key_held(const struct dot *dot, const uint8_t head_hash[static HASH_SIZE]);
 static inline struct bytes sync_key_bytes(const struct sync_key *k)
 {
     return bytes_of(k->p, k->n);
@@ -122,6 +135,17 @@ bool sync_may_sign(struct space *s);
 const struct epoch_keys *sync_epoch(struct space *s);
 /** After acts came: what they say is taken over (keys in boxes, labels). */
 int sync_acts_changed(struct space *s) MUST_CHECK;
+
+/* ---- sync_wait.c ---- */
+/** An author by its key, for the sums of what waits. */
+uint64_t sync_author_of(const uint8_t key[static SIGN_KEY_SIZE]);
+/** Adds to what waits of @author; false: that would be more than may wait of one. Lock not held. */
+bool sync_wait_begins(struct space *s, uint64_t author, size_t bytes);
+void sync_wait_ends(struct space *s, uint64_t author, size_t bytes);
+/** How much waits of @author: entries. Lock held. */
+uint64_t sync_wait_count(const struct sync *y, uint64_t author);
+/** What is in the database at the start is counted. */
+int sync_load_waiting(struct space *s) MUST_CHECK;
 
 /* ---- sync_sign.c ---- */
 /** The names of the chunks in the contents of a change, without repetition, appended to @ret. */

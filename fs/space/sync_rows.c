@@ -29,6 +29,14 @@ struct sync_key sync_key_dot(int tag, const struct dot *dot)
     return sync_key(tag, bytes_of(b, sizeof b));
 }
 
+struct sync_key sync_key_held(const struct dot *dot, const uint8_t head_hash[static HASH_SIZE])
+{
+    uint8_t b[DOT_SIZE + HASH_SIZE / 2];
+    dot_encode(dot, b);
+    memcpy(b + DOT_SIZE, head_hash, HASH_SIZE / 2);
+    return sync_key(SYNC_HELD, bytes_of(b, sizeof b));
+}
+
 void sync_put_own(const struct sync *y, struct db_batch *batch)
 {
     uint8_t row[REPLICA_RANDOM_SIZE + 32];

@@ -222,23 +222,46 @@ int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
     return rc;
 }
 
+/*
+ * What a STATE says of its own replica; of others no more than came here, for its author may say
+ * what it likes: what it counts among the known, this device would not take any more.
+ */
+static int believed(struct space *s, const struct sync_state *st, struct vv *ret)
+{
+    const struct vv *applied = replica_applied(s->replica);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < st->known.n; i++) {
+        struct dot d = st->known.v[i];
+        if (d.replica != st->replica)
+            d.counter = min_u64(d.counter, vv_get(applied, d.replica));
+        if (d.counter > 0)
+            rc = vv_add(ret, &d);
+    }
+    return rc;
+}
+
 /* The knowledge of one whose values are those of this replica, beyond what is known here: 1. */
 static int find_equal(struct space *s, struct vv *ret)
 {
     struct sync *y = s->sync;
     struct state_digest digest;
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    if (y->members == NULL || y->counts.waiting > 0 || y->counts.content_waiting > 0)
+    /* What no key is known for does not count: any server can make such. */
+    if (y->members == NULL || y->counts.content_waiting > 0 ||
+        y->counts.waiting > sync_wait_count(y, SYNC_LOCKED_ONES))
         return 0;
     struct state now = {.heads = {heads, members_heads(y->members, heads)}};
     replica_digest(s->replica, &digest);
     now.digest = digest;
-    for (size_t i = 0; i < y->state_n; i++)
-        if (y->state[i].replica != replica_id(s->replica) && is_said(&y->state[i], &now) &&
-            !vv_covers(replica_knowledge(s->replica), &y->state[i].known)) {
-            int rc = vv_copy(ret, &y->state[i].known);
+    for (size_t i = 0; i < y->state_n; i++) {
+        const struct sync_state *st = &y->state[i];
+        if (st->replica == replica_id(s->replica) || !is_said(st, &now))
+            continue;
+        int rc = believed(s, st, ret);
+        if (rc < 0 || !vv_covers(replica_knowledge(s->replica), ret))
             return rc < 0 ? rc : 1;
-        }
+        vv_reset(ret);
+    }
     return 0;
 }
 
