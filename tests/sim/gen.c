@@ -221,6 +221,8 @@ static void meets(struct gen *g, int n, char ret[SIM_LINE_MAX])
         snprintf(ret, SIM_LINE_MAX, "%d take", to);
     else if (!may_meet(g, to, from))
         ret[0] = '\0';
+    else if (g->setup.cleaning && !g->options.plain && chance(g, 12))
+        snprintf(ret, SIM_LINE_MAX, "%d acks|%d", to, from);
     else if (chance(g, 25))
         snprintf(ret, SIM_LINE_MAX, "%d open|%d|%u", to, from, seed);
     else

@@ -476,8 +476,8 @@ static int exchange(struct sim *s, int to, const char *op, char *const *arg)
     struct sim_session *in = &s->in[to];
     int from = arg[0] != NULL ? atoi(arg[0]) : -1;
     uint64_t seed = arg[0] != NULL && arg[1] != NULL ? strtoull(arg[1], NULL, 10) : 0;
-    bool opens = strcmp(op, "pull") == 0 || strcmp(op, "open") == 0;
-    if (opens && (from < 0 || from >= sim_nodes(s) || from == to))
+    bool names = strcmp(op, "pull") == 0 || strcmp(op, "open") == 0 || strcmp(op, "acks") == 0;
+    if (names && (from < 0 || from >= sim_nodes(s) || from == to))
         return -EINVAL;
     if (strcmp(op, "pull") == 0) {
         struct sim_session one = {0};
@@ -492,6 +492,8 @@ static int exchange(struct sim *s, int to, const char *op, char *const *arg)
         session_end(in);
         return session_open(s, in, to, from, seed);
     }
+    if (strcmp(op, "acks") == 0)
+        return session_acks(s, to, from);
     if (strcmp(op, "take") == 0)
         return in->open ? session_take(s, in, to) : -ENOENT;
     if (strcmp(op, "cut") == 0) {
@@ -503,7 +505,7 @@ static int exchange(struct sim *s, int to, const char *op, char *const *arg)
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-static void fold(struct sim *s, const void *p, size_t n)
+void sim_fold(struct sim *s, const void *p, size_t n)
 {
     const uint8_t *b = p;
     for (size_t i = 0; i < n; i++)
@@ -547,8 +549,8 @@ int sim_step(struct sim *s, const char *line)
             world_sign(s->w, i);
     }
     uint64_t crashes = s->w->crashes;
-    fold(s, line, strlen(line));
-    fold(s, &rc, sizeof rc);
-    fold(s, &crashes, sizeof crashes);
+    sim_fold(s, line, strlen(line));
+    sim_fold(s, &rc, sizeof rc);
+    sim_fold(s, &crashes, sizeof crashes);
     return rc;
 }

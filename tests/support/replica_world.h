@@ -113,6 +113,8 @@ void world_check(struct world *w, int i);
 int world_write(struct world *w, int i);
 /** The process of device @i dies and starts again: what was not written is gone. */
 void world_reopen(struct world *w, int i);
+/** The same while nothing is pending: it knows afterwards what it knew. */
+void world_restart(struct world *w, int i);
 /** Every row of a device's database, and back: as from a copy of its disk. */
 void world_copy(struct world *w, int i, struct buf *ret);
 void world_restore(struct world *w, int i, struct bytes copy);
