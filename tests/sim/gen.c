@@ -118,7 +118,7 @@ static void saves(struct gen *g, int i, const char *p)
         later(g, i, "join");
         later(g, i, "create|%s.tmp|%d", p, save(g));
         later(g, i, "mv|%s.tmp|%s", p, p);
-        later(g, i, "joined");
+        later(g, i, chance(g, 80) ? "joined" : "dropped");
         break;
     case 5: /* the program had opened an older version */
         later(g, i, "stale|%s|%d|%d", p, save(g), (int)below(g, 4));

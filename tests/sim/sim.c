@@ -252,6 +252,15 @@ static int do_joined(struct sim *s, int i)
     return rc;
 }
 
+static int do_dropped(struct sim *s, int i)
+{
+    if (s->w->d[i].joined == NULL)
+        return -ENOENT;
+    world_dropped(s->w, i);
+    ghost_joined(s, i, false);
+    return 0;
+}
+
 static int user(struct sim *s, int i, const char *op, char *const *arg)
 {
     int number = arg[1] != NULL ? atoi(arg[1]) : 0;
@@ -518,6 +527,8 @@ static int device_step(struct sim *s, int i, const char *op, char *const *arg)
         return do_join(s, i);
     if (strcmp(op, "joined") == 0)
         return do_joined(s, i);
+    if (strcmp(op, "dropped") == 0)
+        return do_dropped(s, i);
     int rc = own(s, i, op, arg);
     if (rc != -ENOSYS)
         return rc;

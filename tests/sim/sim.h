@@ -9,6 +9,7 @@
  *     mkdir|PATH  create|PATH|SAVE  edit|PATH|SAVE  stale|PATH|SAVE|VERSION  chmod|PATH|MODE
  *     rm|PATH  mv|PATH|PATH  ln|PATH|PATH  swap|PATH|PATH
  *     join, joined        the operations between them are one change
+ *     dropped             or, instead of joined, none of them took place
  *     resolve             by the policy of the setup
  *     clean               raises the floor, removes what is deleted everywhere
  *     pull|FROM|SEED|CUT  one session, which ends after CUT batches (-1: does not);

@@ -258,6 +258,15 @@ int world_joined(struct world *w, int i)
     return finish(w, i, c, 0);
 }
 
+void world_dropped(struct world *w, int i)
+{
+    struct change *c = w->d[i].joined;
+    assert(c != NULL);
+    w->d[i].joined = NULL;
+    replica_cancel(c);
+    world_check_digest(w, i);
+}
+
 static int make(struct world *w, int i, const char *path, enum kind kind, const char *text)
 {
     struct rid dir, rid;

@@ -66,6 +66,8 @@ int world_ln(struct world *w, int i, const char *from, const char *to);
 /** The operations between these two are one change; the end gives what the write gives. */
 void world_join(struct world *w, int i);
 int world_joined(struct world *w, int i);
+/** Or none of them took place. */
+void world_dropped(struct world *w, int i);
 /** Edits with @base as the version that was opened, which may be an old one. */
 int world_edit_from(struct world *w, int i, const char *path, const char *content,
                     const struct dot *base);
