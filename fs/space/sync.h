@@ -67,17 +67,14 @@ struct arrival {
  */
 int space_sync_collect(struct space *s) MUST_CHECK;
 
-/** The first arrival after number @after that @remote did not bring: 1; 0 there is none. */
+/**
+ * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret has
+ * the number up to which was looked.
+ */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
-
-/**
- * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
- * @ret. -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
- */
-int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret) MUST_CHECK;
 
 /* A chunk by both of its names. */
 struct sync_chunk {
@@ -85,8 +82,13 @@ struct sync_chunk {
     struct chunk_id id;
 };
 
-/** The chunks that the entry @dot names, appended to @ret as struct sync_chunk. -ENOENT. */
-int space_sync_chunks(struct space *s, const struct dot *dot, struct buf *ret) MUST_CHECK;
+/**
+ * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
+ * @ret; and the chunks that it names, appended to @ret_chunks as struct sync_chunk.
+ * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
+ */
+int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
+                    struct buf *ret_chunks) MUST_CHECK;
 
 /**
  * Seals a chunk under the epoch in which it has its id, appended to @ret. Of a list node what is

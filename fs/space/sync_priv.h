@@ -75,6 +75,10 @@ struct sync {
     struct sync_counts counts;
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
+    pthread_mutex_t incoming_lock;  /* guards the two below; taken before any other */
+    struct content_put *incoming;   /* chunks that came, and are not written */
+    size_t incoming_bytes;
+    uint64_t own_last;    /* the last arrival of this device's own */
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
@@ -152,6 +156,14 @@ int sync_load_waiting(struct space *s) MUST_CHECK;
 int sync_names_of(struct bytes change, struct buf *ret) MUST_CHECK;
 /** Appends a name to the buffer @names, unless it is there: a content_id_fn. */
 int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
+
+/* ---- sync_send.c ---- */
+/** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
+const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
+
+/* ---- sync_chunk.c ---- */
+/** Chunks that came can be found when it returns. */
+int sync_flush_chunks(struct space *s) MUST_CHECK;
 
 /* ---- sync_tidy.c ---- */
 /**

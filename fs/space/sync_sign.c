@@ -235,7 +235,7 @@ int space_sync_collect(struct space *s)
     if (rc == 0 && vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > y->signed_to)
         rc = sign_some(s);
     uint64_t last = y->next - 1;
-    bool sync = rc >= 0 && last > y->durable;
+    bool sync = rc >= 0 && y->own_last > y->durable;
     pthread_mutex_unlock(&s->lock);
     if (!sync)
         return rc;

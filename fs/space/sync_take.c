@@ -505,6 +505,8 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
     struct buf row CLEANUP(buf_wipe) = {0};
     struct entry e;
     int rc = get_waiting(s, dot, &row);
+    if (rc == 0)
+        rc = sync_flush_chunks(s);
     if (rc == 0 && (entry_parse_stored(bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD), &e) < 0 ||
                     e.plain.n < SYNC_AFTER_SIZE))
         rc = -EUCLEAN;
@@ -518,6 +520,8 @@ int space_sync_retry(struct space *s, const struct dot *dot)
 {
     struct buf row CLEANUP(buf_wipe) = {0};
     int rc = get_waiting(s, dot, &row);
+    if (rc == 0)
+        rc = sync_flush_chunks(s);
     if (rc < 0)
         return rc;
     return take_stored(s, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),

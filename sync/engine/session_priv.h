@@ -9,7 +9,7 @@
 enum {
     JOBS_MAX = 8,           /* entries with chunks that are pushed at once */
     PUTS_MAX = 4096,        /* Puts that are not Done */
-    BULK_WINDOW = 768 << 10, /* bytes of them beyond which no more chunks are put */
+    BULK_WINDOW = FRAME_PUT_WINDOW / 2, /* bytes of them beyond which no more chunks are put */
     FETCHES_MAX = 64,       /* contents that are fetched at once */
     FETCH_NAMES_MAX = 4096, /* chunks that one of them looks ahead */
     FETCH_BYTES = 4 << 20,  /* of chunks that were asked for and did not come */

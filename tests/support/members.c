@@ -50,9 +50,9 @@ size_t members_give(struct members *m, size_t a, size_t b)
         more = space_sync_collect(from->s);
     assert_true(more == 0 || more == -ENOTCONN);
     while (space_sync_next(from->s, m->done[a][b], b + 1, &at) == 1) {
-        struct buf bytes CLEANUP(buf_fini) = {0};
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
         m->done[a][b] = at.number;
-        int rc = space_sync_seal(from->s, &at, &bytes);
+        int rc = space_sync_seal(from->s, &at, &bytes, &chunks);
         if (rc == -ENOENT)
             continue;
         assert_int_equal(rc, 0);
