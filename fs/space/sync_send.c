@@ -6,7 +6,8 @@
 #include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 
-/* ---- sending ----------------------------------------------------------------------------------- */
+/* ---- sending -----------------------------------------------------------------------------------
+ */
 
 uint64_t space_sync_last(struct space *s)
 {
@@ -95,7 +96,8 @@ int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret)
     return rc;
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------ */
+/* ---- chunks ------------------------------------------------------------------------------------
+ */
 
 int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BYTES], size_t i,
                         struct chunk_id *ret)
@@ -128,7 +130,8 @@ int space_sync_chunks(struct space *s, const struct dot *dot, struct buf *ret)
     if (rc == 0 && entry_parse_stored(buf_bytes(&stored), &e) < 0)
         rc = -EUCLEAN;
     if (rc == 0 && e.refs.chunks.n > 0)
-        rc = sync_names_of(bytes_of(e.plain.p + SYNC_AFTER_SIZE, e.plain.n - SYNC_AFTER_SIZE), &names);
+        rc = sync_names_of(bytes_of(e.plain.p + SYNC_AFTER_SIZE, e.plain.n - SYNC_AFTER_SIZE),
+                           &names);
     for (size_t i = 0; rc == 0 && i < e.refs.chunks.n && i < names.n / CONTENT_ID_BYTES; i++) {
         struct sync_chunk c = {.id = chunk_ids_at(e.refs.chunks, i)};
         memcpy(c.name, names.p + i * CONTENT_ID_BYTES, CONTENT_ID_BYTES);

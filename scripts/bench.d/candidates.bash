@@ -111,16 +111,18 @@ persist_memory() {
 # Waits until everything is on disk and the persist process has nothing left to do, so that no
 # candidate pays for another one's work: a big file may be under publication for a minute.
 settle() {
-    local before after='' i
+    local before i
     sync -f "$base"
     [[ " ${candidates[*]} " == *' persist '* ]] || return 0
-    for ((i = 0; i < 1800; i++)); do
+    for ((i = 0; i < 900; i++)); do
         if "$persist" status "$base/persist" 2>/dev/null | grep -q 'pending *nothing'; then
+            # The question itself costs time, so it is not between the two looks.
             before=$(persist_cpu)
-            if [[ $before == "$after" ]]; then break; fi
-            after=$before
+            sleep 0.2
+            if [[ $before == "$(persist_cpu)" ]]; then break; fi
+        else
+            sleep 0.2
         fi
-        sleep 0.1
     done
     sync -f "$base"
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/mount/mount.h"
@@ -11,12 +10,13 @@
 #include "sync/cli/daemon.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/identity.h"
+#include "sync/cli/logfile.h"
 #include "sync/cli/mount_checks.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mount_process.h"
 #include "sync/cli/runfile.h"
+#include "sync/cli/sync_ensure.h"
 #include "sync/cli/term.h"
-#include "sync/state/statefile.h"
 
 enum { OPT_NAME, OPT_IMPORT, OPT_OPTIONS, OPT_FOREGROUND };
 static const struct args_option options[] = {
@@ -26,8 +26,6 @@ static const struct args_option options[] = {
     {.short_name = 'f', .long_name = "foreground"},
     {0},
 };
-
-enum { LOG_BYTES_MAX = 4 << 20 };
 
 /* All that is known about a mount that is asked for. */
 struct request {
@@ -103,6 +101,23 @@ static int check(struct request *r, struct err *err)
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
 }
 
+/* A new space, of which this device is the first member. */
+static int found(struct request *r, const char *folder, const char *name, struct err *err)
+{
+    struct space_member member;
+    struct keyring k;
+    int rc = identity_member(&r->session.home, &r->identity, &member, err);
+    if (rc < 0)
+        return rc;
+    rc = keyring_found(&k, &member);
+    space_member_fini(&member);
+    if (rc < 0)
+        return err_set(err, rc, "mount: making the keys of the space: %s", strerror(-rc));
+    rc = spaces_create(&r->session.home, &r->session.spaces, folder, name, &k, &r->space, err);
+    keyring_fini(&k);
+    return rc;
+}
+
 static int choose_space(struct request *r, struct err *err)
 {
     struct space_list *l = &r->session.spaces;
@@ -122,7 +137,7 @@ static int choose_space(struct request *r, struct err *err)
         snprintf(name, sizeof name, "%s", r->name);
     else
         spaces_choose_name(l, folder, name);
-    int rc = spaces_create(&r->session.home, l, folder, name, &r->space, err);
+    int rc = found(r, folder, name, err);
     r->created = rc == 0;
     return rc;
 }
@@ -158,33 +173,13 @@ static void undo_space(const struct request *r)
         (void)fail_err(&err);
 }
 
-static int open_log(const struct request *r, struct err *err)
-{
-    char name[RUNFILE_NAME_SIZE];
-    char old[RUNFILE_NAME_SIZE];
-    int dir_fd;
-    struct stat st;
-    int rc = home_dir(&r->session.home, "log", true, &dir_fd, err);
-    if (rc < 0)
-        return rc;
-    runfile_name(r->space, ".log", name);
-    runfile_name(r->space, ".log.1", old);
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > LOG_BYTES_MAX)
-        (void)!renameat(dir_fd, name, dir_fd, old);
-    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        rc = err_set(err, -errno, "%s/log/%s: %s", r->session.home.path, name, strerror(errno));
-    close(dir_fd);
-    return rc < 0 ? rc : fd;
-}
-
 static struct mount_process process_of(const struct request *r)
 {
     return (struct mount_process){
         .session = &r->session,
         .space = r->space,
         .options = r->options.n > 1 ? (const char *)r->options.p : NULL,
-        .label = r->identity.label,
+        .identity = &r->identity,
         .import = r->import,
     };
 }
@@ -202,10 +197,11 @@ static int run_background(struct request *r, struct out *out)
     struct err err = {0};
     int status = VERB_FAILED;
     char name[RUNFILE_NAME_SIZE];
-    int log_fd = open_log(r, &err);
-    if (log_fd < 0)
+    int log_fd;
+    int rc = logfile_open(&r->session.home, runfile_name(r->space, ".log", name), &log_fd, &err);
+    if (rc < 0)
         return fail_err(&err);
-    int rc = daemon_start(background_role, r, log_fd, out, &status, &err);
+    rc = daemon_start(background_role, r, log_fd, out, &status, &err);
     close(log_fd);
     if (rc == -ECONNRESET)
         return fail(VERB_FAILED, "%s: the mount process died; see %s/log/%s", r->space->folder,
@@ -216,8 +212,12 @@ static int run_background(struct request *r, struct out *out)
 static int start(struct request *r)
 {
     struct term term;
+    struct err err = {0};
     int status;
     term_init(&term);
+    /* Without it the folder works, but for the network. */
+    if (sync_ensure(&r->session.home, r->session.run_fd, &err) < 0)
+        (void)fail_err(&err);
     if (r->foreground) {
         struct mount_process m = process_of(r);
         m.out = &term.out;

@@ -13,12 +13,15 @@
 #include "proto/base/log.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/runfile.h"
+#include "sync/engine/engine.h"
 #include "sync/state/statefile.h"
 
 struct state {
     const struct mount_process *m;
+    struct space_member member;
     struct space *space;
     struct control_server *server;
+    struct engine *engine;
     int run_file; /* -1: not taken */
     bool usable;
 };
@@ -45,8 +48,11 @@ static int open_space(struct state *st, struct err *err)
     char *dir = spaces_dir(&m->session->home, m->space);
     if (dir == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    struct space_config config = {.dir = dir, .create = m->space->fresh, .label = m->label};
-    rc = space_open(&config, &st->space, err);
+    struct space_config config = {
+        .dir = dir, .create = m->space->fresh, .label = m->identity->label, .member = &st->member};
+    rc = identity_member(&m->session->home, m->identity, &st->member, err);
+    if (rc == 0)
+        rc = space_open(&config, &st->space, err);
     free(dir);
     return rc < 0 ? rc : spaces_mark_used(&m->session->home, m->space, err);
 }
@@ -87,7 +93,13 @@ static int start_server(struct state *st, struct err *err)
         .space_name = e->name,
         .find = verb_find,
     };
-    return control_server_start(&config, &st->server, err);
+    int rc = control_server_start(&config, &st->server, err);
+    if (rc < 0)
+        return rc;
+    rc = engine_start(
+        &(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
+        &st->engine, err);
+    return rc == -ENOTCONN ? 0 : rc;
 }
 
 static void on_ready(void *arg)
@@ -134,8 +146,10 @@ int mount_process_run(const struct mount_process *m)
     struct state st = {.m = m, .run_file = -1};
     struct err err = {0};
     int rc = run(&st, &err);
+    engine_stop(st.engine);
     control_server_stop(st.server);
     space_close(st.space);
+    space_member_fini(&st.member);
     if (st.run_file >= 0)
         runfile_release(m->session->run_fd, m->space, st.run_file);
     /* Wrong options are wrong usage; everything else as usual. */

@@ -5,13 +5,14 @@
 #define SYNC_CLI_MOUNT_PROCESS_H
 
 #include "fs/mount/control.h"
+#include "sync/cli/identity.h"
 #include "sync/cli/session.h"
 
 struct mount_process {
     const struct session *session; /* open, with its run directory */
     const struct space_entry *space;
     const char *options; /* -o, NULL for none */
-    const char *label;
+    const struct identity *identity;
     bool import;
     struct out *out;            /* progress, messages and errors until the folder is usable */
     struct control_out *report; /* told when it is; NULL in the foreground */

@@ -31,7 +31,7 @@ static int open_file(int run_fd, const char *name, int flags)
 }
 
 /* Whether the locked file is still the one of that name: the last owner may have removed it. */
-static bool is_current(int run_fd, const char *name, int fd)
+bool runfile_is_current(int run_fd, const char *name, int fd)
 {
     struct stat here;
     struct stat there;
@@ -48,10 +48,8 @@ static int write_pid(int fd)
     return 0;
 }
 
-int runfile_take(int run_fd, const struct space_entry *e, int *ret_fd, struct err *err)
+int runfile_take_named(int run_fd, const char *name, const char *what, int *ret_fd, struct err *err)
 {
-    char name[RUNFILE_NAME_SIZE];
-    runfile_name(e, ".pid", name);
     for (;;) {
         int fd = open_file(run_fd, name, O_RDWR | O_CREAT);
         if (fd < 0)
@@ -59,13 +57,13 @@ int runfile_take(int run_fd, const struct space_entry *e, int *ret_fd, struct er
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
             bool held = errno == EAGAIN || errno == EACCES;
-            int rc = held ? err_set(err, -EBUSY, "%s: is served by process %ld already", e->folder,
+            int rc = held ? err_set(err, -EBUSY, "%s: is served by process %ld already", what,
                                     (long)read_pid(fd))
                           : err_set(err, -errno, "%s: %s", name, strerror(errno));
             close(fd);
             return rc;
         }
-        if (is_current(run_fd, name, fd)) {
+        if (runfile_is_current(run_fd, name, fd)) {
             int rc = write_pid(fd);
             if (rc < 0) {
                 close(fd);
@@ -78,17 +76,16 @@ int runfile_take(int run_fd, const struct space_entry *e, int *ret_fd, struct er
     }
 }
 
-void runfile_release(int run_fd, const struct space_entry *e, int fd)
+void runfile_release_named(int run_fd, const char *name, int fd)
 {
-    char name[RUNFILE_NAME_SIZE];
-    unlinkat(run_fd, runfile_name(e, ".pid", name), 0);
+    if (runfile_is_current(run_fd, name, fd))
+        unlinkat(run_fd, name, 0);
     close(fd);
 }
 
-int runfile_owner(int run_fd, const struct space_entry *e, pid_t *ret_pid, struct err *err)
+int runfile_owner_named(int run_fd, const char *name, pid_t *ret_pid, struct err *err)
 {
-    char name[RUNFILE_NAME_SIZE];
-    int fd = open_file(run_fd, runfile_name(e, ".pid", name), O_RDWR);
+    int fd = open_file(run_fd, name, O_RDWR);
     if (fd < 0)
         return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", name, strerror(errno));
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -99,4 +96,22 @@ int runfile_owner(int run_fd, const struct space_entry *e, pid_t *ret_pid, struc
         *ret_pid = read_pid(fd);
     close(fd);
     return rc;
+}
+
+int runfile_take(int run_fd, const struct space_entry *e, int *ret_fd, struct err *err)
+{
+    char name[RUNFILE_NAME_SIZE];
+    return runfile_take_named(run_fd, runfile_name(e, ".pid", name), e->folder, ret_fd, err);
+}
+
+void runfile_release(int run_fd, const struct space_entry *e, int fd)
+{
+    char name[RUNFILE_NAME_SIZE];
+    runfile_release_named(run_fd, runfile_name(e, ".pid", name), fd);
+}
+
+int runfile_owner(int run_fd, const struct space_entry *e, pid_t *ret_pid, struct err *err)
+{
+    char name[RUNFILE_NAME_SIZE];
+    return runfile_owner_named(run_fd, runfile_name(e, ".pid", name), ret_pid, err);
 }

@@ -57,17 +57,23 @@ static int run_here(const struct session *s, const struct space_entry *e,
     char *dir = spaces_dir(&s->home, e);
     if (dir == NULL)
         return err_set(err, -ENOMEM, "%s: out of memory", e->folder);
-    struct space_config config = {.dir = dir, .create = false, .label = id.label};
+    struct space_member member = {0};
+    struct space_config config = {.dir = dir, .label = id.label, .member = &member};
     struct space *space = NULL;
     /* What went wrong is told once, by the command's own line. */
     log_set_level(LOG_LEVEL_NONE);
-    rc = space_open(&config, &space, err);
+    rc = identity_member(&s->home, &id, &member, err);
+    if (rc == 0)
+        rc = space_open(&config, &space, err);
     free(dir);
-    if (rc < 0)
+    if (rc < 0) {
+        space_member_fini(&member);
         return err_wrap(err, rc, "%s", e->folder);
+    }
     const struct verb *v = verb_find(call->verb);
     *ret_status = v->run(space, call, out);
     space_close(space);
+    space_member_fini(&member);
     return 0;
 }
 

@@ -38,6 +38,16 @@ const struct space_entry *spaces_named(const struct space_list *l, const char *n
     return NULL;
 }
 
+const struct space_entry *spaces_of_id(const struct space_list *l, const struct space_id *id)
+{
+    char text[SPACE_ID_TEXT_SIZE];
+    sodium_bin2hex(text, sizeof text, id->b, sizeof id->b);
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i].id, text) == 0)
+            return &l->v[i];
+    return NULL;
+}
+
 bool spaces_name_valid(const char *name)
 {
     return utf8_is_label(bytes_str(name)) && name[0] != '.' && name[0] != '-';
@@ -219,7 +229,8 @@ int spaces_load(const struct home *h, struct space_list *ret, struct err *err)
 }
 
 /* Fills the directory of a new space under a name that nobody looks at, then shows it. */
-static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
+static int make_dir(int spaces_fd, const struct space_entry *e, const struct keyring *k,
+                    struct err *err)
 {
     char hidden[SPACE_ID_TEXT_SIZE + 8];
     snprintf(hidden, sizeof hidden, ".new-%s", e->id);
@@ -232,6 +243,8 @@ static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
         rc = write_string(fd, "folder", e->folder, err);
     if (rc == 0)
         rc = write_string(fd, "name", e->name, err);
+    if (rc == 0)
+        rc = keyring_write(k, fd, err);
     close(fd);
     if (rc == 0 && (renameat2(spaces_fd, hidden, spaces_fd, e->id, RENAME_NOREPLACE) < 0 ||
                     fsync(spaces_fd) < 0))
@@ -242,19 +255,17 @@ static int make_dir(int spaces_fd, const struct space_entry *e, struct err *err)
 }
 
 int spaces_create(const struct home *h, struct space_list *l, const char *folder, const char *name,
-                  const struct space_entry **ret, struct err *err)
+                  const struct keyring *k, const struct space_entry **ret, struct err *err)
 {
-    uint8_t id[16];
     struct space_entry e = {.fresh = true, .folder = strdup(folder)};
     if (e.folder == NULL)
         return err_set(err, -ENOMEM, "spaces: out of memory");
-    randombytes_buf(id, sizeof id);
-    sodium_bin2hex(e.id, sizeof e.id, id, sizeof id);
+    sodium_bin2hex(e.id, sizeof e.id, k->space.b, sizeof k->space.b);
     snprintf(e.name, sizeof e.name, "%s", name);
     int fd;
     int rc = home_dir(h, "spaces", true, &fd, err);
     if (rc == 0) {
-        rc = make_dir(fd, &e, err);
+        rc = make_dir(fd, &e, k, err);
         close(fd);
     }
     if (rc == 0 && append(l, &e) < 0)

@@ -9,6 +9,7 @@
 #ifndef SYNC_CLI_SPACES_H
 #define SYNC_CLI_SPACES_H
 
+#include "fs/space/keyring.h"
 #include "sync/cli/home.h"
 
 enum { SPACE_ID_TEXT_SIZE = 33, SPACE_NAME_SIZE = 65, SPACES_MAX = 1024 };
@@ -41,9 +42,15 @@ bool spaces_name_valid(const char *name);
 void spaces_choose_name(const struct space_list *l, const char *folder,
                         char ret_name[SPACE_NAME_SIZE]);
 
-/** Makes a space (its files only: the database comes when it is opened) and adds it to @l. */
+/**
+ * Makes a space (its files only: the database comes when it is opened) and adds it to @l. @k: its
+ * keys, which name it. -EEXIST it is here already.
+ */
 int spaces_create(const struct home *h, struct space_list *l, const char *folder, const char *name,
-                  const struct space_entry **ret, struct err *err) MUST_CHECK;
+                  const struct keyring *k, const struct space_entry **ret,
+                  struct err *err) MUST_CHECK;
+/** The space with an id; NULL when there is none. */
+const struct space_entry *spaces_of_id(const struct space_list *l, const struct space_id *id);
 
 /** Its database exists now. */
 int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -101,4 +102,16 @@ int ws_url_parse(const char *text, bool insecure, struct ws_url *ret, struct err
                        text);
     *ret = u;
     return 0;
+}
+
+const char *ws_url_text(const struct ws_url *u, char ret[WS_URL_SIZE])
+{
+    bool brackets = strchr(u->host, ':') != NULL;
+    int n = snprintf(ret, WS_URL_SIZE, "%s://%s%s%s", u->tls ? "wss" : "ws", brackets ? "[" : "",
+                     u->host, brackets ? "]" : "");
+    if (u->port != (u->tls ? 443u : 80u))
+        snprintf(ret + n, WS_URL_SIZE - (size_t)n, ":%u", u->port);
+    for (char *p = ret; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return ret;
 }

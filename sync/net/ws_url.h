@@ -9,7 +9,10 @@
 
 #include "proto/base/err.h"
 
-enum { WS_HOST_MAX = 100 };
+enum {
+    WS_HOST_MAX = 100,
+    WS_URL_SIZE = WS_HOST_MAX + 16 /* of ws_url_text(), with its NUL */
+};
 
 struct ws_url {
     bool tls;
@@ -24,5 +27,11 @@ struct ws_url {
  * Errors: -EINVAL with a message; -EACCES plain ws:// to another machine, unless @insecure.
  */
 int ws_url_parse(const char *text, bool insecure, struct ws_url *ret, struct err *err) MUST_CHECK;
+
+/**
+ * The one spelling of an address: small letters, without a path and the port that goes without
+ * saying. Returns @ret.
+ */
+const char *ws_url_text(const struct ws_url *u, char ret[WS_URL_SIZE]);
 
 #endif

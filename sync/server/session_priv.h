@@ -87,7 +87,7 @@ struct srv_session {
 
     /* Items. */
     bool exists;
-    uint64_t cursor;
+    uint64_t cursor, told; /* told: the last seq that the device heard of */
     bool has_grown, owes_caught_up;
     struct own_range *own;
     size_t own_n, own_cap;

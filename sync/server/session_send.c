@@ -101,7 +101,7 @@ static int produce_caught_up(struct srv_session *s)
     Persist__CaughtUp up = PERSIST__CAUGHT_UP__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     s->owes_caught_up = false;
-    up.seq = s->cursor;
+    up.seq = s->told = s->cursor;
     f.kind_case = PERSIST__FRAME__KIND_CAUGHT_UP;
     f.caught_up = &up;
     return encode(s, &f);
@@ -119,8 +119,9 @@ static int produce_items(struct srv_session *s)
     }
     if (rc == 0 && i->n > 0) {
         s->exists = true;
+        s->told = i->item[i->n - 1].seq;
         rc = encode_items(s, i);
-    } else if (rc == 0 && s->owes_caught_up && !s->has_grown) {
+    } else if (rc == 0 && !s->has_grown && (s->owes_caught_up || s->cursor > s->told)) {
         rc = produce_caught_up(s);
     }
     if (i->bytes.cap > FRAME_MAX)

@@ -212,8 +212,9 @@ static void spaces_live_from_create_to_remove(void **state)
     const struct space_entry *e = NULL;
     assert_int_equal(spaces_load(&f->home, &l, &err), 0);
     assert_int_equal(l.n, 0);
-    assert_int_equal(spaces_create(&f->home, &l, "/mnt/b\nc", "b", &e, &err), 0);
-    assert_int_equal(spaces_create(&f->home, &l, "/mnt/a", "a", &e, &err), 0);
+    struct keyring one = {.space = {{1}}}, two = {.space = {{2}}};
+    assert_int_equal(spaces_create(&f->home, &l, "/mnt/b\nc", "b", &one, &e, &err), 0);
+    assert_int_equal(spaces_create(&f->home, &l, "/mnt/a", "a", &two, &e, &err), 0);
     spaces_fini(&l);
     assert_int_equal(spaces_load(&f->home, &l, &err), 0);
     assert_int_equal(l.n, 2);

@@ -1,0 +1,181 @@
+/*
+ * persist remote add: the server is asked first, then the remote is stored, then the door is made;
+ * when that fails the remote is taken back.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proto/base/escape.h"
+#include "proto/frame.h"
+#include "proto/sealed/door.h"
+#include "sync/cli/fail.h"
+#include "sync/cli/local_call.h"
+#include "sync/cli/remote.h"
+#include "sync/cli/remote_door.h"
+#include "sync/cli/term.h"
+#include "sync/net/ws_url.h"
+
+enum { INTERVAL_MAX_S = 7 * 24 * 3600 };
+
+/* All that is asked for. */
+struct request {
+    char url[WS_URL_SIZE];
+    struct secret token;
+    char passphrase[PASSPHRASE_MAX]; /* normal */
+    size_t passphrase_n;             /* 0: managed */
+    char drawn[PASSPHRASE_SIZE];     /* to be shown; "": it was given */
+    struct buf ca_file;              /* absolute, terminated; empty: none */
+    uint32_t interval_s;
+    bool insecure, managed;
+};
+
+static void request_fini(struct request *r)
+{
+    buf_fini(&r->ca_file);
+    sodium_memzero(r, sizeof *r);
+}
+
+/* ---- the words ---- */
+
+static int take_interval(const char *text, uint32_t *ret, struct err *err)
+{
+    if (text == NULL)
+        return 0;
+    size_t n = strspn(text, "0123456789");
+    unsigned long v = n > 0 && n < 9 ? strtoul(text, NULL, 10) : INTERVAL_MAX_S + 1;
+    if (text[n] != '\0' || v > INTERVAL_MAX_S)
+        return err_set(err, -EINVAL, "remote: --interval takes seconds, from 0 to %d (a week)",
+                       INTERVAL_MAX_S);
+    *ret = (uint32_t)v;
+    return 0;
+}
+
+static int take_ca(const char *file, struct buf *ret, struct err *err)
+{
+    char shown[200];
+    if (file == NULL)
+        return 0;
+    int rc = resolve_path(file, true, ret, err);
+    if (rc == 0 && access((const char *)ret->p, R_OK) < 0)
+        rc = err_set(err, -errno, "%s: %s", escape_to(shown, sizeof shown, bytes_str(file)),
+                     strerror(errno));
+    return rc;
+}
+
+static int take_passphrase(const char *file, struct request *r, struct err *err)
+{
+    struct secret typed;
+    if (r->managed)
+        return 0;
+    if (file == NULL) {
+        passphrase_new(r->drawn);
+        r->passphrase_n = strlen(r->drawn);
+        int n = passphrase_normal(bytes_str(r->drawn), r->passphrase);
+        r->passphrase_n = n > 0 ? (size_t)n : 0;
+        return n > 0 ? 0 : err_set(err, -EIO, "remote: no passphrase can be made");
+    }
+    int rc = secretfile_read(file, &typed, err);
+    if (rc < 0)
+        return rc;
+    int n = passphrase_normal(bytes_of(typed.text, typed.n), r->passphrase);
+    secret_wipe(&typed);
+    if (n < 0)
+        return err_set(err, -EINVAL, "remote: the passphrase is shorter than %d bytes or too long",
+                       PASSPHRASE_MIN);
+    r->passphrase_n = (size_t)n;
+    return 0;
+}
+
+static int take(const struct args *a, struct request *r, struct err *err)
+{
+    struct ws_url u;
+    r->insecure = args_count(a, REMOTE_INSECURE) > 0;
+    r->managed = args_count(a, REMOTE_MANAGED) > 0;
+    if (r->managed && args_count(a, REMOTE_PASSPHRASE_FILE) > 0)
+        return err_set(err, -EINVAL, "remote: --managed and --passphrase-file exclude each other");
+    int rc = ws_url_parse(args_plain(a, 1), r->insecure, &u, err);
+    if (rc < 0)
+        return rc;
+    ws_url_text(&u, r->url);
+    rc = take_interval(args_value(a, REMOTE_INTERVAL, 0), &r->interval_s, err);
+    if (rc == 0)
+        rc = take_ca(args_value(a, REMOTE_CA, 0), &r->ca_file, err);
+    if (rc == 0)
+        rc = remote_token(args_value(a, REMOTE_TOKEN_FILE, 0), &r->token, err);
+    return rc < 0 ? rc : take_passphrase(args_value(a, REMOTE_PASSPHRASE_FILE, 0), r, err);
+}
+
+/* ---- the steps ---- */
+
+/* Asks the server, and stores the remote. */
+static int add(const struct session *s, const struct space_entry *e, struct request *r,
+               Persist__Local **ret, struct err *err)
+{
+    uint8_t space[SPACE_ID_SIZE];
+    char no_file[] = "";
+    Persist__Remote remote;
+    persist__remote__init(&remote);
+    Persist__RemoteAdd request = PERSIST__REMOTE_ADD__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    remote_space_id(e, space);
+    remote.url = r->url;
+    remote.space = frame_data(bytes_of(space, sizeof space));
+    remote.token = r->token.text;
+    remote.interval_s = r->interval_s;
+    remote.ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
+    remote.insecure = r->insecure;
+    remote.managed = r->managed;
+    request.remote = &remote;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_ADD;
+    f.remote_add = &request;
+    return remote_ask(s, &f, ret, err);
+}
+
+static int make_door(const struct session *s, const struct space_entry *e, struct request *r,
+                     const Persist__Reply *reply, struct err *err)
+{
+    struct remote_door door = {
+        .space = e,
+        .url = r->url,
+        .passphrase = bytes_of(r->passphrase, r->passphrase_n),
+        .managed = r->managed,
+        .member = frame_bytes(reply->member),
+    };
+    int rc = remote_door(s, &door, err);
+    /* What was stored goes again: without the door no other device can join by way of it. */
+    struct err ignored = {0};
+    if (rc < 0)
+        (void)!remote_remove(s, e, r->url, &ignored);
+    return rc;
+}
+
+static int show_passphrase(const struct request *r)
+{
+    struct term term;
+    term_init(&term);
+    int rc = out_printf(&term.out,
+                        "passphrase: %s\n"
+                        "It is needed on every other device, and kept nowhere: write it down.\n",
+                        r->drawn);
+    return term_finish(&term, rc < 0 ? VERB_FAILED : VERB_OK);
+}
+
+int remote_add(const struct args *a, const struct session *s, const struct space_entry *e)
+{
+    CLEANUP(request_fini) struct request r = {.url = ""};
+    struct err err = {0};
+    Persist__Local *answer;
+    int rc = take(a, &r, &err);
+    if (rc == 0)
+        rc = add(s, e, &r, &answer, &err);
+    if (rc < 0)
+        return remote_fail(&err);
+    rc = make_door(s, e, &r, answer->reply, &err);
+    frame_local_free(answer);
+    if (rc < 0)
+        return remote_fail(&err);
+    return r.drawn[0] != '\0' ? show_passphrase(&r) : VERB_OK;
+}

@@ -1,0 +1,254 @@
+/* What a command asks of the process, and the Reply. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/escape.h"
+#include "proto/base/log.h"
+#include "proto/frame.h"
+#include "sync/links/links_priv.h"
+
+/* ---- replies ---- */
+
+static void reply(struct caller *c, Persist__Reply *r)
+{
+    CLEANUP(buf_fini) struct buf b = {0};
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    f.kind_case = PERSIST__LOCAL__KIND_REPLY;
+    f.reply = r;
+    if (frame_local_encode(&f, &b) < 0 || unix_send(c->conn, buf_bytes(&b)) < 0)
+        log_warn("links: a reply is lost");
+    unix_close(c->conn);
+}
+
+static void reply_error(struct caller *c, enum reply_status status, const char *text)
+{
+    char error[FRAME_TEXT_MAX];
+    Persist__Reply r;
+    persist__reply__init(&r);
+    snprintf(error, sizeof error, "%s", text);
+    r.status = (uint32_t)status;
+    r.error = error;
+    reply(c, &r);
+}
+
+static void reply_ok(struct caller *c)
+{
+    Persist__Reply r;
+    persist__reply__init(&r);
+    reply(c, &r);
+}
+
+/* ---- RemoteAdd, RemoteSpaces ---- */
+
+static bool copy_text(const char *from, char *to, size_t size)
+{
+    size_t n = strlen(from);
+    if (n >= size)
+        return false;
+    memcpy(to, from, n + 1);
+    return true;
+}
+
+/* Takes over what a command says of a remote. The error's code: -EINVAL, -EACCES. */
+static int take_remote(const Persist__Remote *in, bool stored, struct remote *ret, struct err *err)
+{
+    struct ws_url u;
+    int rc = ws_url_parse(in->url, in->insecure, &u, err);
+    if (rc < 0)
+        return rc;
+    ws_url_text(&u, ret->url);
+    if (in->space.len == SPACE_ID_SIZE)
+        memcpy(ret->space, in->space.data, SPACE_ID_SIZE);
+    else if (stored)
+        return err_set(err, -EINVAL, "no space is named");
+    if (in->token[0] == '\0' || !copy_text(in->token, ret->token, sizeof ret->token))
+        return err_set(err, -EINVAL, "the token is not one: up to %d letters", WS_TOKEN_MAX);
+    if ((in->ca_file[0] != '\0' && in->ca_file[0] != '/') ||
+        !copy_text(in->ca_file, ret->ca_file, sizeof ret->ca_file))
+        return err_set(err, -EINVAL, "the file of certificates needs an absolute path");
+    if (in->interval_s > REMOTE_INTERVAL_MAX_S)
+        return err_set(err, -EINVAL, "the interval is longer than a week");
+    ret->interval_s = in->interval_s;
+    ret->insecure = in->insecure;
+    ret->managed = in->managed;
+    return 0;
+}
+
+static void store(struct caller *c, struct bytes member)
+{
+    struct links *l = c->links;
+    struct err err = {0};
+    if (remotes_put(l->remotes, &c->remote, &err) < 0) {
+        reply_error(c, REPLY_FAILED, err.msg);
+        return;
+    }
+    log_info("links: remote added url=%s", c->remote.url);
+    struct attached *a = links_attached(l, c->remote.space);
+    if (a != NULL && attached_put(a, &c->remote) < 0)
+        log_warn("links: out of memory; the new remote is used after a restart");
+    Persist__Reply r;
+    persist__reply__init(&r);
+    r.member = frame_data(member);
+    reply(c, &r);
+}
+
+static void reply_failure(struct caller *c, const struct probe_result *result)
+{
+    char text[WS_URL_SIZE + LINE_TEXT_SIZE + 8];
+    snprintf(text, sizeof text, "%s: %s", c->remote.url, result->text);
+    reply_error(c, result->refused ? REPLY_NOT_ALLOWED : REPLY_UNREACHABLE, text);
+}
+
+static void on_probed_for_add(const struct probe_result *result, void *user)
+{
+    struct caller *c = user;
+    c->probe = NULL;
+    if (result->welcomed)
+        store(c, result->member);
+    else
+        reply_failure(c, result);
+}
+
+static void on_probed_for_spaces(const struct probe_result *result, void *user)
+{
+    struct caller *c = user;
+    c->probe = NULL;
+    if (!result->welcomed) {
+        reply_failure(c, result);
+        return;
+    }
+    Persist__Reply r;
+    persist__reply__init(&r);
+    r.spaces = frame_data(result->spaces);
+    r.member = frame_data(result->member);
+    reply(c, &r);
+}
+
+static enum reply_status status_of(int error)
+{
+    switch (error) {
+    case -EINVAL:
+        return REPLY_USAGE;
+    case -EACCES:
+    case -EPERM:
+        return REPLY_NOT_ALLOWED;
+    case -ENOENT:
+        return REPLY_NOT_FOUND;
+    default:
+        return REPLY_FAILED;
+    }
+}
+
+static void probe(struct caller *c, const Persist__Remote *in, bool spaces)
+{
+    struct err err = {0};
+    int rc = take_remote(in, !spaces, &c->remote, &err);
+    if (rc == 0)
+        rc = probe_start(&c->links->env, &c->remote, spaces,
+                         spaces ? on_probed_for_spaces : on_probed_for_add, c, &c->probe, &err);
+    if (rc < 0)
+        reply_error(c, status_of(rc), err.msg);
+}
+
+/* ---- RemoteRemove, RemoteList ---- */
+
+static void remove_remote(struct caller *c, const Persist__RemoteRemove *in)
+{
+    struct links *l = c->links;
+    struct err err = {0};
+    struct ws_url u;
+    char url[WS_URL_SIZE];
+    int rc = ws_url_parse(in->url, true, &u, &err);
+    if (rc == 0)
+        rc = remotes_remove(l->remotes, in->space.data, ws_url_text(&u, url), &err);
+    if (rc < 0) {
+        reply_error(c, status_of(rc), err.msg);
+        return;
+    }
+    log_info("links: remote removed url=%s", url);
+    struct attached *a = links_attached(l, in->space.data);
+    if (a != NULL)
+        attached_remove(a, url);
+    reply_ok(c);
+}
+
+static void describe(const struct links *l, struct remote *r, Persist__Link *ret)
+{
+    static char not_mounted[] = "the folder is not mounted";
+    const struct attached *a = links_attached(l, r->space);
+    struct link *link = a != NULL ? attached_link(a, r->url) : NULL;
+    if (link != NULL) {
+        link_describe(link, ret);
+        return;
+    }
+    persist__link__init(ret);
+    ret->state = PERSIST__LINK_STATE__LINK_DOWN;
+    ret->url = r->url;
+    ret->error = not_mounted;
+    ret->interval_s = r->interval_s;
+    ret->managed = r->managed;
+}
+
+/* All that a list points to; one allocation. */
+struct listing {
+    Persist__Link links[REMOTES_MAX];
+    Persist__Link *pointers[REMOTES_MAX];
+    ProtobufCBinaryData spaces[REMOTES_MAX];
+};
+
+static void list(struct caller *c)
+{
+    const struct links *l = c->links;
+    struct listing *v = calloc(1, sizeof *v);
+    if (v == NULL) {
+        reply_error(c, REPLY_FAILED, "out of memory");
+        return;
+    }
+    Persist__Reply r;
+    persist__reply__init(&r);
+    size_t n = remotes_n(l->remotes);
+    for (size_t i = 0; i < n; i++) {
+        struct remote *remote = remotes_at(l->remotes, i);
+        describe(l, remote, &v->links[i]);
+        v->pointers[i] = &v->links[i];
+        v->spaces[i] = frame_data(bytes_of(remote->space, SPACE_ID_SIZE));
+    }
+    r.n_links = n;
+    r.links = v->pointers;
+    r.n_link_spaces = n;
+    r.link_spaces = v->spaces;
+    reply(c, &r);
+    free(v);
+}
+
+int request_run(struct caller *c, const Persist__Local *f)
+{
+    switch (f->kind_case) {
+    case PERSIST__LOCAL__KIND_REMOTE_ADD:
+        probe(c, f->remote_add->remote, false);
+        return 0;
+    case PERSIST__LOCAL__KIND_REMOTE_SPACES:
+        probe(c, f->remote_spaces->remote, true);
+        return 0;
+    case PERSIST__LOCAL__KIND_REMOTE_REMOVE:
+        remove_remote(c, f->remote_remove);
+        return 0;
+    case PERSIST__LOCAL__KIND_REMOTE_LIST:
+        list(c);
+        return 0;
+    case PERSIST__LOCAL__KIND_STOP:
+        c->stops = true;
+        reply_ok(c);
+        return 0;
+    case PERSIST__LOCAL__KIND_ATTACH:
+    case PERSIST__LOCAL__KIND_LINK:
+    case PERSIST__LOCAL__KIND_DATA:
+    case PERSIST__LOCAL__KIND_RETRY:
+    case PERSIST__LOCAL__KIND_REPLY:
+    case PERSIST__LOCAL__KIND__NOT_SET:
+    case _PERSIST__LOCAL__KIND__CASE_IS_INT_SIZE:
+        break;
+    }
+    return -EPROTO;
+}

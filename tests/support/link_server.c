@@ -1,0 +1,327 @@
+#include "tests/support/link_server.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proto/frame.h"
+#include "proto/sealed/keys.h"
+#include "sync/net/ws_server.h"
+
+enum { PEERS_MAX = 64, TICK_MS = 5, READY_MS = 20000 };
+
+/* ---- numbered frames ---- */
+
+void link_server_fill(uint8_t frame[LINK_SERVER_FRAME], uint32_t number)
+{
+    memset(frame, (int)(number * 7 + 1) & 0xff, LINK_SERVER_FRAME);
+    put_u32(frame, number);
+}
+
+int64_t link_server_number(const uint8_t *frame, size_t n)
+{
+    if (n != LINK_SERVER_FRAME)
+        return -1;
+    uint32_t number = get_u32(frame);
+    for (size_t i = 4; i < n; i++)
+        if (frame[i] != (uint8_t)(number * 7 + 1))
+            return -1;
+    return number;
+}
+
+/* ---- the process ---- */
+
+struct peer {
+    bool taken;
+    struct ws *ws; /* NULL: not open */
+    uint8_t nonce[FRAME_NONCE_SIZE], token_hash[HASH_SIZE];
+    bool welcomed;
+    struct buf pending; /* of echo */
+    uint32_t poured;
+    uint64_t read_ms; /* when it may be read again; 0: it is not paused for slowness */
+};
+
+static struct link_server_control *control;
+static struct peer peers[PEERS_MAX];
+static struct net_timer *tick;
+static uint8_t big[LINK_SERVER_FRAME];
+
+static void send_frame(struct peer *p, Persist__Frame *f)
+{
+    struct buf b = {0};
+    if (frame_encode(f, &b) < 0 || ws_send(p->ws, buf_bytes(&b)) < 0)
+        abort();
+    buf_fini(&b);
+}
+
+static void challenge(struct peer *p)
+{
+    uint32_t versions[] = {atomic_load(&control->version)};
+    Persist__Challenge c = PERSIST__CHALLENGE__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    randombytes_buf(p->nonce, sizeof p->nonce);
+    c.n_versions = 1;
+    c.versions = versions;
+    c.nonce = frame_data(bytes_of(p->nonce, sizeof p->nonce));
+    f.kind_case = PERSIST__FRAME__KIND_CHALLENGE;
+    f.challenge = &c;
+    send_frame(p, &f);
+}
+
+static void end(struct peer *p, unsigned code)
+{
+    char text[] = "as the test wants it";
+    Persist__End e;
+    persist__end__init(&e);
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    e.code = (Persist__Code)code;
+    e.text = text;
+    f.kind_case = PERSIST__FRAME__KIND_END;
+    f.end = &e;
+    send_frame(p, &f);
+    ws_close(p->ws, code, text);
+}
+
+static void welcome(struct peer *p)
+{
+    uint8_t member[LINK_SERVER_MEMBER];
+    memset(member, 'm', sizeof member);
+    Persist__Welcome w = PERSIST__WELCOME__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    w.now_ms = 1;
+    w.member = frame_data(bytes_of(member, sizeof member));
+    f.kind_case = PERSIST__FRAME__KIND_WELCOME;
+    f.welcome = &w;
+    send_frame(p, &f);
+    p->welcomed = true;
+    atomic_fetch_add(&control->welcomed, 1);
+}
+
+static void on_proof(struct peer *p, const Persist__Proof *proof)
+{
+    uint8_t data[FRAME_NONCE_SIZE + HASH_SIZE];
+    memcpy(data, p->nonce, FRAME_NONCE_SIZE);
+    memcpy(data + FRAME_NONCE_SIZE, p->token_hash, HASH_SIZE);
+    if (label_verify(proof->identity.data, "persist.link.1", bytes_of(data, sizeof data),
+                     proof->signature.data) < 0) {
+        atomic_fetch_add(&control->wrong, 1);
+        end(p, PERSIST__CODE__CODE_PROOF);
+        return;
+    }
+    memcpy(control->identity, proof->identity.data, SIGN_KEY_SIZE);
+    unsigned code = atomic_load(&control->end_code);
+    if (code != 0)
+        end(p, code);
+    else
+        welcome(p);
+}
+
+static void list_spaces(struct peer *p)
+{
+    uint8_t id[] = "a space of 16 by";
+    Persist__Spaces__Space space = PERSIST__SPACES__SPACE__INIT, *all[] = {&space};
+    Persist__Spaces spaces = PERSIST__SPACES__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    space.id = frame_data(bytes_of(id, 16));
+    spaces.n_spaces = 1;
+    spaces.spaces = all;
+    f.kind_case = PERSIST__FRAME__KIND_SPACES;
+    f.spaces = &spaces;
+    send_frame(p, &f);
+}
+
+static void pour(struct peer *p)
+{
+    while (p->welcomed && p->poured < atomic_load(&control->pour)) {
+        link_server_fill(big, p->poured);
+        if (ws_send(p->ws, bytes_of(big, sizeof big)) < 0)
+            return;
+        p->poured++;
+        atomic_fetch_add(&control->poured, 1);
+    }
+}
+
+static void on_session(struct peer *p, struct bytes m)
+{
+    unsigned n = atomic_fetch_add(&control->frames, 1);
+    int64_t number = link_server_number(m.p, m.n);
+    if (m.n == LINK_SERVER_FRAME && number != n)
+        atomic_fetch_add(&control->wrong, 1);
+    unsigned slow_ms = atomic_load(&control->slow_ms);
+    if (slow_ms > 0) {
+        p->read_ms = net_now_ms() + slow_ms;
+        ws_pause(p->ws);
+    }
+    if (atomic_load(&control->echo) != 0 && ws_send(p->ws, m) < 0) {
+        buf_put_bytes(&p->pending, m);
+        ws_pause(p->ws);
+    }
+}
+
+static void on_message(struct ws *w, struct bytes m, void *user)
+{
+    (void)w;
+    struct peer *p = user;
+    Persist__Frame *f = NULL;
+    if (m.n == LINK_SERVER_FRAME || frame_decode(m, &f) < 0)
+        on_session(p, m);
+    else if (f->kind_case == PERSIST__FRAME__KIND_PROOF)
+        on_proof(p, f->proof);
+    else if (f->kind_case == PERSIST__FRAME__KIND_LIST_SPACES)
+        list_spaces(p);
+    else if (p->welcomed)
+        on_session(p, m);
+    frame_free(f);
+    pour(p);
+}
+
+static void on_writable(struct ws *w, void *user)
+{
+    struct peer *p = user;
+    if (p->pending.n > 0 && ws_send(w, buf_bytes(&p->pending)) == 0) {
+        buf_fini(&p->pending);
+        ws_resume(w);
+    }
+    pour(p);
+}
+
+static void on_opened(struct ws *w, void *user)
+{
+    struct peer *p = user;
+    p->ws = w;
+    atomic_fetch_add(&control->opened, 1);
+    atomic_fetch_add(&control->open, 1);
+    if (atomic_load(&control->mute) == 0)
+        challenge(p);
+}
+
+static void on_closed(struct ws *w, const struct ws_end *e, void *user)
+{
+    (void)w;
+    (void)e;
+    struct peer *p = user;
+    if (p->ws != NULL)
+        atomic_fetch_sub(&control->open, 1);
+    buf_fini(&p->pending);
+    *p = (struct peer){0};
+}
+
+static const struct ws_events events = {on_opened, on_message, on_writable, on_closed};
+
+static unsigned authorise(const struct ws_request *r, void *user, void **ret_user)
+{
+    (void)user;
+    if (r->token.n < 4 || memcmp(r->token.p, "good", 4) != 0) {
+        atomic_fetch_add(&control->refused, 1);
+        return 401;
+    }
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (!peers[i].taken) {
+            peers[i].taken = true;
+            crypto_generichash(peers[i].token_hash, HASH_SIZE, r->token.p, r->token.n, NULL, 0);
+            *ret_user = &peers[i];
+            return 0;
+        }
+    return 503;
+}
+
+static void on_tick(void *arg)
+{
+    (void)arg;
+    unsigned code = atomic_exchange(&control->close_code, 0);
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        struct peer *p = &peers[i];
+        if (p->ws != NULL && p->read_ms != 0 && net_now_ms() >= p->read_ms) {
+            p->read_ms = 0;
+            if (p->pending.n == 0)
+                ws_resume(p->ws);
+        }
+        if (p->ws != NULL && code != 0)
+            end(p, code);
+    }
+    net_timer_set(tick, TICK_MS);
+}
+
+static _Noreturn void serve(pid_t parent)
+{
+    struct net_loop *loop;
+    struct ws_server *server;
+    char listen[32];
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", atomic_load(&control->port));
+    struct ws_server_config cfg = {
+        .listen = listen, .connections_max = PEERS_MAX, .events = &events, .authorise = authorise};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent || net_loop_new(1024, &loop, NULL) < 0)
+        _exit(1);
+    struct err err = {0};
+    if (ws_server_start(loop, &cfg, &server, &err) < 0 ||
+        net_timer_new(loop, on_tick, NULL, &tick) < 0) {
+        fprintf(stderr, "link_server: %s\n", err.msg);
+        _exit(1);
+    }
+    net_timer_set(tick, 0);
+    atomic_store(&control->port, ws_server_port(server));
+    _exit(net_loop_run(loop) < 0);
+}
+
+/* ---- the test's side ---- */
+
+static bool is_listening(const struct link_server *s, unsigned had_port)
+{
+    /* A port that was chosen before is there before the process listens: give it a moment. */
+    if (waitpid(s->pid, NULL, WNOHANG) != 0)
+        fail_msg("the server of the test did not start");
+    return had_port != 0 || atomic_load(&s->control->port) != 0;
+}
+
+void link_server_start(struct link_server *s)
+{
+    if (s->control == NULL) {
+        s->control = mmap(NULL, sizeof *s->control, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_true(s->control != MAP_FAILED);
+        atomic_store(&s->control->version, 1);
+    }
+    unsigned had_port = atomic_load(&s->control->port);
+    fflush(NULL);
+    pid_t parent = getpid();
+    s->pid = fork();
+    assert_true(s->pid >= 0);
+    if (s->pid == 0) {
+        control = s->control;
+        serve(parent);
+    }
+    for (unsigned i = 0; !is_listening(s, had_port); i++) {
+        assert_true(i < READY_MS);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    snprintf(s->url, sizeof s->url, "ws://127.0.0.1:%u", atomic_load(&s->control->port));
+}
+
+void link_server_kill(struct link_server *s)
+{
+    if (s->pid <= 0)
+        return;
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+    s->pid = 0;
+    atomic_store(&s->control->open, 0);
+}
+
+void link_server_free(struct link_server *s)
+{
+    link_server_kill(s);
+    if (s->control != NULL)
+        munmap(s->control, sizeof *s->control);
+    *s = (struct link_server){0};
+}
