@@ -49,7 +49,7 @@ struct mount {
     struct seen links[LINKS];
     size_t links_n;
     unsigned frames, wrong; /* Data that came; not in order */
-    uint64_t late;          /* Data of a generation that was not the link's */
+    uint64_t late;          /* Data of a link that was not up, or of another generation */
     unsigned sent, want;    /* numbered frames that went out, of so many, on */
     size_t link;
     bool slow;       /* pauses after each frame */
@@ -182,7 +182,7 @@ static void on_data(struct mount *m, const Persist__Data *d)
     int64_t number = link_server_number(d->frame.data, d->frame.len);
     if (number >= 0 && number != m->frames)
         m->wrong++;
-    if (d->generation != s->generation)
+    if (d->generation != s->generation || s->state != PERSIST__LINK_STATE__LINK_UP)
         m->late++;
     m->frames++;
     m->state_at_last = s->state;
@@ -620,6 +620,28 @@ static void what_the_server_said_last_comes_before_the_link_is_down(void **state
         assert_string_equal(link0()->error, "as the test wants it");
         run_until(is_up);
     }
+}
+
+static void what_came_before_a_server_died_comes_before_the_link_is_down(void **state)
+{
+    (void)state;
+    struct mount *m = attach_up();
+    atomic_store(&f.a.control->pour, FRAMES_100_MIB);
+    assert_int_equal(send_data(m, link0()->id, link0()->generation, bytes_str("go")), 0);
+    run_until(has_one_frame);
+    unix_pause(m->conn);
+    run_ms(300); /* all queues are full: the link holds a frame */
+    unsigned before = m->frames;
+    link_server_kill(&f.a);
+    run_ms(300);
+    unix_resume(m->conn);
+    run_until(is_down);
+    assert_true(m->frames > before);
+    assert_int_equal(m->wrong, 0);
+    assert_int_equal(m->late, 0);
+    unsigned frames = m->frames;
+    run_ms(200);
+    assert_int_equal(m->frames, frames);
 }
 
 static void a_lost_connection_is_made_again(void **state)
@@ -1178,6 +1200,7 @@ int main(int argc, char **argv)
         TEST(a_slow_server_slows_the_mount_down),
         TEST(a_slow_mount_slows_the_server_down),
         TEST(what_the_server_said_last_comes_before_the_link_is_down),
+        TEST(what_came_before_a_server_died_comes_before_the_link_is_down),
         TEST(a_lost_connection_is_made_again),
         TEST(waits_grow),
         TEST(a_server_that_is_back_is_found),
