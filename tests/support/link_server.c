@@ -35,7 +35,7 @@ int64_t link_server_number(const uint8_t *frame, size_t n)
     uint32_t number = get_u32(frame);
     /* All bytes are as their neighbours: quick under sanitizers, too. */
     bool good = frame[4] == (uint8_t)(number * 7 + 1) && memcmp(frame + 4, frame + 5, n - 5) == 0;
-    return good ? number : -1;
+    return good ? (int64_t)number : -1;
 }
 
 /* ---- the process ---- */
