@@ -10,6 +10,7 @@
 struct policy_rule {
     struct glob glob; /* a view of the text */
     struct strategy strategy;
+    unsigned line;
 };
 
 static bool is_blank(uint8_t c)
@@ -68,7 +69,7 @@ static bool parse_strategy(struct bytes v, struct strategy *ret)
 static int parse_line(struct policy *p, struct bytes line, unsigned number, struct err *e)
 {
     char shown[64];
-    struct policy_rule rule = {.strategy = {.kind = STRATEGY_DEFAULT}};
+    struct policy_rule rule = {.strategy = {.kind = STRATEGY_DEFAULT}, .line = number};
     line = trim(line);
     if (line.n == 0 || line.p[0] == '#')
         return 0;
@@ -148,4 +149,16 @@ struct strategy policy_find(const struct policy *p, struct bytes path)
             return rule.strategy;
     }
     return (struct strategy){.kind = STRATEGY_DEFAULT};
+}
+
+int policy_each(const struct policy *p,
+                int (*fn)(void *ctx, unsigned line, const struct strategy *strategy), void *ctx)
+{
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < p->rules.n; at += sizeof(struct policy_rule)) {
+        struct policy_rule rule;
+        memcpy(&rule, p->rules.p + at, sizeof rule);
+        rc = fn(ctx, rule.line, &rule.strategy);
+    }
+    return rc;
 }

@@ -51,4 +51,9 @@ void policy_fini(struct policy *p);
  */
 struct strategy policy_find(const struct policy *p, struct bytes path);
 
+/** Calls @fn with each line's number and strategy; not 0 ends the walk and is returned. */
+int policy_each(const struct policy *p,
+                int (*fn)(void *ctx, unsigned line, const struct strategy *strategy),
+                void *ctx) MUST_CHECK;
+
 #endif

@@ -53,6 +53,16 @@ int replica_find(struct replica *r, const struct rid *parent, struct bytes name,
 int replica_find_in(struct replica *r, const struct rid *dir,
                     int (*fn)(void *ctx, const struct rid *rid), void *ctx) MUST_CHECK;
 
+/**
+ * What a three-way merge of two contents starts from: the latest version that both embody, by the
+ * saves that each was made of; versions with equal bytes are one. @a (of @a_n versions, merged
+ * already) and @b are versions of @rid. @ret: its dot is none when the history has none.
+ * @ret_whole: all that both were made of is in the history; else another device may know a later
+ * one.
+ */
+int replica_base(struct replica *r, const struct rid *rid, const struct dot *a, size_t a_n,
+                 const struct dot *b, struct replica_content *ret, bool *ret_whole) MUST_CHECK;
+
 /* How long versions are kept after something replaced them. Ages ascend. */
 struct history_policy {
     uint64_t all_ms;    /* younger: every one */

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { VERSION_FORMAT = 1, PLACE_FORMAT = 1, PLACE_KEY_SIZE = 1 + RID_SIZE + 16 + 2 * DOT_SIZE };
+enum { VERSION_FORMAT = 2, PLACE_FORMAT = 1, PLACE_KEY_SIZE = 1 + RID_SIZE + 16 + 2 * DOT_SIZE };
 
 _Static_assert((size_t)PLACE_KEY_SIZE <= (size_t)KEY_MAX, "keys of places fit");
 
@@ -15,24 +15,44 @@ struct bytes past_version_key(uint8_t key[KEY_MAX], const struct rid *rid, const
                   (struct bytes){NULL, 0});
 }
 
+/* All but the body, which is what is left in @r. */
+static int decode(struct bytes key, struct reader *r, struct replica_content *ret,
+                  struct lineage *ret_lineage)
+{
+    if (key.n != VERSION_KEY_SIZE || reader_u8(r) != VERSION_FORMAT)
+        return -EUCLEAN;
+    struct replica_content c = {.dot = dot_decode(key.p + 1 + RID_SIZE)};
+    c.stamp.hlc = reader_u64(r);
+    c.stamp.replica = reader_u64(r);
+    c.size = reader_varint(r);
+    c.mtime_ns = (int64_t)reader_u64(r);
+    struct bytes hash = reader_bytes(r, HASH_SIZE);
+    ret_lineage->from_own = reader_u8(r) != 0;
+    ret_lineage->from = dots_read_set(r, LIMIT_FROM);
+    ret_lineage->ctx = dots_read_vector(r, LIMIT_VECTOR);
+    if (r->failed)
+        return -EUCLEAN;
+    memcpy(c.hash, hash.p, HASH_SIZE);
+    *ret = c;
+    return 0;
+}
+
+int past_lineage(struct bytes key, struct bytes row, struct replica_content *ret,
+                 struct lineage *ret_lineage)
+{
+    struct reader r = reader_of(row);
+    return decode(key, &r, ret, ret_lineage);
+}
+
 int past_version(struct bytes key, struct bytes row, struct replica_content *ret,
                  struct bytes *ret_body)
 {
     struct reader r = reader_of(row);
-    if (key.n != VERSION_KEY_SIZE || reader_u8(&r) != VERSION_FORMAT)
-        return -EUCLEAN;
-    struct replica_content c = {.dot = dot_decode(key.p + 1 + RID_SIZE)};
-    c.stamp.hlc = reader_u64(&r);
-    c.stamp.replica = reader_u64(&r);
-    c.size = reader_varint(&r);
-    c.mtime_ns = (int64_t)reader_u64(&r);
-    struct bytes hash = reader_bytes(&r, HASH_SIZE);
-    if (r.failed)
-        return -EUCLEAN;
-    memcpy(c.hash, hash.p, HASH_SIZE);
-    *ret = c;
-    *ret_body = bytes_of(r.p, r.n);
-    return 0;
+    struct lineage lineage;
+    int rc = decode(key, &r, ret, &lineage);
+    if (rc == 0)
+        *ret_body = bytes_of(r.p, r.n);
+    return rc;
 }
 
 static int add_version(struct replica *r, const struct value *v)
@@ -48,6 +68,9 @@ static int add_version(struct replica *r, const struct value *v)
     buf_put_varint(b, v->content.size);
     buf_put_u64(b, (uint64_t)v->content.mtime_ns);
     buf_put(b, v->content.hash, HASH_SIZE);
+    buf_put_u8(b, v->from_own);
+    dots_put(b, v->from);
+    dots_put(b, v->ctx);
     buf_put_bytes(b, v->content.body);
     if (rc < 0 || buf_status(b) < 0)
         return rc < 0 ? rc : -ENOMEM;

@@ -161,15 +161,17 @@ int change_link(struct change *c, const struct rid *rid, const struct rid *paren
 enum resolve {
     RESOLVE_KEEP_BOTH, /* the shown one stays, each loser becomes a sibling file */
     RESOLVE_LATER,     /* the shown one stays, the others are left to history */
-    RESOLVE_MERGED     /* @merged replaces all */
+    RESOLVE_MERGED     /* @merged replaces all but those @beside, which become sibling files */
 };
 
 /**
- * Resolves an open conflict. @merged: only for RESOLVE_MERGED. Errors: -ENOENT not shown,
- * -EALREADY no conflict is open, -EAGAIN parts of it are still on their way (see replica_know()).
+ * Resolves an open conflict. @merged and @beside (contents of the conflict, never the shown one):
+ * only for RESOLVE_MERGED. Errors: -ENOENT not shown, -EALREADY no conflict is open or it has not
+ * what is in @beside, -EAGAIN parts of it are still on their way (see replica_know()).
  */
 int change_resolve(struct change *c, const struct rid *rid, enum resolve how,
-                   const struct value_content *merged) MUST_CHECK;
+                   const struct value_content *merged, const struct dot *beside,
+                   size_t beside_n) MUST_CHECK;
 
 /* ---- queries ------------------------------------------------------------------------------------
  */

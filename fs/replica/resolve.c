@@ -93,8 +93,29 @@ static int outcome(struct replica *r, struct parts *ps, const struct record *rec
     return rc < 0 ? rc : parts_add(r, ps, &p);
 }
 
+/* Puts the values that become siblings behind the others; both keep their order. */
+static int part(struct replica *r, const struct value **v, size_t n, const struct dot *beside,
+                size_t beside_n)
+{
+    const struct value **left = txn_alloc(&r->txn, n * sizeof(*left));
+    size_t kept = 0, left_n = 0;
+    if (left == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        bool named = false;
+        for (size_t j = 0; j < beside_n; j++)
+            named = named || dot_equal(&beside[j], &v[i]->dot);
+        if (named && i > 0)
+            left[left_n++] = v[i];
+        else
+            v[kept++] = v[i];
+    }
+    memcpy(v + kept, left, left_n * sizeof(*left));
+    return left_n == beside_n ? 0 : -EALREADY;
+}
+
 int change_resolve(struct change *c, const struct rid *rid, enum resolve how,
-                   const struct value_content *merged)
+                   const struct value_content *merged, const struct dot *beside, size_t beside_n)
 {
     struct replica *r = c->r;
     struct parts ps = {0};
@@ -102,8 +123,9 @@ int change_resolve(struct change *c, const struct rid *rid, enum resolve how,
     struct slots s;
     struct node node;
     const struct value **unsettled;
-    size_t n;
-    if (!rid_valid(rid) || rid_is_dir(rid) || (how == RESOLVE_MERGED) != (merged != NULL))
+    size_t n, siblings_n = beside_n;
+    if (!rid_valid(rid) || rid_is_dir(rid) || (how == RESOLVE_MERGED) != (merged != NULL) ||
+        (merged == NULL && beside_n > 0))
         return -EINVAL;
     if (merged != NULL && (merged->body.n > LIMIT_BODY || merged->size > LIMIT_FILE))
         return -EINVAL;
@@ -121,9 +143,13 @@ int change_resolve(struct change *c, const struct rid *rid, enum resolve how,
         rc = -EALREADY;
     if (rc == 0 && !MUTANT(resolve_early) && !all_known(r, record_facet(&rec, FACET_CONTENT, NULL)))
         rc = -EAGAIN;
-    if (rc == 0 && how == RESOLVE_KEEP_BOTH)
-        rc = parts_siblings(r, &ps, &rec, &s, unsettled + 1, n - 1);
     if (rc == 0)
-        rc = outcome(r, &ps, &rec, unsettled, n, merged);
+        rc = part(r, unsettled, n, beside, beside_n);
+    if (rc == 0 && how == RESOLVE_KEEP_BOTH)
+        siblings_n = n - 1;
+    if (rc == 0)
+        rc = parts_siblings(r, &ps, &rec, &s, unsettled + n - siblings_n, siblings_n);
+    if (rc == 0)
+        rc = outcome(r, &ps, &rec, unsettled, n - siblings_n, merged);
     return author_write(c, &ps, mark, rc);
 }

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "fs/replica/version.h"
 #include "fs/space/ignore_priv.h"
 #include "fs/space/path.h"
+#include "fs/space/versions.h"
 #include "proto/base/log.h"
 
 static void refuse(struct space *s, const struct rid *dir, const struct dot *version)
@@ -22,22 +22,6 @@ static void refuse(struct space *s, const struct rid *dir, const struct dot *ver
                  (const char *)path.p, IGNORE_FILE_MAX >> 10, IGNORE_LINES_MAX, IGNORE_LINE_MAX);
 }
 
-static int read_text(struct space *s, const struct rid *rid, const struct replica_content *from,
-                     struct buf *ret)
-{
-    CLEANUP(buf_fini) struct buf body = {0};
-    struct content *c;
-    int rc = version_read(s->db, rid, &from->dot, &body);
-    if (rc == 0)
-        rc = content_open(s->db, buf_bytes(&body), &c);
-    if (rc < 0)
-        return rc == -ENOENT ? -EUCLEAN : rc;
-    rc = buf_resize(ret, from->size);
-    ssize_t n = rc == 0 && ret->n > 0 ? content_read(c, 0, ret->p, ret->n) : 0;
-    content_free(c);
-    return rc < 0 ? rc : n < 0 ? (int)n : (size_t)n < ret->n ? -EUCLEAN : 0;
-}
-
 static int load(struct space *s, struct ignore_slot *slot)
 {
     struct replica_entry e;
@@ -50,13 +34,14 @@ static int load(struct space *s, struct ignore_slot *slot)
         return rc;
     CLEANUP(buf_fini) struct buf text = {0};
     struct ignore_rules rules = {.text = {0}};
-    rc = info.content.size > IGNORE_FILE_MAX ? -E2BIG : read_text(s, &e.rid, &info.content, &text);
+    rc = info.content.size > IGNORE_FILE_MAX ? -E2BIG
+                                             : version_bytes(s, &e.rid, &info.content, &text);
     if (rc == 0)
         rc = ignore_rules_parse(buf_bytes(&text), &rules);
     if (rc == -E2BIG)
         refuse(s, &slot->dir, &info.content.dot);
     if (rc < 0 && rc != -E2BIG)
-        return rc;
+        return rc == -ENOENT ? -EUCLEAN : rc;
     slot->file = e.rid;
     slot->rules = malloc(sizeof rules);
     if (slot->rules == NULL) {

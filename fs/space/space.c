@@ -9,6 +9,7 @@
 
 #include "fs/replica/version.h"
 #include "fs/space/ignore.h"
+#include "fs/space/merger.h"
 #include "fs/space/space_priv.h"
 #include "fs/space/sync_priv.h"
 
@@ -204,6 +205,11 @@ static int open_parts(struct space *s, struct err *err)
         else if (rc < 0)
             err_set(err, rc, "starting the publisher: %s", strerror(-rc));
     }
+    if (rc == 0) {
+        rc = merger_start(s);
+        if (rc < 0)
+            err_set(err, rc, "starting the thread that merges: %s", strerror(-rc));
+    }
     return rc;
 }
 
@@ -220,6 +226,7 @@ int space_open(const struct space_config *cfg, struct space **ret_space, struct 
     space_past_changed(s);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->inval_lock, NULL);
+    pthread_mutex_init(&s->driver_lock, NULL);
     pthread_rwlock_init(&s->builds, NULL);
     int rc = s->cfg.dir == NULL ? err_set(err, -ENOMEM, "out of memory") : open_parts(s, err);
     if (rc < 0) {
@@ -234,6 +241,7 @@ void space_close(struct space *s)
 {
     if (s == NULL)
         return;
+    merger_stop(s);
     publisher_stop(s);
     tree_close(s->tree);
     ignore_close(s);
@@ -246,6 +254,7 @@ void space_close(struct space *s)
     keyring_fini(&s->keyring);
     pthread_rwlock_destroy(&s->builds);
     pthread_mutex_destroy(&s->inval_lock);
+    pthread_mutex_destroy(&s->driver_lock);
     pthread_mutex_destroy(&s->lock);
     char *dir = (char *)(uintptr_t)s->cfg.dir;
     free(dir);

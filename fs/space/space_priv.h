@@ -21,6 +21,7 @@
 #include "proto/limits.h"
 
 struct ignore;
+struct merger;
 struct publisher;
 struct sync;
 
@@ -43,12 +44,15 @@ struct space {
     struct sync *sync;      /* what sessions exchange; guarded by lock */
     pthread_rwlock_t builds;
     struct publisher *publisher;
-    _Atomic unsigned uses;      /* begun, and not done */
-    _Atomic uint64_t used_ms;   /* when the last one was done; see space_used() */
-    _Atomic int64_t past_ns;    /* see history_view_time() */
-    struct ignore *ignore;      /* guarded by lock */
-    _Atomic bool rules_seen;    /* since the start a name of a file of rules was pending */
-    pthread_mutex_t inval_lock; /* guards the two below; held during the call */
+    struct merger *merger;
+    _Atomic bool closing;        /* a driver that runs is not waited for */
+    pthread_mutex_t driver_lock; /* one at a time: they have one directory */
+    _Atomic unsigned uses;       /* begun, and not done */
+    _Atomic uint64_t used_ms;    /* when the last one was done; see space_used() */
+    _Atomic int64_t past_ns;     /* see history_view_time() */
+    struct ignore *ignore;       /* guarded by lock */
+    _Atomic bool rules_seen;     /* since the start a name of a file of rules was pending */
+    pthread_mutex_t inval_lock;  /* guards the two below; held during the call */
     void (*inval)(void *arg, const struct space_inval *what);
     void *inval_arg;
     void (*subscriber)(void *arg, const struct dot *dot, bool own);

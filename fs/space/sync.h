@@ -24,6 +24,7 @@
 #ifndef FS_SPACE_SYNC_H
 #define FS_SPACE_SYNC_H
 
+#include "fs/space/out.h"
 #include "fs/space/space.h"
 #include "fs/store/content.h"
 #include "proto/sealed/act.h"
@@ -66,17 +67,14 @@ struct arrival {
  */
 int space_sync_collect(struct space *s) MUST_CHECK;
 
-/** The first arrival after number @after that @remote did not bring: 1; 0 there is none. */
+/**
+ * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret has
+ * the number up to which was looked.
+ */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
-
-/**
- * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
- * @ret. -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
- */
-int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret) MUST_CHECK;
 
 /* A chunk by both of its names. */
 struct sync_chunk {
@@ -84,8 +82,13 @@ struct sync_chunk {
     struct chunk_id id;
 };
 
-/** The chunks that the entry @dot names, appended to @ret as struct sync_chunk. -ENOENT. */
-int space_sync_chunks(struct space *s, const struct dot *dot, struct buf *ret) MUST_CHECK;
+/**
+ * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
+ * @ret; and the chunks that it names, appended to @ret_chunks as struct sync_chunk.
+ * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
+ */
+int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
+                    struct buf *ret_chunks) MUST_CHECK;
 
 /**
  * Seals a chunk under the epoch in which it has its id, appended to @ret. Of a list node what is
@@ -147,6 +150,12 @@ int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
 /** Tries again to apply an entry that waited for content: as space_sync_take_entry(). */
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 
+/**
+ * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here and
+ * not there arrives anew, acts too. How many changes, or a negative errno.
+ */
+int space_sync_push_again(struct space *s, struct bytes dots) MUST_CHECK;
+
 /* ---- for people ---- */
 
 struct sync_counts {
@@ -170,6 +179,39 @@ int space_sync_peers(struct space *s, struct buf *ret) MUST_CHECK;
 void space_sync_counts(struct space *s, struct sync_counts *ret);
 /** How many arrivals @remote is to be sent, not counting changes that are not signed yet. */
 uint64_t space_sync_to_push(struct space *s, uint64_t remote);
+/** How many own changes are not signed yet, at most. */
+uint64_t space_sync_unsigned(struct space *s);
+
+/* ---- links: what the one who runs sessions tells ---- */
+
+enum { SYNC_URL_MAX = 256, SYNC_TEXT_MAX = 200 };
+
+enum sync_link_state { SYNC_LINK_DOWN, SYNC_LINK_CONNECTING, SYNC_LINK_UP, SYNC_LINK_REFUSED };
+
+/* A remote of this space. */
+struct sync_link {
+    uint64_t remote;
+    char url[SYNC_URL_MAX];
+    enum sync_link_state state;
+    char error[SYNC_TEXT_MAX]; /* the last one; empty: none */
+    uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
+    unsigned interval_s;
+    bool caught_up, settled;   /* session.h */
+    uint64_t up_bytes, down_bytes; /* of frames, since the start */
+};
+
+/** Sets what is known of a link, by its remote; an empty @url takes it out. -ENOMEM. */
+int space_sync_set_link(struct space *s, const struct sync_link *l) MUST_CHECK;
+/** All links, appended to @ret as struct sync_link. */
+int space_sync_links(struct space *s, struct buf *ret) MUST_CHECK;
+
+/** Sets who is to look now, whatever intervals say (NULL: nobody); called with no lock held. */
+void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg);
+/**
+ * Publishes what is pending and has it pushed now. With @wait_ms > 0 waits until every link that is
+ * up is settled: 0; -ETIMEDOUT; -ENOTCONN: no link is up; -ECANCELED by @out.
+ */
+int space_sync_now(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
 
 /* ---- door ---- */
 
@@ -179,5 +221,8 @@ uint64_t space_sync_to_push(struct space *s, uint64_t remote);
  */
 int space_sync_door(struct space *s, const struct door_key *k,
                     const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob) MUST_CHECK;
+/** The blob that @remote is still to be given: kept until it is set to nothing. -ENOENT: none. */
+int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret) MUST_CHECK;
+int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
 
 #endif

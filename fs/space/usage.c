@@ -7,11 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-bool usage_is_sibling(struct bytes name)
-{
-    static const char mark[] = " (conflict from ";
-    return memmem(name.p, name.n, mark, sizeof mark - 1) != NULL;
-}
+#include "fs/space/policies.h"
+#include "fs/space/sibling.h"
 
 static int count_inodes(struct space *s, struct usage *u)
 {
@@ -33,7 +30,15 @@ static int count_inodes(struct space *s, struct usage *u)
     return rc;
 }
 
-static int count_siblings(struct space *s, struct usage *u)
+static void look_name(struct usage *u, uint64_t dir, struct bytes name, struct buf *policies)
+{
+    u->siblings += sibling_is(name);
+    if (policies != NULL && bytes_equal(name, bytes_str(POLICY_NAME)) &&
+        policies->n < USAGE_POLICIES_MAX * sizeof dir)
+        buf_put(policies, &dir, sizeof dir);
+}
+
+static int count_names(struct space *s, struct usage *u, struct buf *policies)
 {
     enum { NAME_AT = 16 };
     struct db_iter *it = db_iter_new_scan(s->db, DB_DIRENT, bytes_of(NULL, 0), NULL);
@@ -41,12 +46,12 @@ static int count_siblings(struct space *s, struct usage *u)
         return -ENOMEM;
     while (db_iter_next(it)) {
         struct bytes key = db_iter_key(it);
-        u->siblings +=
-            key.n > NAME_AT && usage_is_sibling(bytes_of(key.p + NAME_AT, key.n - NAME_AT));
+        if (key.n > NAME_AT)
+            look_name(u, get_u64(key.p), bytes_of(key.p + NAME_AT, key.n - NAME_AT), policies);
     }
     int rc = db_iter_status(it);
     db_iter_free(it);
-    return rc;
+    return rc < 0 || policies == NULL ? rc : buf_status(policies);
 }
 
 static int count_conflict(void *ctx, const struct rid *rid)
@@ -88,12 +93,12 @@ static uint64_t resident_bytes(void)
     return n == 2 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-int usage_get(struct space *s, struct usage *ret)
+int usage_get(struct space *s, struct usage *ret, struct buf *policies)
 {
     struct usage u = {0};
     int rc = count_inodes(s, &u);
     if (rc == 0)
-        rc = count_siblings(s, &u);
+        rc = count_names(s, &u, policies);
     if (rc == 0) {
         pthread_mutex_lock(&s->lock);
         rc = replica_conflicts(s->replica, count_conflict, &u.open_conflicts);

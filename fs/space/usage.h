@@ -14,10 +14,13 @@ struct usage {
     uint64_t memory_bytes; /* resident in this process */
 };
 
-/** Counts: one walk over the inodes and one over the names, about a second for a million. */
-int usage_get(struct space *s, struct usage *ret) MUST_CHECK;
+enum { USAGE_POLICIES_MAX = 256 };
 
-/** Whether a name is one that a losing version gets. */
-bool usage_is_sibling(struct bytes name);
+/**
+ * Counts: one walk over the inodes and one over the names, about a second for a million. @policies
+ * (may be NULL) gets the folders that have a .persistpolicy: inodes, uint64_t each, so many at
+ * most.
+ */
+int usage_get(struct space *s, struct usage *ret, struct buf *policies) MUST_CHECK;
 
 #endif

@@ -18,6 +18,12 @@
  *   check      -                  verifies every record and chunk (json, repair)
  *   gc         -                  frees what no kept version needs (json)
  *   conflicts  PATH               lists the conflicts below PATH (json)
+ *   resolve    PATH KEEP          ends the conflict of a file: KEEP is "this" (what has the name
+ *                                 PATH), "other" or "both" (json)
+ *   sync       [HOW]              pushes and pulls now; HOW "wait": until all is even with every
+ *                                 server that is reached; "first": until its list of changes is taken
+ *   door       URL SALT KEY       opens the space to who has a passphrase, by way of the server at
+ *                                 URL; SALT and KEY (struct door_key) in hex digits
  *   flush      -                  publishes what is pending, makes all durable; unmount asks first
  *
  * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
@@ -95,6 +101,9 @@ int verb_export(struct space *s, const struct verb_call *call, struct out *out);
 int verb_check(struct space *s, const struct verb_call *call, struct out *out);
 int verb_gc(struct space *s, const struct verb_call *call, struct out *out);
 int verb_conflicts(struct space *s, const struct verb_call *call, struct out *out);
+int verb_resolve(struct space *s, const struct verb_call *call, struct out *out);
+int verb_sync(struct space *s, const struct verb_call *call, struct out *out);
+int verb_door(struct space *s, const struct verb_call *call, struct out *out);
 int verb_flush(struct space *s, const struct verb_call *call, struct out *out);
 
 #endif

@@ -23,7 +23,7 @@ static const struct part {
 static int check_before(struct check *c)
 {
     struct usage u;
-    int rc = usage_get(c->s, &u);
+    int rc = usage_get(c->s, &u, NULL);
     c->total_bytes = rc < 0 ? 0 : u.disk_bytes;
     c->label = "checking staging";
     rc = check_staging(c);

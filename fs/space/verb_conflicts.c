@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "fs/space/path.h"
-#include "fs/space/usage.h"
+#include "fs/space/sibling.h"
 #include "fs/space/verb.h"
 #include "fs/space/versions.h"
 #include "proto/base/escape.h"
@@ -84,7 +84,7 @@ static int list_open(struct listing *l, const struct rid *rid)
 static bool is_sibling(struct bytes key)
 {
     enum { NAME_AT = 16 };
-    return key.n > NAME_AT && usage_is_sibling(bytes_of(key.p + NAME_AT, key.n - NAME_AT));
+    return key.n > NAME_AT && sibling_is(bytes_of(key.p + NAME_AT, key.n - NAME_AT));
 }
 
 static int list_sibling(struct listing *l, uint64_t dir, struct bytes name)

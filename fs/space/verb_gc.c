@@ -94,14 +94,14 @@ static int free_more(struct gc *g)
 static int run(struct gc *g)
 {
     struct usage u;
-    int rc = usage_get(g->s, &u);
+    int rc = usage_get(g->s, &u, NULL);
     g->before_bytes = u.disk_bytes;
     if (rc == 0)
         rc = give_back(g);
     if (rc == 0)
         rc = free_more(g);
     if (rc == 0)
-        rc = usage_get(g->s, &u);
+        rc = usage_get(g->s, &u, NULL);
     g->after_bytes = u.disk_bytes;
     return rc;
 }

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "fs/space/policies.h"
+#include "fs/space/status_links.h"
 #include "fs/space/usage.h"
 #include "fs/space/verb.h"
 #include "proto/base/escape.h"
@@ -18,8 +20,22 @@ struct status {
     struct usage usage;
     size_t pending;
     uint64_t versions, error_ms;
-    char error[256]; /* empty: none */
+    char error[256];       /* empty: none */
+    struct buf complaints; /* of policies: each line ends with a NUL */
 };
+
+/* What usage takes, and what is wrong with the policies that it found. */
+static int get_usage(struct space *s, struct status *st)
+{
+    CLEANUP(buf_fini) struct buf policies = {0};
+    int rc = usage_get(s, &st->usage, &policies);
+    for (size_t at = 0; rc == 0 && at < policies.n; at += sizeof(uint64_t)) {
+        uint64_t dir;
+        memcpy(&dir, policies.p + at, sizeof dir);
+        rc = policies_errors(s, dir, &st->complaints);
+    }
+    return rc;
+}
 
 static int get_state(struct space *s, const struct verb_call *call, struct status *ret)
 {
@@ -30,7 +46,7 @@ static int get_state(struct space *s, const struct verb_call *call, struct statu
     pthread_mutex_lock(&s->lock);
     ret->versions = s->versions;
     pthread_mutex_unlock(&s->lock);
-    return usage_get(s, &ret->usage);
+    return get_usage(s, ret);
 }
 
 static int put_json(struct space *s, const struct verb_call *call, const struct status *st,
@@ -54,11 +70,20 @@ static int put_json(struct space *s, const struct verb_call *call, const struct 
     json_key_u64(&j, "database_bytes", u->disk_bytes);
     if (call->mounted)
         json_key_u64(&j, "memory_bytes", u->memory_bytes);
+    json_key(&j, "policy_errors");
+    json_list(&j);
+    for (size_t at = 0; at < st->complaints.n;) {
+        const char *line = (const char *)st->complaints.p + at;
+        json_bytes(&j, bytes_str(line));
+        at += strlen(line) + 1;
+    }
+    json_end(&j);
+    int rc = status_links_json(s, &j);
     json_key_str(&j, "last_error", st->error[0] != '\0' ? st->error : NULL);
     if (st->error[0] != '\0')
         json_key_time(&j, "last_error_time", st->error_ms);
     json_end(&j);
-    return json_finish(&j);
+    return rc < 0 ? rc : json_finish(&j);
 }
 
 static void put_line(struct buf *out, const char *label, const char *text)
@@ -77,10 +102,11 @@ static void put_holds(const struct usage *u, struct buf *out)
     put_line(out, "holds", text);
 }
 
-static int put_text(const struct verb_call *call, const struct status *st, struct buf *out)
+static int put_text(struct space *s, const struct verb_call *call, const struct status *st, struct buf *out)
 {
-    char text[HUMAN_MAX], line[400], error[300];
+    char text[HUMAN_MAX], line[400], error[300], shown[400];
     const struct usage *u = &st->usage;
+    int rc;
     buf_put_bytes(out, bytes_str(call->colour ? "\033[1m" : ""));
     escape_put(out, bytes_str(call->folder != NULL ? call->folder : ""));
     buf_put_bytes(out, bytes_str(call->colour ? "\033[0m\n" : "\n"));
@@ -95,6 +121,12 @@ static int put_text(const struct verb_call *call, const struct status *st, struc
         snprintf(line, sizeof line, "%s; 'persist conflicts' lists them",
                  human_count(conflicts, text));
     put_line(out, "conflicts", line);
+    for (size_t at = 0; at < st->complaints.n;) {
+        const char *complaint = (const char *)st->complaints.p + at;
+        put_line(out, "policy", escape_to(shown, sizeof shown, bytes_str(complaint)));
+        at += strlen(complaint) + 1;
+    }
+    rc = status_links_text(s, out);
     put_line(out, "database", human_bytes(u->disk_bytes, text));
     if (call->mounted)
         put_line(out, "memory", human_bytes(u->memory_bytes, text));
@@ -104,7 +136,7 @@ static int put_text(const struct verb_call *call, const struct status *st, struc
         snprintf(line, sizeof line, "%s  %s", human_time(st->error_ms, text),
                  escape_to(error, sizeof error, bytes_str(st->error)));
     put_line(out, "last error", line);
-    return buf_status(out);
+    return rc < 0 ? rc : buf_status(out);
 }
 
 static int put_state(struct space *s, const struct verb_call *call, struct buf *out)
@@ -112,9 +144,10 @@ static int put_state(struct space *s, const struct verb_call *call, struct buf *
     struct status st;
     buf_reset(out);
     int rc = get_state(s, call, &st);
-    if (rc < 0)
-        return rc;
-    return call->json ? put_json(s, call, &st, out) : put_text(call, &st, out);
+    if (rc == 0)
+        rc = call->json ? put_json(s, call, &st, out) : put_text(s, call, &st, out);
+    buf_fini(&st.complaints);
+    return rc;
 }
 
 /* Before each state but the first: a terminal shows it in place of the last one. */

@@ -101,6 +101,20 @@ int version_open(struct space *s, const struct rid *rid, const struct dot *dot,
     return rc < 0 ? rc : content_open(s->db, buf_bytes(&body), ret);
 }
 
+int version_bytes(struct space *s, const struct rid *rid, const struct replica_content *which,
+                  struct buf *ret)
+{
+    struct content *c;
+    int rc = version_open(s, rid, &which->dot, &c);
+    if (rc < 0)
+        return rc;
+    buf_reset(ret);
+    rc = buf_resize(ret, which->size);
+    ssize_t n = rc == 0 && ret->n > 0 ? content_read(c, 0, ret->p, ret->n) : 0;
+    content_free(c);
+    return rc < 0 ? rc : n < 0 ? (int)n : (size_t)n < ret->n ? -EUCLEAN : 0;
+}
+
 static int find(struct space *s, const char *path, const char *name, struct version *ret,
                 bool *ret_known)
 {

@@ -49,6 +49,10 @@ const char *version_device(struct space *s, const struct dot *dot, char to[LIMIT
 int version_open(struct space *s, const struct rid *rid, const struct dot *dot,
                  struct content **ret) MUST_CHECK;
 
+/** The bytes of a version, into @ret (replaced). -ENOENT: it is gone, -EUCLEAN. */
+int version_bytes(struct space *s, const struct rid *rid, const struct replica_content *which,
+                  struct buf *ret) MUST_CHECK;
+
 /**
  * The version of a path that a call asks for, newest saves included. On failure an error line has
  * gone to @out, and the negative errno is returned.

@@ -21,8 +21,10 @@ struct command {
 extern const struct command *const commands[];
 
 extern const struct command command_check;
+extern const struct command command_clone;
 extern const struct command command_conflicts;
 extern const struct command command_daemon;
+extern const struct command command_driver;
 extern const struct command command_export;
 extern const struct command command_forget;
 extern const struct command command_gc;
@@ -30,10 +32,15 @@ extern const struct command command_id;
 extern const struct command command_log;
 extern const struct command command_mount;
 extern const struct command command_remote;
+extern const struct command command_resolve;
 extern const struct command command_restore;
+extern const struct command command_serve;
 extern const struct command command_show;
 extern const struct command command_status;
+extern const struct command command_sync;
+extern const struct command command_token;
 extern const struct command command_unmount;
+extern const struct command command_user;
 
 /* Options of commands that have --json and no other. */
 extern const struct args_option commands_json_only[];

@@ -27,6 +27,7 @@ static void choose_label(const struct config *config, struct identity *id)
         snprintf(id->label, sizeof id->label, "%s", id->peer_id + strlen(id->peer_id) - 8);
 }
 
+/* Reads the seed, after making it on first use, and derives the key pair. */
 static int load_keys(int dir_fd, struct member_keys *ret, struct err *err)
 {
     uint8_t seed[SEED_BYTES];
@@ -64,7 +65,7 @@ int identity_load(const struct home *h, struct identity *ret, struct err *err)
         struct identity id = {0};
         uint8_t bytes[PEER_ID_BYTES];
         memcpy(id.key, keys.sign_public, sizeof id.key);
-        peer_id_of_key(id.key, bytes);
+        peer_id_of_key(keys.sign_public, bytes);
         peer_id_text(bytes, id.peer_id);
         choose_label(&config, &id);
         *ret = id;

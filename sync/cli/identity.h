@@ -23,16 +23,16 @@ struct identity {
 int identity_load(const struct home *h, struct identity *ret, struct err *err) MUST_CHECK;
 
 /**
- * The device's own key pair, likewise, for the process that talks to the network: only the sign
- * keys of @ret are filled in. Wipe it: member_keys_fini(). Errors as identity_load().
- */
-int identity_keys(const struct home *h, struct member_keys *ret, struct err *err) MUST_CHECK;
-
-/**
  * The device as a member of spaces: keys of a second seed, spaces/member, which no process that
  * talks to the network reads. Made on first use. Wipe it: space_member_fini(). Errors the same.
  */
 int identity_member(const struct home *h, const struct identity *id, struct space_member *ret,
                     struct err *err) MUST_CHECK;
+
+/**
+ * The device's keys, made on first use likewise: only the sign keys of @ret are filled in. Wipe it
+ * with member_keys_fini(). Errors as identity_load().
+ */
+int identity_keys(const struct home *h, struct member_keys *ret, struct err *err) MUST_CHECK;
 
 #endif

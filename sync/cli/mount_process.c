@@ -13,6 +13,7 @@
 #include "proto/base/log.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/runfile.h"
+#include "sync/engine/engine.h"
 #include "sync/state/statefile.h"
 
 struct state {
@@ -20,6 +21,7 @@ struct state {
     struct space_member member;
     struct space *space;
     struct control_server *server;
+    struct engine *engine;
     int run_file; /* -1: not taken */
     bool usable;
 };
@@ -91,7 +93,13 @@ static int start_server(struct state *st, struct err *err)
         .space_name = e->name,
         .find = verb_find,
     };
-    return control_server_start(&config, &st->server, err);
+    int rc = control_server_start(&config, &st->server, err);
+    if (rc < 0)
+        return rc;
+    rc = engine_start(
+        &(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
+        &st->engine, err);
+    return rc == -ENOTCONN ? 0 : rc;
 }
 
 static void on_ready(void *arg)
@@ -138,6 +146,7 @@ int mount_process_run(const struct mount_process *m)
     struct state st = {.m = m, .run_file = -1};
     struct err err = {0};
     int rc = run(&st, &err);
+    engine_stop(st.engine);
     control_server_stop(st.server);
     space_close(st.space);
     space_member_fini(&st.member);

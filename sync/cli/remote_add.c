@@ -139,6 +139,7 @@ static int make_door(const struct session *s, const struct space_entry *e, struc
 {
     struct remote_door door = {
         .space = e,
+        .url = r->url,
         .passphrase = bytes_of(r->passphrase, r->passphrase_n),
         .managed = r->managed,
         .member = frame_bytes(reply->member),

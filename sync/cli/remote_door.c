@@ -1,9 +1,45 @@
 #include "sync/cli/remote_door.h"
 
+#include <errno.h>
+#include <sodium.h>
+
+#include "proto/sealed/door.h"
+#include "sync/cli/fail.h"
+#include "sync/cli/term.h"
+
+/* The key of the passphrase, derived here: the mount process never sees the passphrase. */
+static int derive(struct bytes passphrase, char salt_text[2 * DOOR_SALT_SIZE + 1],
+                  char key_text[4 * HASH_SIZE + 1], struct err *err)
+{
+    uint8_t salt[DOOR_SALT_SIZE];
+    struct door_key key;
+    randombytes_buf(salt, sizeof salt);
+    int rc = door_key_init(&key, passphrase, salt);
+    if (rc < 0)
+        return err_set(err, rc, "remote: deriving the key of the passphrase: %s", strerror(-rc));
+    sodium_bin2hex(salt_text, 2 * DOOR_SALT_SIZE + 1, salt, sizeof salt);
+    sodium_bin2hex(key_text, 2 * HASH_SIZE + 1, key.wrap, HASH_SIZE);
+    sodium_bin2hex(key_text + 2 * (size_t)HASH_SIZE, 2 * HASH_SIZE + 1, key.commitment, HASH_SIZE);
+    door_key_fini(&key);
+    return 0;
+}
+
 int remote_door(const struct session *s, const struct remote_door *door, struct err *err)
 {
-    (void)s;
-    (void)door;
-    (void)err;
-    return 0;
+    char salt[2 * DOOR_SALT_SIZE + 1], key[4 * HASH_SIZE + 1];
+    struct term term;
+    int status;
+    if (door->managed)
+        return err_set(err, -ENOTSUP,
+                       "remote: servers that are members are not there yet; use a passphrase");
+    int rc = derive(door->passphrase, salt, key, err);
+    if (rc < 0)
+        return rc;
+    struct verb_call call = {.verb = "door", .args = {door->url, salt, key}, .args_n = 3};
+    term_init(&term);
+    rc = session_run(s, door->space, &call, &term.out, &status, err);
+    sodium_memzero(key, sizeof key);
+    if (rc == 0 && term_finish(&term, status) != VERB_OK)
+        rc = err_set(err, -ECONNABORTED, "remote: the folder was not opened to other devices");
+    return rc;
 }

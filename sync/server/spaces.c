@@ -223,6 +223,7 @@ int srv_spaces_open(struct srv_store *store, struct srv_spaces **ret, struct err
     if (s == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     s->store = store;
+    randombytes_buf(s->run_key, sizeof s->run_key);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->sync_lock, NULL);
     struct buf v = {0};
@@ -282,6 +283,7 @@ static int sync_list(struct srv_spaces *s, struct space_list *list)
     s->dirty = (struct space_list){0};
     for (size_t i = 0; i < list->n; i++) {
         list->v[i]->sync_seq = list->v[i]->now.last_seq;
+        list->v[i]->syncs_run = list->v[i]->has_run;
         list->v[i]->dirty = false;
     }
     pthread_mutex_unlock(&s->lock);
@@ -290,10 +292,12 @@ static int sync_list(struct srv_spaces *s, struct space_list *list)
     s->stats.syncs++;
     for (size_t i = 0; i < list->n; i++) {
         struct space *sp = list->v[i];
-        if (rc == 0)
+        if (rc == 0) {
             sp->disk_seq = sp->sync_seq;
-        else if (!sp->dirty)
+            sp->run_on_disk = sp->syncs_run;
+        } else if (!sp->dirty) {
             sp->dirty = space_list_add(&s->dirty, sp) == 0;
+        }
     }
     pthread_mutex_unlock(&s->lock);
     return rc;

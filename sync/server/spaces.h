@@ -53,15 +53,16 @@ void srv_spaces_close(struct srv_spaces *s); /* accepts NULL */
  * -EBADMSG malformed, or of another space; -ENOENT no such space; -EEXIST it is there in 4 other
  * forms; -EDQUOT the account is full; -ENOSPC the server is full; -EAGAIN too many in too short a
  * time, see srv_spaces_wait_ms(); -EIO, -ENOMEM. @err has a sentence for the device's user.
+ * @ret_seq (may be NULL) gets the sequence number of what was stored.
  */
 
 /** An act. A genesis act makes its space when the account has none of that id. */
 int srv_push_act(struct srv_spaces *s, const struct srv_at *at, struct bytes act, uint64_t now_ms,
-                 struct err *err) MUST_CHECK;
+                 uint64_t *ret_seq, struct err *err) MUST_CHECK;
 
 /** An entry. A STATE that is older than what this device sent before is "there already". */
 int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes entry,
-                   uint64_t now_ms, struct err *err) MUST_CHECK;
+                   uint64_t now_ms, uint64_t *ret_seq, struct err *err) MUST_CHECK;
 
 /* A chunk, as it is pushed and served. */
 struct srv_chunk {
@@ -71,6 +72,13 @@ struct srv_chunk {
 
 int srv_push_chunk(struct srv_spaces *s, const struct srv_at *at, const struct srv_chunk *c,
                    uint64_t now_ms, struct err *err) MUST_CHECK;
+
+/**
+ * The passphrase blob of a space (at most DOOR_BLOB_MAX), instead of the one that is there; empty:
+ * removes it. It is not counted as stored, but as a change in the rate.
+ */
+int srv_push_door(struct srv_spaces *s, const struct srv_at *at, struct bytes blob, uint64_t now_ms,
+                  struct err *err) MUST_CHECK;
 
 /** How long the account has to wait until it may push another entry or act; 0: not at all. */
 uint64_t srv_spaces_wait_ms(struct srv_spaces *s, uint64_t account, uint64_t now_ms);
@@ -99,6 +107,33 @@ struct srv_space_info {
 /** -ENOENT. */
 int srv_space_info(struct srv_spaces *s, const struct srv_at *at,
                    struct srv_space_info *ret) MUST_CHECK;
+
+/** Reads the passphrase blob into @ret, replacing what is in it. -ENOENT: none, or no such space.
+ */
+int srv_door_get(struct srv_spaces *s, const struct srv_at *at, struct buf *ret) MUST_CHECK;
+
+enum { SRV_RUN_SIZE = 16 };
+
+/* A space as a session finds it. */
+struct srv_opened {
+    bool exists;
+    bool on_disk; /* no: what is here may be told after srv_spaces_sync() and another call */
+    bool stale;   /* the run and cursor that were given are not of this log */
+    uint8_t run[SRV_RUN_SIZE];
+    uint64_t last_seq;
+    uint64_t quota_bytes, used_bytes; /* of the account */
+};
+
+/**
+ * Begins a session at @cursor of @run, which the last session was given (empty and 0: none).
+ *
+ * A run is what one process of a server adds to the log of a space. Each begins one in a space
+ * before it shows or adds anything, with a new id; the log says where. So a server that was put
+ * back to a copy of its data does not know the runs that came after the copy, or knows that a run
+ * ended before the cursor; and what of a log lies before a run that it knows has not changed.
+ */
+int srv_space_open(struct srv_spaces *s, const struct srv_at *at, struct bytes run, uint64_t cursor,
+                   struct srv_opened *ret) MUST_CHECK;
 
 typedef int srv_space_fn(void *arg, const struct srv_space_info *info);
 /** Calls @fn for each space of an account, until it returns something else than 0: that. */
@@ -187,9 +222,9 @@ int srv_spaces_recount(struct srv_spaces *s, uint64_t account, struct srv_usage 
 
 /* For /metrics: nothing here tells of one account. Counted since the start, but for the last. */
 struct srv_stats {
-    uint64_t acts, entries, chunks; /* stored */
-    uint64_t there;                 /* pushed again */
-    uint64_t refused;               /* malformed, or a fifth variant */
+    uint64_t acts, entries, chunks, doors; /* stored */
+    uint64_t there;                        /* pushed again */
+    uint64_t refused;                      /* malformed, or a fifth variant */
     uint64_t over_quota, over_rate, no_space;
     uint64_t syncs;
     struct srv_swept swept;

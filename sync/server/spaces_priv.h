@@ -17,6 +17,9 @@ struct space {
     uint64_t disk_seq;         /* what the log shows */
     uint64_t sync_seq;         /* what it will show when the sync that runs has ended */
     bool dirty;                /* in the list */
+    bool has_run;              /* this process has begun its run, */
+    bool syncs_run;            /* which the sync that runs puts on the disk, */
+    bool run_on_disk;          /* which is done */
 };
 
 struct account {
@@ -42,6 +45,7 @@ struct srv_spaces {
     srv_grown_fn *grown;
     void *grown_arg;
     struct srv_stats stats;
+    uint8_t run_key[32]; /* random: names the runs of this process */
 };
 
 /* ---- rows: sync/server/README.md ---- */
@@ -110,6 +114,10 @@ void spaces_batch_info(struct srv_batch *b, const struct space *sp,
 void spaces_take_info(struct space *sp, const struct srv_space_info *now);
 
 int space_list_add(struct space_list *l, struct space *sp) MUST_CHECK;
+
+/** Puts the row that begins this process's run, at sequence number @first, into @b. */
+int spaces_batch_run(struct srv_spaces *s, struct srv_batch *b, const struct space *sp,
+                     uint64_t first) MUST_CHECK;
 
 /** The lock is taken inside: number and end of the log of a space. -ENOENT. */
 int spaces_look_up(struct srv_spaces *s, const struct srv_at *at, uint64_t *ret_number,

@@ -6,6 +6,7 @@
 
 #include "proto/base/human.h"
 #include "proto/sealed/act.h"
+#include "proto/sealed/door.h"
 #include "sync/server/spaces_priv.h"
 
 /* A push under way, with the lock held. */
@@ -17,7 +18,8 @@ struct push {
     struct srv_batch *b;
     uint64_t now_ms;
     struct err *err;
-    bool is_new; /* the space */
+    bool is_new;    /* the space */
+    bool is_logged; /* it has a place in the log */
 };
 
 /* ---- how much, and how fast ---- */
@@ -106,6 +108,7 @@ static int commit(struct push *p)
     if (rc < 0)
         return rc;
     spaces_take_info(p->sp, &p->next);
+    p->sp->has_run = p->sp->has_run || p->is_logged;
     return 1;
 }
 
@@ -128,11 +131,14 @@ static int end(struct push *p, int rc, uint64_t *count)
     return rc;
 }
 
-static void put_log(struct push *p, char letter, const void *value, size_t n)
+/* The place in the log; the first one of this process begins a run. */
+static int put_log(struct push *p, const void *value, size_t n)
 {
-    struct row_key k = row_of(p->sp->number, letter);
+    struct row_key k = row_of(p->sp->number, 'l');
     row_add_u64(&k, p->next.last_seq);
     srv_batch_put(p->b, SRV_LOG, row_bytes(&k), bytes_of(value, n));
+    p->is_logged = true;
+    return p->sp->has_run ? 0 : spaces_batch_run(p->s, p->b, p->sp, p->next.last_seq);
 }
 
 /* The row of an act or entry: its head, and the bytes as they came. */
@@ -160,6 +166,7 @@ static int begin_new(struct push *p, struct account *a)
     if (sp == NULL)
         return -ENOMEM;
     *sp = (struct space){.account = a, .number = p->s->next_space};
+    memcpy(sp->now.id, p->at->space, SPACE_ID_SIZE);
     p->sp = sp;
     p->is_new = true;
     p->b = srv_batch_new(p->s->store);
@@ -206,9 +213,12 @@ static int store_act(struct push *p, const uint8_t id[ACT_ID_SIZE], struct bytes
     p->next.entries++;
     uint8_t log[1 + ACT_ID_SIZE] = {SRV_ACT};
     memcpy(log + 1, id, ACT_ID_SIZE);
-    put_log(p, 'l', log, sizeof log);
-    put_log(p, 'a', log, sizeof log);
-    rc = put_entry(p, &k, p->now_ms, act);
+    struct row_key acts = row_of(p->sp->number, 'a');
+    row_add_u64(&acts, p->next.last_seq);
+    srv_batch_put(p->b, SRV_LOG, row_bytes(&acts), bytes_of(log, sizeof log));
+    rc = put_log(p, log, sizeof log);
+    if (rc == 0)
+        rc = put_entry(p, &k, p->now_ms, act);
     return rc < 0 ? rc : commit(p);
 }
 
@@ -234,11 +244,13 @@ static int push_act(struct push *p, struct bytes act)
 }
 
 int srv_push_act(struct srv_spaces *s, const struct srv_at *at, struct bytes act, uint64_t now_ms,
-                 struct err *err)
+                 uint64_t *ret_seq, struct err *err)
 {
     struct push p = {.s = s, .at = at, .now_ms = now_ms, .err = err};
     pthread_mutex_lock(&s->lock);
     int rc = end(&p, push_act(&p, act), &s->stats.acts);
+    if (rc == 1 && ret_seq != NULL)
+        *ret_seq = p.next.last_seq;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -340,9 +352,10 @@ static int store_value(struct push *p, const struct entry *e, struct bytes entry
     struct row_key k = row_value(p->sp->number, &e->head.dot, (unsigned)variant);
     uint8_t log[1 + VARIANT_KEY_DOT] = {SRV_VALUE};
     memcpy(log + 1, k.p + SPACE_PREFIX_BYTES, VARIANT_KEY_DOT);
-    put_log(p, 'l', log, sizeof log);
     put_named(p, e, (unsigned)variant);
-    rc = put_replaced(p, e->refs.replaced);
+    rc = put_log(p, log, sizeof log);
+    if (rc == 0)
+        rc = put_replaced(p, e->refs.replaced);
     if (rc == 0)
         rc = put_highest(p, &e->head.dot);
     if (rc == 0)
@@ -381,8 +394,9 @@ static int store_state(struct push *p, const struct entry *e, struct bytes entry
     p->next.entries += !is_there;
     uint8_t log[1 + 8 + TOKEN_ID_BYTES] = {SRV_STATE};
     memcpy(log + 1, k.p + SPACE_PREFIX_BYTES, 8 + TOKEN_ID_BYTES);
-    put_log(p, 'l', log, sizeof log);
-    rc = put_entry(p, &k, e->head.dot.counter, entry);
+    rc = put_log(p, log, sizeof log);
+    if (rc == 0)
+        rc = put_entry(p, &k, e->head.dot.counter, entry);
     return rc < 0 ? rc : commit(p);
 }
 
@@ -402,11 +416,13 @@ static int push_entry(struct push *p, struct bytes entry)
 }
 
 int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes entry,
-                   uint64_t now_ms, struct err *err)
+                   uint64_t now_ms, uint64_t *ret_seq, struct err *err)
 {
     struct push p = {.s = s, .at = at, .now_ms = now_ms, .err = err};
     pthread_mutex_lock(&s->lock);
     int rc = end(&p, push_entry(&p, entry), &s->stats.entries);
+    if (rc == 1 && ret_seq != NULL)
+        *ret_seq = p.next.last_seq;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -481,6 +497,33 @@ int srv_push_chunk(struct srv_spaces *s, const struct srv_at *at, const struct s
     struct push p = {.s = s, .at = at, .now_ms = now_ms, .err = err};
     pthread_mutex_lock(&s->lock);
     int rc = end(&p, push_chunk(&p, c), &s->stats.chunks);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* ---- the passphrase blob ---- */
+
+static int push_door(struct push *p, struct bytes blob)
+{
+    int rc = blob.n > DOOR_BLOB_MAX ? -EBADMSG : take_credit(p);
+    if (rc == 0)
+        rc = begin(p);
+    if (rc < 0)
+        return rc;
+    struct row_key k = row_of(p->sp->number, 'd');
+    if (blob.n > 0)
+        srv_batch_put(p->b, SRV_ENTRIES, row_bytes(&k), blob);
+    else
+        srv_batch_delete(p->b, SRV_ENTRIES, row_bytes(&k));
+    return commit(p);
+}
+
+int srv_push_door(struct srv_spaces *s, const struct srv_at *at, struct bytes blob, uint64_t now_ms,
+                  struct err *err)
+{
+    struct push p = {.s = s, .at = at, .now_ms = now_ms, .err = err};
+    pthread_mutex_lock(&s->lock);
+    int rc = end(&p, push_door(&p, blob), &s->stats.doors);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

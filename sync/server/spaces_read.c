@@ -294,3 +294,14 @@ int srv_space_dots(struct srv_spaces *s, const struct srv_at *at, const struct d
     struct row_key first = row_value(space, from, 0);
     return walk_dots(s, 'e', space, &first, variant_row, fn, arg);
 }
+
+int srv_door_get(struct srv_spaces *s, const struct srv_at *at, struct buf *ret)
+{
+    uint64_t space;
+    uint64_t end;
+    int rc = spaces_look_up(s, at, &space, &end);
+    if (rc < 0)
+        return rc;
+    struct row_key k = row_of(space, 'd');
+    return srv_store_get(s->store, SRV_ENTRIES, row_bytes(&k), ret);
+}

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "fs/space/exchange.h"
-#include "tests/support/device.h"
+#include "tests/support/meet.h"
 
 struct pair {
     struct device a, b;
@@ -32,54 +32,9 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- the session ---- */
-
-struct transfer {
-    struct device *from, *to;
-};
-
-static int fetch(void *arg, const struct content_need *need)
-{
-    struct transfer *t = arg;
-    struct db_value v;
-    int rc = space_get_chunk(t->from->s, need->id, &v);
-    if (rc == 0)
-        rc = space_put_chunk(t->to->s, need->id, v.v);
-    db_value_fini(&v);
-    /* Below a list node more may be missing: look again. */
-    return rc < 0 ? rc : need->level > 0;
-}
-
-static void pull(struct device *to, struct device *from)
-{
-    struct transfer t = {from, to};
-    struct vv have = {0};
-    struct replica_stream *stream;
-    CLEANUP(buf_fini) struct buf change = {0};
-    struct dot dot;
-    assert_int_equal(publisher_flush(to->s), 0);
-    assert_int_equal(space_knowledge(to->s, &have), 0);
-    assert_int_equal(space_stream(from->s, &have, &stream), 0);
-    int more;
-    while ((more = replica_stream_next(stream, &dot, &change)) == 1) {
-        int rc = 1;
-        while (rc == 1)
-            rc = space_missing(to->s, buf_bytes(&change), fetch, &t);
-        assert_int_equal(rc, 0);
-        assert_true(space_apply(to->s, buf_bytes(&change)) >= 0);
-    }
-    assert_int_equal(more, 0);
-    assert_int_equal(space_know(to->s, replica_stream_knowledge(stream)), 0);
-    replica_stream_free(stream);
-    vv_fini(&have);
-}
-
 static void meet(struct pair *p)
 {
-    for (int i = 0; i < 3; i++) {
-        pull(&p->a, &p->b);
-        pull(&p->b, &p->a);
-    }
+    devices_meet((struct device *const[]){&p->a, &p->b}, 2);
 }
 
 /* ---- what the trees show ---- */
@@ -336,7 +291,7 @@ static void exchange_while_a_file_is_written_leaves_it_to_the_writer(void **stat
     struct attr a;
     assert_int_equal(tree_open_file(p->b.s->tree, ino, true, false, &a), 0);
     device_save_text(&p->a, "w", "second");
-    pull(&p->b, &p->a);
+    device_pull(&p->b, &p->a);
     assert_content(&p->b, "w", "first");
     tree_close_file(p->b.s->tree, ino, true);
     struct tree_change closed = {.kind = TREE_CLOSED, .ino = ino};

@@ -176,6 +176,7 @@ static int apply(struct sim *s, struct sim_session *in, int to)
         struct dot dot = dot_of(change);
         int rc = replica_apply(d->r, d->batch, change, world_head(s->w, &dot));
         SIM_NEED(rc >= 0, "device %d does not take a change: %s", to, strerror(-rc));
+        SIM_NEED(vv_has(replica_applied(d->r), &dot), "device %d did not note a change", to);
         taken = taken || rc == 1;
         mirror_take(s->mirror, s->w, in->mirrored, to, &dot);
     }

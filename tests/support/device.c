@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "fs/space/merger.h"
 #include "fs/space/sync.h"
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -30,6 +31,7 @@ static void open_space(struct device *d, const char *label, bool create)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
     publisher_hold(d->s);
+    merger_hold(d->s);
 }
 
 static void make_member(struct device *d, unsigned n)
@@ -93,6 +95,22 @@ void device_open(struct device *d, const char *label, const struct device *keys_
         assert_int_equal(system(command), 0);
     }
     open_space(d, label, true);
+}
+
+void device_copy(struct device *d, struct device *of)
+{
+    char command[256], label[LIMIT_LABEL + 1];
+    memcpy(label, of->s->label, sizeof label);
+    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
+    assert_non_null(mkdtemp(d->dir));
+    d->member = calloc(1, sizeof *d->member);
+    assert_non_null(d->member);
+    *d->member = *of->member;
+    space_close(of->s);
+    snprintf(command, sizeof command, "cp -a %s/. %s", of->dir, d->dir);
+    assert_int_equal(system(command), 0);
+    open_space(of, label, false);
+    open_space(d, label, false);
 }
 
 void device_reopen(struct device *d)

@@ -87,7 +87,7 @@ struct srv_at server_make_space(struct server_fixture *f, uint64_t account, unsi
     struct srv_at at = server_at(account, n, 1);
     struct buf act = {0};
     server_genesis(n, &act);
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, &f->err), 1);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, NULL, &f->err), 1);
     assert_int_equal(srv_spaces_sync(f->spaces), 0);
     buf_fini(&act);
     return at;
@@ -140,7 +140,7 @@ int server_push(struct server_fixture *f, const struct srv_at *at, const struct 
     struct buf b = {0};
     server_entry(at, e, &b);
     f->err = (struct err){.code = 0};
-    int rc = srv_push_entry(f->spaces, at, buf_bytes(&b), f->now_ms, &f->err);
+    int rc = srv_push_entry(f->spaces, at, buf_bytes(&b), f->now_ms, NULL, &f->err);
     buf_fini(&b);
     return rc;
 }

@@ -55,17 +55,17 @@ static void space_begins_with_its_genesis(void **state)
     struct srv_at other = server_at(f->anna.account, 2, 1);
     struct buf act = {0};
     assert_int_equal(server_push_value(f, &at, 1, 1, 0), -ENOENT);
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("an act"), 1, &f->err), -ENOENT);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("an act"), 1, NULL, &f->err), -ENOENT);
     assert_string_equal(f->err.msg, "there is no such space here");
     server_genesis(2, &act);
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL), -ENOENT);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL, NULL), -ENOENT);
     server_make_space(f, f->anna.account, 1);
     /* Acts may come in any order: the server does not ask for their parents. */
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act 3"), f->now_ms, NULL), 1);
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act 2"), f->now_ms, NULL), 1);
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act 3"), f->now_ms, NULL), 0);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act 3"), f->now_ms, NULL, NULL), 1);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act 2"), f->now_ms, NULL, NULL), 1);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act 3"), f->now_ms, NULL, NULL), 0);
     server_genesis(1, &act);
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, NULL), 0);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, NULL, NULL), 0);
     assert_int_equal(srv_space_info(f->spaces, &other, &(struct srv_space_info){0}), -ENOENT);
     struct server_seen seen = server_read_log(f, &at);
     assert_true(seen.n == 3 && seen.acts == 3 && seen.last_seq == 3);
@@ -74,11 +74,11 @@ static void space_begins_with_its_genesis(void **state)
     assert_int_equal(seen.acts, 4);
     id.b[0] ^= 1;
     assert_int_equal(srv_act_get(f->spaces, &at, id.b, server_see_item, &seen), 0);
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_of(NULL, 0), 1, NULL), -EBADMSG);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_of(NULL, 0), 1, NULL, NULL), -EBADMSG);
     assert_int_equal(buf_resize(&act, LIMIT_ACT + 1), 0);
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL), -EBADMSG);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL, NULL), -EBADMSG);
     act.n--;
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, NULL), 1);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), f->now_ms, NULL, NULL), 1);
     buf_fini(&act);
     server_check_usage(f, f->anna.account);
 }
@@ -99,13 +99,13 @@ static void spaces_of_an_account_are_limited(void **state)
         server_make_space(f, f->anna.account, i);
     server_genesis(1000, &act);
     struct srv_at at = server_at(f->anna.account, 1000, 1);
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, &f->err), -EMFILE);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL, &f->err), -EMFILE);
     assert_string_equal(f->err.msg, "the account has 100 spaces already");
     assert_int_equal(srv_space_list(f->spaces, f->anna.account, count_space, &n), 0);
     assert_int_equal(n, SPACES_MAX_OF_ACCOUNT);
     server_make_space(f, f->ben.account, 1000);
     server_fixture_reopen(f);
-    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, &f->err), -EMFILE);
+    assert_int_equal(srv_push_act(f->spaces, &at, buf_bytes(&act), 1, NULL, &f->err), -EMFILE);
     server_check_usage(f, f->anna.account);
     buf_fini(&act);
 }
@@ -145,7 +145,7 @@ static void log_is_read_by_cursor_and_survives(void **state)
     assert_int_equal(srv_log_read(f->spaces, &at, SRV_LOG_ALL, 1, server_see_item, &seen, &c),
                      -ESTALE);
     /* Acts alone. */
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act"), f->now_ms, NULL), 1);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act"), f->now_ms, NULL, NULL), 1);
     assert_int_equal(srv_spaces_sync(f->spaces), 0);
     seen = (struct server_seen){0};
     c = (struct srv_cursor){0};
@@ -216,12 +216,12 @@ static void entry_of_another_space_or_form_is_refused(void **state)
     struct server_entry e = {.dot = {5, 1}};
     struct entry parsed;
     server_entry(&at, &e, &b);
-    assert_int_equal(srv_push_entry(f->spaces, &other, buf_bytes(&b), 1, &f->err), -EBADMSG);
+    assert_int_equal(srv_push_entry(f->spaces, &other, buf_bytes(&b), 1, NULL, &f->err), -EBADMSG);
     /* A bit of the public part that a server looks at, and the last byte missing. */
     static const size_t where[] = {16, 17, 18, 19, 60, 125, 126};
     for (size_t i = 0; i < ARRAY_N(where); i++) {
         b.p[where[i]] ^= 0x40;
-        int rc = srv_push_entry(f->spaces, &at, buf_bytes(&b), f->now_ms, NULL);
+        int rc = srv_push_entry(f->spaces, &at, buf_bytes(&b), f->now_ms, NULL, NULL);
         assert_true(rc == -EBADMSG || rc == -ENOTSUP);
         b.p[where[i]] ^= 0x40;
     }
@@ -497,7 +497,8 @@ static void quota_of_bytes_at_and_above(void **state)
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, 1, 5001 + 40), -EDQUOT);
     assert_non_null(strstr(f->err.msg, "quota of"));
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, 1, 5000 + 40), 1);
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, &f->err), -EDQUOT);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, NULL, &f->err),
+                     -EDQUOT);
     assert_int_equal(server_push_value(f, &at, 5, 2, 1), -EDQUOT);
     assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 1, 5000), -EDQUOT);
     assert_int_equal(server_push(f, &at, &e), 0); /* what is there costs nothing */
@@ -533,7 +534,8 @@ static void quota_of_entries_at_and_above(void **state)
     struct buf act = {0};
     server_genesis(2, &act);
     struct srv_at next = server_at(u.account, 2, 1);
-    assert_int_equal(srv_push_act(f->spaces, &next, buf_bytes(&act), f->now_ms, NULL), -EDQUOT);
+    assert_int_equal(srv_push_act(f->spaces, &next, buf_bytes(&act), f->now_ms, NULL, NULL),
+                     -EDQUOT);
     assert_int_equal(srv_space_info(f->spaces, &next, &(struct srv_space_info){0}), -ENOENT);
     buf_fini(&act);
     server_fixture_reopen(f);
@@ -552,7 +554,7 @@ static void rate_burst_then_mean(void **state)
         assert_int_equal(server_push_value(f, &at, 5, 1, 1), 0);
     assert_int_equal(server_push_value(f, &at, 5, 1, 1), -EAGAIN);
     assert_non_null(strstr(f->err.msg, "in 5 ms"));
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, NULL), -EAGAIN);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, NULL, NULL), -EAGAIN);
     assert_int_equal(srv_spaces_wait_ms(f->spaces, at.account, f->now_ms), 5);
     assert_int_equal(srv_spaces_wait_ms(f->spaces, other.account, f->now_ms), 0);
     assert_int_equal(server_push_value(f, &other, 5, 1, 1), 1);

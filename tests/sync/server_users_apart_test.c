@@ -53,7 +53,7 @@ static struct srv_at fill(struct server_fixture *f, uint64_t account, unsigned n
     server_chunk_id(1, id);
     struct server_entry value = {.dot = {5, 1}, .fill = with, .chunks = id, .chunks_n = 1};
     struct server_entry state = {.kind = ENTRY_STATE, .dot = {5, 1}, .fill = with};
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act"), f->now_ms, NULL), 1);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("act"), f->now_ms, NULL, NULL), 1);
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, with, 5000), 1);
     assert_int_equal(server_push(f, &at, &value), 1);
     assert_int_equal(server_push(f, &at, &state), 1);
@@ -82,7 +82,7 @@ static void try_all(struct server_fixture *f, const struct srv_at *at)
     assert_int_equal(srv_space_vector(s, at, 0, never_dot, NULL), -ENOENT);
     assert_int_equal(srv_space_dots(s, at, &(struct dot){0, 0}, never_dot, NULL), -ENOENT);
     struct server_entry state = {.kind = ENTRY_STATE, .dot = {5, 9}};
-    assert_int_equal(srv_push_act(s, at, bytes_str("act"), f->now_ms, &f->err), -ENOENT);
+    assert_int_equal(srv_push_act(s, at, bytes_str("act"), f->now_ms, NULL, &f->err), -ENOENT);
     assert_int_equal(server_push_value(f, at, 5, 1, 66), -ENOENT);
     assert_int_equal(server_push(f, at, &state), -ENOENT);
     assert_int_equal(server_push_chunk(f, at, 1, NULL, 0, 66, 5000), -ENOENT);
@@ -171,7 +171,7 @@ static void user_removed_leaves_nothing(void **state)
     server_fixture_reopen(f);
     try_all(f, &bens);
     assert_true(rows(f, SRV_LOG) == 4 + 2 && rows(f, SRV_CHUNKS) == 2);
-    assert_int_equal(rows(f, SRV_ENTRIES), 4 + 1);
+    assert_int_equal(rows(f, SRV_ENTRIES), 4 + 1 + 1);
     assert_int_equal(rows(f, SRV_ACCOUNTS), 3);
     struct server_seen seen = server_read_log(f, &annas);
     assert_true(seen.n == 4 && seen.values == 1);

@@ -1,0 +1,105 @@
+#include "fs/space/remove.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_dir(int dir_fd, const char *name)
+{
+
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && fchmodat(dir_fd, name, 0700, 0) == 0)
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* A folder in @from goes up into @top, under a name that is free there. */
+static int lift(int from_fd, const char *name, int top_fd, uint64_t *number)
+{
+    for (;;) {
+        char to[32];
+        snprintf(to, sizeof to, "%llu", (unsigned long long)++*number);
+        if (renameat2(from_fd, name, top_fd, to, RENAME_NOREPLACE) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return -errno;
+    }
+}
+
+/* Empties a folder: what is no folder goes, folders go up. 1: there were some. */
+static int empty(int fd, int top_fd, uint64_t *number)
+{
+    int copy = dup(fd), rc = 0;
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    if (d == NULL) {
+        rc = -errno;
+        if (copy >= 0)
+            close(copy);
+        return rc;
+    }
+    rewinddir(d);
+    struct dirent *e;
+    while (rc >= 0 && (e = readdir(d)) != NULL) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            unlinkat(fd, e->d_name, 0) == 0 || errno == ENOENT)
+            continue;
+        rc = errno != EISDIR && errno != EPERM ? -errno : 1;
+        if (rc == 1 && fd != top_fd && lift(fd, e->d_name, top_fd, number) < 0)
+            rc = -errno;
+    }
+    closedir(d);
+    return rc;
+}
+
+/* One pass over the folders right below @top_fd. 1: there were some. */
+static int pass(int top_fd, uint64_t *number)
+{
+    int copy = dup(top_fd), rc = 0;
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    if (d == NULL) {
+        rc = -errno;
+        if (copy >= 0)
+            close(copy);
+        return rc;
+    }
+    rewinddir(d);
+    struct dirent *e;
+    while (rc >= 0 && (e = readdir(d)) != NULL) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        int fd = open_dir(top_fd, e->d_name);
+        rc = fd < 0 ? fd : empty(fd, top_fd, number);
+        if (fd >= 0)
+            close(fd);
+        if (rc >= 0 && unlinkat(top_fd, e->d_name, AT_REMOVEDIR) < 0)
+            rc = -errno;
+        else if (rc >= 0)
+            rc = 1;
+    }
+    closedir(d);
+    return rc;
+}
+
+int remove_tree(int dir_fd, const char *name)
+{
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    uint64_t number = 0;
+    int fd = open_dir(dir_fd, name);
+    int rc = fd < 0 ? fd : 1;
+    while (rc > 0) {
+        rc = empty(fd, fd, &number);
+        if (rc > 0)
+            rc = pass(fd, &number);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? rc : unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}

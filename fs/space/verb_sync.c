@@ -1,0 +1,152 @@
+/* Brings a space up to date with its servers, and opens it to other devices. */
+#include <errno.h>
+
+#include "fs/space/space_priv.h"
+#include "fs/space/sync.h"
+#include "fs/space/verb.h"
+
+enum {
+    WAIT_MS = 24 * 3600 * 1000, /* as long as somebody waits */
+    TOLD_MS = 3000,             /* until the sync process has told of the links, after mounting */
+    UP_MS = 10000,              /* until a link is up */
+    DOOR_MS = 30000,
+    STEP_MS = 50,
+};
+
+/* ---- sync -------------------------------------------------------------------------------------- */
+
+/* Of all links: how many are up, and of these how many have taken what their servers had. */
+struct tally {
+    size_t links, up, caught_up, settled;
+    char error[SYNC_TEXT_MAX];
+};
+
+static int count(struct space *s, struct tally *ret)
+{
+    struct buf links CLEANUP(buf_fini) = {0};
+    int rc = space_sync_links(s, &links);
+    *ret = (struct tally){.links = links.n / sizeof(struct sync_link)};
+    for (size_t i = 0; i < ret->links && rc == 0; i++) {
+        struct sync_link l;
+        memcpy(&l, links.p + i * sizeof l, sizeof l);
+        ret->up += l.state == SYNC_LINK_UP;
+        ret->caught_up += l.state == SYNC_LINK_UP && l.caught_up;
+        ret->settled += l.state == SYNC_LINK_UP && l.settled;
+        if (l.error[0] != '\0')
+            memcpy(ret->error, l.error, sizeof ret->error);
+    }
+    return rc;
+}
+
+static int unreachable(struct out *out, const struct tally *t)
+{
+    if (t->links == 0)
+        out_error(out, "sync: this folder has no server; 'persist remote add' links it with one");
+    else
+        out_error(out, "sync: no server is reached: %s; 'persist status' shows more",
+                  t->error[0] != '\0' ? t->error : "not connected");
+    return VERB_UNREACHABLE;
+}
+
+static void show_progress(struct space *s, struct out *out, uint64_t *most)
+{
+    struct sync_counts c;
+    space_sync_counts(s, &c);
+    *most = max_u64(*most, c.content_bytes);
+    if (*most > 0)
+        out_progress(out, *most - c.content_bytes, *most, "receiving");
+}
+
+/* Waits until a link is up, and then until all that are up are even (@first: caught up). */
+static int wait_for(struct space *s, bool first, struct out *out)
+{
+    uint64_t end = space_now_ms() + WAIT_MS, up_by = space_now_ms() + UP_MS, most = 0;
+    uint64_t told_by = first ? up_by : space_now_ms() + TOLD_MS; /* a clone has a link for sure */
+    struct tally t;
+    for (;;) {
+        int rc = count(s, &t);
+        if (rc < 0)
+            return verb_status_of(rc);
+        if (t.up == 0 && space_now_ms() >= (t.links == 0 ? told_by : up_by))
+            return unreachable(out, &t);
+        if (t.up > 0 && first && t.caught_up == t.up)
+            return VERB_OK;
+        if (t.up > 0 && !first && t.settled == t.up && space_sync_now(s, 1000, out) == 0)
+            return VERB_OK;
+        show_progress(s, out, &most);
+        if (out_cancelled(out, STEP_MS))
+            return VERB_FAILED;
+        if (space_now_ms() >= end) {
+            out_error(out, "sync: timed out; 'persist status' shows what is left");
+            return VERB_UNREACHABLE;
+        }
+    }
+}
+
+int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
+{
+    if (!call->mounted) {
+        out_error(out, "sync: the folder is not mounted; 'persist mount' it");
+        return VERB_FAILED;
+    }
+    int rc = space_sync_now(s, 0, out);
+    if (rc < 0) {
+        out_error(out, "sync: %s", strerror(-rc));
+        return verb_status_of(rc);
+    }
+    if (call->args_n > 0)
+        return wait_for(s, strcmp(call->args[0], "first") == 0, out);
+    struct tally t;
+    rc = count(s, &t);
+    return rc < 0 ? verb_status_of(rc) : t.up == 0 ? unreachable(out, &t) : VERB_OK;
+}
+
+/* ---- door -------------------------------------------------------------------------------------- */
+
+static bool read_hex(const char *text, uint8_t *ret, size_t n)
+{
+    size_t got = 0;
+    return sodium_hex2bin(ret, n, text, strlen(text), NULL, &got, NULL) == 0 && got == n;
+}
+
+static int make_door(struct space *s, const struct verb_call *call, uint64_t remote)
+{
+    struct door_key key;
+    uint8_t salt[DOOR_SALT_SIZE], bytes[2 * HASH_SIZE];
+    struct buf blob CLEANUP(buf_fini) = {0};
+    int rc = -EINVAL;
+    if (read_hex(call->args[1], salt, sizeof salt) && read_hex(call->args[2], bytes, sizeof bytes)) {
+        memcpy(key.wrap, bytes, HASH_SIZE);
+        memcpy(key.commitment, bytes + HASH_SIZE, HASH_SIZE);
+        rc = space_sync_door(s, &key, salt, &blob);
+    }
+    if (rc == 0)
+        rc = space_sync_set_blob(s, remote, buf_bytes(&blob));
+    door_key_fini(&key);
+    sodium_memzero(bytes, sizeof bytes);
+    return rc;
+}
+
+int verb_door(struct space *s, const struct verb_call *call, struct out *out)
+{
+    uint64_t remote = space_sync_remote_id(call->args[0]);
+    struct buf blob CLEANUP(buf_fini) = {0};
+    int rc = make_door(s, call, remote);
+    if (rc == -ENOTCONN)
+        out_error(out, "remote: this device is no member of the folder; it cannot let others in");
+    else if (rc < 0)
+        out_error(out, "remote: opening the folder to others: %s", strerror(-rc));
+    if (rc < 0)
+        return verb_status_of(rc);
+    /* Without a mount it goes out with the next one. */
+    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
+    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
+        if (out_cancelled(out, STEP_MS))
+            return VERB_FAILED;
+    if (call->mounted && space_sync_get_blob(s, remote, &blob) == 0) {
+        out_error(out, "remote: the server did not take the passphrase's blob in time; it will be "
+                       "sent again, see 'persist status'");
+        return VERB_UNREACHABLE;
+    }
+    return VERB_OK;
+}

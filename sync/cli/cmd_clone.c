@@ -1,0 +1,347 @@
+/* persist clone: joins a space through a server, and mounts it. */
+#include <errno.h>
+#include <sodium.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "proto/base/escape.h"
+#include "proto/frame.h"
+#include "proto/sealed/door.h"
+#include "sync/cli/commands.h"
+#include "sync/cli/fail.h"
+#include "sync/cli/identity.h"
+#include "sync/cli/mount_checks.h"
+#include "sync/cli/remote.h"
+#include "sync/cli/session.h"
+#include "sync/cli/term.h"
+#include "sync/net/ws_url.h"
+
+extern char **environ;
+
+enum { OPT_SPACE, OPT_TOKEN_FILE, OPT_PASSPHRASE_FILE, OPT_NAME, OPT_CA, OPT_INSECURE };
+static const struct args_option options[] = {
+    {.long_name = "space", .has_value = true},
+    {.long_name = "token-file", .has_value = true},
+    {.long_name = "passphrase-file", .has_value = true},
+    {.long_name = "name", .has_value = true},
+    {.long_name = "ca", .has_value = true},
+    {.long_name = "insecure"},
+    {0},
+};
+
+/* All that is asked for, and what was found. */
+struct request {
+    struct session session;
+    struct identity identity;
+    struct buf folder, ca_file;
+    char url[WS_URL_SIZE];
+    const char *space, *name;
+    bool insecure;
+    struct secret token;
+    char passphrase[PASSPHRASE_MAX];
+    size_t passphrase_n;
+    struct space_id id;
+    struct door *door; /* of sodium_malloc() */
+};
+
+static void request_fini(struct request *r)
+{
+    session_fini(&r->session);
+    buf_fini(&r->folder);
+    buf_fini(&r->ca_file);
+    secret_wipe(&r->token);
+    sodium_memzero(r->passphrase, sizeof r->passphrase);
+    sodium_free(r->door);
+}
+
+/* ---- what is needed ---------------------------------------------------------------------------- */
+
+/* Asks on the terminal, without showing what is typed. */
+static int ask_passphrase(struct secret *ret, struct err *err)
+{
+    struct termios old, quiet;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &old) < 0)
+        return err_set(err, -EINVAL, "clone: no passphrase is given; use --passphrase-file");
+    quiet = old;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    fprintf(stderr, "passphrase: ");
+    fflush(stderr);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    bool got = fgets(ret->text, sizeof ret->text, stdin) != NULL;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+    fprintf(stderr, "\n");
+    ret->n = got ? strcspn(ret->text, "\n") : 0;
+    return got ? 0 : err_set(err, -EINVAL, "clone: no passphrase was typed");
+}
+
+static int take_passphrase(struct request *r, const char *file, struct err *err)
+{
+    struct secret typed;
+    int rc = file != NULL ? secretfile_read(file, &typed, err) : ask_passphrase(&typed, err);
+    if (rc < 0)
+        return rc;
+    int n = passphrase_normal(bytes_of(typed.text, typed.n), r->passphrase);
+    secret_wipe(&typed);
+    if (n < 0)
+        return err_set(err, -EINVAL, "clone: the passphrase is shorter than %d bytes or too long",
+                       PASSPHRASE_MIN);
+    r->passphrase_n = (size_t)n;
+    return 0;
+}
+
+static int take(const struct args *a, struct request *r, struct err *err)
+{
+    struct ws_url u;
+    const char *ca = args_value(a, OPT_CA, 0);
+    r->insecure = args_count(a, OPT_INSECURE) > 0;
+    r->space = args_value(a, OPT_SPACE, 0);
+    r->name = args_value(a, OPT_NAME, 0);
+    if (r->name != NULL && !spaces_name_valid(r->name))
+        return err_set(err, -EINVAL, "clone: the name must be 1 to 64 bytes of plain text");
+    int rc = ws_url_parse(args_plain(a, 0), r->insecure, &u, err);
+    if (rc < 0)
+        return rc;
+    ws_url_text(&u, r->url);
+    rc = ca == NULL ? 0 : resolve_path(ca, true, &r->ca_file, err);
+    if (rc == 0)
+        rc = remote_token(args_value(a, OPT_TOKEN_FILE, 0), &r->token, err);
+    return rc < 0 ? rc : take_passphrase(r, args_value(a, OPT_PASSPHRASE_FILE, 0), err);
+}
+
+/* As `mount` checks it, before anything is changed. */
+static int check(struct request *r, const char *path, struct err *err)
+{
+    int rc = mount_checks_folder(path, &r->folder, err);
+    const char *folder = (const char *)r->folder.p;
+    char shown[200];
+    if (rc == 0)
+        rc = mount_checks_fuse(err);
+    if (rc == 0)
+        rc = mount_checks_has_files(folder, err);
+    if (rc == 1)
+        return err_set(err, -ENOTEMPTY, "%s: is not empty; choose an empty directory",
+                       escape_to(shown, sizeof shown, bytes_str(folder)));
+    if (rc == 0)
+        rc = session_open(&r->session, true, err);
+    if (rc == 0)
+        rc = mount_checks_home(&r->session.home, folder, err);
+    if (rc == 0 && spaces_at(&r->session.spaces, folder) != NULL)
+        rc = err_set(err, -EEXIST, "%s: belongs to a space already; 'persist mount' it",
+                     escape_to(shown, sizeof shown, bytes_str(folder)));
+    return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
+}
+
+/* ---- the server -------------------------------------------------------------------------------- */
+
+static void fill_remote(struct request *r, Persist__Remote *ret)
+{
+    static char no_file[] = "";
+    ret->url = r->url;
+    ret->token = r->token.text;
+    ret->ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
+    ret->insecure = r->insecure;
+}
+
+static int ask_spaces(struct request *r, Persist__Local **ret, struct err *err)
+{
+    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__RemoteSpaces ask = PERSIST__REMOTE_SPACES__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    fill_remote(r, &remote);
+    ask.remote = &remote;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_SPACES;
+    f.remote_spaces = &ask;
+    return remote_ask(&r->session, &f, ret, err);
+}
+
+/* Tries the passphrase on one space: 1 it opens, 0 it is another's. */
+static int try_door(struct request *r, const Persist__Spaces__Space *sp, struct err *err)
+{
+    uint8_t salt[DOOR_SALT_SIZE];
+    struct door_key key;
+    struct bytes blob = frame_bytes(sp->door);
+    memcpy(r->id.b, sp->id.data, SPACE_ID_SIZE);
+    if (blob.n == 0 || door_salt(blob, salt) < 0)
+        return 0;
+    int rc = door_key_init(&key, bytes_of(r->passphrase, r->passphrase_n), salt);
+    if (rc < 0)
+        return err_set(err, rc, "clone: deriving the key of the passphrase: %s", strerror(-rc));
+    rc = door_open(blob, &key, &r->id, r->door);
+    door_key_fini(&key);
+    return rc == 0 ? 1 : 0;
+}
+
+static bool is_wanted(const struct request *r, const Persist__Spaces__Space *sp)
+{
+    char text[SPACE_ID_TEXT_SIZE];
+    sodium_bin2hex(text, sizeof text, sp->id.data, SPACE_ID_SIZE);
+    return r->space == NULL || strncmp(text, r->space, strlen(r->space)) == 0;
+}
+
+/* The space that the passphrase opens. */
+static int find_space(struct request *r, const Persist__Spaces *list, struct err *err)
+{
+    size_t behind_doors = 0;
+    for (size_t i = 0; i < list->n_spaces; i++) {
+        if (!is_wanted(r, list->spaces[i]))
+            continue;
+        behind_doors += list->spaces[i]->door.len > 0;
+        int rc = try_door(r, list->spaces[i], err);
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
+    }
+    if (behind_doors == 0)
+        return err_set(err, -ENOENT, "clone: the server has no %s that can be joined; 'persist "
+                                     "remote add' on another device puts it there",
+                       r->space != NULL ? "such space" : "space");
+    return err_set(err, -EACCES, "clone: the passphrase is wrong; it is the one that 'persist "
+                                 "remote add' showed on another device");
+}
+
+static int choose(struct request *r, struct err *err)
+{
+    Persist__Local *answer;
+    int rc = ask_spaces(r, &answer, err);
+    if (rc < 0)
+        return rc;
+    ProtobufCBinaryData raw = answer->reply->spaces;
+    Persist__Spaces *list = persist__spaces__unpack(NULL, raw.len, raw.data);
+    if (list == NULL)
+        rc = err_set(err, -EBADMSG, "clone: the server's list of spaces makes no sense");
+    else
+        rc = find_space(r, list, err);
+    persist__spaces__free_unpacked(list, NULL);
+    frame_local_free(answer);
+    return rc;
+}
+
+/* ---- joining ----------------------------------------------------------------------------------- */
+
+static int create(struct request *r, const struct space_entry **ret, struct err *err)
+{
+    struct space_list *l = &r->session.spaces;
+    const char *folder = (const char *)r->folder.p;
+    char name[SPACE_NAME_SIZE];
+    struct keyring k;
+    const struct space_entry *here = spaces_of_id(l, &r->id);
+    if (here != NULL)
+        return err_set(err, -EEXIST, "clone: this device has it already, at %s", here->folder);
+    if (r->name != NULL)
+        snprintf(name, sizeof name, "%s", r->name);
+    else
+        spaces_choose_name(l, folder, name);
+    if (spaces_named(l, name) != NULL)
+        return err_set(err, -EEXIST, "clone: the name '%s' is taken; choose another --name", name);
+    int rc = keyring_join(&k, &r->id, r->door);
+    if (rc < 0)
+        return err_set(err, rc, "clone: keeping the keys: %s", strerror(-rc));
+    rc = spaces_create(&r->session.home, l, folder, name, &k, ret, err);
+    keyring_fini(&k);
+    return rc;
+}
+
+static int add_remote(struct request *r, struct err *err)
+{
+    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__RemoteAdd add = PERSIST__REMOTE_ADD__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT, *answer;
+    fill_remote(r, &remote);
+    remote.space = frame_data(bytes_of(r->id.b, SPACE_ID_SIZE));
+    add.remote = &remote;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_ADD;
+    f.remote_add = &add;
+    int rc = remote_ask(&r->session, &f, &answer, err);
+    if (rc == 0)
+        frame_local_free(answer);
+    return rc;
+}
+
+static int join(struct request *r, const struct space_entry **ret, struct err *err)
+{
+    int lock_fd;
+    int rc = home_lock(&r->session.home, &lock_fd, err);
+    if (rc < 0)
+        return rc;
+    spaces_fini(&r->session.spaces);
+    rc = spaces_load(&r->session.home, &r->session.spaces, err);
+    if (rc == 0)
+        rc = create(r, ret, err);
+    close(lock_fd);
+    if (rc < 0)
+        return rc;
+    rc = add_remote(r, err);
+    struct err ignored = {0};
+    if (rc < 0)
+        (void)!spaces_remove(&r->session.home, *ret, &ignored);
+    return rc;
+}
+
+/* Runs "persist mount FOLDER", as a person would. Its exit status. */
+static int mount_it(const char *folder)
+{
+    char program[] = "/proc/self/exe", verb[] = "mount";
+    char *copy = strdup(folder);
+    pid_t pid;
+    int status;
+    if (copy == NULL)
+        return VERB_FAILED;
+    char *const argv[] = {program, verb, copy, NULL};
+    int rc = posix_spawn(&pid, program, NULL, NULL, argv, environ);
+    free(copy);
+    if (rc != 0)
+        return fail(VERB_FAILED, "clone: mounting: %s", strerror(rc));
+    if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+        return VERB_FAILED;
+    return WEXITSTATUS(status);
+}
+
+static int first_sync(struct request *r, const struct space_entry *e)
+{
+    struct verb_call call = {.verb = "sync", .args = {"first"}, .args_n = 1};
+    return session_command(&r->session, e, &call);
+}
+
+static int run(const struct args *a)
+{
+    CLEANUP(request_fini) struct request r = {.session = SESSION_INIT};
+    struct err err = {0};
+    const struct space_entry *e = NULL;
+    if (sodium_init() < 0 || (r.door = sodium_malloc(sizeof *r.door)) == NULL)
+        return fail(VERB_FAILED, "clone: out of memory");
+    int rc = take(a, &r, &err);
+    if (rc == 0)
+        rc = check(&r, args_plain(a, 1), &err);
+    if (rc == 0)
+        rc = choose(&r, &err);
+    if (rc == 0)
+        rc = join(&r, &e, &err);
+    if (rc < 0)
+        return remote_fail(&err);
+    int status = mount_it(e->folder);
+    return status != VERB_OK ? status : first_sync(&r, e);
+}
+
+const struct command command_clone = {
+    .name = "clone",
+    .arguments = "URL FOLDER [OPTIONS]",
+    .summary = "join a folder through a server, and mount it",
+    .help = "Returns when the tree is there; what is big may still be coming ('persist status').\n"
+            "  --passphrase-file F  what 'persist remote add' showed; else it is asked for\n"
+            "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
+            "  --space ID           which of the account's spaces: the beginning of its id; else\n"
+            "                       the one that the passphrase opens\n"
+            "  --name NAME          its name on this device; else the last part of the path\n"
+            "  --ca F               trust the authorities in F (PEM), not those of the system\n"
+            "  --insecure           ws:// to another machine, where nobody can listen in\n"
+            "\n"
+            "Example:\n"
+            "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
+    .options = options,
+    .plain_min = 2,
+    .plain_max = 2,
+    .run = run,
+};

@@ -1,0 +1,28 @@
+/* persist sync: brings a folder up to date now. */
+#include "fs/space/verb.h"
+#include "sync/cli/commands.h"
+
+enum { OPT_WAIT };
+static const struct args_option options[] = {{.long_name = "wait"}, {0}};
+
+static int run(const struct args *a)
+{
+    struct verb_call call = {.verb = "sync"};
+    if (args_count(a, OPT_WAIT) > 0)
+        call.args[call.args_n++] = "wait";
+    return commands_on_folder(args_plain(a, 0), false, &call);
+}
+
+const struct command command_sync = {
+    .name = "sync",
+    .arguments = "[FOLDER] [--wait]",
+    .summary = "send and receive everything now",
+    .help = "  --wait     return when every server that is reached has all of it on disk, and all that\n"
+            "             they have is here\n"
+            "\n"
+            "Example:\n"
+            "  persist sync --wait ~/Notes\n",
+    .options = options,
+    .plain_max = 1,
+    .run = run,
+};

@@ -1,0 +1,525 @@
+#include "sync/engine/engine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/space/exchange.h"
+#include "proto/base/log.h"
+#include "sync/engine/session.h"
+#include "sync/net/loop.h"
+#include "sync/net/unix_frames.h"
+
+enum {
+    LINKS_MAX = 32,
+    CONNECT_MS = 200,     /* until the sync process is looked for again, the first time */
+    CONNECT_MS_MAX = 5000,
+    STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
+    STATE_MS_MAX = 10000, /* and at most so late */
+    FD_MAX = 1024,
+};
+
+/* A link that the sync process told of. */
+struct link {
+    struct engine *engine;
+    bool used;
+    uint32_t id;
+    uint64_t generation;
+    struct sync_session *session;
+    struct sync_link shown;
+};
+
+struct engine {
+    struct engine_config cfg;
+    pthread_t thread;
+    struct net_loop *loop;
+    struct net_watch *watch;
+    struct net_timer *connect_timer, *pump_timer, *state_timer;
+    int event_fd;
+    atomic_bool stop, changed, kicked;
+    struct unix_conn *conn; /* NULL: no sync process */
+    unsigned connect_ms;
+    struct buf late; /* frames that had no room, each with its length */
+    struct link links[LINKS_MAX];
+    uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
+};
+
+/* ---- frames to the sync process ---------------------------------------------------------------- */
+
+static void flush_late(struct engine *e)
+{
+    struct reader r = reader_of(buf_bytes(&e->late));
+    while (r.n > 0 && e->conn != NULL) {
+        struct reader at = r;
+        struct bytes frame = reader_string(&r, FRAME_LOCAL_MAX);
+        if (unix_send(e->conn, frame) < 0) {
+            r = at;
+            break;
+        }
+    }
+    size_t left = r.n;
+    if (left > 0)
+        memmove(e->late.p, e->late.p + e->late.n - left, left);
+    e->late.n = left;
+}
+
+static void send_local(struct engine *e, const Persist__Local *f)
+{
+    struct buf b CLEANUP(buf_fini) = {0};
+    if (e->conn == NULL || frame_local_encode(f, &b) < 0)
+        return;
+    if (e->late.n > 0 || unix_send(e->conn, buf_bytes(&b)) < 0)
+        buf_put_string(&e->late, buf_bytes(&b));
+}
+
+static void send_data(void *arg, const Persist__Frame *frame)
+{
+    struct link *l = arg;
+    struct buf b CLEANUP(buf_fini) = {0};
+    Persist__Data d = PERSIST__DATA__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    if (frame_encode(frame, &b) < 0)
+        return;
+    d.link = l->id;
+    d.generation = l->generation;
+    d.frame = frame_data(buf_bytes(&b));
+    f.kind_case = PERSIST__LOCAL__KIND_DATA;
+    f.data = &d;
+    l->shown.up_bytes += b.n;
+    send_local(l->engine, &f);
+}
+
+static bool can_send(void *arg)
+{
+    const struct link *l = arg;
+    return l->engine->conn != NULL && l->engine->late.n == 0;
+}
+
+/* ---- links ------------------------------------------------------------------------------------- */
+
+static uint64_t wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void show(struct link *l)
+{
+    bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
+    bool settled = l->session != NULL && sync_session_is_settled(l->session);
+    l->shown.caught_up = caught_up;
+    l->shown.settled = settled;
+    if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
+        log_warn("sync: out of memory");
+}
+
+static void end_session(struct link *l)
+{
+    sync_session_free(l->session);
+    l->session = NULL;
+}
+
+static void drop_link(struct link *l)
+{
+    end_session(l);
+    l->shown.url[0] = '\0';
+    if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
+        log_warn("sync: out of memory");
+    *l = (struct link){.engine = l->engine};
+}
+
+/* Told from within a call of the session: it is freed later, when the link goes. */
+static void session_failed(void *arg, uint64_t after_ms, const char *why)
+{
+    struct link *l = arg;
+    Persist__Retry r = PERSIST__RETRY__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    char text[SYNC_TEXT_MAX];
+    snprintf(text, sizeof text, "%s", why != NULL ? why : "");
+    if (text[0] != '\0')
+        log_warn("sync: %s: %s", l->shown.url, text);
+    r.link = l->id;
+    r.generation = l->generation;
+    r.after_ms = after_ms;
+    r.why = text;
+    f.kind_case = PERSIST__LOCAL__KIND_RETRY;
+    f.retry = &r;
+    send_local(l->engine, &f);
+}
+
+static struct link *link_of(struct engine *e, uint32_t id, bool make)
+{
+    struct link *free_one = NULL;
+    for (size_t i = 0; i < LINKS_MAX; i++) {
+        if (e->links[i].used && e->links[i].id == id)
+            return &e->links[i];
+        if (!e->links[i].used && free_one == NULL)
+            free_one = &e->links[i];
+    }
+    if (!make || free_one == NULL)
+        return NULL;
+    *free_one = (struct link){.engine = e, .used = true, .id = id};
+    return free_one;
+}
+
+static void start_session(struct link *l)
+{
+    struct sync_session_config cfg = {.space = l->engine->cfg.space,
+                                 .url = l->shown.url,
+                                 .interval_ms = l->shown.interval_s * 1000,
+                                 .send = send_data,
+                                 .can_send = can_send,
+                                 .failed = session_failed,
+                                 .arg = l};
+    if (sync_session_new(&cfg, &l->session) < 0) {
+        session_failed(l, 1000, "the database cannot be read");
+        return;
+    }
+    sync_session_start(l->session);
+}
+
+static enum sync_link_state state_of(Persist__LinkState s)
+{
+    return s == PERSIST__LINK_STATE__LINK_UP           ? SYNC_LINK_UP
+           : s == PERSIST__LINK_STATE__LINK_CONNECTING ? SYNC_LINK_CONNECTING
+           : s == PERSIST__LINK_STATE__LINK_REFUSED    ? SYNC_LINK_REFUSED
+                                                       : SYNC_LINK_DOWN;
+}
+
+static void on_link(struct engine *e, const Persist__Link *in)
+{
+    struct link *l = link_of(e, in->id, true);
+    if (l == NULL)
+        return;
+    bool up = in->state == PERSIST__LINK_STATE__LINK_UP;
+    snprintf(l->shown.url, sizeof l->shown.url, "%s", in->url);
+    if (in->state == PERSIST__LINK_STATE__LINK_REMOVED) {
+        drop_link(l);
+        return;
+    }
+    if (l->session != NULL && (!up || l->generation != in->generation))
+        end_session(l);
+    l->generation = in->generation;
+    l->shown.remote = space_sync_remote_id(l->shown.url);
+    l->shown.state = state_of(in->state);
+    l->shown.interval_s = in->interval_s;
+    snprintf(l->shown.error, sizeof l->shown.error, "%s", in->error);
+    l->shown.retry_at_ms = in->retry_ms > 0 ? wall_ms() + in->retry_ms : 0;
+    if (up && l->session == NULL)
+        start_session(l);
+    show(l);
+}
+
+/* ---- going on ---------------------------------------------------------------------------------- */
+
+static void changed(struct engine *e)
+{
+    uint64_t now = net_now_ms();
+    if (e->state_latest_ms == 0)
+        e->state_latest_ms = now + STATE_MS_MAX;
+    e->state_due_ms = min_u64(now + STATE_MS, e->state_latest_ms);
+    net_timer_set(e->state_timer, e->state_due_ms - now);
+}
+
+/* Whether a session is on, so that signing serves somebody. */
+static bool has_session(const struct engine *e)
+{
+    for (size_t i = 0; i < LINKS_MAX; i++)
+        if (e->links[i].session != NULL && sync_session_is_caught_up(e->links[i].session))
+            return true;
+    return false;
+}
+
+static void pump(struct engine *e, bool now)
+{
+    uint64_t now_ms = net_now_ms(), next = 0;
+    int more = 0;
+    do {
+        more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
+        if (more < 0 && more != -ENOTCONN)
+            log_warn("sync: signing changes: %s", strerror(-more));
+        for (size_t i = 0; i < LINKS_MAX; i++) {
+            struct link *l = &e->links[i];
+            if (l->session == NULL)
+                continue;
+            uint64_t at = sync_session_pump(l->session, now_ms, now);
+            next = next == 0 ? at : at == 0 ? next : min_u64(next, at);
+            show(l);
+        }
+    } while (more == 1 && e->late.n == 0);
+    if (more == 1) /* the rest when there is room */
+        atomic_store(&e->changed, true);
+    if (next != 0)
+        net_timer_set(e->pump_timer, next > now_ms ? next - now_ms : 0);
+}
+
+static void on_pump_timer(void *arg)
+{
+    pump(arg, false);
+}
+
+static void on_state_timer(void *arg)
+{
+    struct engine *e = arg;
+    e->state_latest_ms = 0;
+    if (!has_session(e))
+        return;
+    int rc = space_sync_collect(e->cfg.space);
+    if (rc == 1) { /* there is more to be signed: first that */
+        changed(e);
+        pump(e, false);
+        return;
+    }
+    if (rc == 0)
+        rc = space_sync_state(e->cfg.space);
+    if (rc < 0 && rc != -ENOTCONN)
+        log_warn("sync: the state of the folder cannot be told: %s", strerror(-rc));
+    pump(e, false);
+}
+
+static void on_event(uint32_t events, void *arg)
+{
+    struct engine *e = arg;
+    uint64_t n;
+    (void)events;
+    if (read(e->event_fd, &n, sizeof n) < 0)
+        n = 0;
+    if (atomic_load(&e->stop)) {
+        if (e->conn != NULL)
+            unix_close(e->conn); /* on_closed() ends the loop */
+        else
+            net_loop_stop(e->loop);
+        return;
+    }
+    bool kicked = atomic_exchange(&e->kicked, false);
+    if (atomic_exchange(&e->changed, false))
+        changed(e);
+    pump(e, kicked);
+}
+
+static void wake(struct engine *e)
+{
+    const uint64_t one = 1;
+    (void)!write(e->event_fd, &one, sizeof one);
+}
+
+static void on_own_change(void *arg, const struct dot *dot, bool own)
+{
+    struct engine *e = arg;
+    (void)dot;
+    (void)own;
+    if (!atomic_exchange(&e->changed, true))
+        wake(e);
+}
+
+static void on_kick(void *arg)
+{
+    struct engine *e = arg;
+    atomic_store(&e->kicked, true);
+    wake(e);
+}
+
+/* ---- the sync process -------------------------------------------------------------------------- */
+
+static void on_data(struct engine *e, const Persist__Data *d)
+{
+    struct link *l = link_of(e, d->link, false);
+    Persist__Frame *f;
+    if (l == NULL || l->session == NULL || l->generation != d->generation)
+        return;
+    if (frame_decode(frame_bytes(d->frame), &f) < 0) {
+        session_failed(l, CONNECT_MS_MAX, "the server sent what is no frame");
+        end_session(l);
+        return;
+    }
+    l->shown.down_bytes += d->frame.len;
+    sync_session_frame(l->session, f, net_now_ms());
+    frame_free(f);
+    pump(e, false);
+}
+
+static void on_frame(struct unix_conn *c, struct bytes frame, void *user)
+{
+    struct engine *e = user;
+    Persist__Local *f;
+    if (frame_local_decode(frame, &f) < 0) {
+        unix_close(c);
+        return;
+    }
+    if (f->kind_case == PERSIST__LOCAL__KIND_LINK)
+        on_link(e, f->link);
+    else if (f->kind_case == PERSIST__LOCAL__KIND_DATA)
+        on_data(e, f->data);
+    frame_local_free(f);
+}
+
+static void on_writable(struct unix_conn *c, void *user)
+{
+    struct engine *e = user;
+    (void)c;
+    flush_late(e);
+    pump(e, false);
+}
+
+static void on_closed(struct unix_conn *c, int error, void *user)
+{
+    struct engine *e = user;
+    (void)c;
+    (void)error;
+    e->conn = NULL;
+    buf_reset(&e->late);
+    for (size_t i = 0; i < LINKS_MAX; i++) {
+        struct link *l = &e->links[i];
+        if (!l->used)
+            continue;
+        end_session(l);
+        l->shown.state = SYNC_LINK_DOWN;
+        snprintf(l->shown.error, sizeof l->shown.error, "the sync process is not running");
+        show(l);
+    }
+    if (atomic_load(&e->stop))
+        net_loop_stop(e->loop);
+    net_timer_set(e->connect_timer, e->connect_ms);
+}
+
+static const struct unix_events unix_events = {
+    .frame = on_frame, .writable = on_writable, .closed = on_closed};
+
+static int connect_socket(const struct engine *e)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    /* By the descriptor: the path of the directory may be longer than an address can be. */
+    snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/sync.sock", e->cfg.run_fd);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof a) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static void attach(struct engine *e)
+{
+    struct space_id id;
+    Persist__Attach a = PERSIST__ATTACH__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    if (space_sync_id(e->cfg.space, &id) < 0)
+        return;
+    a.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
+    f.kind_case = PERSIST__LOCAL__KIND_ATTACH;
+    f.attach = &a;
+    send_local(e, &f);
+}
+
+static void on_connect_timer(void *arg)
+{
+    struct engine *e = arg;
+    int fd = connect_socket(e);
+    if (fd >= 0 && unix_adopt(e->loop, fd, &unix_events, e, &e->conn) == 0) {
+        e->connect_ms = CONNECT_MS;
+        attach(e);
+        return;
+    }
+    net_timer_set(e->connect_timer, e->connect_ms);
+    e->connect_ms = (unsigned)min_u64(2 * e->connect_ms, CONNECT_MS_MAX);
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static void *run(void *arg)
+{
+    struct engine *e = arg;
+    net_timer_set(e->connect_timer, 0);
+    if (net_loop_run(e->loop) < 0)
+        log_error("sync: the loop of sessions broke; mount the folder again");
+    return NULL;
+}
+
+static int make(struct engine *e, struct err *err)
+{
+    e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (e->event_fd < 0)
+        return err_set(err, -errno, "sync: %s", strerror(errno));
+    int rc = net_loop_new(FD_MAX, &e->loop, err);
+    if (rc == 0)
+        rc = net_timer_new(e->loop, on_connect_timer, e, &e->connect_timer);
+    if (rc == 0)
+        rc = net_timer_new(e->loop, on_pump_timer, e, &e->pump_timer);
+    if (rc == 0)
+        rc = net_timer_new(e->loop, on_state_timer, e, &e->state_timer);
+    if (rc == 0)
+        rc = net_watch_new(e->loop, e->event_fd, EPOLLIN, on_event, e, &e->watch);
+    return rc;
+}
+
+static void engine_free(struct engine *e)
+{
+    for (size_t i = 0; i < LINKS_MAX; i++)
+        sync_session_free(e->links[i].session);
+    net_watch_free(e->watch);
+    net_timer_free(e->connect_timer);
+    net_timer_free(e->pump_timer);
+    net_timer_free(e->state_timer);
+    net_loop_free(e->loop);
+    if (e->event_fd >= 0)
+        close(e->event_fd);
+    buf_fini(&e->late);
+    free(e);
+}
+
+/* Signals are for the main thread. */
+static int start_thread(struct engine *e)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&e->thread, NULL, run, e);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return -rc;
+}
+
+int engine_start(const struct engine_config *cfg, struct engine **ret, struct err *err)
+{
+    struct space_id id;
+    if (space_sync_id(cfg->space, &id) < 0)
+        return -ENOTCONN;
+    struct engine *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return err_set(err, -ENOMEM, "sync: out of memory");
+    e->cfg = *cfg;
+    e->connect_ms = CONNECT_MS;
+    for (size_t i = 0; i < LINKS_MAX; i++)
+        e->links[i].engine = e;
+    int rc = make(e, err);
+    if (rc == 0)
+        rc = start_thread(e);
+    if (rc < 0) {
+        engine_free(e);
+        return err_set(err, rc, "sync: starting the sessions: %s", strerror(-rc));
+    }
+    space_subscribe(cfg->space, on_own_change, e);
+    space_sync_on_kick(cfg->space, on_kick, e);
+    *ret = e;
+    return 0;
+}
+
+void engine_stop(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    space_subscribe(e->cfg.space, NULL, NULL);
+    space_sync_on_kick(e->cfg.space, NULL, NULL);
+    atomic_store(&e->stop, true);
+    wake(e);
+    pthread_join(e->thread, NULL);
+    engine_free(e);
+}

@@ -1,0 +1,239 @@
+/*
+ * The incoming half of a session: Items are taken into the space, and content is fetched.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sync/engine/session_priv.h"
+
+enum { FAILED_MS = 10000 };
+
+void pull_fini(struct sync_session *x)
+{
+    for (size_t i = 0; i < FETCHES_MAX; i++) {
+        buf_fini(&x->pull.fetch[i].names);
+        buf_fini(&x->pull.fetch[i].lens);
+    }
+    buf_fini(&x->pull.waiting);
+}
+
+/* ---- Items ------------------------------------------------------------------------------------- */
+
+static int take(struct sync_session *x, const Persist__Items__Item *it)
+{
+    struct space *s = x->cfg.space;
+    return it->what_case == PERSIST__ITEMS__ITEM__WHAT_ACT
+               ? space_sync_take_act(s, x->remote, frame_bytes(it->act))
+               : space_sync_take_entry(s, x->remote, frame_bytes(it->entry));
+}
+
+void pull_items(struct sync_session *x, const Persist__Items *items)
+{
+    for (size_t i = 0; i < items->n_items; i++) {
+        int rc = take(x, items->items[i]);
+        if (rc < 0) {
+            sync_session_fail(x, FAILED_MS,
+                         rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
+            return;
+        }
+        x->pull.more_waiting = x->pull.more_waiting || rc == SYNC_CONTENT;
+        x->row.cursor = max_u64(x->row.cursor, items->items[i]->seq);
+    }
+    if (space_sync_settle(x->cfg.space) < 0)
+        sync_session_fail(x, FAILED_MS, "what came cannot be stored");
+    else
+        sync_session_store(x);
+}
+
+/* ---- content ----------------------------------------------------------------------------------- */
+
+static int note_need(void *arg, const struct content_need *need)
+{
+    struct fetch *f = arg;
+    for (size_t i = 0; i < f->names.n && need->level > 0; i += CONTENT_ID_BYTES)
+        if (memcmp(f->names.p + i, need->id, CONTENT_ID_BYTES) == 0)
+            return 0;
+    buf_put(&f->names, need->id, CONTENT_ID_BYTES);
+    buf_put_u64(&f->lens, need->level > 0 ? CONTENT_CHUNK_MAX : need->len);
+    if (buf_status(&f->names) < 0 || buf_status(&f->lens) < 0)
+        return -ENOMEM;
+    return f->names.n >= FETCH_NAMES_MAX * CONTENT_ID_BYTES;
+}
+
+static void fetch_end(struct fetch *f)
+{
+    buf_reset(&f->names);
+    buf_reset(&f->lens);
+    f->names_at = 0;
+    f->used = false;
+}
+
+/* Looks what is missing, or, when nothing is, has the entry applied. */
+static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
+{
+    if (f->missing) {
+        x->pull.retry_ms = now_ms + RETRY_MS;
+        fetch_end(f);
+        return;
+    }
+    fetch_end(f);
+    f->used = true;
+    int rc = space_sync_needs(x->cfg.space, &f->dot, note_need, f);
+    if (rc >= 0 && f->names.n == 0) {
+        rc = space_sync_retry(x->cfg.space, &f->dot);
+        if (rc >= 0 && rc != SYNC_CONTENT)
+            rc = space_sync_settle(x->cfg.space);
+        fetch_end(f);
+    }
+    if (rc == -ENOENT || rc == -EBADMSG) /* not waited for any more; or never to be had */
+        fetch_end(f);
+    else if (rc < 0)
+        sync_session_fail(x, FAILED_MS,
+                     rc == -ENOSPC ? "the disk is full" : "content that came cannot be stored");
+}
+
+static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
+{
+    struct fetch *free_one = NULL;
+    for (size_t i = 0; i < FETCHES_MAX; i++) {
+        struct fetch *f = &x->pull.fetch[i];
+        if (f->used && dot_equal(&f->dot, dot))
+            return NULL;
+        if (!f->used)
+            free_one = f;
+    }
+    return free_one;
+}
+
+/* Begins to fetch what waits, the smallest first. */
+static void begin_fetches(struct sync_session *x, uint64_t now_ms)
+{
+    struct pull *l = &x->pull;
+    size_t used = 0;
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        used += l->fetch[i].used;
+    if (l->more_waiting && (l->waiting_at == l->waiting.n || used < FETCHES_MAX / 2)) {
+        buf_reset(&l->waiting);
+        l->waiting_at = 0;
+        l->more_waiting = false;
+        if (space_sync_waiting(x->cfg.space, &l->waiting) < 0)
+            sync_session_fail(x, FAILED_MS, "what is waited for cannot be read");
+    }
+    for (; used < FETCHES_MAX && l->waiting_at < l->waiting.n; l->waiting_at += sizeof(struct sync_wait)) {
+        struct sync_wait w;
+        memcpy(&w, l->waiting.p + l->waiting_at, sizeof w);
+        struct fetch *f = fetch_of(x, &w.dot);
+        if (f == NULL)
+            continue;
+        *f = (struct fetch){.dot = w.dot, .used = true, .names = f->names, .lens = f->lens};
+        used++;
+        fetch_look(x, f, now_ms);
+    }
+}
+
+/* Adds the next chunk of a content to the ring of what is asked for. */
+static bool ask_next(struct sync_session *x, struct fetch *f, struct sync_chunk *ret)
+{
+    struct pull *l = &x->pull;
+    if (f->names_at == f->names.n || l->asked_n == FRAME_CHUNKS_MAX || l->asked_bytes >= FETCH_BYTES)
+        return false;
+    struct asked a = {.fetch = f};
+    memcpy(a.chunk.name, f->names.p + f->names_at, CONTENT_ID_BYTES);
+    a.len = get_u64(f->lens.p + f->names_at / CONTENT_ID_BYTES * 8);
+    f->names_at += CONTENT_ID_BYTES;
+    if (space_sync_chunk_id(x->cfg.space, a.chunk.name, 0, &a.chunk.id) < 0)
+        return false;
+    f->open++;
+    l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = a;
+    l->asked_bytes += a.len;
+    *ret = a.chunk;
+    return true;
+}
+
+static void send_get(struct sync_session *x, const struct sync_chunk *chunks, size_t n)
+{
+    ProtobufCBinaryData ids[FRAME_CHUNKS_MAX];
+    Persist__GetChunks g = PERSIST__GET_CHUNKS__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = frame_data(bytes_of(chunks[i].id.b, CHUNK_ID_SIZE));
+    g.n_ids = n;
+    g.ids = ids;
+    f.kind_case = PERSIST__FRAME__KIND_GET_CHUNKS;
+    f.get_chunks = &g;
+    sync_session_send(x, &f);
+}
+
+uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
+{
+    struct pull *l = &x->pull;
+    struct sync_chunk chunks[FRAME_CHUNKS_MAX];
+    size_t n = 0;
+    if (l->retry_ms != 0 && now_ms >= l->retry_ms) {
+        l->retry_ms = 0;
+        l->more_waiting = true;
+    }
+    begin_fetches(x, now_ms);
+    if (!sync_session_can_send(x))
+        return l->retry_ms;
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        while (l->fetch[i].used && n < FRAME_CHUNKS_MAX && ask_next(x, &l->fetch[i], &chunks[n]))
+            n++;
+    send_get(x, chunks, n);
+    return l->retry_ms;
+}
+
+/* The last form of a chunk came, and it was not it: perhaps it has its id in an older epoch. */
+static bool ask_older(struct sync_session *x, struct asked *a)
+{
+    struct pull *l = &x->pull;
+    if (space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
+        return false;
+    a->done = false;
+    l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = *a;
+    l->asked_bytes += a->len;
+    send_get(x, &a->chunk, 1);
+    return true;
+}
+
+void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms)
+{
+    struct pull *l = &x->pull;
+    struct asked *head = &l->asked[l->asked_at];
+    if (l->asked_n == 0 || memcmp(c->id.data, head->chunk.id.b, CHUNK_ID_SIZE) != 0) {
+        sync_session_fail(x, FAILED_MS, "the server sent a piece of content that nobody asked for");
+        return;
+    }
+    int rc = -EBADMSG;
+    if (c->sealed.len > 0 && !head->done)
+        rc = space_sync_chunk_take(x->cfg.space, &head->chunk, frame_bytes(c->sealed));
+    if (rc < 0 && rc != -EBADMSG) {
+        sync_session_fail(x, FAILED_MS,
+                     rc == -ENOSPC ? "the disk is full" : "content that came cannot be stored");
+        return;
+    }
+    if (c->more) {
+        head->done = head->done || rc == 0;
+        return;
+    }
+    struct asked a = *head;
+    l->asked_at = (l->asked_at + 1) % FRAME_CHUNKS_MAX;
+    l->asked_n--;
+    l->asked_bytes -= a.len;
+    if (rc < 0 && !a.done && ask_older(x, &a))
+        return;
+    a.fetch->missing = a.fetch->missing || (rc < 0 && !a.done);
+    if (--a.fetch->open == 0 && a.fetch->names_at == a.fetch->names.n)
+        fetch_look(x, a.fetch, now_ms);
+}
+
+bool pull_is_settled(const struct sync_session *x)
+{
+    const struct pull *l = &x->pull;
+    bool busy = l->more_waiting || l->waiting_at < l->waiting.n;
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        busy = busy || l->fetch[i].used;
+    return !busy;
+}

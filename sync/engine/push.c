@@ -1,0 +1,353 @@
+/*
+ * The outgoing half of a session. Arrivals are put in their order; an entry with chunks waits in a
+ * job until the remote has these. What the remote has for sure (`pushed`) is all before the first
+ * arrival that is not Done.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sync/engine/session_priv.h"
+
+enum { FAILED_MS = 10000 };
+
+int push_init(struct sync_session *x)
+{
+    x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
+    x->push.next_id = 1;
+    return x->push.puts == NULL ? -ENOMEM : 0;
+}
+
+static void job_fini(struct job *j)
+{
+    buf_fini(&j->todo);
+    buf_fini(&j->send);
+    buf_fini(&j->nodes);
+    *j = (struct job){.used = false};
+}
+
+void push_fini(struct sync_session *x)
+{
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        job_fini(&x->push.jobs[i]);
+    free(x->push.puts);
+}
+
+/* ---- Puts -------------------------------------------------------------------------------------- */
+
+static bool has_room(const struct sync_session *x, size_t window)
+{
+    return x->push.puts_n < PUTS_MAX && x->push.bytes < window && sync_session_can_send(x);
+}
+
+static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival, struct job *j)
+{
+    struct push *u = &x->push;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    p->id = u->next_id++;
+    f.kind_case = PERSIST__FRAME__KIND_PUT;
+    f.put = p;
+    u->puts[(u->puts_at + u->puts_n++) % PUTS_MAX] =
+        (struct put){.id = p->id, .arrival = arrival, .bytes = bytes, .job = j};
+    u->bytes += bytes;
+    sync_session_send(x, &f);
+}
+
+/* Seals an arrival: 1; 0: it was superseded, or the session failed. */
+static int seal_arrival(struct sync_session *x, const struct arrival *a, struct buf *ret,
+                        struct buf *ret_chunks)
+{
+    int rc = space_sync_seal(x->cfg.space, a, ret, ret_chunks);
+    if (rc < 0 && rc != -ENOENT)
+        sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
+    return rc == 0;
+}
+
+static void put_sealed(struct sync_session *x, const struct arrival *a, const struct buf *bytes,
+                       struct job *j)
+{
+    Persist__Put p = PERSIST__PUT__INIT;
+    if (a->kind == ARRIVAL_ACT) {
+        p.what_case = PERSIST__PUT__WHAT_ACT;
+        p.act = frame_data(buf_bytes(bytes));
+    } else {
+        p.what_case = PERSIST__PUT__WHAT_ENTRY;
+        p.entry = frame_data(buf_bytes(bytes));
+    }
+    put(x, &p, bytes->n, a->number, j);
+}
+
+/* The first arrival that the remote may not have yet. */
+static uint64_t first_open(const struct sync_session *x)
+{
+    const struct push *u = &x->push;
+    uint64_t first = u->scan + 1;
+    for (size_t i = 0; i < u->puts_n; i++) {
+        const struct put *p = &u->puts[(u->puts_at + i) % PUTS_MAX];
+        if (p->arrival != 0) {
+            first = min_u64(first, p->arrival);
+            if (p->job == NULL)
+                break; /* those that follow are later, or of jobs */
+        }
+    }
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        if (u->jobs[i].used)
+            first = min_u64(first, u->jobs[i].at.number);
+    return first;
+}
+
+void push_done(struct sync_session *x, uint64_t id)
+{
+    struct push *u = &x->push;
+    if (id >= u->next_id) {
+        sync_session_fail(x, FAILED_MS, "the server confirmed what it was not sent");
+        return;
+    }
+    while (u->puts_n > 0 && u->puts[u->puts_at].id <= id) {
+        struct put *p = &u->puts[u->puts_at];
+        u->bytes -= p->bytes;
+        if (p->job != NULL)
+            job_fini(p->job);
+        u->puts_at = (u->puts_at + 1) % PUTS_MAX;
+        u->puts_n--;
+    }
+    if (u->blob_id != 0 && id >= u->blob_id) {
+        u->blob_id = 0;
+        if (space_sync_set_blob(x->cfg.space, x->remote, bytes_of(NULL, 0)) < 0)
+            sync_session_fail(x, FAILED_MS, "the database does not take what was sent");
+    }
+    uint64_t pushed = first_open(x) - 1;
+    if (pushed > x->row.pushed) {
+        x->row.pushed = pushed;
+        sync_session_store(x);
+    }
+    if (x->founding) /* now it has a log: opened again, its cursor holds */
+        sync_session_fail(x, 1, "");
+}
+
+/* ---- jobs -------------------------------------------------------------------------------------- */
+
+static struct job *free_job(struct sync_session *x)
+{
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        if (!x->push.jobs[i].used)
+            return &x->push.jobs[i];
+    return NULL;
+}
+
+/* Asks which of the chunks that are to do the remote misses. */
+static void ask(struct sync_session *x, struct job *j)
+{
+    struct buf ids CLEANUP(buf_fini) = {0};
+    Persist__AskChunks a = PERSIST__ASK_CHUNKS__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    const size_t size = sizeof(struct sync_chunk);
+    size_t n = min_u64((j->todo.n - j->todo_at) / size, LIMIT_CHUNK_IDS);
+    for (size_t i = 0; i < n; i++) {
+        struct sync_chunk c;
+        memcpy(&c, j->todo.p + j->todo_at + i * size, size);
+        buf_put(&ids, c.id.b, CHUNK_ID_SIZE);
+    }
+    if (buf_status(&ids) < 0) {
+        sync_session_fail(x, FAILED_MS, "out of memory");
+        return;
+    }
+    j->asked = n;
+    x->push.asking = j;
+    a.ids = frame_data(buf_bytes(&ids));
+    f.kind_case = PERSIST__FRAME__KIND_ASK_CHUNKS;
+    f.ask_chunks = &a;
+    sync_session_send(x, &f);
+}
+
+void push_missing(struct sync_session *x, ProtobufCBinaryData bits)
+{
+    struct job *j = x->push.asking;
+    const size_t size = sizeof(struct sync_chunk);
+    if (j == NULL || bits.len != (j->asked + 7) / 8) {
+        sync_session_fail(x, FAILED_MS, "the server answered what it was not asked");
+        return;
+    }
+    for (size_t i = 0; i < j->asked; i++) {
+        struct sync_chunk c;
+        if ((bits.data[i / 8] >> (i % 8) & 1) == 0)
+            continue;
+        memcpy(&c, j->todo.p + j->todo_at + i * size, size);
+        buf_put(&j->send, &c, size);
+    }
+    j->todo_at += j->asked * size;
+    if (j->todo_at == j->todo.n) {
+        buf_reset(&j->todo);
+        j->todo_at = 0;
+    }
+    j->asked = 0;
+    x->push.asking = NULL;
+    if (buf_status(&j->send) < 0)
+        sync_session_fail(x, FAILED_MS, "out of memory");
+}
+
+/* Seals a chunk; of a list node @below gets what is below it. False: the session failed. */
+static bool seal(struct sync_session *x, const struct sync_chunk *c, struct buf *sealed,
+                 struct buf *below)
+{
+    int rc = space_sync_chunk_seal(x->cfg.space, c, sealed, below);
+    if (rc < 0)
+        sync_session_fail(x, FAILED_MS, "a piece of content that is to be sent cannot be read");
+    return rc == 0;
+}
+
+static void put_chunk(struct sync_session *x, const struct sync_chunk *c, const struct buf *sealed)
+{
+    Persist__SealedChunk chunk = PERSIST__SEALED_CHUNK__INIT;
+    Persist__Put p = PERSIST__PUT__INIT;
+    chunk.id = frame_data(bytes_of(c->id.b, CHUNK_ID_SIZE));
+    chunk.sealed = frame_data(buf_bytes(sealed));
+    p.what_case = PERSIST__PUT__WHAT_CHUNK;
+    p.chunk = &chunk;
+    put(x, &p, sealed->n, 0, NULL);
+}
+
+/* One chunk that the remote misses. A list node is put after all below it: where a node is, there
+ * is what it names, also when a session ends in the middle. */
+static void send_one(struct sync_session *x, struct job *j)
+{
+    struct sync_chunk c;
+    struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
+    memcpy(&c, j->send.p + j->send_at, sizeof c);
+    j->send_at += sizeof c;
+    if (j->send_at == j->send.n) {
+        buf_reset(&j->send);
+        j->send_at = 0;
+    }
+    if (!seal(x, &c, &sealed, &below))
+        return;
+    if (!content_id_is_node(c.name)) {
+        put_chunk(x, &c, &sealed);
+        return;
+    }
+    buf_put(&j->nodes, &c, sizeof c);
+    buf_put_bytes(&j->todo, buf_bytes(&below));
+    if (buf_status(&j->nodes) < 0 || buf_status(&j->todo) < 0)
+        sync_session_fail(x, FAILED_MS, "out of memory");
+}
+
+static void send_node(struct sync_session *x, struct job *j)
+{
+    struct sync_chunk c;
+    struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
+    j->nodes.n -= sizeof c;
+    memcpy(&c, j->nodes.p + j->nodes.n, sizeof c);
+    if (seal(x, &c, &sealed, &below))
+        put_chunk(x, &c, &sealed);
+}
+
+/* All chunks are put: the entry follows. */
+static void end_job(struct sync_session *x, struct job *j)
+{
+    struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+    j->ended = true;
+    if (seal_arrival(x, &j->at, &bytes, &chunks) == 1)
+        put_sealed(x, &j->at, &bytes, j);
+    else
+        job_fini(j);
+}
+
+static void pump_job(struct sync_session *x, struct job *j)
+{
+    while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
+        if (j->todo.n > j->todo_at && j->asked == 0 && x->push.asking == NULL &&
+            j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
+            ask(x, j);
+        if (j->send.n > j->send_at) {
+            send_one(x, j);
+        } else if (j->asked > 0 || j->todo.n > j->todo_at) {
+            return;
+        } else if (j->nodes.n > 0) {
+            send_node(x, j);
+        } else {
+            end_job(x, j);
+        }
+    }
+}
+
+/* ---- arrivals ---------------------------------------------------------------------------------- */
+
+/* Puts one arrival, or makes a job of it. False: not now. */
+static bool take(struct sync_session *x, const struct arrival *a)
+{
+    struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+    struct job *j = free_job(x);
+    if (seal_arrival(x, a, &bytes, &chunks) == 0)
+        return !x->failed;
+    if (chunks.n == 0) {
+        put_sealed(x, a, &bytes, NULL);
+        return true;
+    }
+    if (j == NULL)
+        return false;
+    *j = (struct job){.used = true, .at = *a, .todo = chunks};
+    chunks = (struct buf){0};
+    return true;
+}
+
+static void pump_arrivals(struct sync_session *x)
+{
+    struct arrival a;
+    while (has_room(x, FRAME_PUT_WINDOW - LIMIT_ENTRY)) {
+        int rc = space_sync_next(x->cfg.space, x->push.scan, x->remote, &a);
+        if (rc < 0)
+            sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
+        if (rc < 0 || (rc == 1 && !take(x, &a)))
+            return;
+        x->push.scan = a.number;
+        if (rc == 0)
+            return;
+    }
+}
+
+/* Nothing is under way. */
+static bool is_idle(const struct sync_session *x)
+{
+    bool idle = x->push.puts_n == 0;
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        idle = idle && !x->push.jobs[i].used;
+    return idle;
+}
+
+/* The passphrase's blob, if the remote is still to be given one: after the act of its door. */
+static void pump_blob(struct sync_session *x)
+{
+    struct buf blob CLEANUP(buf_fini) = {0};
+    Persist__Put p = PERSIST__PUT__INIT;
+    if (x->push.blob_id != 0 || !has_room(x, FRAME_PUT_WINDOW) ||
+        space_sync_get_blob(x->cfg.space, x->remote, &blob) < 0)
+        return;
+    x->push.blob_id = x->push.next_id;
+    p.what_case = PERSIST__PUT__WHAT_DOOR;
+    p.door = frame_data(buf_bytes(&blob));
+    put(x, &p, blob.n, 0, NULL);
+}
+
+uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
+{
+    struct push *u = &x->push;
+    if (!now && now_ms < u->not_before_ms)
+        return u->not_before_ms;
+    uint64_t before = u->scan;
+    pump_arrivals(x);
+    pump_blob(x);
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        pump_job(x, &u->jobs[i]);
+    if (u->scan > before && x->cfg.interval_ms > 0)
+        u->not_before_ms = now_ms + x->cfg.interval_ms;
+    if (is_idle(x) && u->scan > x->row.pushed) { /* what follows came from the remote itself */
+        x->row.pushed = u->scan;
+        sync_session_store(x);
+    }
+    return 0;
+}
+
+bool push_is_settled(const struct sync_session *x)
+{
+    struct arrival a;
+    return is_idle(x) && space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0;
+}

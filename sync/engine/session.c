@@ -1,0 +1,229 @@
+#include "sync/engine/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/log.h"
+#include "sync/engine/session_priv.h"
+
+enum { FAILED_MS = 10000, REFUSED_MS = 30000 };
+
+/* ---- sending ----------------------------------------------------------------------------------- */
+
+void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why)
+{
+    if (x->failed)
+        return;
+    x->failed = true;
+    x->cfg.failed(x->cfg.arg, after_ms, why);
+}
+
+bool sync_session_can_send(const struct sync_session *x)
+{
+    return !x->failed && x->cfg.can_send(x->cfg.arg);
+}
+
+void sync_session_send(struct sync_session *x, const Persist__Frame *f)
+{
+    x->cfg.send(x->cfg.arg, f);
+}
+
+void sync_session_store(struct sync_session *x)
+{
+    if (space_sync_put_remote(x->cfg.space, x->remote, &x->row) < 0)
+        sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret)
+{
+    struct sync_session *x = calloc(1, sizeof *x);
+    if (x == NULL)
+        return -ENOMEM;
+    x->cfg = *cfg;
+    x->url = strdup(cfg->url);
+    x->cfg.url = x->url;
+    int rc = x->url == NULL ? -ENOMEM : push_init(x);
+    if (rc == 0) {
+        x->remote = space_sync_remote_id(x->url);
+        rc = space_sync_get_remote(cfg->space, x->remote, &x->row);
+    }
+    if (rc < 0) {
+        sync_session_free(x);
+        return rc;
+    }
+    *ret = x;
+    return 0;
+}
+
+void sync_session_free(struct sync_session *x)
+{
+    if (x == NULL)
+        return;
+    push_fini(x);
+    pull_fini(x);
+    buf_fini(&x->theirs);
+    free(x->url);
+    free(x);
+}
+
+void sync_session_start(struct sync_session *x)
+{
+    struct space_id id;
+    Persist__Open open = PERSIST__OPEN__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    if (space_sync_id(x->cfg.space, &id) < 0) {
+        sync_session_fail(x, REFUSED_MS, "this folder was made without keys, and cannot be synced");
+        return;
+    }
+    open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
+    open.cursor = x->row.cursor;
+    if (!sodium_is_zero(x->row.run, SYNC_RUN_SIZE))
+        open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
+    f.kind_case = PERSIST__FRAME__KIND_OPEN;
+    f.open = &open;
+    sync_session_send(x, &f);
+}
+
+/* ---- a remote that went back in time ----------------------------------------------------------- */
+
+static void ask_dots(struct sync_session *x)
+{
+    uint8_t after[DOT_SIZE];
+    Persist__ListDots list = PERSIST__LIST_DOTS__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    if (x->compared.counter > 0) {
+        dot_encode(&x->compared, after);
+        list.after = frame_data(bytes_of(after, sizeof after));
+    }
+    f.kind_case = PERSIST__FRAME__KIND_LIST_DOTS;
+    f.list_dots = &list;
+    sync_session_send(x, &f);
+}
+
+/* What is here and not there is put again. */
+static void take_dots(struct sync_session *x, const Persist__Dots *d)
+{
+    buf_put(&x->theirs, d->dots.data, d->dots.len);
+    if (buf_status(&x->theirs) < 0 || (!d->last && d->dots.len == 0)) {
+        sync_session_fail(x, FAILED_MS, "the list of what the server has makes no sense");
+        return;
+    }
+    if (!d->last) {
+        x->compared = dot_decode(d->dots.data + d->dots.len - DOT_SIZE);
+        ask_dots(x);
+        return;
+    }
+    x->comparing = false;
+    int n = space_sync_push_again(x->cfg.space, buf_bytes(&x->theirs));
+    buf_fini(&x->theirs);
+    if (n < 0) {
+        sync_session_fail(x, FAILED_MS, "comparing with the server failed");
+        return;
+    }
+    if (n > 0)
+        log_warn("sync: %s had lost %d changes; they are sent again", x->url, n);
+}
+
+/* ---- frames ------------------------------------------------------------------------------------ */
+
+static void opened(struct sync_session *x, const Persist__Opened *o)
+{
+    bool same = o->run.len == SYNC_RUN_SIZE && memcmp(o->run.data, x->row.run, SYNC_RUN_SIZE) == 0;
+    if (x->opened) {
+        sync_session_fail(x, FAILED_MS, "the server answered twice");
+        return;
+    }
+    x->opened = true;
+    if (o->stale || !o->exists) {
+        x->row.cursor = 0;
+        x->comparing = o->exists;
+    }
+    x->founding = !o->exists;
+    if (x->founding)
+        x->row.pushed = 0;
+    if (o->run.len == SYNC_RUN_SIZE && !same)
+        memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
+    x->push.scan = x->row.pushed;
+    x->caught_up = !o->exists;
+    sync_session_store(x);
+    if (x->comparing)
+        ask_dots(x);
+}
+
+static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
+{
+    int rc = space_sync_join(x->cfg.space);
+    if (rc == -EKEYREVOKED) {
+        sync_session_fail(x, REFUSED_MS,
+                     "this device is no member of the folder, and its passphrase is no longer "
+                     "valid; clone it again with a new one");
+        return;
+    }
+    x->row.cursor = max_u64(x->row.cursor, c->seq);
+    sync_session_store(x);
+    x->caught_up = true;
+}
+
+static void refused(struct sync_session *x, const Persist__Refused *r)
+{
+    char why[FRAME_TEXT_MAX + 64];
+    snprintf(why, sizeof why, "the server refused: %s", r->text != NULL ? r->text : "");
+    sync_session_fail(x, REFUSED_MS, why);
+}
+
+static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
+{
+    if (f->kind_case == PERSIST__FRAME__KIND_ITEMS)
+        pull_items(x, f->items);
+    else if (f->kind_case == PERSIST__FRAME__KIND_CHUNK)
+        pull_chunk(x, f->chunk, now_ms);
+    else if (f->kind_case == PERSIST__FRAME__KIND_CAUGHT_UP)
+        caught_up(x, f->caught_up);
+    else if (f->kind_case == PERSIST__FRAME__KIND_DONE)
+        push_done(x, f->done->id);
+    else if (f->kind_case == PERSIST__FRAME__KIND_MISSING_CHUNKS)
+        push_missing(x, f->missing_chunks->bits);
+    else if (f->kind_case == PERSIST__FRAME__KIND_REFUSED)
+        refused(x, f->refused);
+    else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->comparing)
+        take_dots(x, f->dots);
+    else
+        sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
+}
+
+void sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
+{
+    if (x->failed)
+        return;
+    if (f->kind_case == PERSIST__FRAME__KIND_END)
+        sync_session_fail(x, FAILED_MS, f->end->text);
+    else if (f->kind_case == PERSIST__FRAME__KIND_OPENED)
+        opened(x, f->opened);
+    else if (!x->opened)
+        sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
+    else
+        dispatch(x, f, now_ms);
+}
+
+uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
+{
+    if (!x->opened || x->failed)
+        return 0;
+    /* Not before all is heard: another copy of this device may have written under its id. */
+    uint64_t push = x->comparing || !x->caught_up ? 0 : push_pump(x, now_ms, now);
+    uint64_t pull = pull_pump(x, now_ms);
+    return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
+}
+
+bool sync_session_is_caught_up(const struct sync_session *x)
+{
+    return x->opened && x->caught_up && !x->failed;
+}
+
+bool sync_session_is_settled(const struct sync_session *x)
+{
+    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) && pull_is_settled(x);
+}

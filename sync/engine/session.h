@@ -1,0 +1,53 @@
+/*
+ * sync/engine/session - one session of a space with one remote: the device's side of
+ * proto/session.proto, from Open on. Sans IO: frames come in and go out through calls, time is given.
+ *
+ *   push   what arrived here goes out as Puts: acts, small entries and STATEs in their order; an
+ *          entry with chunks as a job of its own beside them, so that bulk delays nobody
+ *   pull   Items are taken into the space; content that they wait for is fetched, the smallest first
+ *
+ * The cursor of each direction is in the space's database, so a session may end anywhere.
+ * Thread: one.
+ */
+#ifndef SYNC_ENGINE_SESSION_H
+#define SYNC_ENGINE_SESSION_H
+
+#include "fs/space/sync.h"
+#include "proto/frame.h"
+
+struct sync_session;
+
+struct sync_session_config {
+    struct space *space;
+    const char *url; /* of the remote; copied */
+    unsigned interval_ms; /* at least so long between two pushes; 0: at once */
+    /** Sends a frame; it is copied. Only called while can_send(). */
+    void (*send)(void *arg, const Persist__Frame *frame);
+    /** Whether there is room for a frame. */
+    bool (*can_send)(void *arg);
+    /** The session cannot go on: it is to be ended, and tried again after some ms. */
+    void (*failed)(void *arg, uint64_t after_ms, const char *why);
+    void *arg;
+};
+
+/** A session that begins when sync_session_start() is called. -ENOMEM, -EIO. */
+int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret) MUST_CHECK;
+void sync_session_free(struct sync_session *x); /* accepts NULL */
+
+/** Sends Open. */
+void sync_session_start(struct sync_session *x);
+/** A frame came, borrowed. */
+void sync_session_frame(struct sync_session *x, const Persist__Frame *frame, uint64_t now_ms);
+/**
+ * Goes on where there is something to do: to be called when changes were collected, when there is
+ * room to send again, and at the time that the last call returned (0: none). @now: pushes at once,
+ * whatever the interval.
+ */
+uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now);
+
+/** Whether the remote has all that is here, and this device all that the remote had. */
+bool sync_session_is_settled(const struct sync_session *x);
+/** Whether all that the remote had in its log is taken, its content perhaps not. */
+bool sync_session_is_caught_up(const struct sync_session *x);
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * sync/engine/session_priv - what session.c, push.c and pull.c share. Not for others.
+ */
+#ifndef SYNC_ENGINE_SESSION_PRIV_H
+#define SYNC_ENGINE_SESSION_PRIV_H
+
+#include "sync/engine/session.h"
+
+enum {
+    JOBS_MAX = 8,           /* entries with chunks that are pushed at once */
+    PUTS_MAX = 4096,        /* Puts that are not Done */
+    BULK_WINDOW = FRAME_PUT_WINDOW / 2, /* bytes of them beyond which no more chunks are put */
+    FETCHES_MAX = 64,       /* contents that are fetched at once */
+    FETCH_NAMES_MAX = 4096, /* chunks that one of them looks ahead */
+    FETCH_BYTES = 4 << 20,  /* of chunks that were asked for and did not come */
+    RETRY_MS = 60000,       /* content that the remote did not have is asked for again */
+};
+
+/* A Put that is not Done. */
+struct put {
+    uint64_t id, arrival; /* arrival 0: of a chunk */
+    size_t bytes;
+    struct job *job; /* of the entry that ends it */
+};
+
+/* An entry whose chunks have to be there first. */
+struct job {
+    struct arrival at;
+    struct buf todo;  /* struct sync_chunk: to be asked for, from todo_at on */
+    size_t todo_at;
+    struct buf send;  /* the remote misses these, from send_at on */
+    size_t send_at;
+    struct buf nodes; /* list nodes that are put last, the last one first */
+    size_t asked;     /* chunks in the question that is open; 0: none */
+    bool used, ended; /* ended: the entry is put */
+};
+
+struct push {
+    uint64_t scan; /* arrivals up to here were looked at */
+    uint64_t next_id;
+    struct put *puts; /* a ring of PUTS_MAX */
+    size_t puts_at, puts_n, bytes;
+    struct job jobs[JOBS_MAX];
+    struct job *asking;   /* the job whose question is open */
+    uint64_t blob_id;         /* the Put with the passphrase's blob; 0: none */
+    uint64_t not_before_ms;   /* the interval */
+};
+
+/* A chunk that was asked for. */
+struct asked {
+    struct sync_chunk chunk;
+    struct fetch *fetch;
+    size_t epoch;
+    uint64_t len;
+    bool done; /* the right form came, others may follow */
+};
+
+/* Content that is fetched. */
+struct fetch {
+    struct dot dot;
+    bool used;
+    struct buf names; /* of chunks to be asked for, 32 bytes each, from names_at on */
+    struct buf lens;  /* u64 of each */
+    size_t names_at, open;
+    bool missing; /* the remote has not all of it */
+};
+
+struct pull {
+    struct buf waiting; /* struct sync_wait, from waiting_at on */
+    size_t waiting_at;
+    bool more_waiting; /* something waits that is not in the list */
+    uint64_t retry_ms; /* when what was missing is asked for again; 0: nothing was */
+    struct fetch fetch[FETCHES_MAX];
+    struct asked asked[FRAME_CHUNKS_MAX]; /* a ring */
+    size_t asked_at, asked_n;
+    uint64_t asked_bytes;
+};
+
+struct sync_session {
+    struct sync_session_config cfg;
+    char *url;
+    uint64_t remote;
+    struct sync_remote row;
+    bool opened, caught_up, failed;
+    bool founding; /* the remote had nothing of the space */
+    /* A remote that went back in time: its dots are compared with what is here. */
+    bool comparing;
+    struct dot compared; /* up to here */
+    struct buf theirs;   /* dots, ascending */
+    struct push push;
+    struct pull pull;
+};
+
+/** Ends the session: @why is one sentence, or NULL. */
+void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
+bool sync_session_can_send(const struct sync_session *x);
+void sync_session_send(struct sync_session *x, const Persist__Frame *f);
+/** Writes the cursors down. */
+void sync_session_store(struct sync_session *x);
+
+/* ---- push.c ---- */
+int push_init(struct sync_session *x) MUST_CHECK;
+void push_fini(struct sync_session *x);
+/** Puts what there is to put; returns when to come again, 0: when something happens. */
+uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now);
+void push_done(struct sync_session *x, uint64_t id);
+void push_missing(struct sync_session *x, ProtobufCBinaryData bits);
+/** Whether all arrivals are put and Done. */
+bool push_is_settled(const struct sync_session *x);
+
+/* ---- pull.c ---- */
+void pull_fini(struct sync_session *x);
+void pull_items(struct sync_session *x, const Persist__Items *items);
+void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms);
+uint64_t pull_pump(struct sync_session *x, uint64_t now_ms);
+bool pull_is_settled(const struct sync_session *x);
+
+#endif

@@ -1,0 +1,414 @@
+/* The life of a session: the link, what comes in, the end. */
+#include "sync/server/session.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/log.h"
+#include "proto/sealed/keys.h"
+#include "sync/server/session_priv.h"
+
+#define LINK_LABEL "persist.link.1"
+
+enum {
+    TOKEN_DIGEST_SIZE = 32,
+    SPACES_BYTES_MAX = FRAME_MAX - 64 * 1024 /* of all blobs in one Spaces */
+};
+
+/* ---- end ---- */
+
+void session_end(struct srv_session *s, Persist__Code code, const char *text)
+{
+    if (s->state == SESSION_ENDING)
+        return;
+    s->state = SESSION_ENDING;
+    s->hub->stats.ended++;
+    net_timer_cancel(s->timer);
+    if (!s->blocked && s->ws != NULL) {
+        union {
+            const char *in;
+            char *out;
+        } said = {.in = text}; /* protobuf-c does not write to it */
+        Persist__End end = PERSIST__END__INIT;
+        Persist__Frame f = PERSIST__FRAME__INIT;
+        end.code = code;
+        end.text = said.out;
+        f.kind_case = PERSIST__FRAME__KIND_END;
+        f.end = &end;
+        session_send(s, &f);
+    }
+    if (s->ws != NULL)
+        ws_close(s->ws, (unsigned)code, text);
+}
+
+static void fail(struct srv_session *s, int error)
+{
+    log_error("server: a session ended: %s", strerror(-error));
+    session_end(s, PERSIST__CODE__CODE_INTERNAL, "the server failed");
+}
+
+void session_steer(struct srv_session *s)
+{
+    if (s->state == SESSION_ENDING)
+        return;
+    if (s->blocked || s->stalled != NULL || s->state == SESSION_OPENING)
+        ws_pause(s->ws);
+    else
+        ws_resume(s->ws);
+}
+
+/* ---- link ---- */
+
+static void send_challenge(struct srv_session *s)
+{
+    uint32_t versions[] = {SESSION_VERSION};
+    Persist__Challenge challenge = PERSIST__CHALLENGE__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    randombytes_buf(s->nonce, sizeof s->nonce);
+    challenge.versions = versions;
+    challenge.n_versions = ARRAY_N(versions);
+    challenge.nonce = frame_data(bytes_of(s->nonce, sizeof s->nonce));
+    f.kind_case = PERSIST__FRAME__KIND_CHALLENGE;
+    f.challenge = &challenge;
+    session_send(s, &f);
+}
+
+static bool is_proved(const struct srv_session *s, const Persist__Proof *p)
+{
+    uint8_t proved[FRAME_NONCE_SIZE + TOKEN_DIGEST_SIZE];
+    memcpy(proved, s->nonce, FRAME_NONCE_SIZE);
+    struct bytes token = bytes_str(s->token);
+    crypto_generichash(proved + FRAME_NONCE_SIZE, TOKEN_DIGEST_SIZE, token.p, token.n, NULL, 0);
+    int rc = sign_key_valid(p->identity.data)
+                 ? label_verify(p->identity.data, LINK_LABEL, bytes_of(proved, sizeof proved),
+                                p->signature.data)
+                 : -EBADMSG;
+    sodium_memzero(proved, sizeof proved);
+    return rc == 0;
+}
+
+static void token_ended(struct srv_login *l)
+{
+    struct srv_session *s = l->arg;
+    atomic_store(&s->cut, true);
+    hub_cut(s->hub);
+}
+
+/* The token is one: authorise() has seen to that, and to how often an address may try. */
+static void log_in(struct srv_session *s, const Persist__Proof *p)
+{
+    uint8_t peer[PEER_ID_BYTES];
+    struct err err = {0};
+    peer_id_of_key(p->identity.data, peer);
+    s->login.ended = token_ended;
+    s->login.arg = s;
+    int rc = srv_login(s->hub->cfg.accounts, bytes_str(s->token), peer, bytes_of(NULL, 0),
+                       srv_now_ms(), &s->login, &err);
+    sodium_memzero(s->token, sizeof s->token);
+    s->is_logged_in = rc == 0;
+    if (rc == -EACCES || rc == -EMFILE)
+        session_end(s, rc == -EACCES ? PERSIST__CODE__CODE_TOKEN : PERSIST__CODE__CODE_LIMIT,
+                    err.msg);
+    else if (rc < 0)
+        fail(s, rc);
+}
+
+static void on_proof(struct srv_session *s, const Persist__Proof *p)
+{
+    if (p->version != SESSION_VERSION) {
+        session_end(s, PERSIST__CODE__CODE_VERSION, "this server speaks version 1");
+        return;
+    }
+    if (!is_proved(s, p)) {
+        session_end(s, PERSIST__CODE__CODE_PROOF, "the device's identity is not proved");
+        return;
+    }
+    log_in(s, p);
+    if (s->state != SESSION_NEW)
+        return;
+    net_timer_cancel(s->timer);
+    s->state = SESSION_LINKED;
+    s->at.account = s->login.token.account;
+    memcpy(s->at.token, s->login.token.id, TOKEN_ID_BYTES);
+    Persist__Welcome welcome = PERSIST__WELCOME__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    welcome.now_ms = srv_now_ms();
+    f.kind_case = PERSIST__FRAME__KIND_WELCOME;
+    f.welcome = &welcome;
+    session_send(s, &f);
+}
+
+/* ---- spaces ---- */
+
+struct listing {
+    struct srv_session *s;
+    Persist__Spaces__Space space[SPACES_MAX_OF_ACCOUNT], *p[SPACES_MAX_OF_ACCOUNT];
+    uint8_t id[SPACES_MAX_OF_ACCOUNT][SPACE_ID_SIZE];
+    struct buf door[SPACES_MAX_OF_ACCOUNT];
+    size_t n, bytes;
+};
+
+/* Blobs are some hundred bytes, but for spaces with hundreds of epochs: those come as far as a
+ * frame has room. */
+static int list_space(void *arg, const struct srv_space_info *info)
+{
+    struct listing *l = arg;
+    struct srv_at at = l->s->at;
+    memcpy(at.space, info->id, SPACE_ID_SIZE);
+    memcpy(l->id[l->n], info->id, SPACE_ID_SIZE);
+    struct buf *door = &l->door[l->n];
+    int rc = srv_door_get(l->s->hub->cfg.spaces, &at, door);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    if (l->bytes + door->n > SPACES_BYTES_MAX)
+        buf_reset(door);
+    l->bytes += door->n;
+    Persist__Spaces__Space *sp = l->p[l->n] = &l->space[l->n];
+    persist__spaces__space__init(sp);
+    sp->id = frame_data(bytes_of(l->id[l->n], SPACE_ID_SIZE));
+    sp->created_ms = info->created_ms;
+    sp->entries = info->entries;
+    sp->bytes = info->bytes;
+    sp->door = frame_data(buf_bytes(door));
+    l->n++;
+    return 0;
+}
+
+static void on_list_spaces(struct srv_session *s)
+{
+    struct listing *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        fail(s, -ENOMEM);
+        return;
+    }
+    l->s = s;
+    int rc = srv_space_list(s->hub->cfg.spaces, s->at.account, list_space, l);
+    if (rc < 0) {
+        fail(s, rc);
+    } else {
+        Persist__Spaces spaces = PERSIST__SPACES__INIT;
+        Persist__Frame f = PERSIST__FRAME__INIT;
+        spaces.spaces = l->p;
+        spaces.n_spaces = l->n;
+        f.kind_case = PERSIST__FRAME__KIND_SPACES;
+        f.spaces = &spaces;
+        session_send(s, &f);
+    }
+    for (size_t i = 0; i < SPACES_MAX_OF_ACCOUNT; i++)
+        buf_fini(&l->door[i]);
+    free(l);
+}
+
+/* ---- opening ---- */
+
+static void send_opened(struct srv_session *s, const struct srv_opened *o)
+{
+    Persist__Opened opened = PERSIST__OPENED__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    opened.exists = o->exists;
+    opened.run = frame_data(bytes_of(o->run, sizeof o->run));
+    opened.stale = o->stale;
+    opened.last = o->last_seq;
+    opened.quota_bytes = o->quota_bytes;
+    opened.used_bytes = o->used_bytes;
+    f.kind_case = PERSIST__FRAME__KIND_OPENED;
+    f.opened = &opened;
+    session_send(s, &f);
+}
+
+/* Answers the Open, unless what is to be said is not on disk yet. */
+static void open_now(struct srv_session *s)
+{
+    struct srv_opened o;
+    const Persist__Open *open = s->open->open;
+    int rc = srv_space_open(s->hub->cfg.spaces, &s->at, frame_bytes(open->run), open->cursor, &o);
+    if (rc < 0) {
+        fail(s, rc);
+        return;
+    }
+    if (!o.on_disk) {
+        s->open_sync = hub_wait_sync(s);
+        return;
+    }
+    s->state = SESSION_OPEN;
+    s->hub->stats.opened++;
+    s->exists = o.exists;
+    s->cursor = o.stale ? 0 : open->cursor;
+    s->has_grown = s->owes_caught_up = true;
+    frame_free(s->open);
+    s->open = NULL;
+    send_opened(s, &o);
+    session_pump(s);
+}
+
+static void on_open(struct srv_session *s, Persist__Frame **f)
+{
+    memcpy(s->at.space, (*f)->open->space.data, SPACE_ID_SIZE);
+    s->open = TAKE_PTR(*f);
+    s->state = SESSION_OPENING;
+    int rc = hub_enter(s);
+    if (rc < 0)
+        fail(s, rc);
+    else
+        open_now(s);
+}
+
+void session_synced(struct srv_session *s, uint64_t sync, int error)
+{
+    if (s->state == SESSION_ENDING)
+        return;
+    if (error < 0) {
+        fail(s, error);
+        return;
+    }
+    session_puts_synced(s, sync);
+    if (s->open_sync != 0 && s->open_sync <= sync) {
+        s->open_sync = 0;
+        open_now(s);
+    }
+    session_pump(s);
+}
+
+/* ---- what comes in ---- */
+
+static void on_question(struct srv_session *s, Persist__Frame **f)
+{
+    assert(s->question == NULL); /* nothing is read before the answer has gone */
+    s->question = TAKE_PTR(*f);
+    s->chunk = s->variant = 0;
+    session_pump(s);
+}
+
+/* True when that kind of frame may come now. */
+static bool handle(struct srv_session *s, Persist__Frame **f)
+{
+    Persist__Frame__KindCase kind = (*f)->kind_case;
+    if (kind == PERSIST__FRAME__KIND_END) {
+        s->state = SESSION_ENDING;
+        ws_close(s->ws, WS_NORMAL, NULL);
+    } else if (s->state == SESSION_NEW && kind == PERSIST__FRAME__KIND_PROOF) {
+        on_proof(s, (*f)->proof);
+    } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_LIST_SPACES) {
+        on_list_spaces(s);
+    } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_OPEN) {
+        on_open(s, f);
+    } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PUT) {
+        session_put(s, f);
+    } else if (s->state == SESSION_OPEN && (kind == PERSIST__FRAME__KIND_GET_CHUNKS ||
+                                            kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
+                                            kind == PERSIST__FRAME__KIND_LIST_DOTS)) {
+        on_question(s, f);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void on_message(struct ws *w, struct bytes message, void *user)
+{
+    (void)w;
+    struct srv_session *s = user;
+    Persist__Frame *f = NULL;
+    if (s->state == SESSION_ENDING)
+        return;
+    int rc = frame_decode(message, &f);
+    if (rc < 0)
+        session_end(s, PERSIST__CODE__CODE_PROTOCOL, "not a frame of this protocol");
+    else if (!handle(s, &f))
+        session_end(s, PERSIST__CODE__CODE_PROTOCOL, "a frame that is not allowed here");
+    frame_free(f);
+    session_steer(s);
+}
+
+/* ---- beginning, and what the connection says ---- */
+
+static void on_timer(void *arg)
+{
+    struct srv_session *s = arg;
+    if (s->state == SESSION_NEW)
+        session_end(s, PERSIST__CODE__CODE_PROOF, "the proof took too long");
+    else
+        session_put_again(s);
+}
+
+unsigned srv_session_check(struct srv_hub *h, const struct ws_request *request)
+{
+    struct srv_token token;
+    uint8_t raw[16];
+    size_t n = inet_pton(AF_INET, request->address, raw) == 1    ? 4
+               : inet_pton(AF_INET6, request->address, raw) == 1 ? 16
+                                                                 : 0;
+    int rc = srv_token_check(h->cfg.accounts, request->token, bytes_of(raw, n), srv_now_ms(),
+                             &token, NULL);
+    return rc == 0 ? 0 : rc == -EACCES ? 401 : rc == -EAGAIN ? 429 : 503;
+}
+
+unsigned srv_session_accept(struct srv_hub *h, const struct ws_request *request, void **ret_user)
+{
+    unsigned status = srv_session_check(h, request);
+    if (status != 0)
+        return status;
+    struct srv_session *s = calloc(1, sizeof *s);
+    if (s == NULL || net_timer_new(h->cfg.loop, on_timer, s, &s->timer) < 0) {
+        free(s);
+        return 503;
+    }
+    s->hub = h;
+    snprintf(s->token, sizeof s->token, "%.*s", (int)request->token.n,
+             (const char *)request->token.p);
+    ring_add(&h->sessions, &s->in_all);
+    h->stats.sessions++;
+    ring_init(&s->in_waiting);
+    ring_init(&s->in_place);
+    *ret_user = s;
+    return 0;
+}
+
+static void on_opened(struct ws *w, void *user)
+{
+    struct srv_session *s = user;
+    s->ws = w;
+    net_timer_set(s->timer, SESSION_PROOF_MS);
+    send_challenge(s);
+}
+
+static void on_writable(struct ws *w, void *user)
+{
+    struct srv_session *s = user;
+    if (s->state == SESSION_ENDING || !s->blocked)
+        return;
+    int rc = ws_send(w, buf_bytes(&s->out));
+    if (rc < 0) {
+        fail(s, rc);
+        return;
+    }
+    s->blocked = false;
+    session_pump(s);
+    session_steer(s);
+}
+
+static void on_closed(struct ws *w, const struct ws_end *end, void *user)
+{
+    (void)w;
+    (void)end;
+    struct srv_session *s = user;
+    if (s->is_logged_in)
+        srv_logout(s->hub->cfg.accounts, &s->login);
+    hub_leave(s);
+    s->hub->stats.sessions--;
+    net_timer_free(s->timer);
+    sodium_memzero(s->token, sizeof s->token);
+    frame_free(s->open);
+    frame_free(s->stalled);
+    frame_free(s->question);
+    buf_fini(&s->out);
+    free(s->own);
+    free(s->refused_text);
+    free(s);
+}
+
+const struct ws_events srv_session_events = {on_opened, on_message, on_writable, on_closed};
