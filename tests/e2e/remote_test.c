@@ -263,7 +263,12 @@ static void folders_have_their_own_remotes(struct e2e *f)
     same(remotes(f), 3);
     e2e_ok(f, "persist remote list second --json");
     same_text(e2e_value(f, "remotes.0.url"), other.url);
-    e2e_ok(f, "persist unmount second");
+    /* A folder that is forgotten has none. */
+    e2e_ok(f, "persist unmount second && persist forget second --yes");
+    same(remotes(f), 2);
+    e2e_ok(f, "persist remote list --json");
+    same_text(e2e_value(f, "remotes.0.folder"), f->folder);
+    same_text(e2e_value(f, "remotes.1.folder"), f->folder);
     finish();
 }
 
