@@ -197,6 +197,7 @@ struct sync_link {
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
     bool caught_up, settled;   /* session.h */
+    uint64_t heard;            /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
 };
 
@@ -207,11 +208,15 @@ int space_sync_links(struct space *s, struct buf *ret) MUST_CHECK;
 
 /** Sets who is to look now, whatever intervals say (NULL: nobody); called with no lock held. */
 void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg);
+/** Publishes what is pending, and begins a round: it is pushed, and all remotes are asked, now. */
+int space_sync_now(struct space *s) MUST_CHECK;
+/** The number of the last round. */
+uint64_t space_sync_round(struct space *s);
 /**
- * Publishes what is pending and has it pushed now. With @wait_ms > 0 waits until every link that is
- * up is settled: 0; -ETIMEDOUT; -ENOTCONN: no link is up; -ECANCELED by @out.
+ * Waits until every link that is up is settled, and was heard in the last round: 0; -ETIMEDOUT;
+ * -ENOTCONN: no link is up; -ECANCELED by @out.
  */
-int space_sync_now(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
+int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
 
 /* ---- door ---- */
 

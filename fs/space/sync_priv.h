@@ -82,6 +82,7 @@ struct sync {
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
+    uint64_t round; /* space_sync_round() */
     void (*kick)(void *arg);
     void *kick_arg;
     struct sync_state *state; /* the newest one of each replica */

@@ -71,7 +71,7 @@ static int wait_for(struct space *s, bool first, struct out *out)
             return unreachable(out, &t);
         if (t.up > 0 && first && t.caught_up == t.up)
             return VERB_OK;
-        if (t.up > 0 && !first && t.settled == t.up && space_sync_now(s, 1000, out) == 0)
+        if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
             return VERB_OK;
         show_progress(s, out, &most);
         if (out_cancelled(out, STEP_MS))
@@ -89,7 +89,7 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
         out_error(out, "sync: the folder is not mounted; 'persist mount' it");
         return VERB_FAILED;
     }
-    int rc = space_sync_now(s, 0, out);
+    int rc = space_sync_now(s);
     if (rc < 0) {
         out_error(out, "sync: %s", strerror(-rc));
         return verb_status_of(rc);

@@ -118,6 +118,7 @@ static void show(struct link *l)
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
+    l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
 }

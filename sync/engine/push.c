@@ -255,6 +255,7 @@ static void pump_job(struct sync_session *x, struct job *j)
 {
     while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
         if (j->todo.n > j->todo_at && j->asked == 0 && x->push.asking == NULL &&
+            x->hear != HEAR_DOTS &&
             j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
             ask(x, j);
         if (j->send.n > j->send_at) {

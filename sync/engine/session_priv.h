@@ -83,6 +83,9 @@ struct sync_session {
     struct sync_remote row;
     bool opened, caught_up, failed;
     bool founding; /* the remote had nothing of the space */
+    /* Asking what is new, to which CaughtUp is the answer; see hear(). */
+    enum { HEAR_NOTHING, HEAR_DOTS, HEAR_CAUGHT_UP } hear;
+    uint64_t asked_round, heard_round;
     /* A remote that went back in time: its dots are compared with what is here. */
     bool comparing;
     struct dot compared; /* up to here */
