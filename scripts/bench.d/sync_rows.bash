@@ -9,7 +9,7 @@ idle_cpu|processor time in a minute of nothing, ms|max|20
 idle_wire|bytes on the wire in that minute|-|
 save_p50|2 KB note, save to visible, p50, ms|max|5
 save_p95|the same, p95, ms|max|20
-save_bad|looks that found it missing, empty or mixed|max|0
+save_bad|looks at it missing, empty or mixed, in 100 saves|max|0
 many_rate|small files of 4 KiB, files/s|ratio_min|8
 many_cpu|the same, processor seconds of all processes|ratio_max|0.333
 memory|memory of the largest process with them, MiB|max|60
@@ -85,7 +85,7 @@ row_save() {
     read -r p50 p95 _ bad < <("$syncload" saves "$W/a" "$W/b" note.md "$n" 2048 "$gap_ms")
     found save_p50 "$p50"
     found save_p95 "$p95"
-    found save_bad "$bad"
+    found save_bad "$(calc "$bad * 100 / $n")"
 }
 
 row_many() {

@@ -125,7 +125,7 @@ stop_persist() {
 
 # Makes the keys of device @2.
 syncthing_keys() {
-    syncthing generate --home="$1/home.$2" --no-default-folder >/dev/null
+    syncthing generate --home="$1/home.$2" --no-default-folder >"$1/keys.$2" 2>&1
     syncthing --home="$1/home.$2" --device-id >"$1/id.$2"
     free_port >"$1/gui.$2"
 }
