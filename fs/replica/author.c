@@ -90,8 +90,8 @@ static int context(const struct change *c, const struct part *p, struct values v
 
 /*
  * Later than all that it replaces, so that a wrong clock harms only what it touched. A deletion is
- * later than the rest of its change: what was moved over a file has the name, should an edit of that
- * file turn up.
+ * later than the rest of its change: what was moved over a file has the name, should an edit of
+ * that file turn up.
  */
 static struct stamp new_stamp(const struct change *c, const struct part *p, struct values vs)
 {

@@ -15,7 +15,8 @@
 #include "proto/sealed/chunk.h"
 #include "tests/support/members.h"
 
-/* ---- what is looked at ------------------------------------------------------------------------- */
+/* ---- what is looked at -------------------------------------------------------------------------
+ */
 
 static void expect_text(struct device *d, const char *path, const char *text)
 {
@@ -34,7 +35,8 @@ static void expect_text(struct device *d, const char *path, const char *text)
     assert_string_equal(got, text);
 }
 
-/* ---- setting up -------------------------------------------------------------------------------- */
+/* ---- setting up --------------------------------------------------------------------------------
+ */
 
 static int setup(void **state)
 {
@@ -51,7 +53,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests -------------------------------------------------------------------------------------
+ */
 
 static void saves_go_both_ways(void **state)
 {
@@ -145,7 +148,8 @@ static void a_state_closes_gaps_and_says_who_is_equal(void **state)
     struct sync_peer p;
     device_save_text(&w->d[0], "a", "1");
     members_give(w, 0, 1);
-    /* A change that is superseded by one that does not come right after it never reaches the other. */
+    /* A change that is superseded by one that does not come right after it never reaches the other.
+     */
     device_save_text(&w->d[0], "a", "2");
     assert_int_equal(publisher_flush(w->d[0].s), 0);
     assert_int_equal(space_sync_collect(w->d[0].s), 0);
@@ -156,8 +160,8 @@ static void a_state_closes_gaps_and_says_who_is_equal(void **state)
     w->done[0][1] = at.number; /* left out */
     members_give(w, 0, 1);
     expect_text(&w->d[1], "a", "3");
-    assert_false(vv_covers(replica_knowledge(w->d[1].s->replica),
-                           replica_knowledge(w->d[0].s->replica)));
+    assert_false(
+        vv_covers(replica_knowledge(w->d[1].s->replica), replica_knowledge(w->d[0].s->replica)));
     assert_int_equal(space_sync_state(w->d[0].s), 1);
     assert_int_equal(space_sync_state(w->d[0].s), 0);
     members_give(w, 0, 1);

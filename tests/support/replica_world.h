@@ -42,7 +42,7 @@ struct world {
     int n;
     uint64_t now_ms; /* each operation takes a second */
     uint64_t crashes;
-    bool unchecked; /* for speed: no full derivations */
+    bool unchecked;           /* for speed: no full derivations */
     struct world_head *heads; /* of what was signed, ascending */
     size_t heads_n;
 };
