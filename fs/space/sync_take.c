@@ -285,7 +285,8 @@ static int is_known(struct space *s, const struct dot *dot)
     return rc;
 }
 
-/* The same, or this one waits. What waits is perhaps not signed: another with its dot is welcome. */
+/* The same, or this one waits. What waits is perhaps not signed: another with its dot is welcome.
+ */
 static int is_known_or_held(struct space *s, const struct entry *e)
 {
     int rc = is_known(s, &e->head.dot);
@@ -342,8 +343,9 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     if (rc < 0)
         return rc == -ENOMEM ? rc : refuse(s, "does not open", &e.head.dot);
     if (own && e.head.kind == ENTRY_VALUE && (rc = sync_check_own(s, &opened)) != 0)
-        return rc < 0 ? (rc == -EBADMSG ? refuse(s, "is not signed by this device", &e.head.dot) : rc)
-                      : SYNC_KNOWN;
+        return rc < 0
+                   ? (rc == -EBADMSG ? refuse(s, "is not signed by this device", &e.head.dot) : rc)
+                   : SYNC_KNOWN;
     if (e.head.kind == ENTRY_STATE)
         return sync_take_state(s, remote, buf_bytes(&stored));
     return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);

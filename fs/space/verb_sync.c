@@ -13,7 +13,8 @@ enum {
     STEP_MS = 50,
 };
 
-/* ---- sync -------------------------------------------------------------------------------------- */
+/* ---- sync --------------------------------------------------------------------------------------
+ */
 
 /* Of all links: how many are up, and of these how many have taken what their servers had. */
 struct tally {
@@ -101,7 +102,8 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
     return rc < 0 ? verb_status_of(rc) : t.up == 0 ? unreachable(out, &t) : VERB_OK;
 }
 
-/* ---- door -------------------------------------------------------------------------------------- */
+/* ---- door --------------------------------------------------------------------------------------
+ */
 
 static bool read_hex(const char *text, uint8_t *ret, size_t n)
 {
@@ -115,7 +117,8 @@ static int make_door(struct space *s, const struct verb_call *call, uint64_t rem
     uint8_t salt[DOOR_SALT_SIZE], bytes[2 * HASH_SIZE];
     struct buf blob CLEANUP(buf_fini) = {0};
     int rc = -EINVAL;
-    if (read_hex(call->args[1], salt, sizeof salt) && read_hex(call->args[2], bytes, sizeof bytes)) {
+    if (read_hex(call->args[1], salt, sizeof salt) &&
+        read_hex(call->args[2], bytes, sizeof bytes)) {
         memcpy(key.wrap, bytes, HASH_SIZE);
         memcpy(key.commitment, bytes + HASH_SIZE, HASH_SIZE);
         rc = space_sync_door(s, &key, salt, &blob);
