@@ -197,6 +197,7 @@ struct sync_link {
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
     bool caught_up, settled;       /* session.h */
+    uint64_t cursor, last;         /* of the remote's log: taken, and there */
     uint64_t heard;                /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
 };

@@ -118,6 +118,8 @@ static void show(struct link *l)
 {
     bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
+    if (l->session != NULL)
+        sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
     l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;

@@ -173,6 +173,7 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         return;
     }
     x->opened = true;
+    x->last = o->last;
     if (o->stale || !o->exists) {
         x->row.cursor = 0;
         x->comparing = o->exists;
@@ -264,6 +265,12 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 uint64_t sync_session_heard(const struct sync_session *x)
 {
     return x->heard_round;
+}
+
+void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last)
+{
+    *ret_cursor = x->row.cursor;
+    *ret_last = max_u64(x->last, x->row.cursor);
 }
 
 bool sync_session_is_caught_up(const struct sync_session *x)

@@ -81,6 +81,7 @@ struct sync_session {
     char *url;
     uint64_t remote;
     struct sync_remote row;
+    uint64_t last; /* of the remote's log, when the session began */
     bool opened, caught_up, failed;
     bool founding; /* the remote had nothing of the space */
     /* Asking what is new, to which CaughtUp is the answer; see hear(). */
