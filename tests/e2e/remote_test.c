@@ -116,7 +116,7 @@ static void a_killed_process_is_replaced(struct e2e *f)
 static void one_whose_state_is_gone_ends(struct e2e *f)
 {
     e2e_ok(f, "persist daemon");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     e2e_ok(f, "rm -rf home && persist daemon");
     e2e_wait_gone(pid, 10000);
     holds(is_sync_running(f));
