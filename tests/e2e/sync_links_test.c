@@ -22,7 +22,8 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-/* ---- joining ----------------------------------------------------------------------------------- */
+/* ---- joining -----------------------------------------------------------------------------------
+ */
 
 /* A folder with some history, linked with a server. */
 static bool begin_with_files(struct e2e *f, unsigned files)
@@ -65,9 +66,10 @@ static void an_existing_folder_is_cloned(struct e2e *f)
 static void a_clone_while_others_save(struct e2e *f)
 {
     if (begin_with_files(f, 50)) {
-        pid_t saver = e2e_start(at(0), "cd notes; i=0; while test ! -e ../stop; do i=$((i+1)); "
-                                       "echo \"save $i\" >busy.md; echo \"new $i\" >new$((i %% 50)).md; "
-                                       "sleep 0.02; done; echo end >busy.md");
+        pid_t saver =
+            e2e_start(at(0), "cd notes; i=0; while test ! -e ../stop; do i=$((i+1)); "
+                             "echo \"save $i\" >busy.md; echo \"new $i\" >new$((i %% 50)).md; "
+                             "sleep 0.02; done; echo end >busy.md");
         struct e2e *d = world_add(&world);
         bool joined = d != NULL && world_clone(&world, d);
         e2e_ok(at(0), "touch stop");
@@ -132,7 +134,8 @@ static void a_clone_that_cannot_be_leaves_nothing(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 static void sync_waits_until_all_is_there(struct e2e *f)
 {
@@ -200,7 +203,8 @@ static void an_interval_holds_saves_back(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- interruptions ----------------------------------------------------------------------------- */
+/* ---- interruptions -----------------------------------------------------------------------------
+ */
 
 static void a_server_that_restarts_is_found_again(struct e2e *f)
 {
@@ -273,7 +277,8 @@ static void a_new_mount_goes_on_where_it_was(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- what is cut ------------------------------------------------------------------------------- */
+/* ---- what is cut -------------------------------------------------------------------------------
+ */
 
 static bool is_cut(void *arg)
 {
@@ -310,8 +315,7 @@ static void a_revoked_token_cuts_its_device(struct e2e *f)
         /* With a new one it goes on. */
         e2e_ok(world.server, "persist token create --user alice --label again --data %s >%s/token",
                world.data, at(1)->top);
-        e2e_ok(at(1),
-               "persist remote add %s %s --token-file token --passphrase-file ../passphrase",
+        e2e_ok(at(1), "persist remote add %s %s --token-file token --passphrase-file ../passphrase",
                world.url, at(1)->folder);
         world_wait_text(at(1), "secret", "not for it\n");
         world_even(&world);
@@ -329,8 +333,7 @@ static void a_removed_remote_is_asked_no_more(struct e2e *f)
         e2e_refused(at(1), 5, "has no server", "persist sync --wait %s", at(1)->folder);
         holds(!exists(world_path(at(1), "note")));
         holds(!exists(world_path(at(0), "own")));
-        e2e_ok(at(1),
-               "persist remote add %s %s --token-file token --passphrase-file ../passphrase",
+        e2e_ok(at(1), "persist remote add %s %s --token-file token --passphrase-file ../passphrase",
                world.url, at(1)->folder);
         world_wait_text(at(1), "note", "after the removal\n");
         world_wait_text(at(0), "own", "of its own\n");
@@ -343,9 +346,10 @@ static void two_spaces_of_one_device_stay_apart(struct e2e *f)
 {
     if (world_begin(&world, f, 2)) {
         struct e2e *a = at(0), *b = at(1);
-        e2e_ok(a, "mkdir second && persist mount second && "
-                  "persist remote add %s second --token-file token >second.out && "
-                  "sed -n 's/^passphrase: //p' second.out >second.pass",
+        e2e_ok(a,
+               "mkdir second && persist mount second && "
+               "persist remote add %s second --token-file token >second.out && "
+               "sed -n 's/^passphrase: //p' second.out >second.pass",
                world.url);
         e2e_ok(b,
                "mkdir second && persist clone %s second --token-file token "

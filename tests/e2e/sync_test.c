@@ -27,7 +27,8 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-/* ---- saves ------------------------------------------------------------------------------------- */
+/* ---- saves -------------------------------------------------------------------------------------
+ */
 
 static void saves_go_both_ways(struct e2e *f)
 {
@@ -107,7 +108,8 @@ static void editor_saves_are_seen_whole(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- every kind of change ---------------------------------------------------------------------- */
+/* ---- every kind of change ----------------------------------------------------------------------
+ */
 
 static void make_one_of_each(const struct e2e *d)
 {
@@ -182,7 +184,8 @@ static void every_kind_of_change_arrives(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- both at once ------------------------------------------------------------------------------ */
+/* ---- both at once ------------------------------------------------------------------------------
+ */
 
 static const char three_paragraphs[] = "# title\n\nthe first paragraph\n\nthe second paragraph\n\n"
                                        "the third paragraph\n";
@@ -358,7 +361,8 @@ static void a_device_away_for_long_comes_back(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- amounts ----------------------------------------------------------------------------------- */
+/* ---- amounts -----------------------------------------------------------------------------------
+ */
 
 static void small_saves_pass_a_big_file(struct e2e *f)
 {

@@ -289,8 +289,8 @@ static bool is_zombie(pid_t pid)
     return p == NULL || p[1] == '\0' || p[2] == 'Z' || p[2] == 'X';
 }
 
-void e2e_processes(const char *top, pid_t but,
-                   void (*each)(pid_t pid, const char *what, void *arg), void *arg)
+void e2e_processes(const char *top, pid_t but, void (*each)(pid_t pid, const char *what, void *arg),
+                   void *arg)
 {
     static char environment[ENVIRON_MAX];
     char variable[E2E_PATH_MAX + 16], what[256];

@@ -7,8 +7,8 @@
 #include "tests/support/e2e.h"
 
 /** Calls @each with every process whose PERSIST_HOME is below @top, but for this one and @but. */
-void e2e_processes(const char *top, pid_t but,
-                   void (*each)(pid_t pid, const char *what, void *arg), void *arg);
+void e2e_processes(const char *top, pid_t but, void (*each)(pid_t pid, const char *what, void *arg),
+                   void *arg);
 
 /** Takes away whatever is mounted at @top or below. Returns how many mounts that were. */
 unsigned e2e_unmount_below(const char *top);

@@ -33,7 +33,8 @@ struct e2e *world_at(const struct sync_world *w, size_t device)
     return w->device[device];
 }
 
-/* ---- the server -------------------------------------------------------------------------------- */
+/* ---- the server --------------------------------------------------------------------------------
+ */
 
 static bool is_free(unsigned port)
 {
@@ -97,7 +98,8 @@ uint64_t world_metric(struct sync_world *w, const char *name)
     return strtoull(w->server->last.out, NULL, 10);
 }
 
-/* ---- devices ----------------------------------------------------------------------------------- */
+/* ---- devices -----------------------------------------------------------------------------------
+ */
 
 /* A part of the fixture with a home of its own. */
 static struct e2e *part(const struct sync_world *w, const char *name)
@@ -154,7 +156,8 @@ void world_online(struct e2e *d)
     e2e_ok(d, "persist daemon");
 }
 
-/* ---- the world --------------------------------------------------------------------------------- */
+/* ---- the world ---------------------------------------------------------------------------------
+ */
 
 static bool begin_server(struct sync_world *w)
 {
@@ -197,7 +200,8 @@ void world_end(struct sync_world *w)
     *w = (struct sync_world){.f = w->f};
 }
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------------
+ */
 
 const char *world_path(const struct e2e *d, const char *fmt, ...)
 {
@@ -247,7 +251,8 @@ unsigned world_named(const struct e2e *d, const char *wanted)
     return n;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 struct wanted {
     const struct e2e *d;

@@ -1,6 +1,6 @@
 /*
- * tests/support/sync_world - a server and devices that share one space through it: each with a state
- * directory of its own, as real processes and mounts of this machine.
+ * tests/support/sync_world - a server and devices that share one space through it: each with a
+ * state directory of its own, as real processes and mounts of this machine.
  *
  * Of a device the commands run as those of any fixture: e2e_sh(world_at(w, 0), "persist ...").
  * Everything is below the test's fixture and ends with it.
@@ -13,9 +13,9 @@
 enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = 30000 };
 
 struct sync_world {
-    struct e2e *f;       /* the test's own fixture, in which nothing is mounted */
-    struct e2e *server;  /* its commands know the server's data as $DATA */
-    pid_t server_pid;    /* 0: it does not run */
+    struct e2e *f;      /* the test's own fixture, in which nothing is mounted */
+    struct e2e *server; /* its commands know the server's data as $DATA */
+    pid_t server_pid;   /* 0: it does not run */
     unsigned port;
     char url[48];
     char data[E2E_PATH_MAX];
