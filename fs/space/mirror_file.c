@@ -173,7 +173,7 @@ static int put_file(struct mirror *m, const struct attr *a, int fd, const char *
     struct stat st;
     bool there = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
                  (uint64_t)st.st_size == a->size;
-    bool known = there && seen != NULL && seen->changes == a->changes &&
+    bool known = there && seen != NULL && seen->ino == a->ino && seen->changes == a->changes &&
                  seen->host_ino == st.st_ino && seen->host_ctime == mirror_ns(&st.st_ctim);
     if (known && seen->ctime == mirror_ns(&a->ctime))
         return 0;
@@ -220,6 +220,7 @@ static void note(struct mirror *m, uint64_t key, const struct attr *a, int fd, c
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return;
     struct seen seen = {.key = key,
+                        .ino = a->ino,
                         .changes = a->changes,
                         .ctime = mirror_ns(&a->ctime),
                         .host_ino = st.st_ino,

@@ -13,7 +13,7 @@ enum { MIRROR_DEPTH_MAX = 512 /* one descriptor each */ };
 /* A file as it was when it was last made equal, or seen to be. */
 struct seen {
     uint64_t key; /* of its folder and name in the space */
-    uint64_t changes, ctime; /* in the space: of content; of all, ns */
+    uint64_t ino, changes, ctime; /* in the space: the file; changes of its content; of all, ns */
     uint64_t host_ino, host_ctime;
 };
 

@@ -63,7 +63,8 @@ static void request_fini(struct request *r)
     sodium_free(r->opened);
 }
 
-/* ---- what is needed ---------------------------------------------------------------------------- */
+/* ---- what is needed ----------------------------------------------------------------------------
+ */
 
 /* Asks on the terminal, without showing what is typed. */
 static int ask_passphrase(struct secret *ret, struct err *err)
@@ -142,11 +143,13 @@ static int check(struct request *r, const char *path, struct err *err)
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
 }
 
-/* ---- the server -------------------------------------------------------------------------------- */
+/* ---- the server --------------------------------------------------------------------------------
+ */
 
 static void fill_remote(struct request *r, Persist__Remote *ret)
 {
     static char no_file[] = "";
+    persist__remote__init(ret);
     ret->url = r->url;
     ret->token = r->token.text;
     ret->ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
@@ -155,7 +158,7 @@ static void fill_remote(struct request *r, Persist__Remote *ret)
 
 static int ask_spaces(struct request *r, Persist__Local **ret, struct err *err)
 {
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
     Persist__RemoteSpaces ask = PERSIST__REMOTE_SPACES__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     fill_remote(r, &remote);
@@ -280,11 +283,13 @@ static int find_space(struct request *r, const Persist__Spaces *list, struct err
             return rc < 0 ? rc : 0;
     }
     if (behind_doors == 0)
-        return err_set(err, -ENOENT, "clone: the server has no %s that can be joined; 'persist "
-                                     "remote add' on another device puts it there",
+        return err_set(err, -ENOENT,
+                       "clone: the server has no %s that can be joined; 'persist "
+                       "remote add' on another device puts it there",
                        r->space != NULL ? "such space" : "space");
-    return err_set(err, -EACCES, "clone: the passphrase is wrong; it is the one that 'persist "
-                                 "remote add' showed on another device");
+    return err_set(err, -EACCES,
+                   "clone: the passphrase is wrong; it is the one that 'persist "
+                   "remote add' showed on another device");
 }
 
 static int find(struct request *r, const Persist__Spaces *list, struct err *err)
@@ -314,7 +319,8 @@ static int choose(struct request *r, struct err *err)
     return rc;
 }
 
-/* ---- joining ----------------------------------------------------------------------------------- */
+/* ---- joining -----------------------------------------------------------------------------------
+ */
 
 static int create(struct request *r, const struct space_entry **ret, struct err *err)
 {
@@ -335,7 +341,7 @@ static int create(struct request *r, const struct space_entry **ret, struct err 
 
 static int add_remote(struct request *r, struct err *err)
 {
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
     Persist__RemoteAdd add = PERSIST__REMOTE_ADD__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT, *answer;
     fill_remote(r, &remote);
