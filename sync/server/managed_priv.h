@@ -31,6 +31,7 @@ struct managed {
     bool ends;           /* to be closed and removed; under the lock */
     struct engine *engine;
     struct mirror *mirror;
+    uint64_t tidy_ms;      /* when files without a name are looked for */
     uint64_t retry_ms;     /* a run that failed is repeated then; 0: none did */
     _Atomic uint64_t first_ms, last_ms; /* when what the mirror lacks changed; 0: it lacks nothing */
 };

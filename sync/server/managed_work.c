@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "fs/space/sync.h"
+#include "fs/tree/tree.h"
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
 #include "sync/server/managed_priv.h"
 #include "sync/state/statefile.h"
 
-enum { RETRY_MS = 30000, IDLE_MS = 60000 };
+enum { RETRY_MS = 30000, TIDY_MS = 60000 };
 
 static const char opened_file[] = "opened";
 
@@ -127,7 +128,7 @@ static bool is_caught_up(struct space *space)
 }
 
 /* When the mirror of a space is to be written; 0: not as things are. */
-static uint64_t due(struct managed *s)
+static uint64_t mirror_due(struct managed *s)
 {
     uint64_t first = atomic_load(&s->first_ms), last = atomic_load(&s->last_ms);
     if (s->engine == NULL || first == 0)
@@ -202,20 +203,38 @@ static void write_mirror(struct managed *s)
 
 /* ---- the loop ---- */
 
+/* When something of a space is to be done; 0: nothing, as things are. */
+static uint64_t due(struct managed *s)
+{
+    uint64_t mirror = mirror_due(s), tidy = s->engine != NULL ? s->tidy_ms : 0;
+    if (s->ends || (s->space == NULL && !s->failed))
+        return 1;
+    return mirror == 0 ? tidy : tidy == 0 ? mirror : min_u64(mirror, tidy);
+}
+
 /* What is to be done now, in @ret (NULL: nothing); until when there is nothing. Under lock. */
 static uint64_t next(struct srv_managed *m, struct managed **ret)
 {
-    uint64_t now = net_now_ms(), until = now + IDLE_MS;
+    uint64_t now = net_now_ms(), until = now + TIDY_MS;
     *ret = NULL;
     for (struct ring *r = m->all.next; r != &m->all && *ret == NULL; r = r->next) {
         struct managed *s = CONTAINER_OF(r, struct managed, in_all);
         uint64_t at = due(s);
-        if (s->ends || (s->space == NULL && !s->failed) || (at != 0 && at <= now))
+        if (at != 0 && at <= now)
             *ret = s;
         else if (at != 0)
             until = min_u64(until, at);
     }
     return until;
+}
+
+/* No kernel tells that it has forgotten a file. */
+static void tidy(struct managed *s)
+{
+    s->tidy_ms = net_now_ms() + TIDY_MS;
+    int rc = tree_forget_all(space_tree(s->space));
+    if (rc < 0)
+        log_warn("managed: user=%s name=%s: tidying: %s", s->user, s->name, strerror(-rc));
 }
 
 static void do_one(struct managed *s)
@@ -230,6 +249,8 @@ static void do_one(struct managed *s)
         managed_free(s);
     } else if (s->space == NULL) {
         open_one(s);
+    } else if (s->tidy_ms <= net_now_ms()) {
+        tidy(s);
     } else {
         write_mirror(s);
     }
