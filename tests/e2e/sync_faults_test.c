@@ -36,7 +36,7 @@ enum {
     OWN_FILES = 4,
     SHARED_FILES = 3,
     LARGE_BYTES = 300000,
-    AFTER_MS = 240000, /* until all is even, at the end */
+    AFTER_MS = 90000, /* until all is even, at the end */
     STOP_MS = 60000,
 };
 
