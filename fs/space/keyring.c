@@ -123,7 +123,8 @@ int keyring_join(struct keyring *k, const struct space_id *space, const struct d
     return rc;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------- */
+/* ---- the file ----------------------------------------------------------------------------------
+ */
 
 static int encode(const struct keyring *k, struct buf *b)
 {
@@ -146,7 +147,8 @@ static int encode(const struct keyring *k, struct buf *b)
 
 static int write_file(int dir_fd, struct bytes v)
 {
-    int fd = openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd =
+        openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     int rc = 0;

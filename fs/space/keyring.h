@@ -1,9 +1,9 @@
 /*
  * fs/space/keyring - the secrets of one space on this device, and the file "keys" that holds them.
  *
- *   file    format 1 (2) · space 16 (zeros: without members) · space secret 32 · has door 1 · door seed 32 (zeros without)
- *           · genesis (length 2, bytes; none: it comes from others) · epochs (count 2, 32 each)
- *           · checksum 8
+ *   file    format 1 (2) · space 16 (zeros: without members) · space secret 32 · has door 1 · door
+ * seed 32 (zeros without) · genesis (length 2, bytes; none: it comes from others) · epochs (count
+ * 2, 32 each) · checksum 8
  *
  * The file is made with the space, and is the only thing besides the database that a space cannot
  * be opened without. The door seed is there from joining through a door until the own add is made.

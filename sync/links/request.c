@@ -24,7 +24,8 @@ static void reply(struct caller *c, Persist__Reply *r)
 static void reply_error(struct caller *c, enum reply_status status, const char *text)
 {
     char error[FRAME_TEXT_MAX];
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     snprintf(error, sizeof error, "%s", text);
     r.status = (uint32_t)status;
     r.error = error;
@@ -33,7 +34,8 @@ static void reply_error(struct caller *c, enum reply_status status, const char *
 
 static void reply_ok(struct caller *c)
 {
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     reply(c, &r);
 }
 
@@ -85,7 +87,8 @@ static void store(struct caller *c, struct bytes member)
     struct attached *a = links_attached(l, c->remote.space);
     if (a != NULL && attached_put(a, &c->remote) < 0)
         log_warn("links: out of memory; the new remote is used after a restart");
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     r.member = frame_data(member);
     reply(c, &r);
 }
@@ -115,7 +118,8 @@ static void on_probed_for_spaces(const struct probe_result *result, void *user)
         reply_failure(c, result);
         return;
     }
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     r.spaces = frame_data(result->spaces);
     r.member = frame_data(result->member);
     reply(c, &r);
@@ -201,7 +205,8 @@ static void list(struct caller *c)
         reply_error(c, REPLY_FAILED, "out of memory");
         return;
     }
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     size_t n = remotes_n(l->remotes);
     for (size_t i = 0; i < n; i++) {
         struct remote *remote = remotes_at(l->remotes, i);

@@ -2,6 +2,7 @@
 #include "sync/server/session.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ void session_end(struct srv_session *s, Persist__Code code, const char *text)
             const char *in;
             char *out;
         } said = {.in = text}; /* protobuf-c does not write to it */
-        Persist__End end = PERSIST__END__INIT;
+        Persist__End end;
+        persist__end__init(&end);
         Persist__Frame f = PERSIST__FRAME__INIT;
         end.code = code;
         end.text = said.out;
@@ -274,32 +276,11 @@ void session_synced(struct srv_session *s, uint64_t sync, int error)
 
 /* ---- what comes in ---- */
 
-static void on_get_chunks(struct srv_session *s, const Persist__GetChunks *g)
-{
-    if (g->n_ids > FRAME_CHUNKS_MAX - s->chunks_n) {
-        session_end(s, PERSIST__CODE__CODE_LIMIT, "too many chunks are asked for at once");
-        return;
-    }
-    if (s->chunks == NULL)
-        s->chunks = calloc(FRAME_CHUNKS_MAX, sizeof *s->chunks);
-    if (s->chunks == NULL) {
-        fail(s, -ENOMEM);
-        return;
-    }
-    for (size_t i = 0; i < g->n_ids; i++) {
-        unsigned at = (s->chunks_first + s->chunks_n++) % FRAME_CHUNKS_MAX;
-        memcpy(s->chunks[at], g->ids[i].data, CHUNK_ID_SIZE);
-    }
-    session_pump(s);
-}
-
 static void on_question(struct srv_session *s, Persist__Frame **f)
 {
-    if (s->question != NULL) {
-        session_end(s, PERSIST__CODE__CODE_LIMIT, "a second question before the answer");
-        return;
-    }
+    assert(s->question == NULL); /* nothing is read before the answer has gone */
     s->question = TAKE_PTR(*f);
+    s->chunk = s->variant = 0;
     session_pump(s);
 }
 
@@ -318,9 +299,8 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
         on_open(s, f);
     } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PUT) {
         session_put(s, f);
-    } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_GET_CHUNKS) {
-        on_get_chunks(s, (*f)->get_chunks);
-    } else if (s->state == SESSION_OPEN && (kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
+    } else if (s->state == SESSION_OPEN && (kind == PERSIST__FRAME__KIND_GET_CHUNKS ||
+                                            kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
                                             kind == PERSIST__FRAME__KIND_LIST_DOTS)) {
         on_question(s, f);
     } else {
@@ -428,7 +408,6 @@ static void on_closed(struct ws *w, const struct ws_end *end, void *user)
     frame_free(s->question);
     buf_fini(&s->out);
     free(s->own);
-    free(s->chunks);
     free(s->refused_text);
     free(s);
 }

@@ -87,17 +87,15 @@ struct srv_session {
 
     /* Items. */
     bool exists;
-    uint64_t cursor;
+    uint64_t cursor, told; /* told: the last seq that the device heard of */
     bool has_grown, owes_caught_up;
     struct own_range *own;
     size_t own_n, own_cap;
 
-    /* Questions. */
-    Persist__Frame *question;                        /* AskChunks, ListDots */
-    uint8_t (*chunks)[CHUNK_ID_SIZE]; /* a ring of FRAME_CHUNKS_MAX; NULL: nothing is asked for */
-    unsigned chunks_first, chunks_n;
-    unsigned variant; /* the next one of the first chunk */
-    unsigned turn;    /* whose turn it is: Items, chunks, answers */
+    Persist__Frame *question; /* GetChunks, AskChunks or ListDots that is being answered */
+    size_t chunk;             /* the next one of a GetChunks, */
+    unsigned variant;         /* and of its forms */
+    unsigned turn;            /* whose turn it is: answers, Items */
 };
 
 /* ---- hub.c ---- */

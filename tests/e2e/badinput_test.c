@@ -600,6 +600,7 @@ static void a_full_disk_says_so(struct e2e *f)
     }
     /* What the log says of it is no defect. */
     f->errors_expected = true;
+    e2e_end_sync(f);
     ok(umount2(f->home, MNT_DETACH));
 }
 

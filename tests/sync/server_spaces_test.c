@@ -497,7 +497,8 @@ static void quota_of_bytes_at_and_above(void **state)
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, 1, 5001 + 40), -EDQUOT);
     assert_non_null(strstr(f->err.msg, "quota of"));
     assert_int_equal(server_push_chunk(f, &at, 1, NULL, 0, 1, 5000 + 40), 1);
-    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, NULL, &f->err), -EDQUOT);
+    assert_int_equal(srv_push_act(f->spaces, &at, bytes_str("x"), f->now_ms, NULL, &f->err),
+                     -EDQUOT);
     assert_int_equal(server_push_value(f, &at, 5, 2, 1), -EDQUOT);
     assert_int_equal(server_push_chunk(f, &at, 2, NULL, 0, 1, 5000), -EDQUOT);
     assert_int_equal(server_push(f, &at, &e), 0); /* what is there costs nothing */
@@ -533,7 +534,8 @@ static void quota_of_entries_at_and_above(void **state)
     struct buf act = {0};
     server_genesis(2, &act);
     struct srv_at next = server_at(u.account, 2, 1);
-    assert_int_equal(srv_push_act(f->spaces, &next, buf_bytes(&act), f->now_ms, NULL, NULL), -EDQUOT);
+    assert_int_equal(srv_push_act(f->spaces, &next, buf_bytes(&act), f->now_ms, NULL, NULL),
+                     -EDQUOT);
     assert_int_equal(srv_space_info(f->spaces, &next, &(struct srv_space_info){0}), -ENOENT);
     buf_fini(&act);
     server_fixture_reopen(f);
