@@ -52,6 +52,7 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     y->space = s->keyring.space;
     y->next = 1;
     pthread_cond_init(&y->moved, NULL);
+    pthread_mutex_init(&y->incoming_lock, NULL);
     randombytes_buf(y->random, sizeof y->random);
     int rc = load_own(s);
     if (rc == 0)
@@ -113,6 +114,8 @@ void sync_close(struct space *s)
     free(y->wait);
     free(y->link);
     pthread_cond_destroy(&y->moved);
+    content_put_free(y->incoming);
+    pthread_mutex_destroy(&y->incoming_lock);
     vv_fini(&y->highest);
     free(y);
     s->sync = NULL;

@@ -13,6 +13,7 @@
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
+ *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
  *
@@ -41,6 +42,7 @@ enum {
     SYNC_ARRIVAL = 'n',
     SYNC_REMOTE = 'r',
     SYNC_BLOB = 'd',
+    SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
     SYNC_AFTER_SIZE = 8,
@@ -73,9 +75,14 @@ struct sync {
     struct sync_counts counts;
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
+    pthread_mutex_t incoming_lock;  /* guards the two below; taken before any other */
+    struct content_put *incoming;   /* chunks that came, and are not written */
+    size_t incoming_bytes;
+    uint64_t own_last;    /* the last arrival of this device's own */
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
+    uint64_t round; /* space_sync_round() */
     void (*kick)(void *arg);
     void *kick_arg;
     struct sync_state *state; /* the newest one of each replica */
@@ -151,9 +158,29 @@ int sync_names_of(struct bytes change, struct buf *ret) MUST_CHECK;
 /** Appends a name to the buffer @names, unless it is there: a content_id_fn. */
 int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
 
+/* ---- sync_send.c ---- */
+/** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
+const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
+
+/* ---- sync_chunk.c ---- */
+/** Chunks that came can be found when it returns. */
+int sync_flush_chunks(struct space *s) MUST_CHECK;
+
+/* ---- sync_tidy.c ---- */
+/**
+ * Drops superseded entries among some, from @cursor on, which is moved. 1: there is more, 0: that
+ * was all. Lock held by nobody.
+ */
+int sync_tidy_slice(struct space *s, struct dot *cursor) MUST_CHECK;
+/** Appends at most LIMIT_REPLACED dots of own superseded changes, which @batch then forgets. */
+int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret) MUST_CHECK;
+
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;
 void sync_states_fini(struct sync *y);
+/** Raises the floor to what every member's newest STATE knows, and cleans up, in @batch. Lock held.
+ */
+int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
 /** Takes the stored form of a STATE: as space_sync_take_entry(). */
@@ -169,6 +196,21 @@ struct exchange_entry {
 };
 /** As space_apply(), with the entry's rows and what follows from it for the knowledge. */
 int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
+
+/** Has this device go on under a new replica id, own changes that are not signed with it. */
+int exchange_renew(struct space *s) MUST_CHECK;
+
+/** Removes some of what every member knows to be deleted: how many records, or an error. */
+int exchange_clean(struct space *s) MUST_CHECK;
+
+/* ---- sync_renew.c ---- */
+/** The renewal itself, in @batch. Lock held. */
+int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
+/**
+ * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, 0 it
+ * is of another copy of it, and this one has a new replica id now; or a negative errno.
+ */
+int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */

@@ -54,6 +54,8 @@ void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a)
     uint8_t row[ARRIVAL_ROW_MIN + DOT_SIZE];
     size_t n = ARRIVAL_ROW_MIN;
     a->number = y->next++;
+    if (a->source == 0)
+        y->own_last = a->number;
     row[0] = (uint8_t)a->kind;
     put_u64(row + 1, a->source);
     if (a->kind == ARRIVAL_ACT) {

@@ -332,7 +332,8 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     int rc = entry_parse_sealed(sealed, &e);
     if (rc < 0)
         return refuse(s, "is malformed", &(struct dot){0, 0});
-    if (e.head.kind == ENTRY_VALUE && (rc = is_known_or_held(s, &e)) != 0)
+    bool own = e.head.dot.replica == replica_id(s->replica);
+    if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known_or_held(s, &e)) != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
     if (!find_epoch(s, &e.epoch, &k))
         return keep_locked(s, remote, &e.head.dot, sealed);
@@ -340,6 +341,9 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     epoch_keys_fini(&k);
     if (rc < 0)
         return rc == -ENOMEM ? rc : refuse(s, "does not open", &e.head.dot);
+    if (own && e.head.kind == ENTRY_VALUE && (rc = sync_check_own(s, &opened)) != 0)
+        return rc < 0 ? (rc == -EBADMSG ? refuse(s, "is not signed by this device", &e.head.dot) : rc)
+                      : SYNC_KNOWN;
     if (e.head.kind == ENTRY_STATE)
         return sync_take_state(s, remote, buf_bytes(&stored));
     return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);
@@ -501,6 +505,8 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
     struct buf row CLEANUP(buf_wipe) = {0};
     struct entry e;
     int rc = get_waiting(s, dot, &row);
+    if (rc == 0)
+        rc = sync_flush_chunks(s);
     if (rc == 0 && (entry_parse_stored(bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD), &e) < 0 ||
                     e.plain.n < SYNC_AFTER_SIZE))
         rc = -EUCLEAN;
@@ -514,6 +520,8 @@ int space_sync_retry(struct space *s, const struct dot *dot)
 {
     struct buf row CLEANUP(buf_wipe) = {0};
     int rc = get_waiting(s, dot, &row);
+    if (rc == 0)
+        rc = sync_flush_chunks(s);
     if (rc < 0)
         return rc;
     return take_stored(s, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),

@@ -7,6 +7,7 @@
 
 enum {
     WAIT_MS = 24 * 3600 * 1000, /* as long as somebody waits */
+    TOLD_MS = 3000,             /* until the sync process has told of the links, after mounting */
     UP_MS = 10000,              /* until a link is up */
     DOOR_MS = 30000,
     STEP_MS = 50,
@@ -60,16 +61,17 @@ static void show_progress(struct space *s, struct out *out, uint64_t *most)
 static int wait_for(struct space *s, bool first, struct out *out)
 {
     uint64_t end = space_now_ms() + WAIT_MS, up_by = space_now_ms() + UP_MS, most = 0;
+    uint64_t told_by = first ? up_by : space_now_ms() + TOLD_MS; /* a clone has a link for sure */
     struct tally t;
     for (;;) {
         int rc = count(s, &t);
         if (rc < 0)
             return verb_status_of(rc);
-        if (t.up == 0 && (t.links == 0 || space_now_ms() >= up_by))
+        if (t.up == 0 && space_now_ms() >= (t.links == 0 ? told_by : up_by))
             return unreachable(out, &t);
         if (t.up > 0 && first && t.caught_up == t.up)
             return VERB_OK;
-        if (t.up > 0 && !first && t.settled == t.up && space_sync_now(s, 1000, out) == 0)
+        if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
             return VERB_OK;
         show_progress(s, out, &most);
         if (out_cancelled(out, STEP_MS))
@@ -87,7 +89,7 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
         out_error(out, "sync: the folder is not mounted; 'persist mount' it");
         return VERB_FAILED;
     }
-    int rc = space_sync_now(s, 0, out);
+    int rc = space_sync_now(s);
     if (rc < 0) {
         out_error(out, "sync: %s", strerror(-rc));
         return verb_status_of(rc);

@@ -17,12 +17,9 @@
 
 enum { OPT_LISTEN, OPT_DATA, OPT_CERT, OPT_KEY, OPT_FOREGROUND };
 static const struct args_option options[] = {
-    {.long_name = "listen", .has_value = true},
-    {.long_name = "data", .has_value = true},
-    {.long_name = "tls-cert", .has_value = true},
-    {.long_name = "tls-key", .has_value = true},
-    {.short_name = 'f', .long_name = "foreground"},
-    {0},
+    {.long_name = "listen", .has_value = true},     {.long_name = "data", .has_value = true},
+    {.long_name = "tls-cert", .has_value = true},   {.long_name = "tls-key", .has_value = true},
+    {.short_name = 'f', .long_name = "foreground"}, {0},
 };
 
 static const char log_name[] = "serve.log";

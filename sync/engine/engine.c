@@ -118,6 +118,7 @@ static void show(struct link *l)
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
+    l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
 }
@@ -274,7 +275,12 @@ static void on_state_timer(void *arg)
     if (!has_session(e))
         return;
     int rc = space_sync_collect(e->cfg.space);
-    if (rc >= 0)
+    if (rc == 1) { /* there is more to be signed: first that */
+        changed(e);
+        pump(e, false);
+        return;
+    }
+    if (rc == 0)
         rc = space_sync_state(e->cfg.space);
     if (rc < 0 && rc != -ENOTCONN)
         log_warn("sync: the state of the folder cannot be told: %s", strerror(-rc));

@@ -80,6 +80,7 @@ void sync_session_start(struct sync_session *x)
     }
     open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
     open.cursor = x->row.cursor;
+    x->asked_round = space_sync_round(x->cfg.space);
     if (!sodium_is_zero(x->row.run, SYNC_RUN_SIZE))
         open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
     f.kind_case = PERSIST__FRAME__KIND_OPEN;
@@ -127,6 +128,36 @@ static void take_dots(struct sync_session *x, const Persist__Dots *d)
         log_warn("sync: %s had lost %d changes; they are sent again", x->url, n);
 }
 
+/* ---- what is new ------------------------------------------------------------------------------- */
+
+/*
+ * A new round. CaughtUp follows on the answer to ListDots when all was sent that was there by then,
+ * so the list of dots after the last that can be is asked for.
+ */
+static void hear(struct sync_session *x)
+{
+    uint8_t last[DOT_SIZE];
+    Persist__ListDots list = PERSIST__LIST_DOTS__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    uint64_t round = space_sync_round(x->cfg.space);
+    if (round == x->heard_round || x->hear != HEAR_NOTHING || x->comparing || !x->caught_up ||
+        x->push.asking != NULL || !sync_session_can_send(x))
+        return;
+    memset(last, 0xff, sizeof last);
+    list.after = frame_data(bytes_of(last, sizeof last));
+    f.kind_case = PERSIST__FRAME__KIND_LIST_DOTS;
+    f.list_dots = &list;
+    x->hear = HEAR_DOTS;
+    x->asked_round = round;
+    sync_session_send(x, &f);
+}
+
+static void heard(struct sync_session *x)
+{
+    x->hear = HEAR_NOTHING;
+    x->heard_round = x->asked_round;
+}
+
 /* ---- frames ------------------------------------------------------------------------------------ */
 
 static void opened(struct sync_session *x, const Persist__Opened *o)
@@ -148,6 +179,8 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
     x->push.scan = x->row.pushed;
     x->caught_up = !o->exists;
+    if (x->caught_up)
+        heard(x);
     sync_session_store(x);
     if (x->comparing)
         ask_dots(x);
@@ -164,6 +197,8 @@ static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
     }
     x->row.cursor = max_u64(x->row.cursor, c->seq);
     sync_session_store(x);
+    if (!x->caught_up || x->hear == HEAR_CAUGHT_UP)
+        heard(x);
     x->caught_up = true;
 }
 
@@ -190,6 +225,8 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         refused(x, f->refused);
     else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->comparing)
         take_dots(x, f->dots);
+    else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->hear == HEAR_DOTS)
+        x->hear = HEAR_CAUGHT_UP;
     else
         sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
 }
@@ -212,9 +249,16 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     if (!x->opened || x->failed)
         return 0;
-    uint64_t push = x->comparing ? 0 : push_pump(x, now_ms, now);
+    /* Not before all is heard: another copy of this device may have written under its id. */
+    uint64_t push = x->comparing || !x->caught_up ? 0 : push_pump(x, now_ms, now);
     uint64_t pull = pull_pump(x, now_ms);
+    hear(x);
     return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
+}
+
+uint64_t sync_session_heard(const struct sync_session *x)
+{
+    return x->heard_round;
 }
 
 bool sync_session_is_caught_up(const struct sync_session *x)

@@ -47,6 +47,8 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now);
 
 /** Whether the remote has all that is here, and this device all that the remote had. */
 bool sync_session_is_settled(const struct sync_session *x);
+/** The last of the space's rounds after whose beginning the remote said that it has no more. */
+uint64_t sync_session_heard(const struct sync_session *x);
 /** Whether all that the remote had in its log is taken, its content perhaps not. */
 bool sync_session_is_caught_up(const struct sync_session *x);
 

@@ -9,7 +9,7 @@
 enum {
     JOBS_MAX = 8,           /* entries with chunks that are pushed at once */
     PUTS_MAX = 4096,        /* Puts that are not Done */
-    BULK_WINDOW = 768 << 10, /* bytes of them beyond which no more chunks are put */
+    BULK_WINDOW = FRAME_PUT_WINDOW / 2, /* bytes of them beyond which no more chunks are put */
     FETCHES_MAX = 64,       /* contents that are fetched at once */
     FETCH_NAMES_MAX = 4096, /* chunks that one of them looks ahead */
     FETCH_BYTES = 4 << 20,  /* of chunks that were asked for and did not come */
@@ -83,6 +83,9 @@ struct sync_session {
     struct sync_remote row;
     bool opened, caught_up, failed;
     bool founding; /* the remote had nothing of the space */
+    /* Asking what is new, to which CaughtUp is the answer; see hear(). */
+    enum { HEAR_NOTHING, HEAR_DOTS, HEAR_CAUGHT_UP } hear;
+    uint64_t asked_round, heard_round;
     /* A remote that went back in time: its dots are compared with what is here. */
     bool comparing;
     struct dot compared; /* up to here */

@@ -33,7 +33,8 @@ void session_end(struct srv_session *s, Persist__Code code, const char *text)
             const char *in;
             char *out;
         } said = {.in = text}; /* protobuf-c does not write to it */
-        Persist__End end = PERSIST__END__INIT;
+        Persist__End end;
+        persist__end__init(&end);
         Persist__Frame f = PERSIST__FRAME__INIT;
         end.code = code;
         end.text = said.out;

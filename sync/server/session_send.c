@@ -254,7 +254,8 @@ static int produce_done(struct srv_session *s)
 
 static int produce_refused(struct srv_session *s)
 {
-    Persist__Refused refused = PERSIST__REFUSED__INIT;
+    Persist__Refused refused;
+    persist__refused__init(&refused);
     Persist__Frame f = PERSIST__FRAME__INIT;
     s->puts = PUTS_REFUSED_SAID;
     refused.id = s->put_id + 1;

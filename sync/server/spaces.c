@@ -303,13 +303,24 @@ static int sync_list(struct srv_spaces *s, struct space_list *list)
     return rc;
 }
 
+/* With the sync lock held. */
+static void tell_grown(struct srv_spaces *s, const struct space *sp)
+{
+    uint8_t id[SPACE_ID_SIZE];
+    pthread_mutex_lock(&s->lock);
+    uint64_t account = sp->account->number;
+    memcpy(id, sp->now.id, sizeof id);
+    pthread_mutex_unlock(&s->lock);
+    s->grown(s->grown_arg, account, id);
+}
+
 int srv_spaces_sync(struct srv_spaces *s)
 {
     struct space_list list;
     pthread_mutex_lock(&s->sync_lock);
     int rc = sync_list(s, &list);
     for (size_t i = 0; rc == 0 && s->grown != NULL && i < list.n; i++)
-        s->grown(s->grown_arg, list.v[i]->account->number, list.v[i]->now.id);
+        tell_grown(s, list.v[i]);
     free(list.v);
     pthread_mutex_unlock(&s->sync_lock);
     return rc;

@@ -25,21 +25,9 @@ enum { UP_MS = 20000 };
 /* A test's own servers: ended before the fixture, which takes children that stay for a fault. */
 static struct link_server server, other;
 
-static pid_t sync_pid(const struct e2e *f)
-{
-    char path[E2E_PATH_MAX + 32], text[32] = "";
-    snprintf(path, sizeof path, "%s/run/sync.pid", f->home);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
-}
-
 static bool is_sync_running(const struct e2e *f)
 {
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     return pid > 0 && kill(pid, 0) == 0;
 }
 
@@ -77,13 +65,13 @@ static void the_daemon_starts_once(struct e2e *f)
     struct stat st;
     e2e_ok(f, "persist daemon");
     same_text(f->last.out, "");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     holds(is_sync_running(f));
     ok(stat(state_path(f, "run/sync.sock"), &st));
     same(st.st_mode & 07777, 0600);
     e2e_ok(f, "persist daemon");
     contains(f->last.out, "runs already");
-    same(sync_pid(f), pid);
+    same(e2e_sync_pid(f), pid);
     e2e_refused(f, 2, "too many arguments", "persist daemon now");
     /* Ten at once are one, too. */
     kill(pid, SIGTERM);
@@ -103,7 +91,7 @@ static void the_foreground_ends_with_a_signal(struct e2e *f)
         uint64_t by = e2e_now_ms() + 10000;
         while (!exists(state_path(f, "run/sync.sock")) && e2e_now_ms() < by)
             next_tick();
-        same(sync_pid(f), pid);
+        same(e2e_sync_pid(f), pid);
         kill(pid, signals[i]);
         int status = -1;
         if (e2e_wait_gone(pid, 10000))
@@ -116,19 +104,19 @@ static void the_foreground_ends_with_a_signal(struct e2e *f)
 static void a_killed_process_is_replaced(struct e2e *f)
 {
     e2e_ok(f, "persist daemon");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
     e2e_wait_gone(pid, 10000);
     holds(exists(state_path(f, "run/sync.sock"))); /* stale */
     e2e_ok(f, "persist remote list");              /* a command needs it: it is there */
     holds(is_sync_running(f));
-    holds(sync_pid(f) != pid);
+    holds(e2e_sync_pid(f) != pid);
 }
 
 static void one_whose_state_is_gone_ends(struct e2e *f)
 {
     e2e_ok(f, "persist daemon");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     e2e_ok(f, "rm -rf home && persist daemon");
     e2e_wait_gone(pid, 10000);
     holds(is_sync_running(f));
@@ -140,17 +128,17 @@ static void mounting_starts_it(struct e2e *f)
 {
     e2e_mount(f, NULL);
     same_text(f->last.err, "");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     holds(is_sync_running(f));
     e2e_ok(f, "mkdir second && persist mount second && persist unmount second");
-    same(sync_pid(f), pid);
+    same(e2e_sync_pid(f), pid);
     e2e_unmount(f);
     holds(is_sync_running(f));
     /* Its environment is not a place where the token stays. */
     kill(pid, SIGTERM);
     e2e_wait_gone(pid, 10000);
     e2e_ok(f, "PERSIST_DEVICE_TOKEN=good-in-the-environment persist mount %s", f->folder);
-    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)sync_pid(f));
+    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)e2e_sync_pid(f));
     contains(f->last.out, "PERSIST_HOME=");
     holds(strstr(f->last.out, "good-in-the-environment") == NULL);
 }
@@ -158,8 +146,8 @@ static void mounting_starts_it(struct e2e *f)
 static void a_mount_does_without_it(struct e2e *f)
 {
     e2e_ok(f, "persist daemon");
-    kill(sync_pid(f), SIGTERM);
-    e2e_wait_gone(sync_pid(f), 10000);
+    kill(e2e_sync_pid(f), SIGTERM);
+    e2e_wait_gone(e2e_sync_pid(f), 10000);
     put_file(state_path(f, "sync/remotes"), "not a list of remotes");
     ok(chmod(state_path(f, "sync/remotes"), 0600));
     e2e_mount(f, NULL);
@@ -200,7 +188,7 @@ static void a_remote_is_added_listed_and_removed(struct e2e *f)
     /* It is there after a restart of the process, however that ended. */
     static const int signals[] = {SIGTERM, SIGKILL};
     for (size_t i = 0; i < ARRAY_N(signals); i++) {
-        pid_t pid = sync_pid(f);
+        pid_t pid = e2e_sync_pid(f);
         kill(pid, signals[i]);
         e2e_wait_gone(pid, 10000);
         same(remotes(f), 1);
@@ -275,7 +263,12 @@ static void folders_have_their_own_remotes(struct e2e *f)
     same(remotes(f), 3);
     e2e_ok(f, "persist remote list second --json");
     same_text(e2e_value(f, "remotes.0.url"), other.url);
-    e2e_ok(f, "persist unmount second");
+    /* A folder that is forgotten has none. */
+    e2e_ok(f, "persist unmount second && persist forget second --yes");
+    same(remotes(f), 2);
+    e2e_ok(f, "persist remote list --json");
+    same_text(e2e_value(f, "remotes.0.folder"), f->folder);
+    same_text(e2e_value(f, "remotes.1.folder"), f->folder);
     finish();
 }
 
@@ -303,7 +296,7 @@ static void secrets_stay_where_they_belong(struct e2e *f)
         e2e_sh(f, "cd %s && grep -rlF '%s' . | grep -v '^./spaces/'", f->home, secrets[i]);
         same_text(f->last.out, stored ? "./sync/tokens\n" : "");
     }
-    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)sync_pid(f));
+    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)e2e_sync_pid(f));
     holds(strstr(f->last.out, "good-secret-two") == NULL);
     finish();
 }
@@ -366,7 +359,7 @@ static void a_link_lives_through_kills(struct e2e *f)
     link_server_start(&server);
     e2e_wait(is_connected, NULL, UP_MS, "the link, after the server");
     /* The process dies and comes back. */
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
     e2e_wait_gone(pid, 10000);
     close(fd);
@@ -378,8 +371,8 @@ static void a_link_lives_through_kills(struct e2e *f)
     e2e_ok(f, "persist remote add %s %s --token-file token --managed", server.url, f->folder);
     e2e_wait(is_connected, NULL, UP_MS, "the link, added again");
     /* Who is told to stop says good-bye. */
-    kill(sync_pid(f), SIGTERM);
-    e2e_wait_gone(sync_pid(f), 10000);
+    kill(e2e_sync_pid(f), SIGTERM);
+    e2e_wait_gone(e2e_sync_pid(f), 10000);
     uint64_t by = e2e_now_ms() + 5000;
     while (atomic_load(&server.control->open) > 0 && e2e_now_ms() < by)
         next_tick();

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fs/space/sync.h"
+#include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 #include "tests/support/device.h"
 
@@ -20,6 +20,7 @@ enum { DEVICES = 3 };
 struct world {
     struct device d[DEVICES];
     uint64_t done[DEVICES][DEVICES]; /* arrivals of the first that the second was given */
+    bool back; /* what a device brought is given back to it, too */
 };
 
 /* ---- transfers ---------------------------------------------------------------------------------
@@ -67,10 +68,10 @@ static size_t give(struct world *w, size_t a, size_t b)
     while (more == 1)
         more = space_sync_collect(from->s);
     assert_true(more == 0 || more == -ENOTCONN);
-    while (space_sync_next(from->s, w->done[a][b], b + 1, &at) == 1) {
-        struct buf bytes CLEANUP(buf_fini) = {0};
+    while (space_sync_next(from->s, w->done[a][b], w->back ? 99 : b + 1, &at) == 1) {
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
         w->done[a][b] = at.number;
-        int rc = space_sync_seal(from->s, &at, &bytes);
+        int rc = space_sync_seal(from->s, &at, &bytes, &chunks);
         if (rc == -ENOENT)
             continue;
         assert_int_equal(rc, 0);
@@ -274,6 +275,119 @@ static void a_state_closes_gaps_and_says_who_is_equal(void **state)
     assert_string_equal(p.label, "anna");
 }
 
+static size_t count_rows(struct device *d, int tag)
+{
+    const uint8_t prefix = (uint8_t)tag;
+    struct db_iter *it = db_iter_new(d->s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    size_t n = 0;
+    while (db_iter_next(it))
+        n++;
+    db_iter_free(it);
+    return n;
+}
+
+static void superseded_entries_go_and_the_next_one_names_them(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 5; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "version %d", i);
+        device_save_text(&w->d[0], "a.md", text);
+        give(w, 0, 1);
+    }
+    struct dot cursor = {0, 0};
+    size_t before = count_rows(&w->d[0], SYNC_ENTRY);
+    assert_int_equal(sync_tidy_slice(w->d[0].s, &cursor), 0);
+    size_t after = count_rows(&w->d[0], SYNC_ENTRY);
+    assert_true(after + 3 <= before);
+    assert_int_equal(count_rows(&w->d[0], SYNC_REPLACED), before - after);
+    cursor = (struct dot){0, 0};
+    assert_int_equal(sync_tidy_slice(w->d[1].s, &cursor), 0);
+    assert_int_equal(count_rows(&w->d[1], SYNC_ENTRY), after);
+    device_save_text(&w->d[0], "b.md", "next");
+    give(w, 0, 1);
+    assert_int_equal(count_rows(&w->d[0], SYNC_REPLACED), 0);
+    expect_text(&w->d[1], "a.md", "version 4");
+    all_meet(w, 2);
+    expect_equal(w, 2);
+}
+
+static void what_all_know_to_be_deleted_is_cleaned_up(void **state)
+{
+    struct world *w = *state;
+    device_save_text(&w->d[0], "a.md", "x");
+    device_save_text(&w->d[0], "b.md", "y");
+    all_meet(w, 2);
+    device_unlink(&w->d[0], "a.md");
+    all_meet(w, 2);
+    assert_int_equal(exchange_clean(w->d[0].s), 0); /* nobody has said that it knows */
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(space_sync_state(w->d[i].s), 1);
+    all_meet(w, 2);
+    assert_int_equal(exchange_clean(w->d[0].s), 1);
+    assert_int_equal(exchange_clean(w->d[0].s), 0);
+    expect_equal(w, 2); /* also while it is cleaned up on one of them alone */
+    assert_int_equal(exchange_clean(w->d[1].s), 1);
+    device_save_text(&w->d[1], "a.md", "again");
+    all_meet(w, 2);
+    expect_text(&w->d[0], "a.md", "again");
+    expect_equal(w, 2);
+}
+
+static void a_copied_device_takes_a_new_id_and_nothing_is_lost(void **state)
+{
+    struct world *w = *state;
+    device_save_text(&w->d[0], "a.md", "before");
+    give(w, 0, 1);
+    give(w, 1, 0);
+    device_copy(&w->d[2], &w->d[0]);
+    memcpy(w->done[2], w->done[0], sizeof w->done[2]);
+    w->done[1][2] = w->done[1][0];
+    uint64_t id = replica_id(w->d[2].s->replica);
+    assert_int_equal(replica_id(w->d[0].s->replica), id);
+    /* Both write; the original is heard first. */
+    device_save_text(&w->d[0], "b.md", "of the original");
+    device_save_text(&w->d[2], "c.md", "of the copy");
+    device_save_text(&w->d[2], "a.md", "changed by the copy");
+    assert_int_equal(publisher_flush(w->d[2].s), 0);
+    give(w, 0, 1);
+    give(w, 1, 2);
+    assert_int_not_equal(replica_id(w->d[2].s->replica), id);
+    assert_int_equal(replica_id(w->d[0].s->replica), id);
+    give(w, 2, 1);
+    give(w, 1, 0);
+    for (size_t i = 0; i < 3; i++) {
+        expect_text(&w->d[i], "a.md", "changed by the copy");
+        expect_text(&w->d[i], "b.md", "of the original");
+        expect_text(&w->d[i], "c.md", "of the copy");
+    }
+    all_meet(w, 3);
+    expect_equal(w, 3);
+}
+
+static void a_restored_device_goes_on_where_others_know_more(void **state)
+{
+    struct world *w = *state;
+    device_save_text(&w->d[0], "a.md", "one");
+    give(w, 0, 1);
+    device_copy(&w->d[2], &w->d[0]); /* the backup */
+    device_save_text(&w->d[0], "a.md", "two");
+    device_save_text(&w->d[0], "b.md", "later");
+    give(w, 0, 1);
+    device_close(&w->d[0]); /* lost */
+    w->d[0] = w->d[2];
+    w->d[2].s = NULL;
+    memset(w->done, 0, sizeof w->done);
+    w->back = true;
+    give(w, 1, 0);
+    expect_text(&w->d[0], "a.md", "two");
+    expect_text(&w->d[0], "b.md", "later");
+    device_save_text(&w->d[0], "a.md", "three");
+    all_meet(w, 2);
+    expect_text(&w->d[1], "a.md", "three");
+    expect_equal(w, 2);
+}
+
 static void a_chunk_that_is_not_what_its_name_says_is_refused(void **state)
 {
     struct world *w = *state;
@@ -300,6 +414,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(third_device_learns_all_from_the_second, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_forgets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_closes_gaps_and_says_who_is_equal, setup, teardown),
+        cmocka_unit_test_setup_teardown(superseded_entries_go_and_the_next_one_names_them, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_all_know_to_be_deleted_is_cleaned_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copied_device_takes_a_new_id_and_nothing_is_lost, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_not_what_its_name_says_is_refused, setup,
                                         teardown),
     };

@@ -416,15 +416,15 @@ static void go_on(struct sim *s)
     quiesce(s);
 }
 
+/* Every byte on every disk. */
 static void sum_up(struct sim *s)
 {
-    struct buf show = {0};
-    for (int i = 0; i < s->setup.devices; i++) {
-        world_show(s->w, i, &show);
-        for (size_t k = 0; k < show.n; k++)
-            s->hash = (s->hash ^ show.p[k]) * UINT64_C(0x100000001b3);
+    struct buf disk = {0};
+    for (int i = 0; i < s->w->n; i++) {
+        world_copy(s->w, i, &disk);
+        sim_fold(s, disk.p, disk.n);
     }
-    buf_fini(&show);
+    buf_fini(&disk);
 }
 
 static void check_all(struct sim *s)
@@ -463,6 +463,8 @@ void sim_finish(struct sim *s)
         s->w->d[s->setup.devices].crash = CRASH_NOT;
     quiesce(s);
     check_all(s);
+    for (int i = 0; i < s->w->n; i++)
+        world_restart(s->w, i);
     if (s->setup.cleaning) {
         clean_up(s);
         go_on(s);

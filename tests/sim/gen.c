@@ -118,7 +118,7 @@ static void saves(struct gen *g, int i, const char *p)
         later(g, i, "join");
         later(g, i, "create|%s.tmp|%d", p, save(g));
         later(g, i, "mv|%s.tmp|%s", p, p);
-        later(g, i, "joined");
+        later(g, i, chance(g, 80) ? "joined" : "dropped");
         break;
     case 5: /* the program had opened an older version */
         later(g, i, "stale|%s|%d|%d", p, save(g), (int)below(g, 4));
@@ -221,6 +221,8 @@ static void meets(struct gen *g, int n, char ret[SIM_LINE_MAX])
         snprintf(ret, SIM_LINE_MAX, "%d take", to);
     else if (!may_meet(g, to, from))
         ret[0] = '\0';
+    else if (g->setup.cleaning && !g->options.plain && chance(g, 12))
+        snprintf(ret, SIM_LINE_MAX, "%d acks|%d", to, from);
     else if (chance(g, 25))
         snprintf(ret, SIM_LINE_MAX, "%d open|%d|%u", to, from, seed);
     else

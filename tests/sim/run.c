@@ -234,7 +234,9 @@ bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n)
             _exit(0);
         }
         if (!wait_well(pid)) {
-            fprintf(stderr, "the run of seed %llu fails: ", (unsigned long long)sh->seed);
+            fprintf(stderr,
+                    "the run of seed %llu fails, number %llu: ", (unsigned long long)sh->seed,
+                    (unsigned long long)(sh->seed - first + 1));
             report(o, sh->script);
             return false;
         }
@@ -264,6 +266,7 @@ bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint6
             n++;
         }
         *ret_n += (uint64_t)n;
+        sh->done = 0;
         pid_t pid = fork_quiet(false);
         if (pid == 0) {
             struct mirror *m = start_mirror(o);
@@ -272,6 +275,7 @@ bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint6
                 struct bytes script = reader_string(&in, SCRIPT_MAX);
                 alarm(SECONDS_MAX);
                 sh->n = 0;
+                sh->done++;
                 memcpy(sh->script, script.p, script.n);
                 replay(m, sh->script);
             }
@@ -280,7 +284,8 @@ bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint6
         buf_fini(&batch);
         buf_fini(&one);
         if (!wait_well(pid)) {
-            fprintf(stderr, "a run fails: ");
+            fprintf(stderr,
+                    "case %llu fails: ", (unsigned long long)(*ret_n - (uint64_t)n + sh->done));
             report(o, sh->script);
             return false;
         }

@@ -14,6 +14,8 @@ int session_open(struct sim *s, struct sim_session *in, int to, int from, uint64
 /** Applies the next batch; after the last it takes over the knowledge, and ends. */
 int session_take(struct sim *s, struct sim_session *in, int to);
 void session_end(struct sim_session *in);
+/** @to hears what @from and others acknowledge, and nothing of what these have. */
+int session_acks(struct sim *s, int to, int from);
 void session_log_fini(struct sim *s);
 
 #endif

@@ -252,6 +252,15 @@ static int do_joined(struct sim *s, int i)
     return rc;
 }
 
+static int do_dropped(struct sim *s, int i)
+{
+    if (s->w->d[i].joined == NULL)
+        return -ENOENT;
+    world_dropped(s->w, i);
+    ghost_joined(s, i, false);
+    return 0;
+}
+
 static int user(struct sim *s, int i, const char *op, char *const *arg)
 {
     int number = arg[1] != NULL ? atoi(arg[1]) : 0;
@@ -476,8 +485,8 @@ static int exchange(struct sim *s, int to, const char *op, char *const *arg)
     struct sim_session *in = &s->in[to];
     int from = arg[0] != NULL ? atoi(arg[0]) : -1;
     uint64_t seed = arg[0] != NULL && arg[1] != NULL ? strtoull(arg[1], NULL, 10) : 0;
-    bool opens = strcmp(op, "pull") == 0 || strcmp(op, "open") == 0;
-    if (opens && (from < 0 || from >= sim_nodes(s) || from == to))
+    bool names = strcmp(op, "pull") == 0 || strcmp(op, "open") == 0 || strcmp(op, "acks") == 0;
+    if (names && (from < 0 || from >= sim_nodes(s) || from == to))
         return -EINVAL;
     if (strcmp(op, "pull") == 0) {
         struct sim_session one = {0};
@@ -492,6 +501,8 @@ static int exchange(struct sim *s, int to, const char *op, char *const *arg)
         session_end(in);
         return session_open(s, in, to, from, seed);
     }
+    if (strcmp(op, "acks") == 0)
+        return session_acks(s, to, from);
     if (strcmp(op, "take") == 0)
         return in->open ? session_take(s, in, to) : -ENOENT;
     if (strcmp(op, "cut") == 0) {
@@ -503,7 +514,7 @@ static int exchange(struct sim *s, int to, const char *op, char *const *arg)
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-static void fold(struct sim *s, const void *p, size_t n)
+void sim_fold(struct sim *s, const void *p, size_t n)
 {
     const uint8_t *b = p;
     for (size_t i = 0; i < n; i++)
@@ -516,6 +527,8 @@ static int device_step(struct sim *s, int i, const char *op, char *const *arg)
         return do_join(s, i);
     if (strcmp(op, "joined") == 0)
         return do_joined(s, i);
+    if (strcmp(op, "dropped") == 0)
+        return do_dropped(s, i);
     int rc = own(s, i, op, arg);
     if (rc != -ENOSYS)
         return rc;
@@ -547,8 +560,8 @@ int sim_step(struct sim *s, const char *line)
             world_sign(s->w, i);
     }
     uint64_t crashes = s->w->crashes;
-    fold(s, line, strlen(line));
-    fold(s, &rc, sizeof rc);
-    fold(s, &crashes, sizeof crashes);
+    sim_fold(s, line, strlen(line));
+    sim_fold(s, &rc, sizeof rc);
+    sim_fold(s, &crashes, sizeof crashes);
     return rc;
 }

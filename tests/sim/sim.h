@@ -9,12 +9,14 @@
  *     mkdir|PATH  create|PATH|SAVE  edit|PATH|SAVE  stale|PATH|SAVE|VERSION  chmod|PATH|MODE
  *     rm|PATH  mv|PATH|PATH  ln|PATH|PATH  swap|PATH|PATH
  *     join, joined        the operations between them are one change
+ *     dropped             or, instead of joined, none of them took place
  *     resolve             by the policy of the setup
  *     clean               raises the floor, removes what is deleted everywhere
  *     pull|FROM|SEED|CUT  one session, which ends after CUT batches (-1: does not);
  *                         SEED: order, batches, repeats
  *     open|FROM|SEED      one that goes on during other steps, batch by batch:
  *     take, cut           the next batch, after the last the knowledge; breaks it off
+ *     acks|FROM           what FROM acknowledges, ahead of what it has: as from another channel
  *     crash|before        the process dies at its next write: before it, or
  *     crash|after         after it
  *     ahead|MILLISECONDS  the clock
@@ -124,6 +126,8 @@ _Noreturn void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2
 /* ---- for the files of this folder ------------------------------------------------------------ */
 
 int sim_nodes(const struct sim *s); /* members and server */
+/** Makes @p part of the hash that runs are told apart by. */
+void sim_fold(struct sim *s, const void *p, size_t n);
 /** The content shown at @path, as the text of its saves: false when there is none. */
 bool sim_text(struct sim *s, int i, const char *path, char ret[SIM_LINE_MAX]);
 /** The text of a save. */

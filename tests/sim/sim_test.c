@@ -1,6 +1,6 @@
 /*
  * Random runs of the simulator (sim.h), and the scripts that are kept. PERSIST_TEST_SEED is the
- * first seed, PERSIST_RUNS how many.
+ * first seed, PERSIST_RUNS how many. An argument is a pattern of the tests to run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static void same_seed_gives_the_same_run(void **state)
 {
     (void)state;
     const struct run_options o = {.gen = {.devices_max = 5, .steps_max = 120}, .twice = true};
-    run(&o, 100);
+    run(&o, 500);
 }
 
 static void random_runs_hold(void **state)
@@ -38,12 +38,14 @@ static void random_runs_hold(void **state)
     run(&o, 4000);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_scripts_hold),
         cmocka_unit_test(same_seed_gives_the_same_run),
         cmocka_unit_test(random_runs_hold),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

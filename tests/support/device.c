@@ -97,6 +97,22 @@ void device_open(struct device *d, const char *label, const struct device *keys_
     open_space(d, label, true);
 }
 
+void device_copy(struct device *d, struct device *of)
+{
+    char command[256], label[LIMIT_LABEL + 1];
+    memcpy(label, of->s->label, sizeof label);
+    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
+    assert_non_null(mkdtemp(d->dir));
+    d->member = calloc(1, sizeof *d->member);
+    assert_non_null(d->member);
+    *d->member = *of->member;
+    space_close(of->s);
+    snprintf(command, sizeof command, "cp -a %s/. %s", of->dir, d->dir);
+    assert_int_equal(system(command), 0);
+    open_space(of, label, false);
+    open_space(d, label, false);
+}
+
 void device_reopen(struct device *d)
 {
     char label[LIMIT_LABEL + 1];

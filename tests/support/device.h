@@ -19,6 +19,8 @@ void device_open(struct device *d, const char *label, const struct device *keys_
 void device_found(struct device *d, const char *label, unsigned n);
 /** Opens the space of @of, which it joins as device number @n through a door opened there. */
 void device_join(struct device *d, const char *label, unsigned n, struct device *of);
+/** Opens a copy of the whole device @of, keys and database, as after copying its home. */
+void device_copy(struct device *d, struct device *of);
 /** Closes and opens it again, as after a restart. */
 void device_reopen(struct device *d);
 /** Closes it and deletes all. */

@@ -33,10 +33,9 @@ int64_t link_server_number(const uint8_t *frame, size_t n)
     if (n != LINK_SERVER_FRAME)
         return -1;
     uint32_t number = get_u32(frame);
-    for (size_t i = 4; i < n; i++)
-        if (frame[i] != (uint8_t)(number * 7 + 1))
-            return -1;
-    return number;
+    /* All bytes are as their neighbours: quick under sanitizers, too. */
+    bool good = frame[4] == (uint8_t)(number * 7 + 1) && memcmp(frame + 4, frame + 5, n - 5) == 0;
+    return good ? (int64_t)number : -1;
 }
 
 /* ---- the process ---- */

@@ -147,7 +147,8 @@ void online_sync(struct online *o)
 {
     struct out out = {.cancelled = never_cancelled};
     online_wait(is_settled, o, "the first session of a device");
-    assert_int_equal(space_sync_now(o->d->s, WAIT_MS, &out), 0);
+    assert_int_equal(space_sync_now(o->d->s), 0);
+    assert_int_equal(space_sync_wait(o->d->s, WAIT_MS, &out), 0);
 }
 
 void online_error(struct online *o, const char *url, char *ret, size_t size)

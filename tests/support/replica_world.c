@@ -110,19 +110,48 @@ static void follow_anew(struct device *d)
     assert(rc == 0);
 }
 
-static void crash(struct world *w, int i)
+void world_restart(struct world *w, int i)
+{
+    struct device *d = &w->d[i];
+    struct vv known = {0}, floor = {0}, applied = {0};
+    struct state_digest was, is;
+    int rc = vv_copy(&known, replica_knowledge(d->r));
+    if (rc == 0)
+        rc = vv_copy(&floor, replica_floor(d->r));
+    if (rc == 0)
+        rc = vv_copy(&applied, replica_applied(d->r));
+    assert(rc == 0);
+    replica_digest(d->r, &was);
+    world_reopen(w, i);
+    replica_digest(d->r, &is);
+    assert(vv_equal(&known, replica_knowledge(d->r)) && "knows what it knew before it restarted");
+    assert(vv_equal(&floor, replica_floor(d->r)) && "has the floor of before it restarted");
+    assert(vv_equal(&applied, replica_applied(d->r)) && "applied what it had before it restarted");
+    assert(memcmp(&was, &is, sizeof was) == 0 && "has the digest of before it restarted");
+    vv_fini(&known);
+    vv_fini(&floor);
+    vv_fini(&applied);
+}
+
+/* Dies: @written, what was pending is on disk. */
+static void crash(struct world *w, int i, bool written)
 {
     struct device *d = &w->d[i];
     d->crash = CRASH_NOT;
     w->crashes++;
-    world_reopen(w, i);
+    if (written) {
+        replica_committed(d->r);
+        world_restart(w, i);
+    } else {
+        world_reopen(w, i);
+    }
 }
 
 int world_write(struct world *w, int i)
 {
     struct device *d = &w->d[i];
     if (d->crash == CRASH_BEFORE) {
-        crash(w, i);
+        crash(w, i, false);
         return -EINTR;
     }
     int rc = w->unchecked ? 0 : replica_effects(d->r, follow_effect, d);
@@ -130,7 +159,7 @@ int world_write(struct world *w, int i)
     rc = db_write(d->db, d->batch, false);
     assert(rc == 0);
     if (d->crash == CRASH_AFTER)
-        crash(w, i);
+        crash(w, i, true);
     else
         replica_committed(d->r);
     db_batch_clear(d->batch);
@@ -227,6 +256,15 @@ int world_joined(struct world *w, int i)
     assert(c != NULL);
     w->d[i].joined = NULL;
     return finish(w, i, c, 0);
+}
+
+void world_dropped(struct world *w, int i)
+{
+    struct change *c = w->d[i].joined;
+    assert(c != NULL);
+    w->d[i].joined = NULL;
+    replica_cancel(c);
+    world_check_digest(w, i);
 }
 
 static int make(struct world *w, int i, const char *path, enum kind kind, const char *text)

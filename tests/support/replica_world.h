@@ -66,6 +66,8 @@ int world_ln(struct world *w, int i, const char *from, const char *to);
 /** The operations between these two are one change; the end gives what the write gives. */
 void world_join(struct world *w, int i);
 int world_joined(struct world *w, int i);
+/** Or none of them took place. */
+void world_dropped(struct world *w, int i);
 /** Edits with @base as the version that was opened, which may be an old one. */
 int world_edit_from(struct world *w, int i, const char *path, const char *content,
                     const struct dot *base);
@@ -113,6 +115,8 @@ void world_check(struct world *w, int i);
 int world_write(struct world *w, int i);
 /** The process of device @i dies and starts again: what was not written is gone. */
 void world_reopen(struct world *w, int i);
+/** The same while nothing is pending: it knows afterwards what it knew. */
+void world_restart(struct world *w, int i);
 /** Every row of a device's database, and back: as from a copy of its disk. */
 void world_copy(struct world *w, int i, struct buf *ret);
 void world_restore(struct world *w, int i, struct bytes copy);

@@ -152,7 +152,8 @@ void server_process_user(struct server_process *p, const char *user, uint64_t qu
 
 int server_process_ask(struct server_process *p, Persist__AdminVerb verb, const char *name)
 {
-    Persist__AdminRequest r = PERSIST__ADMIN_REQUEST__INIT;
+    Persist__AdminRequest r;
+    persist__admin_request__init(&r);
     struct buf out = {0};
     struct err err = {0};
     char text[128];

@@ -53,9 +53,9 @@ size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b)
     size_t n = 0;
     sync_meet_sign(from);
     while (space_sync_next(from->s, w->done[a][b], b + 1, &at) == 1) {
-        struct buf bytes CLEANUP(buf_fini) = {0};
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
         w->done[a][b] = at.number;
-        int rc = space_sync_seal(from->s, &at, &bytes);
+        int rc = space_sync_seal(from->s, &at, &bytes, &chunks);
         if (rc == -ENOENT)
             continue;
         assert_int_equal(rc, 0);

@@ -383,6 +383,17 @@ static void chunks_come_in_all_their_forms(void **state)
     caller_end(&b);
 }
 
+/* The next frame; what tells of the device's own Puts may come at any time. */
+static Persist__Frame *next_answer(struct caller *c)
+{
+    Persist__Frame *f = wire_next(c->end, WIRE_WAIT_MS);
+    while (f != NULL && f->kind_case == PERSIST__FRAME__KIND_CAUGHT_UP) {
+        frame_free(f);
+        f = wire_next(c->end, WIRE_WAIT_MS);
+    }
+    return f;
+}
+
 static void questions_wait_while_no_answer_is_taken(void **state)
 {
     struct session_world *w = *state;
@@ -409,7 +420,7 @@ static void questions_wait_while_no_answer_is_taken(void **state)
     for (unsigned i = 0; i < TIMES; i++) {
         for (unsigned k = 0; k < N; k++)
             frame_free(expect_chunk(&a, id[0], 9, false));
-        Persist__Frame *f = wire_next(a.end, WIRE_WAIT_MS); /* in the order asked */
+        Persist__Frame *f = next_answer(&a); /* in the order asked */
         assert_true(f != NULL && f->kind_case == PERSIST__FRAME__KIND_MISSING_CHUNKS);
         frame_free(f);
     }
