@@ -212,13 +212,13 @@ static void names_with_escape_sequences_do_nothing_to_a_terminal(void **state)
     give(f, ARRAY_N(f));
     for (size_t i = 0; i < ARRAY_N(shown); i++) {
         struct kept k = {.text = {0}};
-        (void)run(&k, shown[i], NULL, NULL);
+        (void)run(&k, shown[i], "", "");
         expect_harmless(&k.text);
         buf_fini(&k.text);
     }
     /* An error that names it, too. */
     struct kept k = {.text = {0}};
-    (void)run(&k, "show", "\x1b[2J not there", NULL);
+    (void)run(&k, "show", "\x1b[2J not there", "\x1b[2J");
     expect_harmless(&k.text);
     buf_fini(&k.text);
 }

@@ -325,12 +325,11 @@ static void a_flipped_bit_of_a_chunk_is_refused(void **state)
 
 /* ---- attack 2 ---------------------------------------------------------------------------------- */
 
-enum { EPOCH_AT = 0, KIND_AT = 17, SPACE_AT = 20, DOT_AT = 36 };
+enum { KIND_AT = 17, SPACE_AT = 20, REPLICA_AT = 36, COUNTER_AT = 44 };
 
-static void an_old_value_changes_nothing_and_moved_it_is_refused(void **state)
+static void an_old_value_that_is_replayed_changes_nothing(void **state)
 {
     (void)state;
-    static const size_t moved[] = {KIND_AT, SPACE_AT, DOT_AT, DOT_AT + 8 + 7};
     struct state_digest before, after;
     start(ANNA, &bad, NULL);
     start(BERT, &bad, NULL);
@@ -349,25 +348,46 @@ static void an_old_value_changes_nothing_and_moved_it_is_refused(void **state)
     for (int i = 0; i < 10; i++)
         (void)hostile_server_add(&bad, false, buf_bytes(&old));
     hostile_server_unlock(&bad);
-    save(ANNA, "mark", "1");
-    online_sync(&on[ANNA]);
-    expect_text(BERT, "mark", "1");
+    online_sync(&on[BERT]);
+    digest(BERT, &after);
+    assert_memory_equal(&before, &after, sizeof before);
     expect_text(BERT, "a", "new");
     assert_int_equal(refused(BERT), was);
-    hostile_server_lock(&bad);
-    for (size_t i = 0; i < ARRAY_N(moved); i++) {
-        old.p[moved[i]] ^= 3;
-        (void)hostile_server_add(&bad, false, buf_bytes(&old));
-        old.p[moved[i]] ^= 3;
-    }
-    hostile_server_unlock(&bad);
-    save(ANNA, "mark", "2");
+}
+
+static void a_value_under_another_name_is_refused(void **state)
+{
+    (void)state;
+    static const size_t moved[] = {KIND_AT, SPACE_AT, REPLICA_AT, COUNTER_AT};
+    static const uint8_t key[EPOCH_KEY_SIZE] = {1};
+    struct state_digest before, after;
+    struct buf bytes CLEANUP(buf_fini) = {0};
+    start(ANNA, &bad, NULL);
+    save(ANNA, "a", "the text");
     online_sync(&on[ANNA]);
-    expect_text(BERT, "mark", "2");
-    assert_int_equal(refused(BERT), was + ARRAY_N(moved));
-    expect_text(BERT, "a", "new");
+    online_stop(&on[ANNA]);
+    hostile_server_lock(&bad);
+    struct hostile_item *it = last_of(&bad, A_VALUE);
+    it->left_out = true;
+    buf_put_bytes(&bytes, buf_bytes(&it->bytes));
+    for (size_t i = 0; i < ARRAY_N(moved); i++) {
+        bytes.p[moved[i]] ^= 3;
+        (void)hostile_server_add(&bad, false, buf_bytes(&bytes));
+        bytes.p[moved[i]] ^= 3;
+    }
+    /* And under an epoch whose key bert has. */
+    struct epoch_id other = epoch_id_of(key);
+    memcpy(bytes.p, other.b, EPOCH_ID_SIZE);
+    (void)hostile_server_add(&bad, false, buf_bytes(&bytes));
+    hostile_server_unlock(&bad);
+    assert_int_equal(keyring_add(&w.d[BERT].s->keyring, key), 0);
+    digest(BERT, &before);
+    start(BERT, &bad, NULL);
+    online_sync(&on[BERT]);
+    assert_int_equal(refused(BERT), ARRAY_N(moved) + 1);
     digest(BERT, &after);
-    online_wait(are_equal, NULL, "that both hold the same");
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_false(has_text(BERT, "a", "the text"));
 }
 
 /* ---- attack 3 ---------------------------------------------------------------------------------- */
@@ -681,7 +701,8 @@ int main(void)
         TEST(a_flipped_bit_of_an_act_is_refused),
         TEST(a_flipped_bit_of_a_state_is_refused),
         TEST(a_flipped_bit_of_a_chunk_is_refused),
-        TEST(an_old_value_changes_nothing_and_moved_it_is_refused),
+        TEST(an_old_value_that_is_replayed_changes_nothing),
+        TEST(a_value_under_another_name_is_refused),
         TEST(one_entry_left_out_stays_unknown_and_comes_by_another_way),
         TEST(numbers_of_the_far_future_hide_nothing),
         TEST(a_done_that_nobody_earned_ends_the_session),
