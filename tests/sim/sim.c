@@ -150,6 +150,13 @@ static void need_absent(struct sim *s, int i, const char *path)
     SIM_NEED(world_find(s->w, i, path, &e) == -ENOENT, "device %d: %s is still there", i, path);
 }
 
+static void need_there(struct sim *s, int i, const char *path, const struct rid *rid)
+{
+    struct replica_entry e;
+    SIM_NEED(world_find(s->w, i, path, &e) == 0 && rid_equal(&e.rid, rid),
+             "device %d: what was moved to %s is not there", i, path);
+}
+
 static int do_rm(struct sim *s, int i, const char *path)
 {
     struct before b;
@@ -172,6 +179,20 @@ static int do_mv(struct sim *s, int i, const char *from, const char *to)
         return rc;
     gone(s, i, &b);
     need_absent(s, i, from);
+    need_there(s, i, to, &a.rid);
+    return 0;
+}
+
+static int do_swap(struct sim *s, int i, const char *x, const char *y)
+{
+    struct before a, b;
+    look(s, i, x, &a);
+    look(s, i, y, &b);
+    int rc = world_swap(s->w, i, x, y);
+    if (rc < 0)
+        return rc;
+    need_there(s, i, x, &b.rid);
+    need_there(s, i, y, &a.rid);
     return 0;
 }
 
@@ -286,7 +307,7 @@ static int user(struct sim *s, int i, const char *op, char *const *arg)
     if (strcmp(op, "ln") == 0)
         return world_ln(s->w, i, arg[0], arg[1]);
     if (strcmp(op, "swap") == 0)
-        return world_swap(s->w, i, arg[0], arg[1]);
+        return do_swap(s, i, arg[0], arg[1]);
     return -EINVAL;
 }
 
