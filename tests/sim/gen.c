@@ -17,8 +17,8 @@ static bool chance(struct gen *g, unsigned percent)
 
 void gen_init(struct gen *g, const struct gen_options *options, uint64_t seed)
 {
-    static const enum sim_policy policies[] = {POLICY_KEEP, POLICY_KEEP, POLICY_MERGE, POLICY_EXEC,
-                                               POLICY_LATER};
+    static const enum sim_policy policies[] = {POLICY_KEEP,  POLICY_KEEP, POLICY_MERGE, POLICY_EXEC,
+                                               POLICY_LATER, POLICY_TEXT, POLICY_TEXT};
     *g = (struct gen){.options = *options, .r = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1}};
     struct sim_setup *s = &g->setup;
     /* Mostly few devices: conflicts of three say as much as those of eight. */
@@ -27,7 +27,7 @@ void gen_init(struct gen *g, const struct gen_options *options, uint64_t seed)
         chance(g, 70) && most > 3 ? 2 + (int)below(g, 2) : 2 + (int)below(g, (uint64_t)most - 1);
     s->server = options->plain ? (enum sim_server)below(g, 2) : (enum sim_server)below(g, 3);
     s->relay = s->server != SERVER_NONE && chance(g, 30);
-    s->policy = policies[below(g, options->plain ? 4 : 5)];
+    s->policy = policies[below(g, options->plain ? 4 : ARRAY_N(policies))];
     g->theme = chance(g, 40) ? 1 + (enum gen_theme)below(g, GEN_THEMES - 1) : GEN_ALL;
     g->restores = chance(g, 15);
     s->cleaning = !g->restores && chance(g, 35);
