@@ -23,6 +23,7 @@ struct space_config {
      * nothing is signed, and no session is possible. */
     const struct space_member *member;
     uint64_t tidy_ms;  /* how often to look at what is kept of the past; 0: hourly */
+    bool onlooker;     /* ends no conflicts: that is left to the others */
     uint64_t patience_ms; /* how long a conflict is left to devices that know more; 0: 20 s */
 };
 
