@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/sealed/keys.h"
+#include "sync/net/ws.h"
 
 enum { EVENTS = 256, READ_BYTES = 256 * 1024, OP_BINARY = 2, OP_CLOSE = 8, OP_PING, OP_PONG };
 
@@ -183,9 +184,9 @@ static void upgrade(struct load_device *d)
 {
     char text[512];
     int n = snprintf(text, sizeof text,
-                     "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                     "GET " WS_PATH " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                      "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: persist.sync.v1\r\n"
+                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: " WS_SUBPROTOCOL "\r\n"
                      "Authorization: Bearer %s\r\n\r\n",
                      d->token);
     d->state = LOAD_UPGRADING;
