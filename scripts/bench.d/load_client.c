@@ -194,14 +194,27 @@ static void upgrade(struct load_device *d)
     send_bytes(d, bytes_of(text, (size_t)n));
 }
 
-static void prove(struct load_device *d, const Persist__Challenge *c)
+static struct member_keys identity(unsigned number)
 {
     uint8_t seed[SEED_SIZE] = {0};
+    struct member_keys k;
+    put_u32(seed, number);
+    load_must(member_keys_init(&k, seed), "identity");
+    return k;
+}
+
+void load_identity(unsigned number, uint8_t ret[SIGN_KEY_SIZE])
+{
+    struct member_keys k = identity(number);
+    memcpy(ret, k.sign_public, SIGN_KEY_SIZE);
+    member_keys_fini(&k);
+}
+
+static void prove(struct load_device *d, const Persist__Challenge *c)
+{
     uint8_t proved[FRAME_NONCE_SIZE + HASH_SIZE];
     uint8_t signature[SIGNATURE_SIZE];
-    struct member_keys k;
-    put_u32(seed, d->number);
-    load_must(member_keys_init(&k, seed), "identity");
+    struct member_keys k = identity(d->number);
     memcpy(proved, c->nonce.data, FRAME_NONCE_SIZE);
     crypto_generichash(proved + FRAME_NONCE_SIZE, HASH_SIZE, bytes_str(d->token).p,
                        strlen(d->token), NULL, 0);

@@ -42,6 +42,9 @@ void load_close(struct load_device *d);
 /** Waits up to @ms for something to happen, and handles what has. */
 void load_turn(struct load *l, int ms);
 
+/** The public key that device @number has as its identity. */
+void load_identity(unsigned number, uint8_t ret[32]);
+
 void load_send(struct load_device *d, const Persist__Frame *f);
 void load_put_entry(struct load_device *d, struct bytes entry);
 void load_put_chunk(struct load_device *d, const uint8_t id[CHUNK_ID_SIZE], struct bytes sealed);

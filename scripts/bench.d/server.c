@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "load_base.h"
+#include "proto/peer_id.h"
+#include "proto/sealed/keys.h"
 #include "sync/server/accounts.h"
 #include "sync/server/session.h"
 #include "sync/server/spaces.h"
@@ -24,6 +26,21 @@ enum {
 };
 
 /* ---- the data of a server ---- */
+
+/* The first use of a token is written to the disk; the devices are such as come again. */
+static void use_token(struct srv_accounts *accounts, const char *text, unsigned number)
+{
+    struct srv_login login = {.arg = NULL};
+    uint8_t key[SIGN_KEY_SIZE];
+    uint8_t peer[PEER_ID_BYTES];
+    struct err err = {0};
+    load_identity(number, key);
+    peer_id_of_key(key, peer);
+    load_must(srv_login(accounts, bytes_str(text), peer, bytes_of(NULL, 0), srv_now_ms(), &login,
+                        &err),
+              "a login");
+    srv_logout(accounts, &login);
+}
 
 static void make_account(struct srv_accounts *accounts, struct srv_spaces *spaces, unsigned n,
                          unsigned tokens)
@@ -38,6 +55,7 @@ static void make_account(struct srv_accounts *accounts, struct srv_spaces *space
     for (unsigned i = 0; i < tokens; i++) {
         load_must(srv_token_create(accounts, name, "device", srv_now_ms(), text, &token, &err),
                   "a token");
+        use_token(accounts, text, n * tokens + i);
         puts(text);
     }
     uint8_t act[LOAD_GENESIS_SIZE];
