@@ -98,17 +98,12 @@ static int begin(struct push *p)
 static int commit(struct push *p)
 {
     spaces_batch_info(p->b, p->sp, &p->next);
-    if (!p->sp->dirty) {
-        int rc = space_list_add(&p->s->dirty, p->sp);
-        if (rc < 0)
-            return rc;
-        p->sp->dirty = true;
-    }
     int rc = srv_store_write(p->s->store, p->b, SRV_ORDINARY);
     if (rc < 0)
         return rc;
     spaces_take_info(p->sp, &p->next);
-    p->sp->has_run = p->sp->has_run || p->is_logged;
+    if (p->is_logged && !p->sp->has_run)
+        spaces_take_run(p->s, p->sp);
     return 1;
 }
 
@@ -193,8 +188,6 @@ static void end_new(struct push *p, bool written)
         p->s->next_space++;
         return;
     }
-    if (p->sp->dirty)
-        p->s->dirty.n--; /* it was added last */
     free(p->sp);
 }
 
@@ -252,6 +245,8 @@ int srv_push_act(struct srv_spaces *s, const struct srv_at *at, struct bytes act
     if (rc == 1 && ret_seq != NULL)
         *ret_seq = p.next.last_seq;
     pthread_mutex_unlock(&s->lock);
+    if (rc == 1 && s->grown != NULL)
+        s->grown(s->grown_arg, at->account, at->space);
     return rc;
 }
 
@@ -424,6 +419,8 @@ int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes e
     if (rc == 1 && ret_seq != NULL)
         *ret_seq = p.next.last_seq;
     pthread_mutex_unlock(&s->lock);
+    if (rc == 1 && s->grown != NULL)
+        s->grown(s->grown_arg, at->account, at->space);
     return rc;
 }
 
