@@ -88,10 +88,14 @@ static int context(const struct change *c, const struct part *p, struct values v
     return rc < 0 ? rc : ret->n > LIMIT_VECTOR ? -E2BIG : 0;
 }
 
-/* Later than all that it replaces, so that a wrong clock harms only what it touched. */
-static struct stamp new_stamp(const struct change *c, struct values vs)
+/*
+ * Later than all that it replaces, so that a wrong clock harms only what it touched. A deletion is
+ * later than the rest of its change: what was moved over a file has the name, should an edit of
+ * that file turn up.
+ */
+static struct stamp new_stamp(const struct change *c, const struct part *p, struct values vs)
 {
-    uint64_t hlc = c->hlc;
+    uint64_t hlc = c->hlc + (p->v.facet == FACET_PLACE && !p->v.place.alive);
     for (size_t i = 0; i < vs.n; i++) {
         uint64_t least = vs.v[i].stamp.hlc;
         if (!dot_equal(&vs.v[i].dot, &c->dot) && least < UINT64_MAX)
@@ -120,7 +124,7 @@ static int write_part(struct change *c, const struct part *p)
     v.dot = c->dot;
     v.ctx = (struct dots){elements.p, ctx.n};
     if (!p->keep_stamp)
-        v.stamp = new_stamp(c, vs);
+        v.stamp = new_stamp(c, p, vs);
     if (!v.from_own && v.from.n == 1) {
         struct dot only = dots_at(v.from, 0);
         v.from_own = dot_equal(&only, &v.dot);

@@ -68,8 +68,8 @@ struct arrival {
 int space_sync_collect(struct space *s) MUST_CHECK;
 
 /**
- * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret has
- * the number up to which was looked.
+ * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret
+ * has the number up to which was looked.
  */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
@@ -151,8 +151,8 @@ int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 
 /**
- * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here and
- * not there arrives anew, acts too. How many changes, or a negative errno.
+ * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here
+ * and not there arrives anew, acts too. How many changes, or a negative errno.
  */
 int space_sync_push_again(struct space *s, struct bytes dots) MUST_CHECK;
 
@@ -196,8 +196,9 @@ struct sync_link {
     char error[SYNC_TEXT_MAX]; /* the last one; empty: none */
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
-    bool caught_up, settled;   /* session.h */
-    uint64_t heard;            /* session.h */
+    bool caught_up, settled;       /* session.h */
+    uint64_t cursor, last;         /* of the remote's log: taken, and there */
+    uint64_t heard;                /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
 };
 

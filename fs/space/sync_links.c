@@ -147,7 +147,8 @@ int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out)
     }
 }
 
-/* ---- a remote that lost changes ---------------------------------------------------------------- */
+/* ---- a remote that lost changes ----------------------------------------------------------------
+ */
 
 /* The entry of a row arrives anew. */
 static int arrive_again(struct space *s, struct db_batch *batch, struct bytes key, struct bytes row)
@@ -221,7 +222,8 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     return rc < 0 ? rc : n;
 }
 
-/* ---- blobs ------------------------------------------------------------------------------------- */
+/* ---- blobs -------------------------------------------------------------------------------------
+ */
 
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret)
 {

@@ -6,9 +6,9 @@
  *   'w' act id             -> act that waits for its parents
  *   'e' dot                -> arrival number 8 · entry (stored form)
  *   's' replica 8          -> arrival number 8 · the newest STATE of the replica (stored form)
- *   'h' dot, head hash 16  -> source 8 · author 8 · entry (stored form) that waits for acts or changes
- *   'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its epoch
- *   'c' dot                -> source 8 · bytes 8 · entry (stored form) that waits for content
+ *   'h' dot, head hash 16  -> source 8 · author 8 · entry (stored form) that waits for acts or
+ * changes 'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its
+ * epoch 'c' dot                -> source 8 · bytes 8 · entry (stored form) that waits for content
  *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
@@ -18,8 +18,8 @@
  *                             · number of the last own STATE 8
  *
  * The plaintext of a VALUE is: after 8 · change (proto/value.h). `after` is the counter of the
- * author's last entry before this one: between the two it has signed nothing, so who knows all up to
- * `after`, and has applied this one, knows all up to this one.
+ * author's last entry before this one: between the two it has signed nothing, so who knows all up
+ * to `after`, and has applied this one, knows all up to this one.
  */
 #ifndef FS_SPACE_SYNC_PRIV_H
 #define FS_SPACE_SYNC_PRIV_H
@@ -52,6 +52,7 @@ enum {
 #define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
 #define SYNC_LOCKED_ONES UINT64_C(1) /* the key of its epoch is missing: anybody's, too */
 
+struct sync_poison;
 struct sync_root;
 struct sync_state;
 
@@ -75,8 +76,9 @@ struct sync {
     struct sync_counts counts;
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
-    pthread_mutex_t incoming_lock;  /* guards the two below; taken before any other */
-    struct content_put *incoming;   /* chunks that came, and are not written */
+    struct sync_poison *poison; /* what is being taken in; see sync_poison.c */
+    pthread_mutex_t incoming_lock; /* guards the two below; taken before any other */
+    struct content_put *incoming;  /* chunks that came, and are not written */
     size_t incoming_bytes;
     uint64_t own_last;    /* the last arrival of this device's own */
     pthread_cond_t moved; /* links or what waits have changed */
@@ -87,9 +89,9 @@ struct sync {
     void *kick_arg;
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
-    bool look_again; /* something came that held entries may wait for */
+    bool look_again;         /* something came that held entries may wait for */
     struct sync_root *roots; /* ROOTS of them: what was verified, see sync_take.c */
-    bool failed; /* memory and database may differ: nothing more is authored */
+    bool failed;             /* memory and database may differ: nothing more is authored */
 };
 
 /* ---- sync_rows.c ---- */
@@ -161,6 +163,13 @@ int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
 /* ---- sync_send.c ---- */
 /** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
 const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
+
+/* ---- sync_poison.c ---- */
+int sync_poison_open(struct space *s) MUST_CHECK;
+void sync_poison_close(struct sync *y);
+/** Notes that a change is being taken in. False: two processes died of it, it is to be left out. */
+bool sync_poison_begin(struct sync *y, const struct dot *dot);
+void sync_poison_end(struct sync *y);
 
 /* ---- sync_chunk.c ---- */
 /** Chunks that came can be found when it returns. */

@@ -64,9 +64,9 @@ static int verify(struct space *s, const struct entry *e)
 {
     uint8_t key[SIGN_KEY_SIZE];
     pthread_mutex_lock(&s->lock);
-    int rc = s->sync->members != NULL &&
-                     verify_owner(s->sync->members, e, key) == VERIFY_ACCEPT &&
-                     memcmp(key, s->sync->me->pub.sign, sizeof key) == 0 && entry_verify(e, key) == 0
+    int rc = s->sync->members != NULL && verify_owner(s->sync->members, e, key) == VERIFY_ACCEPT &&
+                     memcmp(key, s->sync->me->pub.sign, sizeof key) == 0 &&
+                     entry_verify(e, key) == 0
                  ? 0
                  : -EBADMSG;
     pthread_mutex_unlock(&s->lock);

@@ -74,8 +74,8 @@ static int put_chunks(const struct entry *e, struct buf *ret)
     struct buf names CLEANUP(buf_fini) = {0};
     int rc = 0;
     if (e->refs.chunks.n > 0)
-        rc = sync_names_of(
-            bytes_of(e->plain.p + SYNC_AFTER_SIZE, e->plain.n - SYNC_AFTER_SIZE), &names);
+        rc = sync_names_of(bytes_of(e->plain.p + SYNC_AFTER_SIZE, e->plain.n - SYNC_AFTER_SIZE),
+                           &names);
     for (size_t i = 0; rc == 0 && i < e->refs.chunks.n && i < names.n / CONTENT_ID_BYTES; i++) {
         struct sync_chunk c = {.id = chunk_ids_at(e->refs.chunks, i)};
         memcpy(c.name, names.p + i * CONTENT_ID_BYTES, CONTENT_ID_BYTES);

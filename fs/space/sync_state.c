@@ -277,7 +277,8 @@ int sync_close_by_states(struct space *s)
     return rc < 0 ? rc : 0;
 }
 
-/* ---- clean-up ---------------------------------------------------------------------------------- */
+/* ---- clean-up ----------------------------------------------------------------------------------
+ */
 
 enum { CLEAN_MAX = 500, ACKS_MAX = 2 * LIMIT_MEMBERS };
 
@@ -292,8 +293,8 @@ static bool is_of(const struct members_past *past, const struct sync_state *st,
 
 /*
  * Adds what a member has said that it knows: how many STATEs; 0, it has said nothing. Of replicas
- * that it has had, those that spoke within a month of the newest one count: a device that was copied
- * has two that go on.
+ * that it has had, those that spoke within a month of the newest one count: a device that was
+ * copied has two that go on.
  */
 static size_t acks_of(struct space *s, const struct members_past *past, const struct member_now *m,
                       struct replica_ack *acks, size_t room)

@@ -76,7 +76,8 @@ uint64_t sync_wait_count(const struct sync *y, uint64_t author)
     return sum == NULL ? 0 : sum->n;
 }
 
-/* ---- at the start ------------------------------------------------------------------------------ */
+/* ---- at the start ------------------------------------------------------------------------------
+ */
 
 static int load_row(struct sync *y, int tag, struct bytes key, struct bytes row)
 {

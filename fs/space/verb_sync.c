@@ -4,6 +4,8 @@
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
 #include "fs/space/verb.h"
+#include "proto/base/escape.h"
+#include "proto/base/human.h"
 
 enum {
     WAIT_MS = 24 * 3600 * 1000, /* as long as somebody waits */
@@ -13,11 +15,13 @@ enum {
     STEP_MS = 50,
 };
 
-/* ---- sync -------------------------------------------------------------------------------------- */
+/* ---- sync --------------------------------------------------------------------------------------
+ */
 
 /* Of all links: how many are up, and of these how many have taken what their servers had. */
 struct tally {
     size_t links, up, caught_up, settled;
+    uint64_t cursor, last;
     char error[SYNC_TEXT_MAX];
 };
 
@@ -30,6 +34,8 @@ static int count(struct space *s, struct tally *ret)
         struct sync_link l;
         memcpy(&l, links.p + i * sizeof l, sizeof l);
         ret->up += l.state == SYNC_LINK_UP;
+        ret->cursor += l.cursor;
+        ret->last += l.last;
         ret->caught_up += l.state == SYNC_LINK_UP && l.caught_up;
         ret->settled += l.state == SYNC_LINK_UP && l.settled;
         if (l.error[0] != '\0')
@@ -57,6 +63,27 @@ static void show_progress(struct space *s, struct out *out, uint64_t *most)
         out_progress(out, *most - c.content_bytes, *most, "receiving");
 }
 
+/* What a new device got may be old, if the server withholds: from when it is, and from whom. */
+static int say_newest(struct space *s, struct out *out)
+{
+    struct buf peers CLEANUP(buf_fini) = {0};
+    struct sync_peer newest = {.time_ms = 0};
+    char when[HUMAN_MAX], label[140];
+    if (space_sync_peers(s, &peers) < 0)
+        return VERB_OK;
+    for (size_t i = 0; i < peers.n; i += sizeof(struct sync_peer)) {
+        struct sync_peer p;
+        memcpy(&p, peers.p + i, sizeof p);
+        if (p.time_ms >= newest.time_ms)
+            newest = p;
+    }
+    if (newest.time_ms > 0 &&
+        out_printf(out, "as of %s, from %s\n", human_time(newest.time_ms, when),
+                   escape_to(label, sizeof label, bytes_str(newest.label))) < 0)
+        return VERB_FAILED;
+    return VERB_OK;
+}
+
 /* Waits until a link is up, and then until all that are up are even (@first: caught up). */
 static int wait_for(struct space *s, bool first, struct out *out)
 {
@@ -70,7 +97,9 @@ static int wait_for(struct space *s, bool first, struct out *out)
         if (t.up == 0 && space_now_ms() >= (t.links == 0 ? told_by : up_by))
             return unreachable(out, &t);
         if (t.up > 0 && first && t.caught_up == t.up)
-            return VERB_OK;
+            return say_newest(s, out);
+        if (t.up > 0 && t.caught_up < t.up && t.last > 0)
+            out_progress(out, t.cursor, t.last, "changes");
         if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
             return VERB_OK;
         show_progress(s, out, &most);
@@ -101,7 +130,8 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
     return rc < 0 ? verb_status_of(rc) : t.up == 0 ? unreachable(out, &t) : VERB_OK;
 }
 
-/* ---- door -------------------------------------------------------------------------------------- */
+/* ---- door --------------------------------------------------------------------------------------
+ */
 
 static bool read_hex(const char *text, uint8_t *ret, size_t n)
 {
@@ -115,7 +145,8 @@ static int make_door(struct space *s, const struct verb_call *call, uint64_t rem
     uint8_t salt[DOOR_SALT_SIZE], bytes[2 * HASH_SIZE];
     struct buf blob CLEANUP(buf_fini) = {0};
     int rc = -EINVAL;
-    if (read_hex(call->args[1], salt, sizeof salt) && read_hex(call->args[2], bytes, sizeof bytes)) {
+    if (read_hex(call->args[1], salt, sizeof salt) &&
+        read_hex(call->args[2], bytes, sizeof bytes)) {
         memcpy(key.wrap, bytes, HASH_SIZE);
         memcpy(key.commitment, bytes + HASH_SIZE, HASH_SIZE);
         rc = space_sync_door(s, &key, salt, &blob);

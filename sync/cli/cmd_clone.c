@@ -58,7 +58,8 @@ static void request_fini(struct request *r)
     sodium_free(r->door);
 }
 
-/* ---- what is needed ---------------------------------------------------------------------------- */
+/* ---- what is needed ----------------------------------------------------------------------------
+ */
 
 /* Asks on the terminal, without showing what is typed. */
 static int ask_passphrase(struct secret *ret, struct err *err)
@@ -135,11 +136,13 @@ static int check(struct request *r, const char *path, struct err *err)
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
 }
 
-/* ---- the server -------------------------------------------------------------------------------- */
+/* ---- the server --------------------------------------------------------------------------------
+ */
 
 static void fill_remote(struct request *r, Persist__Remote *ret)
 {
     static char no_file[] = "";
+    persist__remote__init(ret);
     ret->url = r->url;
     ret->token = r->token.text;
     ret->ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
@@ -148,7 +151,7 @@ static void fill_remote(struct request *r, Persist__Remote *ret)
 
 static int ask_spaces(struct request *r, Persist__Local **ret, struct err *err)
 {
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
     Persist__RemoteSpaces ask = PERSIST__REMOTE_SPACES__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     fill_remote(r, &remote);
@@ -195,11 +198,13 @@ static int find_space(struct request *r, const Persist__Spaces *list, struct err
             return rc < 0 ? rc : 0;
     }
     if (behind_doors == 0)
-        return err_set(err, -ENOENT, "clone: the server has no %s that can be joined; 'persist "
-                                     "remote add' on another device puts it there",
+        return err_set(err, -ENOENT,
+                       "clone: the server has no %s that can be joined; 'persist "
+                       "remote add' on another device puts it there",
                        r->space != NULL ? "such space" : "space");
-    return err_set(err, -EACCES, "clone: the passphrase is wrong; it is the one that 'persist "
-                                 "remote add' showed on another device");
+    return err_set(err, -EACCES,
+                   "clone: the passphrase is wrong; it is the one that 'persist "
+                   "remote add' showed on another device");
 }
 
 static int choose(struct request *r, struct err *err)
@@ -219,7 +224,8 @@ static int choose(struct request *r, struct err *err)
     return rc;
 }
 
-/* ---- joining ----------------------------------------------------------------------------------- */
+/* ---- joining -----------------------------------------------------------------------------------
+ */
 
 static int create(struct request *r, const struct space_entry **ret, struct err *err)
 {
@@ -246,7 +252,7 @@ static int create(struct request *r, const struct space_entry **ret, struct err 
 
 static int add_remote(struct request *r, struct err *err)
 {
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
     Persist__RemoteAdd add = PERSIST__REMOTE_ADD__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT, *answer;
     fill_remote(r, &remote);
@@ -329,17 +335,18 @@ const struct command command_clone = {
     .name = "clone",
     .arguments = "URL FOLDER [OPTIONS]",
     .summary = "join a folder through a server, and mount it",
-    .help = "Returns when the tree is there; what is big may still be coming ('persist status').\n"
-            "  --passphrase-file F  what 'persist remote add' showed; else it is asked for\n"
-            "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
-            "  --space ID           which of the account's spaces: the beginning of its id; else\n"
-            "                       the one that the passphrase opens\n"
-            "  --name NAME          its name on this device; else the last part of the path\n"
-            "  --ca F               trust the authorities in F (PEM), not those of the system\n"
-            "  --insecure           ws:// to another machine, where nobody can listen in\n"
-            "\n"
-            "Example:\n"
-            "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
+    .help =
+        "Returns when the tree is there; what is big may still be coming ('persist status').\n"
+        "  --passphrase-file F  what 'persist remote add' showed; else it is asked for\n"
+        "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
+        "  --space ID           which of the account's spaces: the beginning of its id; else\n"
+        "                       the one that the passphrase opens\n"
+        "  --name NAME          its name on this device; else the last part of the path\n"
+        "  --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "  --insecure           ws:// to another machine, where nobody can listen in\n"
+        "\n"
+        "Example:\n"
+        "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
     .options = options,
     .plain_min = 2,
     .plain_max = 2,

@@ -96,9 +96,8 @@ static int start_server(struct state *st, struct err *err)
     int rc = control_server_start(&config, &st->server, err);
     if (rc < 0)
         return rc;
-    rc = engine_start(
-        &(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
-        &st->engine, err);
+    rc = engine_start(&(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
+                      &st->engine, err);
     return rc == -ENOTCONN ? 0 : rc;
 }
 

@@ -20,7 +20,7 @@
 
 enum {
     LINKS_MAX = 32,
-    CONNECT_MS = 200,     /* until the sync process is looked for again, the first time */
+    CONNECT_MS = 200, /* until the sync process is looked for again, the first time */
     CONNECT_MS_MAX = 5000,
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
     STATE_MS_MAX = 10000, /* and at most so late */
@@ -52,7 +52,8 @@ struct engine {
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
 };
 
-/* ---- frames to the sync process ---------------------------------------------------------------- */
+/* ---- frames to the sync process ----------------------------------------------------------------
+ */
 
 static void flush_late(struct engine *e)
 {
@@ -103,7 +104,8 @@ static bool can_send(void *arg)
     return l->engine->conn != NULL && l->engine->late.n == 0;
 }
 
-/* ---- links ------------------------------------------------------------------------------------- */
+/* ---- links -------------------------------------------------------------------------------------
+ */
 
 static uint64_t wall_ms(void)
 {
@@ -116,6 +118,8 @@ static void show(struct link *l)
 {
     bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
+    if (l->session != NULL)
+        sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
     l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
@@ -142,12 +146,13 @@ static void drop_link(struct link *l)
 static void session_failed(void *arg, uint64_t after_ms, const char *why)
 {
     struct link *l = arg;
-    Persist__Retry r = PERSIST__RETRY__INIT;
+    Persist__Retry r;
     Persist__Local f = PERSIST__LOCAL__INIT;
     char text[SYNC_TEXT_MAX];
     snprintf(text, sizeof text, "%s", why != NULL ? why : "");
     if (text[0] != '\0')
         log_warn("sync: %s: %s", l->shown.url, text);
+    persist__retry__init(&r);
     r.link = l->id;
     r.generation = l->generation;
     r.after_ms = after_ms;
@@ -175,12 +180,12 @@ static struct link *link_of(struct engine *e, uint32_t id, bool make)
 static void start_session(struct link *l)
 {
     struct sync_session_config cfg = {.space = l->engine->cfg.space,
-                                 .url = l->shown.url,
-                                 .interval_ms = l->shown.interval_s * 1000,
-                                 .send = send_data,
-                                 .can_send = can_send,
-                                 .failed = session_failed,
-                                 .arg = l};
+                                      .url = l->shown.url,
+                                      .interval_ms = l->shown.interval_s * 1000,
+                                      .send = send_data,
+                                      .can_send = can_send,
+                                      .failed = session_failed,
+                                      .arg = l};
     if (sync_session_new(&cfg, &l->session) < 0) {
         session_failed(l, 1000, "the database cannot be read");
         return;
@@ -220,7 +225,8 @@ static void on_link(struct engine *e, const Persist__Link *in)
     show(l);
 }
 
-/* ---- going on ---------------------------------------------------------------------------------- */
+/* ---- going on ----------------------------------------------------------------------------------
+ */
 
 static void changed(struct engine *e)
 {
@@ -329,7 +335,8 @@ static void on_kick(void *arg)
     wake(e);
 }
 
-/* ---- the sync process -------------------------------------------------------------------------- */
+/* ---- the sync process --------------------------------------------------------------------------
+ */
 
 static void on_data(struct engine *e, const Persist__Data *d)
 {
@@ -434,7 +441,8 @@ static void on_connect_timer(void *arg)
     e->connect_ms = (unsigned)min_u64(2 * e->connect_ms, CONNECT_MS_MAX);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------
+ */
 
 static void *run(void *arg)
 {

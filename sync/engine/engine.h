@@ -1,6 +1,6 @@
 /*
- * sync/engine/engine - runs the sessions of one space, in a thread of the mount process: it talks to
- * the sync process over its socket (proto/local.proto), which carries the frames to the remotes.
+ * sync/engine/engine - runs the sessions of one space, in a thread of the mount process: it talks
+ * to the sync process over its socket (proto/local.proto), which carries the frames to the remotes.
  *
  * When there is no sync process it tries again, so starting and restarting that one is another's
  * business. Nothing here touches the network.

@@ -32,14 +32,16 @@ void push_fini(struct sync_session *x)
     free(x->push.puts);
 }
 
-/* ---- Puts -------------------------------------------------------------------------------------- */
+/* ---- Puts --------------------------------------------------------------------------------------
+ */
 
 static bool has_room(const struct sync_session *x, size_t window)
 {
     return x->push.puts_n < PUTS_MAX && x->push.bytes < window && sync_session_can_send(x);
 }
 
-static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival, struct job *j)
+static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival,
+                struct job *j)
 {
     struct push *u = &x->push;
     Persist__Frame f = PERSIST__FRAME__INIT;
@@ -124,7 +126,8 @@ void push_done(struct sync_session *x, uint64_t id)
         sync_session_fail(x, 1, "");
 }
 
-/* ---- jobs -------------------------------------------------------------------------------------- */
+/* ---- jobs --------------------------------------------------------------------------------------
+ */
 
 static struct job *free_job(struct sync_session *x)
 {
@@ -255,8 +258,7 @@ static void pump_job(struct sync_session *x, struct job *j)
 {
     while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
         if (j->todo.n > j->todo_at && j->asked == 0 && x->push.asking == NULL &&
-            x->hear != HEAR_DOTS &&
-            j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
+            x->hear != HEAR_DOTS && j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
             ask(x, j);
         if (j->send.n > j->send_at) {
             send_one(x, j);
@@ -270,7 +272,8 @@ static void pump_job(struct sync_session *x, struct job *j)
     }
 }
 
-/* ---- arrivals ---------------------------------------------------------------------------------- */
+/* ---- arrivals ----------------------------------------------------------------------------------
+ */
 
 /* Puts one arrival, or makes a job of it. False: not now. */
 static bool take(struct sync_session *x, const struct arrival *a)

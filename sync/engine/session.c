@@ -9,7 +9,8 @@
 
 enum { FAILED_MS = 10000, REFUSED_MS = 30000 };
 
-/* ---- sending ----------------------------------------------------------------------------------- */
+/* ---- sending -----------------------------------------------------------------------------------
+ */
 
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why)
 {
@@ -37,7 +38,8 @@ void sync_session_store(struct sync_session *x)
         sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------
+ */
 
 int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret)
 {
@@ -90,7 +92,8 @@ void sync_session_start(struct sync_session *x)
     sync_session_send(x, &f);
 }
 
-/* ---- a remote that went back in time ----------------------------------------------------------- */
+/* ---- a remote that went back in time -----------------------------------------------------------
+ */
 
 static void ask_dots(struct sync_session *x)
 {
@@ -131,7 +134,8 @@ static void take_dots(struct sync_session *x, const Persist__Dots *d)
         log_warn("sync: %s had lost %d changes; they are sent again", x->url, n);
 }
 
-/* ---- what is new ------------------------------------------------------------------------------- */
+/* ---- what is new -------------------------------------------------------------------------------
+ */
 
 /*
  * A new round. CaughtUp follows on the answer to ListDots when all was sent that was there by then,
@@ -161,7 +165,8 @@ static void heard(struct sync_session *x)
     x->heard_round = x->asked_round;
 }
 
-/* ---- frames ------------------------------------------------------------------------------------ */
+/* ---- frames ------------------------------------------------------------------------------------
+ */
 
 static void opened(struct sync_session *x, const Persist__Opened *o)
 {
@@ -171,6 +176,7 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         return;
     }
     x->opened = true;
+    x->last = o->last;
     if (o->stale || !o->exists) {
         x->row.cursor = 0;
         x->comparing = o->exists;
@@ -194,8 +200,8 @@ static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
     int rc = space_sync_join(x->cfg.space);
     if (rc == -EKEYREVOKED) {
         sync_session_fail(x, REFUSED_MS,
-                     "this device is no member of the folder, and its passphrase is no longer "
-                     "valid; clone it again with a new one");
+                          "this device is no member of the folder, and its passphrase is no longer "
+                          "valid; clone it again with a new one");
         return;
     }
     x->row.cursor = max_u64(x->row.cursor, c->seq);
@@ -264,6 +270,12 @@ uint64_t sync_session_heard(const struct sync_session *x)
     return x->heard_round;
 }
 
+void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last)
+{
+    *ret_cursor = x->row.cursor;
+    *ret_last = max_u64(x->last, x->row.cursor);
+}
+
 bool sync_session_is_caught_up(const struct sync_session *x)
 {
     return x->opened && x->caught_up && !x->failed;
@@ -271,5 +283,6 @@ bool sync_session_is_caught_up(const struct sync_session *x)
 
 bool sync_session_is_settled(const struct sync_session *x)
 {
-    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) && pull_is_settled(x);
+    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) &&
+           pull_is_settled(x);
 }

@@ -6,8 +6,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -334,6 +338,48 @@ static void what_all_know_to_be_deleted_is_cleaned_up(void **state)
     expect_equal(w, 2);
 }
 
+/* A child that takes an entry in, and crashes while it does. */
+static void crash_while_taking(struct device *d, const struct dot *dot, int how)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        (void)setrlimit(RLIMIT_CORE, &none);
+        if (sync_poison_begin(d->s->sync, dot))
+            raise(how);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    device_reopen(d);
+}
+
+static void a_change_that_crashes_the_program_twice_is_left_out(void **state)
+{
+    struct world *w = *state;
+    struct arrival at;
+    struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+    device_save_text(&w->d[0], "a.md", "poison");
+    assert_int_equal(publisher_flush(w->d[0].s), 0);
+    assert_int_equal(space_sync_collect(w->d[0].s), 0);
+    assert_int_equal(space_sync_next(w->d[0].s, w->done[0][1], 2, &at), 1);
+    assert_int_equal(space_sync_seal(w->d[0].s, &at, &bytes, &chunks), 0);
+    for (int i = 0; i < 5; i++)
+        crash_while_taking(&w->d[1], &at.dot, SIGKILL);
+    crash_while_taking(&w->d[1], &at.dot, SIGABRT);
+    assert_true(sync_poison_begin(w->d[1].s->sync, &at.dot));
+    sync_poison_end(w->d[1].s->sync);
+    crash_while_taking(&w->d[1], &at.dot, SIGABRT);
+    assert_int_equal(space_sync_take_entry(w->d[1].s, 1, buf_bytes(&bytes)), SYNC_REFUSED);
+    w->done[0][1] = at.number;
+    device_save_text(&w->d[0], "b.md", "others come");
+    give(w, 0, 1);
+    expect_text(&w->d[1], "b.md", "others come");
+    expect_text(&w->d[1], "a.md", NULL);
+}
+
 static void a_copied_device_takes_a_new_id_and_nothing_is_lost(void **state)
 {
     struct world *w = *state;
@@ -417,6 +463,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(superseded_entries_go_and_the_next_one_names_them, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_all_know_to_be_deleted_is_cleaned_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_that_crashes_the_program_twice_is_left_out, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_copied_device_takes_a_new_id_and_nothing_is_lost, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,

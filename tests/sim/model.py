@@ -287,7 +287,8 @@ class Replica:
             cur = self.vals(rec, facet)
             ctx = join(total(cur) if cur else self.F, extra)
             if stamp is None:
-                stamp = (max([self.tick] + [x.stamp[0] + 1 for x in cur]), self.rep + 1)
+                late = facet[0] == 'p' and not data.alive  # a deletion is the last of its change
+                stamp = (max([self.tick + late] + [x.stamp[0] + 1 for x in cur]), self.rep + 1)
             made.append(Val(dot, rec, facet, ctx, stamp, frozenset([dot]) if frm is None else frm,
                             data))
         for v in made:

@@ -234,8 +234,9 @@ bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n)
             _exit(0);
         }
         if (!wait_well(pid)) {
-            fprintf(stderr, "the run of seed %llu fails, number %llu: ",
-                    (unsigned long long)sh->seed, (unsigned long long)(sh->seed - first + 1));
+            fprintf(stderr,
+                    "the run of seed %llu fails, number %llu: ", (unsigned long long)sh->seed,
+                    (unsigned long long)(sh->seed - first + 1));
             report(o, sh->script);
             return false;
         }
@@ -283,7 +284,8 @@ bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint6
         buf_fini(&batch);
         buf_fini(&one);
         if (!wait_well(pid)) {
-            fprintf(stderr, "case %llu fails: ", (unsigned long long)(*ret_n - (uint64_t)n + sh->done));
+            fprintf(stderr,
+                    "case %llu fails: ", (unsigned long long)(*ret_n - (uint64_t)n + sh->done));
             report(o, sh->script);
             return false;
         }

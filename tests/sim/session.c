@@ -92,6 +92,24 @@ static void arrange(struct sim_session *in, struct found *f, uint64_t seed)
     }
 }
 
+/* @acks: what @from says that everybody knows. */
+static int say_acks(const struct sim *s, int from, struct vv acks[SIM_DEVICES_MAX])
+{
+    int rc = 0;
+    for (int m = 0; m < s->setup.devices && rc == 0; m++)
+        rc = vv_join(&acks[m], &s->acks[from][m]);
+    if (rc == 0 && from < s->setup.devices)
+        rc = vv_join(&acks[from], knowledge(s, from));
+    return rc;
+}
+
+int session_acks(struct sim *s, int to, int from)
+{
+    int rc = say_acks(s, from, s->acks[to]);
+    assert(rc == 0);
+    return 0;
+}
+
 int session_open(struct sim *s, struct sim_session *in, int to, int from, uint64_t seed)
 {
     struct found f = {NULL, 0};
@@ -106,10 +124,8 @@ int session_open(struct sim *s, struct sim_session *in, int to, int from, uint64
         read_replica(s, from, have, &f);
     in->mirrored = mirror_open(s->mirror, to, from, f.v, f.n);
     int rc = vv_copy(&in->known, knowledge(s, from));
-    for (int m = 0; m < s->setup.devices && rc == 0; m++)
-        rc = vv_copy(&in->acks[m], &s->acks[from][m]);
-    if (rc == 0 && from < s->setup.devices)
-        rc = vv_join(&in->acks[from], &in->known);
+    if (rc == 0)
+        rc = say_acks(s, from, in->acks);
     assert(rc == 0);
     in->open = true;
     arrange(in, &f, seed);
@@ -176,7 +192,7 @@ static int apply(struct sim *s, struct sim_session *in, int to)
         struct dot dot = dot_of(change);
         int rc = replica_apply(d->r, d->batch, change, world_head(s->w, &dot));
         SIM_NEED(rc >= 0, "device %d does not take a change: %s", to, strerror(-rc));
-        SIM_NEED(vv_has(replica_applied(d->r), &dot), "device %d did not note a change", to);
+        SIM_NEED(vv_has(replica_applied(d->r), &dot), "device %d applied a change unnoted", to);
         taken = taken || rc == 1;
         mirror_take(s->mirror, s->w, in->mirrored, to, &dot);
     }

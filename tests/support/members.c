@@ -84,12 +84,13 @@ void members_expect_equal(struct members *m, size_t n)
     for (size_t i = 1; i < n; i++) {
         replica_digest(m->d[i].s->replica, &other);
         assert_memory_equal(&first, &other, sizeof first);
-        assert_true(vv_equal(replica_knowledge(m->d[0].s->replica),
-                             replica_knowledge(m->d[i].s->replica)));
+        assert_true(
+            vv_equal(replica_knowledge(m->d[0].s->replica), replica_knowledge(m->d[i].s->replica)));
     }
 }
 
-/* ---- members ----------------------------------------------------------------------------------- */
+/* ---- members -----------------------------------------------------------------------------------
+ */
 
 static const char *const labels[MEMBERS_MAX] = {"anna", "bert", "carl"};
 

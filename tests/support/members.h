@@ -23,8 +23,8 @@ void members_join(struct members *m, size_t i, size_t of);
 void members_close(struct members *m);
 
 /**
- * Gives device @b what device @a has and @b was not given, contents included; what @a has pending is
- * published first. How many arrivals.
+ * Gives device @b what device @a has and @b was not given, contents included; what @a has pending
+ * is published first. How many arrivals.
  */
 size_t members_give(struct members *m, size_t a, size_t b);
 /** The first @n give each other all that they have. */
