@@ -1,6 +1,6 @@
 /*
- * scripts/bench.d/load_base - what loads on a server share: time, the spaces of its accounts, devices
- * from a list of tokens, entries, and what the server's process takes. Thread: any.
+ * scripts/bench.d/load_base - what loads on a server share: time, the spaces of its accounts,
+ * devices from a list of tokens, entries, and what the server's process takes. Thread: any.
  */
 #ifndef LOAD_BASE_H
 #define LOAD_BASE_H
@@ -20,7 +20,8 @@ void load_genesis(unsigned account, uint8_t ret[LOAD_GENESIS_SIZE], struct act_i
 /** An entry of @plain_n bytes, sealed for the space of an account, appended to @ret. */
 void load_entry(unsigned account, size_t plain_n, struct buf *ret);
 /**
- * Gives it another dot. The server has no key, and cannot see that the signature is that of another.
+ * Gives it another dot. The server has no key, and cannot see that the signature is that of
+ * another.
  */
 void load_entry_dot(struct buf *entry, const struct dot *dot);
 /** The dot of a sealed entry. */

@@ -13,7 +13,14 @@
 
 struct load;
 
-enum load_state { LOAD_IDLE, LOAD_CONNECTING, LOAD_UPGRADING, LOAD_LINKING, LOAD_OPENING, LOAD_OPEN };
+enum load_state {
+    LOAD_IDLE,
+    LOAD_CONNECTING,
+    LOAD_UPGRADING,
+    LOAD_LINKING,
+    LOAD_OPENING,
+    LOAD_OPEN
+};
 
 struct load_device {
     struct load *load;

@@ -36,9 +36,9 @@ static void use_token(struct srv_accounts *accounts, const char *text, unsigned 
     struct err err = {0};
     load_identity(number, key);
     peer_id_of_key(key, peer);
-    load_must(srv_login(accounts, bytes_str(text), peer, bytes_of(NULL, 0), srv_now_ms(), &login,
-                        &err),
-              "a login");
+    load_must(
+        srv_login(accounts, bytes_str(text), peer, bytes_of(NULL, 0), srv_now_ms(), &login, &err),
+        "a login");
     srv_logout(accounts, &login);
 }
 
@@ -225,8 +225,8 @@ static void measure(struct bench *b)
     unsigned n = b->saves_n - first;
     printf("this program             %.0f %% of a core\n",
            100 * (load_used_by(getpid()).cpu_s - own.cpu_s) / took);
-    printf("saves                    %u in %.1f s, %zu bytes sealed, each for %u other devices\n", n,
-           took, b->entries[0].n, w->of_account - 1);
+    printf("saves                    %u in %.1f s, %zu bytes sealed, each for %u other devices\n",
+           n, took, b->entries[0].n, w->of_account - 1);
     print_times("until acknowledged", b->done_us + first, n);
     print_times("until on the last device", b->came_us + first, n);
 }

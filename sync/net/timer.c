@@ -1,6 +1,6 @@
 /*
- * Timers of a loop, in a heap. libwebsockets has one of them, for the first that is due: its own list
- * is searched from the beginning for each timer that is set, and there are thousands.
+ * Timers of a loop, in a heap. libwebsockets has one of them, for the first that is due: its own
+ * list is searched from the beginning for each timer that is set, and there are thousands.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -8,10 +8,10 @@
  * then it is on disk. Each accepted act and entry has a sequence number; a session with a device is
  * a cursor in them. Nothing deletes but retention and the operator.
  *
- * So others can have read what a loss of power takes back. Nothing is lost by that: they have it, and
- * who pushed it, without an acknowledgement, pushes it again. The next process begins another run, at
- * sequence numbers that may have been others'; a cursor behind the end of the last run is stale
- * (srv_space_open()), so the devices that were ahead compare, and put what is gone.
+ * So others can have read what a loss of power takes back. Nothing is lost by that: they have it,
+ * and who pushed it, without an acknowledgement, pushes it again. The next process begins another
+ * run, at sequence numbers that may have been others'; a cursor behind the end of the last run is
+ * stale (srv_space_open()), so the devices that were ahead compare, and put what is gone.
  *
  * Ids are not proved, as the server has no key: up to 4 variants (different bytes) of a dot or a
  * chunk id are kept, and all served, so that garbage that came first does not keep out the good

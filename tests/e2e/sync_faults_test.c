@@ -1,7 +1,8 @@
 /*
  * Everything breaks: any of the processes is killed at any moment while all devices save, the
- * server loses its power and what it has not synced (crash_power.h), its disk is full, the server or a device is an older copy of itself. Afterwards all devices
- * show the same, and what was saved is there.
+ * server loses its power and what it has not synced (crash_power.h), its disk is full, the server
+ * or a device is an older copy of itself. Afterwards all devices show the same, and what was saved
+ * is there.
  *
  * PERSIST_TEST_SEED, PERSIST_TEST_ROUNDS: of the kills; PERSIST_LONG=1: more of them.
  */
@@ -318,7 +319,8 @@ static void nothing_is_lost_by_kills(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- the server's power ------------------------------------------------------------------------ */
+/* ---- the server's power ------------------------------------------------------------------------
+ */
 
 static bool move_server_data(struct crash_power *power)
 {
@@ -352,8 +354,8 @@ static unsigned times_lost(void)
 static void nothing_is_lost_by_a_server_without_power(struct e2e *f)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
-    unsigned cuts = (unsigned)crash_env("PERSIST_TEST_ROUNDS",
-                                        crash_env("PERSIST_LONG", 0) != 0 ? 100 : 20);
+    unsigned cuts =
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 100 : 20);
     struct savers *savers = crash_shared(sizeof *savers);
     struct crash_power power = {.server = 0};
     pid_t pids[DEVICES];
@@ -363,7 +365,8 @@ static void nothing_is_lost_by_a_server_without_power(struct e2e *f)
         make_shared_files(at(0));
         world_even(&world);
         start_savers(savers, pids, &rand);
-        for (unsigned i = 0; (i < cuts || (i < 10 * cuts && lost == 0)) && check_failures() == 0; i++) {
+        for (unsigned i = 0; (i < cuts || (i < 10 * cuts && lost == 0)) && check_failures() == 0;
+             i++) {
             cut_server(&power, &rand);
             lost = times_lost();
         }

@@ -14,7 +14,7 @@ enum { SYNC_MEET_MAX = 4 };
 struct sync_meet {
     struct device d[SYNC_MEET_MAX];
     uint64_t done[SYNC_MEET_MAX][SYNC_MEET_MAX]; /* arrivals of the first that the second has */
-    bool back; /* a device is also given what it brought itself */
+    bool back;                                   /* a device is also given what it brought itself */
 };
 
 /** Device 0 makes the space. */
