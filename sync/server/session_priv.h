@@ -20,6 +20,8 @@ struct srv_hub {
     struct srv_syncer *syncer;
     struct ring sessions; /* all */
     struct ring waiting;  /* for a sync */
+    struct ring grown;    /* places whose log has grown, until the turn of the loop has ended */
+    struct net_timer *grown_timer;
     void *places;         /* tree of struct place */
     int cut_fd;           /* written to when a token ended */
     struct net_watch *cut_watch;
@@ -33,6 +35,7 @@ struct place {
     uint64_t account;
     uint8_t space[SPACE_ID_SIZE];
     struct ring sessions;
+    struct ring in_grown;
 };
 
 /* What carries the frames of a session: a WebSocket, or the socket of a space of this process. */

@@ -146,8 +146,9 @@ static void challenge(struct hostile_peer *p)
 static void end(struct hostile_peer *p, unsigned code)
 {
     char text[] = "as the test wants it";
-    Persist__End e = PERSIST__END__INIT;
+    Persist__End e;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__end__init(&e);
     e.code = (Persist__Code)code;
     e.text = text;
     f.kind_case = PERSIST__FRAME__KIND_END;
