@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/space/sync_priv.h"
@@ -93,7 +94,8 @@ int sync_poison_open(struct space *s)
     if (fd < 0)
         return -errno;
     /* With blocks: a write to a hole on a full disk would be a SIGBUS. */
-    int rc = posix_fallocate(fd, 0, PAGE);
+    struct stat st;
+    int rc = fstat(fd, &st) < 0 ? errno : st.st_size == PAGE ? 0 : posix_fallocate(fd, 0, PAGE);
     void *page = MAP_FAILED;
     if (rc == 0)
         page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -105,8 +107,10 @@ int sync_poison_open(struct space *s)
     struct sync_poison *p = s->sync->poison = page;
     if (p->now.counter != 0 && p->crashed)
         note_death(p);
-    p->now = (struct dot){0, 0};
-    p->crashed = 0;
+    if (p->now.counter != 0 || p->crashed != 0) { /* else it is not written to */
+        p->now = (struct dot){0, 0};
+        p->crashed = 0;
+    }
     watch_crashes();
     set_page(NULL, p);
     return 0;

@@ -20,8 +20,10 @@ struct srv_hub {
     struct srv_syncer *syncer;
     struct ring sessions; /* all */
     struct ring waiting;  /* for a sync */
-    void *places;         /* tree of struct place */
-    int cut_fd;           /* written to when a token ended */
+    struct ring grown;    /* places whose log has grown, until the turn of the loop has ended */
+    struct net_timer *grown_timer;
+    void *places; /* tree of struct place */
+    int cut_fd;   /* written to when a token ended */
     struct net_watch *cut_watch;
     struct items *items;
     struct buf scratch;
@@ -33,6 +35,7 @@ struct place {
     uint64_t account;
     uint8_t space[SPACE_ID_SIZE];
     struct ring sessions;
+    struct ring in_grown;
 };
 
 /* What carries the frames of a session: a WebSocket, or the socket of a space of this process. */
@@ -75,7 +78,7 @@ struct srv_session {
     struct srv_login login;
     bool is_logged_in;
     uint8_t identity[SIGN_KEY_SIZE]; /* that was proved */
-    atomic_bool cut; /* the token ended */
+    atomic_bool cut;                 /* the token ended */
 
     struct buf out; /* the frame that is being sent, */
     bool blocked;   /* or that has no room yet */
@@ -159,7 +162,7 @@ void session_send(struct srv_session *s, const Persist__Frame *f);
 /** Sends what there is to send, as far as there is room. */
 void session_pump(struct srv_session *s);
 
-struct items *items_new(void); /* NULL: no memory */
+struct items *items_new(void);    /* NULL: no memory */
 void items_free(struct items *i); /* accepts NULL */
 
 #endif

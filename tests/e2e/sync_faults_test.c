@@ -1,7 +1,8 @@
 /*
  * Everything breaks: any of the processes is killed at any moment while all devices save, the
- * server's disk is full, the server or a device is an older copy of itself. Afterwards all devices
- * show the same, and what was saved is there.
+ * server loses its power and what it has not synced (crash_power.h), its disk is full, the server
+ * or a device is an older copy of itself. Afterwards all devices show the same, and what was saved
+ * is there.
  *
  * PERSIST_TEST_SEED, PERSIST_TEST_ROUNDS: of the kills; PERSIST_LONG=1: more of them.
  */
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "tests/support/crash_log.h"
+#include "tests/support/crash_power.h"
 #include "tests/support/crash_rand.h"
 #include "tests/support/e2e_log.h"
 #include "tests/support/posix.h"
@@ -36,7 +38,7 @@ enum {
     OWN_FILES = 4,
     SHARED_FILES = 3,
     LARGE_BYTES = 300000,
-    AFTER_MS = 240000, /* until all is even, at the end */
+    AFTER_MS = 90000, /* until all is even, at the end */
     STOP_MS = 60000,
 };
 
@@ -317,6 +319,76 @@ static void nothing_is_lost_by_kills(struct e2e *f)
     world_end(&world);
 }
 
+/* ---- the server's power ------------------------------------------------------------------------
+ */
+
+static bool move_server_data(struct crash_power *power)
+{
+    world_server_stop(&world, SIGTERM);
+    return e2e_ok(world.server, "mv data before && mkdir -m 700 data") &&
+           holds(crash_power_start(power, world.data)) &&
+           e2e_ok(world.server, "cp -a before/. data") && holds(crash_power_sync(power)) &&
+           holds(world_server_start(&world));
+}
+
+static void cut_server(struct crash_power *power, struct crash_rand *rand)
+{
+    usleep((50 + (unsigned)crash_below(rand, 300)) * 1000);
+    world_server_stop(&world, SIGKILL);
+    holds(crash_power_cut(power, crash_next(rand)));
+    holds(world_server_start(&world));
+}
+
+/* How many times devices have found that the server had lost what it had shown. */
+static unsigned times_lost(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < DEVICES; i++) {
+        e2e_sh(at(i), "cat home/log/* | grep -c 'had lost [0-9]* changes'");
+        n += (unsigned)strtoul(at(i)->last.out, NULL, 10);
+    }
+    return n;
+}
+
+/* What others got before it was synced, and the server then has not, is put there again. */
+static void nothing_is_lost_by_a_server_without_power(struct e2e *f)
+{
+    struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
+    unsigned cuts =
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 100 : 20);
+    struct savers *savers = crash_shared(sizeof *savers);
+    struct crash_power power = {.server = 0};
+    pid_t pids[DEVICES];
+    unsigned lost = 0;
+    printf("    PERSIST_TEST_SEED=%ju, %u cuts\n", (uintmax_t)rand.s, cuts);
+    if (world_begin(&world, f, DEVICES) && move_server_data(&power)) {
+        make_shared_files(at(0));
+        world_even(&world);
+        start_savers(savers, pids, &rand);
+        for (unsigned i = 0; (i < cuts || (i < 10 * cuts && lost == 0)) && check_failures() == 0;
+             i++) {
+            cut_server(&power, &rand);
+            lost = times_lost();
+        }
+        stop_savers(savers, pids);
+        world_even_within(&world, AFTER_MS);
+        lost = times_lost();
+        printf("    devices found a loss %u times\n", lost);
+        holds(lost > 0);
+        /* A new device sees what the server has. */
+        struct e2e *d = world_add(&world);
+        if (d != NULL && world_clone(&world, d) && world_even_within(&world, AFTER_MS))
+            for (unsigned i = 0; i < DEVICES; i++)
+                check_tokens(d, i, &savers->v[i]);
+        for (size_t i = 0; i < world.n; i++)
+            e2e_sh(at(i), "persist unmount notes");
+    }
+    world_server_stop(&world, SIGTERM);
+    if (power.server > 0)
+        crash_power_stop(&power);
+    world_end(&world);
+}
+
 /* ---- the server's disk ------------------------------------------------------------------------- */
 
 enum { DISK_MIB = 96, BIG_MIB = 160 };
@@ -457,6 +529,7 @@ int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(nothing_is_lost_by_kills),
+        E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
         E2E_TEST(a_server_from_an_older_copy_gets_the_rest_again),
         E2E_TEST(a_copied_device_is_another_one),

@@ -327,6 +327,8 @@ bool world_even_within(struct sync_world *w, unsigned ms)
             check_fail("the devices are not even after %u ms", ms);
             if (one != NULL && other != NULL)
                 check_same_tree(other, one, CHECK_AT("a device's tree"));
+            for (size_t i = 0; i < w->n; i++)
+                fprintf(stderr, "%s", e2e_sh(w->device[i], "persist status")->out);
         }
         free(one);
         free(other);
