@@ -10,49 +10,49 @@
 #include "fs/space/merger.h"
 #include "fs/space/sync_priv.h"
 #include "tests/support/hostile_member.h"
-#include "tests/support/members.h"
+#include "tests/support/sync_meet.h"
 
 enum { MERGE_MS = 1000 };
 
 /* anna, and bert whom she let in. */
-static void begin(struct members *m)
+static void begin(struct sync_meet *m)
 {
-    members_found(m);
+    sync_meet_found(m, "anna");
     device_granted(&m->d[1], "bert", 2, &m->d[0]);
-    members_give(m, 0, 1);
+    sync_meet_give(m, 0, 1);
     assert_int_equal(space_sync_join(m->d[1].s), 1);
-    members_give(m, 1, 0);
+    sync_meet_give(m, 1, 0);
 }
 
 static void who_was_let_in_is_like_all(void **state)
 {
     (void)state;
-    struct members m;
+    struct sync_meet m;
     begin(&m);
     struct device *a = &m.d[0], *b = &m.d[1];
     assert_true(space_sync_is_member(a->s) && space_sync_is_member(b->s));
     device_save_text(a, "a", "of anna\n");
     device_save_text(b, "b", "of bert\n");
-    members_meet(&m, 2);
-    members_expect_equal(&m, 2);
+    sync_meet_all(&m, 2);
+    sync_meet_expect_equal(&m, 2);
     assert_int_not_equal(device_ino(a, "b"), 0);
     assert_int_not_equal(device_ino(b, "a"), 0);
     device_reopen(b);
     assert_true(space_sync_is_member(b->s));
     /* And lets others in. */
     device_granted(&m.d[2], "carl", 3, b);
-    members_meet(&m, 3);
+    sync_meet_all(&m, 3);
     assert_int_equal(space_sync_join(m.d[2].s), 1);
-    members_meet(&m, 3);
+    sync_meet_all(&m, 3);
     assert_int_not_equal(device_ino(&m.d[2], "a"), 0);
-    members_expect_equal(&m, 3);
-    members_close(&m);
+    sync_meet_expect_equal(&m, 3);
+    sync_meet_close(&m);
 }
 
 static void a_second_grant_makes_no_second_act(void **state)
 {
     (void)state;
-    struct members m;
+    struct sync_meet m;
     begin(&m);
     struct device *a = &m.d[0], *b = &m.d[1];
     struct act_add who = {.member = b->member->pub, .role = ACT_ROLE_DEVICE};
@@ -69,14 +69,14 @@ static void a_second_grant_makes_no_second_act(void **state)
     g->secret[0] ^= 1;
     assert_int_equal(space_sync_take_grant(b->s, g), -EEXIST);
     free(g);
-    members_close(&m);
+    sync_meet_close(&m);
 }
 
 static void no_member_lets_nobody_in(void **state)
 {
     (void)state;
-    struct members m;
-    members_found(&m);
+    struct sync_meet m;
+    sync_meet_found(&m, "anna");
     device_granted(&m.d[1], "bert", 2, &m.d[0]);
     struct member_public nobody = {.identity = {1}};
     struct act_add who = {.member = nobody, .role = ACT_ROLE_DEVICE};
@@ -86,13 +86,13 @@ static void no_member_lets_nobody_in(void **state)
     /* And keys that are none make no member. */
     assert_true(space_sync_grant(m.d[0].s, &who, "x", "notes", &blob) < 0);
     assert_int_equal(blob.n, 0);
-    members_close(&m);
+    sync_meet_close(&m);
 }
 
 static void who_was_revoked_is_known(void **state)
 {
     (void)state;
-    struct members m;
+    struct sync_meet m;
     begin(&m);
     struct device *a = &m.d[0], *b = &m.d[1];
     struct buf raw CLEANUP(buf_fini) = {0}, blob CLEANUP(buf_fini) = {0};
@@ -107,7 +107,7 @@ static void who_was_revoked_is_known(void **state)
     assert_int_equal(space_sync_take_act(a->s, 9, buf_bytes(&raw)), SYNC_TAKEN);
     assert_true(space_sync_was_revoked(a->s, b->member->pub.identity));
     assert_false(space_sync_was_revoked(a->s, a->member->pub.identity));
-    members_close(&m);
+    sync_meet_close(&m);
 }
 
 /* ---- an onlooker ---- */
@@ -116,18 +116,18 @@ static void who_was_revoked_is_known(void **state)
  * has made of it. */
 static uint64_t changes_of_third(bool onlooker)
 {
-    struct members m;
+    struct sync_meet m;
     begin(&m);
     m.d[2].onlooker = onlooker;
     device_granted(&m.d[2], "carl", 3, &m.d[0]);
-    members_meet(&m, 3);
+    sync_meet_all(&m, 3);
     assert_int_equal(space_sync_join(m.d[2].s), 1);
     device_save_text(&m.d[0], "f", "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
-    members_meet(&m, 3);
+    sync_meet_all(&m, 3);
     device_save_text(&m.d[0], "f", "one\n2\n3\n4\n5\n6\n7\n8\n9\n");
     device_save_text(&m.d[1], "f", "1\n2\n3\n4\n5\n6\n7\n8\nnine\n");
-    members_give(&m, 0, 2);
-    members_give(&m, 1, 2);
+    sync_meet_give(&m, 0, 2);
+    sync_meet_give(&m, 1, 2);
     struct space *s = m.d[2].s;
     merger_release(s); /* of the fixture */
     usleep(MERGE_MS * 1000);
@@ -135,7 +135,7 @@ static uint64_t changes_of_third(bool onlooker)
     pthread_mutex_lock(&s->lock);
     uint64_t n = vv_get(replica_knowledge(s->replica), replica_id(s->replica));
     pthread_mutex_unlock(&s->lock);
-    members_close(&m);
+    sync_meet_close(&m);
     return n;
 }
 
