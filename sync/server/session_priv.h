@@ -95,7 +95,8 @@ struct srv_session {
         uint64_t sync, id; /* sync 0: free */
     } pending[2];
     uint64_t open_sync;
-    Persist__Frame *stalled; /* a Put that came too fast */
+    Persist__Frame *stalled; /* a Put that came too fast, or a Join that came too early, */
+    unsigned join_tries;     /* so many times */
     enum { PUTS_TAKEN, PUTS_REFUSED, PUTS_REFUSED_SAID } puts;
     Persist__Code refused_code;
     char *refused_text;
