@@ -65,7 +65,8 @@ static int put_xattrs(struct mirror *m, const struct attr *a, int fd)
             has_xattr(fd, name, &value))
             continue;
         if (fsetxattr(fd, name, value.n > 0 ? value.p : (const void *)"", value.n, 0) < 0 &&
-            errno != EOPNOTSUPP && errno != ENOSPC && errno != E2BIG) /* the host's limits are its own */
+            errno != EOPNOTSUPP && errno != ENOSPC &&
+            errno != E2BIG) /* the host's limits are its own */
             rc = -errno;
     }
     return rc;
@@ -232,8 +233,8 @@ int mirror_file(struct mirror *m, uint64_t dir, const struct attr *a, int fd, co
 {
     uint64_t key = mirror_seen_key(dir, bytes_str(name));
     bool is_link = S_ISLNK(a->mode);
-    int rc = is_link ? put_symlink(m, a, fd, name)
-                     : put_file(m, a, fd, name, mirror_seen_find(m, key));
+    int rc =
+        is_link ? put_symlink(m, a, fd, name) : put_file(m, a, fd, name, mirror_seen_find(m, key));
     if (rc == -ENODATA) { /* what there was of it stays */
         m->report->skipped++;
         return 0;

@@ -12,14 +12,14 @@ enum { MIRROR_DEPTH_MAX = 512 /* one descriptor each */ };
 
 /* A file as it was when it was last made equal, or seen to be. */
 struct seen {
-    uint64_t key; /* of its folder and name in the space */
+    uint64_t key;                 /* of its folder and name in the space */
     uint64_t ino, changes, ctime; /* in the space: the file; changes of its content; of all, ns */
     uint64_t host_ino, host_ctime;
 };
 
 struct mirror {
     struct mirror_config cfg;
-    int dir_fd;           /* where it is, in a run */
+    int dir_fd;                     /* where it is, in a run */
     char temp[GRANT_NAME_MAX + 16]; /* in there: no space has such a name */
     _Atomic bool cancelled;
     struct export copy;

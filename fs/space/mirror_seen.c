@@ -29,8 +29,9 @@ static int load(struct mirror *m, int fd)
 {
     struct stat st;
     uint8_t head[HEAD];
-    if (fstat(fd, &st) < 0 || st.st_size < HEAD || (st.st_size - HEAD) % (off_t)sizeof(struct seen) ||
-        read_all(fd, head, sizeof head) < 0 || get_u64(head) != FORMAT)
+    if (fstat(fd, &st) < 0 || st.st_size < HEAD ||
+        (st.st_size - HEAD) % (off_t)sizeof(struct seen) || read_all(fd, head, sizeof head) < 0 ||
+        get_u64(head) != FORMAT)
         return -EBADMSG;
     int rc = buf_resize(&m->seen, (size_t)st.st_size - HEAD);
     if (rc == 0)

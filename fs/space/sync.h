@@ -231,7 +231,8 @@ bool space_sync_is_member(struct space *s);
  */
 int space_sync_grant(struct space *s, const struct act_add *who, const char *label,
                      const char *name, struct buf *ret_blob) MUST_CHECK;
-/** Takes the epochs of another grant of this space. -EEXIST: its secret is another; -ENOTCONN, -EIO.
+/** Takes the epochs of another grant of this space. -EEXIST: its secret is another; -ENOTCONN,
+ * -EIO.
  */
 int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
 /** Whether a member of the device with this identity was ever revoked. */
@@ -239,14 +240,14 @@ bool space_sync_was_revoked(struct space *s, const uint8_t identity[static SIGN_
 /** The acts that this device made, appended to @ret, each as buf_put_string() does. */
 int space_sync_own_acts(struct space *s, struct buf *ret) MUST_CHECK;
 
-
 /**
  * Opens a door: authors its act, and appends the blob for servers under the passphrase's key,
  * derived by the caller with @salt. -ENOTCONN, -ENOMEM, -EIO, -ENOSPC.
  */
 int space_sync_door(struct space *s, const struct door_key *k,
                     const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob) MUST_CHECK;
-/** The blob, of either kind, that @remote is still to be given: kept until it is set to nothing. -ENOENT: none. */
+/** The blob, of either kind, that @remote is still to be given: kept until it is set to nothing.
+ * -ENOENT: none. */
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret) MUST_CHECK;
 int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
 

@@ -76,8 +76,8 @@ int grant_open(struct bytes blob, const struct member_keys *k, struct grant *ret
     if (blob.n < 1 + crypto_box_SEALBYTES || blob.n > GRANT_BLOB_MAX)
         return -EBADMSG;
     int rc = buf_resize(&plain, blob.n - 1 - crypto_box_SEALBYTES);
-    if (rc == 0 && crypto_box_seal_open(plain.p, blob.p + 1, blob.n - 1, k->box_public,
-                                        k->box_secret) != 0)
+    if (rc == 0 &&
+        crypto_box_seal_open(plain.p, blob.p + 1, blob.n - 1, k->box_public, k->box_secret) != 0)
         rc = -EKEYREJECTED;
     if (rc == 0)
         rc = read_plain(buf_bytes(&plain), ret);

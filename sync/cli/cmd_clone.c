@@ -195,7 +195,8 @@ static bool is_wanted(const struct request *r, const Persist__Spaces__Space *sp)
     return r->space == NULL || strncmp(text, r->space, strlen(r->space)) == 0;
 }
 
-/* ---- a space that the server itself is a member of ---------------------------------------------- */
+/* ---- a space that the server itself is a member of ----------------------------------------------
+ */
 
 static int open_grant(struct request *r, const struct space_member *me, struct bytes blob,
                       struct err *err)
@@ -204,8 +205,7 @@ static int open_grant(struct request *r, const struct space_member *me, struct b
     if (rc == 0 && memcmp(r->opened->grant.space.b, r->id.b, SPACE_ID_SIZE) != 0)
         rc = -EBADMSG;
     if (rc < 0)
-        return err_set(err, rc, "clone: what the server granted makes no sense: %s",
-                       strerror(-rc));
+        return err_set(err, rc, "clone: what the server granted makes no sense: %s", strerror(-rc));
     rc = keyring_grant(&r->keys, &r->opened->grant);
     return rc < 0 ? err_set(err, rc, "clone: keeping the keys: %s", strerror(-rc)) : 0;
 }
@@ -258,8 +258,9 @@ static int find_managed(struct request *r, const Persist__Spaces *list, struct e
             spaces_of_id(&r->session.spaces, &id) != NULL)
             continue;
         if (found != NULL)
-            return err_set(err, -EINVAL, "clone: the server has several folders; choose one with "
-                                         "--space, by the id that 'persist remote list' shows");
+            return err_set(err, -EINVAL,
+                           "clone: the server has several folders; choose one with "
+                           "--space, by the id that 'persist remote list' shows");
         found = list->spaces[i];
     }
     if (found == NULL)
@@ -268,7 +269,8 @@ static int find_managed(struct request *r, const Persist__Spaces *list, struct e
     return rc < 0 ? rc : 1;
 }
 
-/* ---- a space behind a passphrase ----------------------------------------------------------------- */
+/* ---- a space behind a passphrase
+ * ----------------------------------------------------------------- */
 
 /* The space that the passphrase opens. */
 static int find_space(struct request *r, const Persist__Spaces *list, struct err *err)
@@ -424,19 +426,20 @@ const struct command command_clone = {
     .name = "clone",
     .arguments = "URL FOLDER [OPTIONS]",
     .summary = "join a folder through a server, and mount it",
-    .help = "Returns when the tree is there; what is big may still be coming ('persist status').\n"
-            "  --passphrase-file F  what 'persist remote add' showed; else the one folder that the\n"
-            "                       server is itself a member of is joined (remote add --managed),\n"
-            "                       and if there is none the passphrase is asked for\n"
-            "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
-            "  --space ID           which of the account's spaces: the beginning of its id; else\n"
-            "                       the one that the passphrase opens, or the only one\n"
-            "  --name NAME          its name on this device; else the last part of the path\n"
-            "  --ca F               trust the authorities in F (PEM), not those of the system\n"
-            "  --insecure           ws:// to another machine, where nobody can listen in\n"
-            "\n"
-            "Example:\n"
-            "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
+    .help =
+        "Returns when the tree is there; what is big may still be coming ('persist status').\n"
+        "  --passphrase-file F  what 'persist remote add' showed; else the one folder that the\n"
+        "                       server is itself a member of is joined (remote add --managed),\n"
+        "                       and if there is none the passphrase is asked for\n"
+        "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
+        "  --space ID           which of the account's spaces: the beginning of its id; else\n"
+        "                       the one that the passphrase opens, or the only one\n"
+        "  --name NAME          its name on this device; else the last part of the path\n"
+        "  --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "  --insecure           ws:// to another machine, where nobody can listen in\n"
+        "\n"
+        "Example:\n"
+        "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
     .options = options,
     .plain_min = 2,
     .plain_max = 2,

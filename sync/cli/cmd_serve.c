@@ -156,17 +156,18 @@ const struct command command_serve = {
     .arguments = "[--listen ADDR:PORT] [--data DIR] [--tls-cert F --tls-key F] [--mirror DIR]\n"
                  "              [-f]",
     .summary = "run a server for the devices of its users",
-    .help = "Returns when the server listens, and says where.\n"
-            "  --listen ADDR:PORT  in numbers; 127.0.0.1:8440 unless given, port 0: a free one\n"
-            "  --data DIR          what it keeps; else $PERSIST_HOME/server\n"
-            "  --tls-cert F        certificate and chain, PEM\n"
-            "  --tls-key F         its key, PEM\n"
-            "  --mirror DIR        keep plain files of managed spaces, in DIR/USER/SPACE; what is\n"
-            "                      not in a space goes from there ('persist remote add --managed')\n"
-            "  -f                  stay in the foreground, log to stderr\n"
-            "\n"
-            "Example:\n"
-            "  persist serve && persist user add alice\n",
+    .help =
+        "Returns when the server listens, and says where.\n"
+        "  --listen ADDR:PORT  in numbers; 127.0.0.1:8440 unless given, port 0: a free one\n"
+        "  --data DIR          what it keeps; else $PERSIST_HOME/server\n"
+        "  --tls-cert F        certificate and chain, PEM\n"
+        "  --tls-key F         its key, PEM\n"
+        "  --mirror DIR        keep plain files of managed spaces, in DIR/USER/SPACE; what is\n"
+        "                      not in a space goes from there ('persist remote add --managed')\n"
+        "  -f                  stay in the foreground, log to stderr\n"
+        "\n"
+        "Example:\n"
+        "  persist serve && persist user add alice\n",
     .options = options,
     .run = run,
 };

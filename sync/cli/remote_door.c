@@ -25,8 +25,8 @@ static int derive(struct bytes passphrase, char salt_text[2 * DOOR_SALT_SIZE + 1
     return 0;
 }
 
-static int run(const struct session *s, const struct remote_door *door,
-               struct verb_call *call, struct err *err)
+static int run(const struct session *s, const struct remote_door *door, struct verb_call *call,
+               struct err *err)
 {
     struct term term;
     int status;

@@ -25,8 +25,8 @@ struct probe;
 
 /**
  * Begins, with the frame of session.proto @question to be asked (ListSpaces or Join; encoded before
- * the call returns; NULL: none); @done is called once, from the loop, and the probe is gone then. Errors as line_open();
- * nothing is called then.
+ * the call returns; NULL: none); @done is called once, from the loop, and the probe is gone then.
+ * Errors as line_open(); nothing is called then.
  */
 int probe_start(struct line_env *env, const struct remote *remote, const Persist__Frame *question,
                 probe_fn done, void *user, struct probe **ret, struct err *err) MUST_CHECK;

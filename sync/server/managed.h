@@ -18,8 +18,8 @@
 #include "sync/server/session.h"
 
 enum {
-    MANAGED_MAX = 1000,          /* spaces of all accounts */
-    MANAGED_SETTLE_MS = 2000,    /* a mirror is written when a space has not changed for so long, */
+    MANAGED_MAX = 1000,       /* spaces of all accounts */
+    MANAGED_SETTLE_MS = 2000, /* a mirror is written when a space has not changed for so long, */
     MANAGED_SETTLE_MAX_MS = 30000, /* and at most so late */
 };
 

@@ -31,9 +31,10 @@ struct managed {
     bool ends;           /* to be closed and removed; under the lock */
     struct engine *engine;
     struct mirror *mirror;
-    uint64_t tidy_ms;      /* when files without a name are looked for */
-    uint64_t retry_ms;     /* a run that failed is repeated then; 0: none did */
-    _Atomic uint64_t first_ms, last_ms; /* when what the mirror lacks changed; 0: it lacks nothing */
+    uint64_t tidy_ms;  /* when files without a name are looked for */
+    uint64_t retry_ms; /* a run that failed is repeated then; 0: none did */
+    _Atomic uint64_t first_ms,
+        last_ms; /* when what the mirror lacks changed; 0: it lacks nothing */
 };
 
 struct srv_managed {
@@ -42,8 +43,8 @@ struct srv_managed {
     uint8_t public[2 * SIGN_KEY_SIZE + BOX_KEY_SIZE];
     struct srv_hub *hub;
     struct net_loop *loop;
-    struct net_timer *timer;   /* looks for users that were removed */
-    int dir_fd, mirror_fd;     /* managed/; -1: no mirrors */
+    struct net_timer *timer; /* looks for users that were removed */
+    int dir_fd, mirror_fd;   /* managed/; -1: no mirrors */
     char *dir;
     pthread_t thread;
     bool has_thread;

@@ -169,7 +169,8 @@ static int start_loop(struct srv_service *s, struct err *err)
     int rc = net_loop_new(DESCRIPTORS_MAX, &s->loop, err);
     if (rc < 0)
         return rc;
-    struct srv_hub_config hub = {.loop = s->loop, .accounts = s->accounts, .spaces = s->spaces, .managed = s->managed};
+    struct srv_hub_config hub = {
+        .loop = s->loop, .accounts = s->accounts, .spaces = s->spaces, .managed = s->managed};
     rc = srv_hub_new(&hub, &s->hub, err);
     if (rc < 0)
         return rc;

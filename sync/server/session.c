@@ -207,7 +207,8 @@ static void on_list_spaces(struct srv_session *s)
 
 /* ---- joining ---- */
 
-/* The acts of the server itself go into the log here: who joins is to find its add there at once. */
+/* The acts of the server itself go into the log here: who joins is to find its add there at once.
+ */
 static int push_acts(struct srv_session *s, const struct srv_at *at, struct bytes acts)
 {
     struct reader r = reader_of(acts);
@@ -248,8 +249,9 @@ static void on_join(struct srv_session *s, const Persist__Join *j)
     else if (rc == -ENOENT || rc == -ENOTCONN)
         session_end(s, PERSIST__CODE__CODE_NO_SPACE, "the server is no member of such a space");
     else if (rc == -EKEYREVOKED)
-        session_end(s, PERSIST__CODE__CODE_TOKEN, "this device was revoked; it is let in again by "
-                                                  "another device only");
+        session_end(s, PERSIST__CODE__CODE_TOKEN,
+                    "this device was revoked; it is let in again by "
+                    "another device only");
     else if (rc == -ENOBUFS)
         session_end(s, PERSIST__CODE__CODE_LIMIT, "the space has as many members as it can have");
     else

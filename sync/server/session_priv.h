@@ -22,8 +22,8 @@ struct srv_hub {
     struct ring waiting;  /* for a sync */
     struct ring grown;    /* places whose log has grown, until the turn of the loop has ended */
     struct net_timer *grown_timer;
-    void *places;         /* tree of struct place */
-    int cut_fd;           /* written to when a token ended */
+    void *places; /* tree of struct place */
+    int cut_fd;   /* written to when a token ended */
     struct net_watch *cut_watch;
     struct items *items;
     struct buf scratch;
@@ -78,7 +78,7 @@ struct srv_session {
     struct srv_login login;
     bool is_logged_in;
     uint8_t identity[SIGN_KEY_SIZE]; /* that was proved */
-    atomic_bool cut; /* the token ended */
+    atomic_bool cut;                 /* the token ended */
 
     struct buf out; /* the frame that is being sent, */
     bool blocked;   /* or that has no room yet */

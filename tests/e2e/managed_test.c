@@ -198,7 +198,8 @@ static void the_brake_keeps_the_old_state(struct e2e *f)
 {
     if (begin(f, 1)) {
         struct e2e *d = at(0);
-        e2e_ok(d, "cd %s && mkdir many && for i in $(seq 40); do echo $i >many/$i; done", d->folder);
+        e2e_ok(d, "cd %s && mkdir many && for i in $(seq 40); do echo $i >many/$i; done",
+               d->folder);
         follows(d, "notes");
         same(world_metric(&world, "mirror_kept_total"), 0);
         e2e_ok(d, "cd %s && rm -r many && echo left >left", d->folder);
@@ -337,8 +338,9 @@ static void a_passphrase_beside_it(struct e2e *f)
     if (begin(f, 1)) {
         struct e2e *a = at(0), *b = world_add(&world), *c = world_add(&world);
         world_save(a, "a", "a\n");
-        e2e_ok(a, "echo 'a passphrase of mine' >pass && persist remote add %s %s --token-file token "
-                  "--passphrase-file pass",
+        e2e_ok(a,
+               "echo 'a passphrase of mine' >pass && persist remote add %s %s --token-file token "
+               "--passphrase-file pass",
                world.url, a->folder);
         e2e_ok(b,
                "persist clone %s %s --name notes --token-file token --passphrase-file "

@@ -33,7 +33,8 @@ static void opens_for_its_member(void **state)
 {
     (void)state;
     static const size_t counts[] = {0, 1, 3, LIMIT_EPOCHS};
-    static const char longest[] = "0123456789012345678901234567890123456789012345678901234567890123";
+    static const char longest[] =
+        "0123456789012345678901234567890123456789012345678901234567890123";
     struct member_keys k = sealed_member(1), other = sealed_member(2);
     for (size_t i = 0; i < ARRAY_N(counts); i++) {
         struct buf b = a_blob(counts[i], i % 2 == 0 ? "notes" : longest);

@@ -25,9 +25,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void open_space(struct device *d, const char *label, bool create)
 {
     struct err err = {0};
-    struct space_config cfg = {
-        .dir = d->dir, .create = create, .label = label, .member = d->member,
-        .onlooker = d->onlooker};
+    struct space_config cfg = {.dir = d->dir,
+                               .create = create,
+                               .label = label,
+                               .member = d->member,
+                               .onlooker = d->onlooker};
     if (space_open(&cfg, &d->s, &err) < 0)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
