@@ -367,8 +367,7 @@ static int copy_xattrs(struct show *w, const struct attr *from, const struct att
 {
     uint8_t prefix[8];
     put_u64(prefix, from->ino);
-    struct db_iter *it =
-        db_iter_new(w->s->db, DB_XATTR, bytes_of(prefix, sizeof prefix), NULL);
+    struct db_iter *it = db_iter_new(w->s->db, DB_XATTR, bytes_of(prefix, sizeof prefix), NULL);
     if (it == NULL)
         return -ENOMEM;
     while (db_iter_next(it)) {
@@ -419,7 +418,8 @@ static int take_new_file(struct show *w, struct attr **a)
     struct attr *old = *a, *d, *n;
     struct replica_entry e;
     uint64_t dir;
-    if (w->own || !attr_is_file(old) || old->nlink != 1 || old->dirty || op_is_open(w->x, old, true))
+    if (w->own || !attr_is_file(old) || old->nlink != 1 || old->dirty ||
+        op_is_open(w->x, old, true))
         return 0;
     int rc = only_name(w, old, &e, &dir);
     if (rc != 1)

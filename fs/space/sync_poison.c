@@ -1,7 +1,8 @@
 /*
  * What made this program crash. The change that is being taken in is noted in a page of the file
  * `taking`, shared with the kernel, so that the note outlives the process. A change on which two
- * processes crashed is left out from then on, and the folder stays usable. To be killed is no crash.
+ * processes crashed is left out from then on, and the folder stays usable. To be killed is no
+ * crash.
  *
  *   page    dot 16 (zeros: none is being taken) · crashed 8 · DEAD_MAX times: dot 16 · deaths 8
  */
@@ -50,7 +51,8 @@ static void note_death(struct sync_poison *p)
     p->now = (struct dot){0, 0};
 }
 
-/* ---- crashes ----------------------------------------------------------------------------------- */
+/* ---- crashes -----------------------------------------------------------------------------------
+ */
 
 /* The pages of this process's spaces; a handler can be given nothing. */
 static struct sync_poison *_Atomic pages[64];
@@ -86,7 +88,8 @@ static void set_page(const struct sync_poison *from, struct sync_poison *to)
         }
 }
 
-/* ---- the file ---------------------------------------------------------------------------------- */
+/* ---- the file ----------------------------------------------------------------------------------
+ */
 
 int sync_poison_open(struct space *s)
 {

@@ -109,7 +109,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* ---- one note, saved again and again ----------------------------------------------------------- */
+/* ---- one note, saved again and again -----------------------------------------------------------
+ */
 
 struct looks {
     uint64_t missing, empty, mixed;
@@ -125,7 +126,8 @@ static size_t note(unsigned char *p, size_t n, uint64_t save)
     return n;
 }
 
-/* As editors save: a new file, on disk, in place of the old one. Returns when the last step began. */
+/* As editors save: a new file, on disk, in place of the old one. Returns when the last step began.
+ */
 static double save_note(const char *path, size_t n, uint64_t save)
 {
     char tmp[PATH_SIZE];
@@ -200,7 +202,8 @@ static void do_saves(char **arg)
                                 looks.mixed - before.mixed));
 }
 
-/* ---- many small files -------------------------------------------------------------------------- */
+/* ---- many small files --------------------------------------------------------------------------
+ */
 
 static void small_path(char ret[PATH_SIZE], const char *dir, uint64_t i)
 {
@@ -340,7 +343,8 @@ static void do_move(char **arg)
     printf("%.3f\n", (seen - start) * 1000);
 }
 
-/* ---- big files --------------------------------------------------------------------------------- */
+/* ---- big files ---------------------------------------------------------------------------------
+ */
 
 static void write_big(const char *path, uint64_t mib, uint64_t seed)
 {

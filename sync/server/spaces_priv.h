@@ -12,7 +12,7 @@
 /* In memory; all of it is on disk in the row 'n'. */
 struct space {
     struct account *account;
-    uint64_t number;           /* begins every key; never used again */
+    uint64_t number; /* begins every key; never used again */
     struct srv_space_info now;
     bool has_run;      /* this process has begun its run, */
     uint64_t run_sync; /* which is on the disk after the sync of this number */

@@ -30,7 +30,8 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-/* ---- savers ------------------------------------------------------------------------------------ */
+/* ---- savers ------------------------------------------------------------------------------------
+ */
 
 enum {
     DEVICES = 3,
@@ -45,8 +46,8 @@ enum {
 /* What a saver of one device has done; shared with the test. Its saves are numbered from 1. */
 struct saver {
     atomic_bool stop;
-    atomic_uint saved; /* all up to this one were answered */
-    unsigned failed;   /* tries that were cut off */
+    atomic_uint saved;   /* all up to this one were answered */
+    unsigned failed;     /* tries that were cut off */
     bool own[SAVES_MAX]; /* which of them went to a file that no other device saves */
 };
 
@@ -141,7 +142,7 @@ static int save_shared(struct work *w, const char *token)
 
 static int save_once(struct work *w, const struct e2e *d)
 {
-    static int (*const saves[])(struct work *w, const char *token) = {
+    static int (*const saves[])(struct work * w, const char *token) = {
         save_new, save_own, save_own, save_shared, save_shared, save_large};
     char token[32];
     token_of(w->device, w->n, token);
@@ -150,7 +151,8 @@ static int save_once(struct work *w, const struct e2e *d)
     if (w->dir < 0)
         return -1;
     /* What is below a folder that is not mounted is not the folder. */
-    bool mounted = fstat(w->dir, &st) == 0 && stat(d->top, &below) == 0 && st.st_dev != below.st_dev;
+    bool mounted =
+        fstat(w->dir, &st) == 0 && stat(d->top, &below) == 0 && st.st_dev != below.st_dev;
     int rc = mounted ? saves[crash_below(&w->rand, ARRAY_N(saves))](w, token) : -1;
     close(w->dir);
     return rc;
@@ -204,7 +206,8 @@ static void stop_savers(struct savers *s, const pid_t *pids)
         check_join(pids[i]);
 }
 
-/* ---- what was saved is there ------------------------------------------------------------------- */
+/* ---- what was saved is there -------------------------------------------------------------------
+ */
 
 /* Marks the tokens of @device that are in the text. */
 static void mark(const char *text, unsigned device, uint8_t *seen, unsigned n)
@@ -245,7 +248,8 @@ static void check_tokens(struct e2e *d, unsigned device, const struct saver *v)
     free(seen);
 }
 
-/* ---- kills ------------------------------------------------------------------------------------- */
+/* ---- kills -------------------------------------------------------------------------------------
+ */
 
 static void kill_mount(struct e2e *d, unsigned down_ms)
 {
@@ -292,8 +296,8 @@ static void kill_one(struct crash_rand *rand)
 static void nothing_is_lost_by_kills(struct e2e *f)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
-    unsigned kills = (unsigned)crash_env("PERSIST_TEST_ROUNDS",
-                                         crash_env("PERSIST_LONG", 0) != 0 ? 400 : 100);
+    unsigned kills =
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 400 : 100);
     struct savers *savers = crash_shared(sizeof *savers);
     pid_t pids[DEVICES];
     printf("    PERSIST_TEST_SEED=%ju, %u kills\n", (uintmax_t)rand.s, kills);
@@ -389,7 +393,8 @@ static void nothing_is_lost_by_a_server_without_power(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- the server's disk ------------------------------------------------------------------------- */
+/* ---- the server's disk -------------------------------------------------------------------------
+ */
 
 enum { DISK_MIB = 96, BIG_MIB = 160 };
 
@@ -410,8 +415,7 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
         ok(mount("persist-test", world.data, "tmpfs", 0, options));
         e2e_ok(world.server, "cp -a small/. data");
         if (holds(world_server_start(&world)) && world_add(&world) != NULL &&
-            world_found(&world, at(0)) && world_add(&world) != NULL &&
-            world_clone(&world, at(1))) {
+            world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1))) {
             e2e_ok(at(0), "head -c %dM /dev/urandom >notes/big", BIG_MIB);
             e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
             printf("    %s", strstr(at(0)->last.out, "server") != NULL
@@ -432,7 +436,8 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------------
+ */
 
 static void a_server_from_an_older_copy_gets_the_rest_again(struct e2e *f)
 {

@@ -151,8 +151,9 @@ static void base_after_keeping_both_is_older_than_what_was_kept_beside(void **st
     DO(world_edit(w, 1, "/f", "b"));
     world_pull(w, 0, 1, -1);
     struct contents l = contents_of(w, 0);
-    DO(world_resolve_one(w, 0, &l.rid, RESOLVE_KEEP_BOTH, "", NULL, 0)); /* shows b, a is beside it */
-    DO(world_edit(w, 2, "/f", "c"));                            /* of a */
+    DO(world_resolve_one(w, 0, &l.rid, RESOLVE_KEEP_BOTH, "", NULL,
+                         0));        /* shows b, a is beside it */
+    DO(world_edit(w, 2, "/f", "c")); /* of a */
     world_exchange(w);
     expect_base(w, 0, "base", true);
 }

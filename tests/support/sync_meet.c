@@ -8,7 +8,8 @@
 
 enum { NOBODY = 99 }; /* a remote that brought nothing */
 
-/* ---- transfers --------------------------------------------------------------------------------- */
+/* ---- transfers ---------------------------------------------------------------------------------
+ */
 
 struct want {
     struct device *from, *to;
@@ -82,7 +83,8 @@ void sync_meet_all(struct sync_meet *w, size_t n)
                     sync_meet_give(w, a, b);
 }
 
-/* ---- setting up -------------------------------------------------------------------------------- */
+/* ---- setting up --------------------------------------------------------------------------------
+ */
 
 void sync_meet_found(struct sync_meet *w, const char *label)
 {
@@ -113,7 +115,8 @@ void sync_meet_close(struct sync_meet *w)
             device_close(&w->d[i]);
 }
 
-/* ---- what is looked at ------------------------------------------------------------------------- */
+/* ---- what is looked at -------------------------------------------------------------------------
+ */
 
 void sync_meet_expect(struct device *d, const char *path, const char *text)
 {

@@ -50,7 +50,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- what devices do --------------------------------------------------------------------------- */
+/* ---- what devices do ---------------------------------------------------------------------------
+ */
 
 static void start(size_t i, const struct hostile_server *a, const struct hostile_server *b)
 {
@@ -173,7 +174,8 @@ static void expect_error(size_t i, const char *word)
     online_wait(has_error, &e, word);
 }
 
-/* ---- what is held ------------------------------------------------------------------------------ */
+/* ---- what is held ------------------------------------------------------------------------------
+ */
 
 /* The item at the bad server, the last of those that are acts, or VALUEs, or STATEs. */
 enum what { AN_ACT, A_VALUE, A_STATE };
@@ -208,7 +210,8 @@ static bool holds_state(void *arg)
     return yes;
 }
 
-/* ---- attack 1 ---------------------------------------------------------------------------------- */
+/* ---- attack 1 ----------------------------------------------------------------------------------
+ */
 
 /* In place of the item each of its forms with one bit flipped. */
 static void flip_item(struct hostile_server *s, enum what what)
@@ -323,7 +326,8 @@ static void a_flipped_bit_of_a_chunk_is_refused(void **state)
     expect_big(BERT, "big", 1);
 }
 
-/* ---- attack 2 ---------------------------------------------------------------------------------- */
+/* ---- attack 2 ----------------------------------------------------------------------------------
+ */
 
 enum { KIND_AT = 17, SPACE_AT = 20, REPLICA_AT = 36, COUNTER_AT = 44 };
 
@@ -390,7 +394,8 @@ static void a_value_under_another_name_is_refused(void **state)
     assert_false(has_text(BERT, "a", "the text"));
 }
 
-/* ---- attack 3 ---------------------------------------------------------------------------------- */
+/* ---- attack 3 ----------------------------------------------------------------------------------
+ */
 
 static void one_entry_left_out_stays_unknown_and_comes_by_another_way(void **state)
 {
@@ -406,7 +411,8 @@ static void one_entry_left_out_stays_unknown_and_comes_by_another_way(void **sta
     hostile_server_unlock(&bad);
     save(ANNA, "b", "after");
     online_sync(&on[ANNA]);
-    uint64_t last = vv_get(replica_knowledge(w.d[ANNA].s->replica), replica_id(w.d[ANNA].s->replica));
+    uint64_t last =
+        vv_get(replica_knowledge(w.d[ANNA].s->replica), replica_id(w.d[ANNA].s->replica));
     start(BERT, &bad, NULL);
     expect_text(BERT, "b", "after");
     online_sync(&on[BERT]);
@@ -416,15 +422,16 @@ static void one_entry_left_out_stays_unknown_and_comes_by_another_way(void **sta
     assert_false(has_text(BERT, "hidden", "left out"));
     assert_false(are_equal(NULL));
     pthread_mutex_lock(&w.d[BERT].s->lock);
-    assert_true(vv_get(replica_knowledge(w.d[BERT].s->replica),
-                       replica_id(w.d[ANNA].s->replica)) < last);
+    assert_true(vv_get(replica_knowledge(w.d[BERT].s->replica), replica_id(w.d[ANNA].s->replica)) <
+                last);
     pthread_mutex_unlock(&w.d[BERT].s->lock);
     again(BERT, &bad, &good);
     expect_text(BERT, "hidden", "left out");
     online_wait(are_equal, NULL, "that both hold the same");
 }
 
-/* ---- attack 4 ---------------------------------------------------------------------------------- */
+/* ---- attack 4 ----------------------------------------------------------------------------------
+ */
 
 static void numbers_of_the_far_future_hide_nothing(void **state)
 {
@@ -471,7 +478,8 @@ static void a_done_that_nobody_earned_ends_the_session(void **state)
     assert_true(space_sync_to_push(w.d[ANNA].s, space_sync_remote_id(bad.url)) > 0);
 }
 
-/* ---- attack 5 ---------------------------------------------------------------------------------- */
+/* ---- attack 5 ----------------------------------------------------------------------------------
+ */
 
 static void roll_back(bool says_so)
 {
@@ -533,7 +541,8 @@ static void two_devices_that_a_server_keeps_apart_meet_elsewhere(void **state)
     online_wait(are_equal, NULL, "that both hold the same");
 }
 
-/* ---- attack 6 ---------------------------------------------------------------------------------- */
+/* ---- attack 6 ----------------------------------------------------------------------------------
+ */
 
 static void expect_content_from_elsewhere(void)
 {
@@ -594,14 +603,15 @@ static void a_chunk_of_an_older_epoch_under_a_new_id_is_refused(void **state)
     assert_int_equal(epoch_keys_init(&old, key), 0);
     struct chunk_id old_id = chunk_id_of(&old, c.name);
     c.id = chunk_id_of(&now, c.name);
-    assert_int_equal(chunk_seal(&old, &space, &old_id, (struct chunk_ids){NULL, 0},
-                                bytes_str("bytes"), &sealed),
-                     0);
+    assert_int_equal(
+        chunk_seal(&old, &space, &old_id, (struct chunk_ids){NULL, 0}, bytes_str("bytes"), &sealed),
+        0);
     assert_int_equal(space_sync_chunk_take(s, &c, buf_bytes(&sealed)), -EBADMSG);
     epoch_keys_fini(&old);
 }
 
-/* ---- attack 9 ---------------------------------------------------------------------------------- */
+/* ---- attack 9 ----------------------------------------------------------------------------------
+ */
 
 static void garbage_that_came_first_hides_nothing(void **state)
 {
@@ -639,7 +649,8 @@ static void garbage_that_came_first_hides_nothing(void **state)
     assert_true(refused(BERT) > 0);
 }
 
-/* ---- a server that says what was not asked ----------------------------------------------------- */
+/* ---- a server that says what was not asked -----------------------------------------------------
+ */
 
 static void unasked_chunks_end_the_session_and_are_not_stored(void **state)
 {
