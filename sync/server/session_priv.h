@@ -140,6 +140,7 @@ void session_send(struct srv_session *s, const Persist__Frame *f);
 /** Sends what there is to send, as far as there is room. */
 void session_pump(struct srv_session *s);
 
-struct items *items_new(void); /* free(); NULL: no memory */
+struct items *items_new(void);        /* NULL: no memory */
+void items_free(struct items *items); /* accepts NULL */
 
 #endif
