@@ -36,10 +36,13 @@ static void put_line(struct buf *out, const char *label, const char *text)
 
 static void put_link(struct space *s, const struct sync_link *l, struct buf *out)
 {
-    char text[600], shown[300], count[HUMAN_MAX], error[220];
+    char text[600], shown[300], count[HUMAN_MAX], last[HUMAN_MAX], error[220];
     uint64_t n = to_push(s, l);
     int at = snprintf(text, sizeof text, "%s  %s",
                       escape_to(shown, sizeof shown, bytes_str(l->url)), state_word(l));
+    if (l->state == SYNC_LINK_UP && !l->caught_up && l->last > 0)
+        at += snprintf(text + at, sizeof text - (size_t)at, ", %s of %s received",
+                       human_count(l->cursor, count), human_count(l->last, last));
     if (n > 0)
         at += snprintf(text + at, sizeof text - (size_t)at, ", %s to send", human_count(n, count));
     if (l->error[0] != '\0' && l->state != SYNC_LINK_UP)

@@ -86,7 +86,9 @@ int sync_open(struct space *s, struct err *err)
     struct sync *y = s->sync;
     if (y == NULL)
         return 0;
-    int rc = sync_load_acts(s);
+    int rc = sync_poison_open(s);
+    if (rc == 0)
+        rc = sync_load_acts(s);
     if (rc == 0)
         rc = vv_copy(&y->highest, replica_applied(s->replica));
     if (rc == 0)
@@ -108,6 +110,7 @@ void sync_close(struct space *s)
     struct sync *y = s->sync;
     if (y == NULL)
         return;
+    sync_poison_close(y);
     members_free(y->members);
     sync_states_fini(y);
     free(y->roots);

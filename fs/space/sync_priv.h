@@ -52,6 +52,7 @@ enum {
 #define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
 #define SYNC_LOCKED_ONES UINT64_C(1) /* the key of its epoch is missing: anybody's, too */
 
+struct sync_poison;
 struct sync_root;
 struct sync_state;
 
@@ -75,6 +76,7 @@ struct sync {
     struct sync_counts counts;
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
+    struct sync_poison *poison;    /* what is being taken in; see sync_poison.c */
     pthread_mutex_t incoming_lock; /* guards the two below; taken before any other */
     struct content_put *incoming;  /* chunks that came, and are not written */
     size_t incoming_bytes;
@@ -161,6 +163,13 @@ int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
 /* ---- sync_send.c ---- */
 /** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
 const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
+
+/* ---- sync_poison.c ---- */
+int sync_poison_open(struct space *s) MUST_CHECK;
+void sync_poison_close(struct sync *y);
+/** Notes that a change is being taken in. False: two processes died of it, it is to be left out. */
+bool sync_poison_begin(struct sync *y, const struct dot *dot);
+void sync_poison_end(struct sync *y);
 
 /* ---- sync_chunk.c ---- */
 /** Chunks that came can be found when it returns. */

@@ -196,6 +196,7 @@ static int write_tree(struct space *s, struct tree_draft *t)
     if (rc == 0) {
         replica_committed(s->replica);
         rc = vv_add(&y->highest, &(struct dot){replica_id(s->replica), y->signed_to});
+        y->look_again = y->look_again || t->n > 0;
     } else {
         replica_abort(s->replica);
         y->signed_last = before.signed_last;

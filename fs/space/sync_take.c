@@ -323,11 +323,39 @@ static int keep_locked(struct space *s, uint64_t source, const struct dot *dot, 
     return rc < 0 ? rc : SYNC_WAITS;
 }
 
-int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
+/* Takes what was opened. */
+static int take_opened(struct space *s, uint64_t remote, const struct entry *e, struct bytes stored)
+{
+    bool own = e->head.dot.replica == replica_id(s->replica);
+    if (e->head.kind == ENTRY_STATE)
+        return sync_take_state(s, remote, stored);
+    int rc = own ? sync_check_own(s, e) : 0;
+    if (rc == -EBADMSG)
+        return refuse(s, "is not signed by this device", &e->head.dot);
+    if (rc != 0)
+        return rc < 0 ? rc : SYNC_KNOWN;
+    return take_stored(s, remote, stored, KEPT_NOWHERE);
+}
+
+/* Opens and takes a parsed entry. */
+static int open_and_take(struct space *s, uint64_t remote, const struct entry *e,
+                         struct bytes sealed)
 {
     struct buf stored CLEANUP(buf_wipe) = {0};
-    struct entry e, opened;
+    struct entry opened;
     struct epoch_keys k;
+    if (!find_epoch(s, &e->epoch, &k))
+        return keep_locked(s, remote, &e->head.dot, sealed);
+    int rc = entry_open(e, &k, &stored, &opened);
+    epoch_keys_fini(&k);
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : refuse(s, "does not open", &e->head.dot);
+    return take_opened(s, remote, &opened, buf_bytes(&stored));
+}
+
+int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
+{
+    struct entry e;
     if (s->sync == NULL)
         return -ENOTCONN;
     int rc = entry_parse_sealed(sealed, &e);
@@ -336,19 +364,22 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     bool own = e.head.dot.replica == replica_id(s->replica);
     if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known_or_held(s, &e)) != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
-    if (!find_epoch(s, &e.epoch, &k))
-        return keep_locked(s, remote, &e.head.dot, sealed);
-    rc = entry_open(&e, &k, &stored, &opened);
-    epoch_keys_fini(&k);
-    if (rc < 0)
-        return rc == -ENOMEM ? rc : refuse(s, "does not open", &e.head.dot);
-    if (own && e.head.kind == ENTRY_VALUE && (rc = sync_check_own(s, &opened)) != 0)
-        return rc < 0
-                   ? (rc == -EBADMSG ? refuse(s, "is not signed by this device", &e.head.dot) : rc)
-                   : SYNC_KNOWN;
-    if (e.head.kind == ENTRY_STATE)
-        return sync_take_state(s, remote, buf_bytes(&stored));
-    return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);
+    if (!sync_poison_begin(s->sync, &e.head.dot))
+        return refuse(s, "makes this program crash, and is left out", &e.head.dot);
+    rc = open_and_take(s, remote, &e, sealed);
+    sync_poison_end(s->sync);
+    return rc;
+}
+
+/* What was kept is taken again, under the same care. */
+static int take_kept(struct space *s, const struct dot *dot, uint64_t source, struct bytes stored,
+                     enum kept kept)
+{
+    if (!sync_poison_begin(s->sync, dot))
+        return kept == KEPT_HELD ? SYNC_WAITS : SYNC_CONTENT;
+    int rc = take_stored(s, source, stored, kept);
+    sync_poison_end(s->sync);
+    return rc;
 }
 
 /* ---- looking again -----------------------------------------------------------------------------
@@ -390,7 +421,7 @@ static int look_at_held(struct space *s, const struct sync_key *k, struct bytes 
     struct dot dot = dot_decode(k->p + 1);
     int rc = is_known(s, &dot);
     if (rc == 0)
-        rc = take_stored(s, get_u64(row.p), stored, KEPT_HELD);
+        rc = take_kept(s, &dot, get_u64(row.p), stored, KEPT_HELD);
     else if (rc > 0)
         rc = SYNC_KNOWN;
     return rc < 0 || rc == SYNC_WAITS ? rc : forget(s, k, get_u64(row.p + 8), stored.n);
@@ -526,6 +557,6 @@ int space_sync_retry(struct space *s, const struct dot *dot)
         rc = sync_flush_chunks(s);
     if (rc < 0)
         return rc;
-    return take_stored(s, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
-                       KEPT_CONTENT);
+    return take_kept(s, dot, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
+                     KEPT_CONTENT);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/space/exchange.h"
+#include "fs/tree/tree.h"
 #include "proto/base/log.h"
 #include "sync/engine/session.h"
 #include "sync/net/loop.h"
@@ -118,6 +119,8 @@ static void show(struct link *l)
 {
     bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
+    if (l->session != NULL)
+        sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
     l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
@@ -448,6 +451,7 @@ static void *run(void *arg)
     net_timer_set(e->connect_timer, 0);
     if (net_loop_run(e->loop) < 0)
         log_error("sync: the loop of sessions broke; mount the folder again");
+    tree_thread_done();
     return NULL;
 }
 
@@ -456,7 +460,7 @@ static int make(struct engine *e, struct err *err)
     e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->event_fd < 0)
         return err_set(err, -errno, "sync: %s", strerror(errno));
-    int rc = net_loop_new(FD_MAX, &e->loop, err);
+    int rc = net_loop_new(e->cfg.fd_max > 0 ? e->cfg.fd_max : FD_MAX, &e->loop, err);
     if (rc == 0)
         rc = net_timer_new(e->loop, on_connect_timer, e, &e->connect_timer);
     if (rc == 0)

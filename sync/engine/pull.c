@@ -180,7 +180,8 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         l->retry_ms = 0;
         l->more_waiting = true;
     }
-    begin_fetches(x, now_ms);
+    if (x->caught_up) /* the tree and small files first */
+        begin_fetches(x, now_ms);
     if (!sync_session_can_send(x))
         return l->retry_ms;
     for (size_t i = 0; i < FETCHES_MAX; i++)

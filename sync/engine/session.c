@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fs/space/exchange.h"
 #include "proto/base/log.h"
 #include "sync/engine/session_priv.h"
 
@@ -32,6 +33,9 @@ void sync_session_send(struct sync_session *x, const Persist__Frame *f)
 
 void sync_session_store(struct sync_session *x)
 {
+    if (x->comparing)
+        return; /* what is written down says that it went back: the next session would not compare
+                 */
     if (space_sync_put_remote(x->cfg.space, x->remote, &x->row) < 0)
         sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
 }
@@ -107,16 +111,30 @@ static void ask_dots(struct sync_session *x)
     sync_session_send(x, &f);
 }
 
+/* Keeps of a list what may be here, too: no more than this device has itself. */
+static int keep_dots(struct sync_session *x, ProtobufCBinaryData dots)
+{
+    CLEANUP(vv_fini) struct vv known = {0};
+    int rc = space_knowledge(x->cfg.space, &known);
+    for (size_t i = 0; rc == 0 && i < dots.len; i += DOT_SIZE) {
+        struct dot dot = dot_decode(dots.data + i);
+        if (dot_cmp(&dot, &x->compared) <= 0)
+            rc = -EBADMSG;
+        x->compared = dot;
+        if (vv_has(&known, &dot))
+            buf_put(&x->theirs, dots.data + i, DOT_SIZE);
+    }
+    return rc < 0 ? rc : buf_status(&x->theirs);
+}
+
 /* What is here and not there is put again. */
 static void take_dots(struct sync_session *x, const Persist__Dots *d)
 {
-    buf_put(&x->theirs, d->dots.data, d->dots.len);
-    if (buf_status(&x->theirs) < 0 || (!d->last && d->dots.len == 0)) {
+    if (keep_dots(x, d->dots) < 0 || (!d->last && d->dots.len == 0)) {
         sync_session_fail(x, FAILED_MS, "the list of what the server has makes no sense");
         return;
     }
     if (!d->last) {
-        x->compared = dot_decode(d->dots.data + d->dots.len - DOT_SIZE);
         ask_dots(x);
         return;
     }
@@ -127,6 +145,7 @@ static void take_dots(struct sync_session *x, const Persist__Dots *d)
         sync_session_fail(x, FAILED_MS, "comparing with the server failed");
         return;
     }
+    sync_session_store(x);
     if (n > 0)
         log_warn("sync: %s had lost %d changes; they are sent again", x->url, n);
 }
@@ -173,7 +192,9 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         return;
     }
     x->opened = true;
-    if (o->stale || !o->exists) {
+    x->last = o->last;
+    /* A log that ends before the cursor is another one, whatever the server says. */
+    if (o->stale || !o->exists || o->last < x->row.cursor) {
         x->row.cursor = 0;
         x->comparing = o->exists;
     }
@@ -183,6 +204,7 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
     x->push.scan = x->row.pushed;
+    x->pull.more_waiting = true; /* of an earlier session, or of another remote */
     x->caught_up = !o->exists;
     if (x->caught_up)
         heard(x);
@@ -264,6 +286,12 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 uint64_t sync_session_heard(const struct sync_session *x)
 {
     return x->heard_round;
+}
+
+void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last)
+{
+    *ret_cursor = x->row.cursor;
+    *ret_last = max_u64(x->last, x->row.cursor);
 }
 
 bool sync_session_is_caught_up(const struct sync_session *x)

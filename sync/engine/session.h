@@ -47,6 +47,9 @@ void sync_session_frame(struct sync_session *x, const Persist__Frame *frame, uin
  */
 uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now);
 
+/** How far the remote's log is taken, and where it ended when the session began, or later. */
+void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last);
+
 /** Whether the remote has all that is here, and this device all that the remote had. */
 bool sync_session_is_settled(const struct sync_session *x);
 /** The last of the space's rounds after whose beginning the remote said that it has no more. */

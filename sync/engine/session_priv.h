@@ -81,6 +81,7 @@ struct sync_session {
     char *url;
     uint64_t remote;
     struct sync_remote row;
+    uint64_t last; /* of the remote's log, when the session began */
     bool opened, caught_up, failed;
     bool founding; /* the remote had nothing of the space */
     /* Asking what is new, to which CaughtUp is the answer; see hear(). */
@@ -98,7 +99,7 @@ struct sync_session {
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
 bool sync_session_can_send(const struct sync_session *x);
 void sync_session_send(struct sync_session *x, const Persist__Frame *f);
-/** Writes the cursors down. */
+/** Writes the cursors down; not while it compares. */
 void sync_session_store(struct sync_session *x);
 
 /* ---- push.c ---- */

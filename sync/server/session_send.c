@@ -38,6 +38,13 @@ struct items *items_new(void)
     return calloc(1, sizeof(struct items));
 }
 
+void items_free(struct items *i)
+{
+    if (i != NULL)
+        buf_fini(&i->bytes);
+    free(i);
+}
+
 static int see_item(void *arg, const struct srv_item *item)
 {
     struct items *i = arg;
@@ -285,7 +292,7 @@ static int next_frame(struct srv_session *s)
 
 static int send_out(struct srv_session *s)
 {
-    int rc = ws_send(s->ws, buf_bytes(&s->out));
+    int rc = s->wire->send(s->to, buf_bytes(&s->out));
     s->blocked = rc == -EAGAIN;
     s->hub->stats.sent_bytes += s->out.n;
     if (rc == 0 && s->out.cap > KEEP_BUFFER)

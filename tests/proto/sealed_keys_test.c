@@ -147,7 +147,8 @@ static void seal_of_the_same_is_the_same(void **state)
 {
     static const struct {
         const char *ad, *plain;
-    } rows[] = {{"ad", "plain"}, {"ad", "plaiN"}, {"aD", "plain"}, {"adp", "lain"}, {"", "adplain"}};
+    } rows[] = {
+        {"ad", "plain"}, {"ad", "plaiN"}, {"aD", "plain"}, {"adp", "lain"}, {"", "adplain"}};
     (void)state;
     struct buf out = {0}, v[ARRAY_N(rows)] = {{0}}, again = {0}, other = {0};
     for (size_t i = 0; i < ARRAY_N(rows); i++) {

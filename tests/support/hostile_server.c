@@ -29,7 +29,8 @@ static void *resized(void *p, size_t n, size_t size)
     return v;
 }
 
-/* ---- what it holds ----------------------------------------------------------------------------- */
+/* ---- what it holds -----------------------------------------------------------------------------
+ */
 
 struct hostile_item *hostile_server_add(struct hostile_server *s, bool is_act, struct bytes bytes)
 {
@@ -95,7 +96,8 @@ void hostile_server_cut(struct hostile_server *s, size_t n, size_t chunks_n)
             s->peers[i]->at = n;
 }
 
-/* ---- sending ----------------------------------------------------------------------------------- */
+/* ---- sending -----------------------------------------------------------------------------------
+ */
 
 static void say(struct hostile_peer *p, struct bytes frame)
 {
@@ -146,8 +148,9 @@ static void challenge(struct hostile_peer *p)
 static void end(struct hostile_peer *p, unsigned code)
 {
     char text[] = "as the test wants it";
-    Persist__End e = PERSIST__END__INIT;
+    Persist__End e;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__end__init(&e);
     e.code = (Persist__Code)code;
     e.text = text;
     f.kind_case = PERSIST__FRAME__KIND_END;
@@ -220,7 +223,8 @@ static void pump(struct hostile_server *s, struct hostile_peer *p)
         send_caught_up(s, p);
 }
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers -----------------------------------------------------------------------------------
+ */
 
 static void on_proof(struct hostile_server *s, struct hostile_peer *p, const Persist__Proof *proof)
 {
@@ -263,11 +267,21 @@ static void on_open(struct hostile_server *s, struct hostile_peer *p, const Pers
     send_frame(p, &f);
 }
 
+/* What names an item, whenever it was sealed: of an entry its epoch and head. */
+static struct bytes name_of(bool is_act, struct bytes bytes)
+{
+    const size_t n = EPOCH_ID_SIZE + ENTRY_HEAD_SIZE;
+    return is_act || bytes.n < n ? bytes : bytes_of(bytes.p, n);
+}
+
 static bool holds(const struct hostile_server *s, bool is_act, struct bytes bytes)
 {
-    for (size_t i = 0; i < s->items_n; i++)
-        if (s->items[i].is_act == is_act && bytes_equal(buf_bytes(&s->items[i].bytes), bytes))
+    struct bytes name = name_of(is_act, bytes);
+    for (size_t i = 0; i < s->items_n; i++) {
+        const struct hostile_item *it = &s->items[i];
+        if (it->is_act == is_act && bytes_equal(name_of(is_act, buf_bytes(&it->bytes)), name))
             return true;
+    }
     return false;
 }
 
@@ -349,28 +363,31 @@ static int by_bytes(const void *a, const void *b)
     return memcmp(a, b, DOT_SIZE);
 }
 
-/* The dots that it holds, ascending. */
-static void put_dots(const struct hostile_server *s, struct buf *ret)
+/* The dots behind @after that it holds, ascending. */
+static void put_dots(const struct hostile_server *s, struct dot after, struct buf *ret)
 {
     for (size_t i = 0; i < s->items_n; i++) {
         struct entry e;
         if (!s->items[i].is_act && !s->items[i].left_out &&
             entry_parse_sealed(buf_bytes(&s->items[i].bytes), &e) == 0 &&
-            e.head.kind == ENTRY_VALUE)
+            e.head.kind == ENTRY_VALUE && dot_cmp(&e.head.dot, &after) > 0)
             dot_put(ret, &e.head.dot);
     }
     if (ret->n > 0)
         qsort(ret->p, ret->n / DOT_SIZE, DOT_SIZE, by_bytes);
 }
 
-static void on_list(struct hostile_server *s, struct hostile_peer *p)
+static void on_list(struct hostile_server *s, struct hostile_peer *p, const Persist__ListDots *list)
 {
+    struct dot after = {0, 0};
     struct buf dots CLEANUP(buf_fini) = {0};
     Persist__Dots d = PERSIST__DOTS__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     d.last = !s->ways.lists_for_ever;
+    if (list->after.len == DOT_SIZE)
+        after = dot_decode(list->after.data);
     if (d.last)
-        put_dots(s, &dots);
+        put_dots(s, after, &dots);
     for (size_t i = 0; !d.last && i < FRAME_DOTS_MAX; i++)
         dot_put(&dots, &(struct dot){1, ++s->listed});
     d.dots = frame_data(buf_bytes(&dots));
@@ -395,10 +412,11 @@ static void on_frame(struct hostile_server *s, struct hostile_peer *p, const Per
     else if (f->kind_case == PERSIST__FRAME__KIND_GET_CHUNKS)
         on_get(s, p, f->get_chunks);
     else if (f->kind_case == PERSIST__FRAME__KIND_LIST_DOTS)
-        on_list(s, p);
+        on_list(s, p, f->list_dots);
 }
 
-/* ---- events ------------------------------------------------------------------------------------ */
+/* ---- events ------------------------------------------------------------------------------------
+ */
 
 /* What the events of a connection are given. */
 struct place {
@@ -486,7 +504,8 @@ static void on_tick(void *arg)
     net_timer_set(s->tick, TICK_MS);
 }
 
-/* ---- the test's side --------------------------------------------------------------------------- */
+/* ---- the test's side ---------------------------------------------------------------------------
+ */
 
 void hostile_server_lock(struct hostile_server *s)
 {

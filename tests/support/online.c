@@ -30,7 +30,7 @@ static void store_remotes(const struct online *o, const char *const *urls, size_
         memset(&one, 0, sizeof one);
         memcpy(one.space, id.b, SPACE_ID_SIZE);
         snprintf(one.url, sizeof one.url, "%s", urls[i]);
-        snprintf(one.token, sizeof one.token, "a token");
+        snprintf(one.token, sizeof one.token, "a-token");
         assert_int_equal(remotes_put(r, &one, &err), 0);
     }
     remotes_free(r);
@@ -86,11 +86,25 @@ void online_start(struct online *o, struct device *d, unsigned n, const char *co
         fail_msg("%s", err.msg);
 }
 
+/* The space outlives its engine here: what it was told of links is no more. */
+static void forget_links(struct online *o)
+{
+    struct buf links CLEANUP(buf_fini) = {0};
+    assert_int_equal(space_sync_links(o->d->s, &links), 0);
+    for (size_t i = 0; i < links.n; i += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + i, sizeof l);
+        l.url[0] = '\0';
+        assert_int_equal(space_sync_set_link(o->d->s, &l), 0);
+    }
+}
+
 void online_stop(struct online *o)
 {
     if (o->loop == NULL)
         return;
     engine_stop(o->engine);
+    forget_links(o);
     net_loop_stop(o->loop);
     pthread_join(o->thread, NULL);
     links_free(o->links);
@@ -106,7 +120,8 @@ const uint8_t *online_identity(const struct online *o)
     return o->identity.sign_public;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 void online_wait(bool (*done)(void *arg), void *arg, const char *what)
 {
