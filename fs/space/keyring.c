@@ -110,17 +110,30 @@ int keyring_found(struct keyring *k, const struct space_member *m)
     return rc;
 }
 
-int keyring_join(struct keyring *k, const struct space_id *space, const struct door *door)
+/* Of a space that exists: its secret, and the epochs so far. */
+static int take_over(struct keyring *k, const uint8_t secret[static SPACE_SECRET_SIZE],
+                     const uint8_t epochs[][EPOCH_KEY_SIZE], size_t n)
 {
     int rc = 0;
-    *k = (struct keyring){.space = *space, .has_door = true};
-    memcpy(k->secret, door->secret, sizeof k->secret);
-    memcpy(k->door, door->seed, sizeof k->door);
-    for (size_t i = 0; rc == 0 && i < door->epochs_n; i++)
-        rc = keyring_add(k, door->epochs[i]);
+    memcpy(k->secret, secret, sizeof k->secret);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = keyring_add(k, epochs[i]);
     if (rc < 0)
         keyring_fini(k);
     return rc;
+}
+
+int keyring_join(struct keyring *k, const struct space_id *space, const struct door *door)
+{
+    *k = (struct keyring){.space = *space, .has_door = true};
+    memcpy(k->door, door->seed, sizeof k->door);
+    return take_over(k, door->secret, door->epochs, door->epochs_n);
+}
+
+int keyring_grant(struct keyring *k, const struct grant *grant)
+{
+    *k = (struct keyring){.space = grant->space};
+    return take_over(k, grant->secret, grant->epochs, grant->epochs_n);
 }
 
 /* ---- the file ----------------------------------------------------------------------------------

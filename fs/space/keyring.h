@@ -15,6 +15,7 @@
 #include "proto/base/err.h"
 #include "proto/sealed/act.h"
 #include "proto/sealed/door.h"
+#include "proto/sealed/grant.h"
 
 struct keyring {
     struct space_id space; /* zeros: without members */
@@ -46,6 +47,8 @@ int keyring_found(struct keyring *k, const struct space_member *m) MUST_CHECK;
 /** A space that is joined through an open door. -ENOMEM, -EIO. */
 int keyring_join(struct keyring *k, const struct space_id *space,
                  const struct door *door) MUST_CHECK;
+/** A space that this device was granted. -ENOMEM, -EIO. */
+int keyring_grant(struct keyring *k, const struct grant *grant) MUST_CHECK;
 /** Wipes it. Accepts NULL. */
 void keyring_fini(struct keyring *k);
 

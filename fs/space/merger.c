@@ -219,6 +219,7 @@ int merger_start(struct space *s)
         return -ENOMEM;
     m->s = s;
     m->woken = true;
+    m->held = s->cfg.onlooker;
     pthread_mutex_init(&m->lock, NULL);
     pthread_mutex_init(&m->turn, NULL);
     pthread_condattr_t monotonic;

@@ -29,6 +29,7 @@
 #include "fs/store/content.h"
 #include "proto/sealed/act.h"
 #include "proto/sealed/door.h"
+#include "proto/sealed/grant.h"
 
 enum { SYNC_RUN_SIZE = 16 };
 
@@ -219,7 +220,25 @@ uint64_t space_sync_round(struct space *s);
  */
 int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
 
-/* ---- door ---- */
+/* ---- letting others in ---- */
+
+/** Whether this device is a member that may let others in. */
+bool space_sync_is_member(struct space *s);
+
+/**
+ * Makes @who a member, unless it is one, and appends the blob (proto/sealed/grant.h) that hands it
+ * the space, under the name @name. -ENOTCONN, -ENOMEM, -EIO, -ENOSPC; -ENOBUFS: no more members.
+ */
+int space_sync_grant(struct space *s, const struct act_add *who, const char *label,
+                     const char *name, struct buf *ret_blob) MUST_CHECK;
+/** Takes the epochs of another grant of this space. -EEXIST: its secret is another; -ENOTCONN,
+ * -EIO.
+ */
+int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
+/** Whether a member of the device with this identity was ever revoked. */
+bool space_sync_was_revoked(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]);
+/** The acts that this device made, appended to @ret, each as buf_put_string() does. */
+int space_sync_own_acts(struct space *s, struct buf *ret) MUST_CHECK;
 
 /**
  * Opens a door: authors its act, and appends the blob for servers under the passphrase's key,
@@ -227,7 +246,8 @@ int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHE
  */
 int space_sync_door(struct space *s, const struct door_key *k,
                     const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob) MUST_CHECK;
-/** The blob that @remote is still to be given: kept until it is set to nothing. -ENOENT: none. */
+/** The blob, of either kind, that @remote is still to be given: kept until it is set to nothing.
+ * -ENOENT: none. */
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret) MUST_CHECK;
 int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
 

@@ -1,7 +1,8 @@
 /*
  * What made this program crash. The change that is being taken in is noted in a page of the file
  * `taking`, shared with the kernel, so that the note outlives the process. A change on which two
- * processes crashed is left out from then on, and the folder stays usable. To be killed is no crash.
+ * processes crashed is left out from then on, and the folder stays usable. To be killed is no
+ * crash.
  *
  *   page    dot 16 (zeros: none is being taken) · crashed 8 · DEAD_MAX times: dot 16 · deaths 8
  */
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/space/sync_priv.h"
@@ -49,7 +51,8 @@ static void note_death(struct sync_poison *p)
     p->now = (struct dot){0, 0};
 }
 
-/* ---- crashes ----------------------------------------------------------------------------------- */
+/* ---- crashes -----------------------------------------------------------------------------------
+ */
 
 /* The pages of this process's spaces; a handler can be given nothing. */
 static struct sync_poison *_Atomic pages[64];
@@ -85,7 +88,8 @@ static void set_page(const struct sync_poison *from, struct sync_poison *to)
         }
 }
 
-/* ---- the file ---------------------------------------------------------------------------------- */
+/* ---- the file ----------------------------------------------------------------------------------
+ */
 
 int sync_poison_open(struct space *s)
 {
@@ -93,7 +97,8 @@ int sync_poison_open(struct space *s)
     if (fd < 0)
         return -errno;
     /* With blocks: a write to a hole on a full disk would be a SIGBUS. */
-    int rc = posix_fallocate(fd, 0, PAGE);
+    struct stat st;
+    int rc = fstat(fd, &st) < 0 ? errno : st.st_size == PAGE ? 0 : posix_fallocate(fd, 0, PAGE);
     void *page = MAP_FAILED;
     if (rc == 0)
         page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -105,8 +110,10 @@ int sync_poison_open(struct space *s)
     struct sync_poison *p = s->sync->poison = page;
     if (p->now.counter != 0 && p->crashed)
         note_death(p);
-    p->now = (struct dot){0, 0};
-    p->crashed = 0;
+    if (p->now.counter != 0 || p->crashed != 0) { /* else it is not written to */
+        p->now = (struct dot){0, 0};
+        p->crashed = 0;
+    }
     watch_crashes();
     set_page(NULL, p);
     return 0;

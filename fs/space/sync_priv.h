@@ -76,7 +76,7 @@ struct sync {
     struct sync_counts counts;
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
-    struct sync_poison *poison; /* what is being taken in; see sync_poison.c */
+    struct sync_poison *poison;    /* what is being taken in; see sync_poison.c */
     pthread_mutex_t incoming_lock; /* guards the two below; taken before any other */
     struct content_put *incoming;  /* chunks that came, and are not written */
     size_t incoming_bytes;

@@ -102,7 +102,8 @@ static void put_holds(const struct usage *u, struct buf *out)
     put_line(out, "holds", text);
 }
 
-static int put_text(struct space *s, const struct verb_call *call, const struct status *st, struct buf *out)
+static int put_text(struct space *s, const struct verb_call *call, const struct status *st,
+                    struct buf *out)
 {
     char text[HUMAN_MAX], line[400], error[300], shown[400];
     const struct usage *u = &st->usage;

@@ -158,26 +158,58 @@ static int make_door(struct space *s, const struct verb_call *call, uint64_t rem
     return rc;
 }
 
-int verb_door(struct space *s, const struct verb_call *call, struct out *out)
+/* Waits until the remote has been given its blob; without a mount that is with the next one. */
+static int wait_for_blob(struct space *s, const struct verb_call *call, uint64_t remote,
+                         struct out *out)
 {
-    uint64_t remote = space_sync_remote_id(call->args[0]);
     struct buf blob CLEANUP(buf_fini) = {0};
-    int rc = make_door(s, call, remote);
+    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
+    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
+        if (out_cancelled(out, STEP_MS))
+            return VERB_FAILED;
+    if (!call->mounted || space_sync_get_blob(s, remote, &blob) < 0)
+        return VERB_OK;
+    out_error(out, "remote: the server did not take in time what opens the folder to others; it "
+                   "will be sent again, see 'persist status'");
+    return VERB_UNREACHABLE;
+}
+
+static int opened(struct space *s, const struct verb_call *call, int rc, struct out *out)
+{
     if (rc == -ENOTCONN)
         out_error(out, "remote: this device is no member of the folder; it cannot let others in");
     else if (rc < 0)
         out_error(out, "remote: opening the folder to others: %s", strerror(-rc));
     if (rc < 0)
         return verb_status_of(rc);
-    /* Without a mount it goes out with the next one. */
-    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
-    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
-        if (out_cancelled(out, STEP_MS))
-            return VERB_FAILED;
-    if (call->mounted && space_sync_get_blob(s, remote, &blob) == 0) {
-        out_error(out, "remote: the server did not take the passphrase's blob in time; it will be "
-                       "sent again, see 'persist status'");
-        return VERB_UNREACHABLE;
-    }
-    return VERB_OK;
+    return wait_for_blob(s, call, space_sync_remote_id(call->args[0]), out);
+}
+
+int verb_door(struct space *s, const struct verb_call *call, struct out *out)
+{
+    return opened(s, call, make_door(s, call, space_sync_remote_id(call->args[0])), out);
+}
+
+/* ---- manage ------------------------------------------------------------------------------------
+ */
+
+static int make_manager(struct space *s, const struct verb_call *call)
+{
+    uint8_t keys[ACT_MEMBER_SIZE];
+    struct buf blob CLEANUP(buf_fini) = {0};
+    struct act_add who = {.role = ACT_ROLE_SERVER};
+    if (!read_hex(call->args[1], keys, sizeof keys))
+        return -EINVAL;
+    memcpy(who.member.identity, keys, SIGN_KEY_SIZE);
+    memcpy(who.member.sign, keys + SIGN_KEY_SIZE, SIGN_KEY_SIZE);
+    memcpy(who.member.box, keys + 2 * SIGN_KEY_SIZE, BOX_KEY_SIZE);
+    int rc = space_sync_grant(s, &who, "server", call->name, &blob);
+    if (rc < 0)
+        return rc;
+    return space_sync_set_blob(s, space_sync_remote_id(call->args[0]), buf_bytes(&blob));
+}
+
+int verb_manage(struct space *s, const struct verb_call *call, struct out *out)
+{
+    return opened(s, call, make_manager(s, call), out);
 }

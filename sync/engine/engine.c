@@ -458,7 +458,7 @@ static int make(struct engine *e, struct err *err)
     e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->event_fd < 0)
         return err_set(err, -errno, "sync: %s", strerror(errno));
-    int rc = net_loop_new(FD_MAX, &e->loop, err);
+    int rc = net_loop_new(e->cfg.fd_max > 0 ? e->cfg.fd_max : FD_MAX, &e->loop, err);
     if (rc == 0)
         rc = net_timer_new(e->loop, on_connect_timer, e, &e->connect_timer);
     if (rc == 0)

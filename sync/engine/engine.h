@@ -16,6 +16,7 @@ struct space;
 struct engine_config {
     struct space *space; /* open until engine_stop() has returned */
     int run_fd;          /* the directory with sync.sock; borrowed as long */
+    size_t fd_max;       /* of the process, as net_loop_new() takes it; 0: 1024 */
 };
 
 /** Starts the thread. -ENOMEM, -EAGAIN. A space that is not signed has no sessions: -ENOTCONN. */

@@ -33,6 +33,9 @@ void sync_session_send(struct sync_session *x, const Persist__Frame *f)
 
 void sync_session_store(struct sync_session *x)
 {
+    if (x->comparing)
+        return; /* what is written down says that it went back: the next session would not compare
+                 */
     if (space_sync_put_remote(x->cfg.space, x->remote, &x->row) < 0)
         sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
 }
@@ -142,6 +145,7 @@ static void take_dots(struct sync_session *x, const Persist__Dots *d)
         sync_session_fail(x, FAILED_MS, "comparing with the server failed");
         return;
     }
+    sync_session_store(x);
     if (n > 0)
         log_warn("sync: %s had lost %d changes; they are sent again", x->url, n);
 }

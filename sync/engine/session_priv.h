@@ -99,7 +99,7 @@ struct sync_session {
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
 bool sync_session_can_send(const struct sync_session *x);
 void sync_session_send(struct sync_session *x, const Persist__Frame *f);
-/** Writes the cursors down. */
+/** Writes the cursors down; not while it compares. */
 void sync_session_store(struct sync_session *x);
 
 /* ---- push.c ---- */

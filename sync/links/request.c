@@ -39,7 +39,7 @@ static void reply_ok(struct caller *c)
     reply(c, &r);
 }
 
-/* ---- RemoteAdd, RemoteSpaces ---- */
+/* ---- RemoteAdd, RemoteSpaces, RemoteJoin ---- */
 
 static bool copy_text(const char *from, char *to, size_t size)
 {
@@ -110,7 +110,7 @@ static void on_probed_for_add(const struct probe_result *result, void *user)
         reply_failure(c, result);
 }
 
-static void on_probed_for_spaces(const struct probe_result *result, void *user)
+static void on_answered(const struct probe_result *result, void *user)
 {
     struct caller *c = user;
     c->probe = NULL;
@@ -121,6 +121,7 @@ static void on_probed_for_spaces(const struct probe_result *result, void *user)
     Persist__Reply r;
     persist__reply__init(&r);
     r.spaces = frame_data(result->spaces);
+    r.grant = frame_data(result->grant);
     r.member = frame_data(result->member);
     reply(c, &r);
 }
@@ -140,15 +141,37 @@ static enum reply_status status_of(int error)
     }
 }
 
-static void probe(struct caller *c, const Persist__Remote *in, bool spaces)
+/* @question NULL: the remote is to be stored. */
+static void probe(struct caller *c, const Persist__Remote *in, const Persist__Frame *question)
 {
     struct err err = {0};
-    int rc = take_remote(in, !spaces, &c->remote, &err);
+    int rc = take_remote(in, question == NULL, &c->remote, &err);
     if (rc == 0)
-        rc = probe_start(&c->links->env, &c->remote, spaces,
-                         spaces ? on_probed_for_spaces : on_probed_for_add, c, &c->probe, &err);
+        rc = probe_start(&c->links->env, &c->remote, question,
+                         question != NULL ? on_answered : on_probed_for_add, c, &c->probe, &err);
     if (rc < 0)
         reply_error(c, status_of(rc), err.msg);
+}
+
+static void ask_spaces(struct caller *c, const Persist__RemoteSpaces *in)
+{
+    Persist__ListSpaces list = PERSIST__LIST_SPACES__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    f.kind_case = PERSIST__FRAME__KIND_LIST_SPACES;
+    f.list_spaces = &list;
+    probe(c, in->remote, &f);
+}
+
+static void ask_to_join(struct caller *c, const Persist__RemoteJoin *in)
+{
+    Persist__Join join = PERSIST__JOIN__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    join.space = in->remote->space;
+    join.member = in->member;
+    join.label = in->label;
+    f.kind_case = PERSIST__FRAME__KIND_JOIN;
+    f.join = &join;
+    probe(c, in->remote, &f);
 }
 
 /* ---- RemoteRemove, RemoteList ---- */
@@ -226,10 +249,13 @@ int request_run(struct caller *c, const Persist__Local *f)
 {
     switch (f->kind_case) {
     case PERSIST__LOCAL__KIND_REMOTE_ADD:
-        probe(c, f->remote_add->remote, false);
+        probe(c, f->remote_add->remote, NULL);
         return 0;
     case PERSIST__LOCAL__KIND_REMOTE_SPACES:
-        probe(c, f->remote_spaces->remote, true);
+        ask_spaces(c, f->remote_spaces);
+        return 0;
+    case PERSIST__LOCAL__KIND_REMOTE_JOIN:
+        ask_to_join(c, f->remote_join);
         return 0;
     case PERSIST__LOCAL__KIND_REMOTE_REMOVE:
         remove_remote(c, f->remote_remove);

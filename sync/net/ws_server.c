@@ -76,7 +76,7 @@ static void adopt(struct ws_server *s, int fd, const struct sockaddr_storage *fr
     }
     lws_set_opaque_user_data(wsi, w);
     w->wsi = wsi;
-    lws_set_timer_usecs(wsi, (lws_usec_t)s->cfg.handshake_ms * 1000);
+    net_timer_set(w->timer, s->cfg.handshake_ms);
 }
 
 static void on_connection(uint32_t events, void *arg)

@@ -10,6 +10,7 @@
 
 #include "proto/base/log.h"
 #include "proto/sealed/keys.h"
+#include "sync/server/managed.h"
 #include "sync/server/session_priv.h"
 
 #define LINK_LABEL "persist.link.1"
@@ -28,7 +29,7 @@ void session_end(struct srv_session *s, Persist__Code code, const char *text)
     s->state = SESSION_ENDING;
     s->hub->stats.ended++;
     net_timer_cancel(s->timer);
-    if (!s->blocked && s->ws != NULL) {
+    if (!s->blocked && s->to != NULL) {
         union {
             const char *in;
             char *out;
@@ -42,8 +43,8 @@ void session_end(struct srv_session *s, Persist__Code code, const char *text)
         f.end = &end;
         session_send(s, &f);
     }
-    if (s->ws != NULL)
-        ws_close(s->ws, (unsigned)code, text);
+    if (s->to != NULL)
+        s->wire->close(s->to, (unsigned)code, text);
 }
 
 static void fail(struct srv_session *s, int error)
@@ -56,10 +57,7 @@ void session_steer(struct srv_session *s)
 {
     if (s->state == SESSION_ENDING)
         return;
-    if (s->blocked || s->stalled != NULL || s->state == SESSION_OPENING)
-        ws_pause(s->ws);
-    else
-        ws_resume(s->ws);
+    s->wire->read(s->to, !s->blocked && s->stalled == NULL && s->state != SESSION_OPENING);
 }
 
 /* ---- link ---- */
@@ -135,9 +133,11 @@ static void on_proof(struct srv_session *s, const Persist__Proof *p)
     s->state = SESSION_LINKED;
     s->at.account = s->login.token.account;
     memcpy(s->at.token, s->login.token.id, TOKEN_ID_BYTES);
+    memcpy(s->identity, p->identity.data, SIGN_KEY_SIZE);
     Persist__Welcome welcome = PERSIST__WELCOME__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     welcome.now_ms = srv_now_ms();
+    welcome.member = frame_data(srv_managed_member(s->hub->cfg.managed));
     f.kind_case = PERSIST__FRAME__KIND_WELCOME;
     f.welcome = &welcome;
     session_send(s, &f);
@@ -175,6 +175,7 @@ static int list_space(void *arg, const struct srv_space_info *info)
     sp->entries = info->entries;
     sp->bytes = info->bytes;
     sp->door = frame_data(buf_bytes(door));
+    sp->managed = srv_managed_has(l->s->hub->cfg.managed, &at);
     l->n++;
     return 0;
 }
@@ -202,6 +203,59 @@ static void on_list_spaces(struct srv_session *s)
     for (size_t i = 0; i < SPACES_MAX_OF_ACCOUNT; i++)
         buf_fini(&l->door[i]);
     free(l);
+}
+
+/* ---- joining ---- */
+
+/* The acts of the server itself go into the log here: who joins is to find its add there at once.
+ */
+static int push_acts(struct srv_session *s, const struct srv_at *at, struct bytes acts)
+{
+    struct reader r = reader_of(acts);
+    struct err err = {0};
+    int rc = 0;
+    while (rc >= 0 && r.n > 0 && !r.failed)
+        rc = srv_push_act(s->hub->cfg.spaces, at, reader_string(&r, LIMIT_ACT), srv_now_ms(), NULL,
+                          &err);
+    (void)srv_syncer_ask(s->hub->syncer);
+    return rc < 0 ? rc : 0;
+}
+
+static void send_joined(struct srv_session *s, struct bytes grant)
+{
+    Persist__Joined joined = PERSIST__JOINED__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    joined.grant = frame_data(grant);
+    f.kind_case = PERSIST__FRAME__KIND_JOINED;
+    f.joined = &joined;
+    session_send(s, &f);
+}
+
+static void on_join(struct srv_session *s, const Persist__Join *j)
+{
+    struct srv_at at = s->at;
+    struct srv_joining joining = {.member = j->member.data, .label = j->label};
+    struct buf acts CLEANUP(buf_fini) = {0}, grant CLEANUP(buf_fini) = {0};
+    memcpy(at.space, j->space.data, SPACE_ID_SIZE);
+    if (memcmp(j->member.data, s->identity, SIGN_KEY_SIZE) != 0) {
+        session_end(s, PERSIST__CODE__CODE_PROOF, "the member is not the device that asks");
+        return;
+    }
+    int rc = srv_managed_join(s->hub->cfg.managed, &at, &joining, &acts, &grant);
+    if (rc == 0)
+        rc = push_acts(s, &at, buf_bytes(&acts));
+    if (rc == 0)
+        send_joined(s, buf_bytes(&grant));
+    else if (rc == -ENOENT || rc == -ENOTCONN)
+        session_end(s, PERSIST__CODE__CODE_NO_SPACE, "the server is no member of such a space");
+    else if (rc == -EKEYREVOKED)
+        session_end(s, PERSIST__CODE__CODE_TOKEN,
+                    "this device was revoked; it is let in again by "
+                    "another device only");
+    else if (rc == -ENOBUFS)
+        session_end(s, PERSIST__CODE__CODE_LIMIT, "the space has as many members as it can have");
+    else
+        fail(s, rc);
 }
 
 /* ---- opening ---- */
@@ -290,11 +344,13 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
     Persist__Frame__KindCase kind = (*f)->kind_case;
     if (kind == PERSIST__FRAME__KIND_END) {
         s->state = SESSION_ENDING;
-        ws_close(s->ws, WS_NORMAL, NULL);
+        s->wire->close(s->to, WS_NORMAL, NULL);
     } else if (s->state == SESSION_NEW && kind == PERSIST__FRAME__KIND_PROOF) {
         on_proof(s, (*f)->proof);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_LIST_SPACES) {
         on_list_spaces(s);
+    } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_JOIN) {
+        on_join(s, (*f)->join);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_OPEN) {
         on_open(s, f);
     } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PUT) {
@@ -309,10 +365,8 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
     return true;
 }
 
-static void on_message(struct ws *w, struct bytes message, void *user)
+void session_message(struct srv_session *s, struct bytes message)
 {
-    (void)w;
-    struct srv_session *s = user;
     Persist__Frame *f = NULL;
     if (s->state == SESSION_ENDING)
         return;
@@ -353,36 +407,91 @@ unsigned srv_session_accept(struct srv_hub *h, const struct ws_request *request,
     unsigned status = srv_session_check(h, request);
     if (status != 0)
         return status;
+    struct srv_session *s = session_new(h);
+    if (s == NULL)
+        return 503;
+    snprintf(s->token, sizeof s->token, "%.*s", (int)request->token.n,
+             (const char *)request->token.p);
+    h->stats.sessions++;
+    *ret_user = s;
+    return 0;
+}
+
+struct srv_session *session_new(struct srv_hub *h)
+{
     struct srv_session *s = calloc(1, sizeof *s);
     if (s == NULL || net_timer_new(h->cfg.loop, on_timer, s, &s->timer) < 0) {
         free(s);
-        return 503;
+        return NULL;
     }
     s->hub = h;
-    snprintf(s->token, sizeof s->token, "%.*s", (int)request->token.n,
-             (const char *)request->token.p);
     ring_add(&h->sessions, &s->in_all);
-    h->stats.sessions++;
     ring_init(&s->in_waiting);
     ring_init(&s->in_place);
-    *ret_user = s;
-    return 0;
+    return s;
+}
+
+struct srv_session *session_new_own(struct srv_hub *h, uint64_t account,
+                                    const struct srv_wire *wire, void *to)
+{
+    struct srv_session *s = session_new(h);
+    if (s == NULL)
+        return NULL;
+    s->wire = wire;
+    s->to = to;
+    s->at.account = account;
+    s->state = SESSION_LINKED;
+    return s;
+}
+
+/* ---- WebSockets ---- */
+
+static int send_ws(void *to, struct bytes frame)
+{
+    return ws_send(to, frame);
+}
+
+static void read_ws(void *to, bool on)
+{
+    if (on)
+        ws_resume(to);
+    else
+        ws_pause(to);
+}
+
+static void close_ws(void *to, unsigned code, const char *text)
+{
+    ws_close(to, code, text);
+}
+
+static const struct srv_wire ws_wire = {send_ws, read_ws, close_ws};
+
+static void on_message(struct ws *w, struct bytes message, void *user)
+{
+    (void)w;
+    session_message(user, message);
 }
 
 static void on_opened(struct ws *w, void *user)
 {
     struct srv_session *s = user;
-    s->ws = w;
+    s->wire = &ws_wire;
+    s->to = w;
     net_timer_set(s->timer, SESSION_PROOF_MS);
     send_challenge(s);
 }
 
 static void on_writable(struct ws *w, void *user)
 {
-    struct srv_session *s = user;
+    (void)w;
+    session_writable(user);
+}
+
+void session_writable(struct srv_session *s)
+{
     if (s->state == SESSION_ENDING || !s->blocked)
         return;
-    int rc = ws_send(w, buf_bytes(&s->out));
+    int rc = s->wire->send(s->to, buf_bytes(&s->out));
     if (rc < 0) {
         fail(s, rc);
         return;
@@ -397,10 +506,17 @@ static void on_closed(struct ws *w, const struct ws_end *end, void *user)
     (void)w;
     (void)end;
     struct srv_session *s = user;
+    s->hub->stats.sessions--;
+    session_free(s);
+}
+
+void session_free(struct srv_session *s)
+{
+    if (s == NULL)
+        return;
     if (s->is_logged_in)
         srv_logout(s->hub->cfg.accounts, &s->login);
     hub_leave(s);
-    s->hub->stats.sessions--;
     net_timer_free(s->timer);
     sodium_memzero(s->token, sizeof s->token);
     frame_free(s->open);

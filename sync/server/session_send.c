@@ -285,7 +285,7 @@ static int next_frame(struct srv_session *s)
 
 static int send_out(struct srv_session *s)
 {
-    int rc = ws_send(s->ws, buf_bytes(&s->out));
+    int rc = s->wire->send(s->to, buf_bytes(&s->out));
     s->blocked = rc == -EAGAIN;
     s->hub->stats.sent_bytes += s->out.n;
     if (rc == 0 && s->out.cap > KEEP_BUFFER)

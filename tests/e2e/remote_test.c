@@ -4,17 +4,14 @@
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/frame.h"
+#include "proto/session.pb-c.h"
 #include "tests/support/e2e_log.h"
 #include "tests/support/json_read.h"
 #include "tests/support/link_server.h"
@@ -42,7 +39,8 @@ static void begin(struct e2e *f)
 {
     link_server_start(&server);
     e2e_mount(f, NULL);
-    e2e_ok(f, "printf 'good-secret-one\\n' >token && printf 'bad-secret\\n' >bad");
+    e2e_ok(f, "printf 'good-secret-one\\n' >token && printf 'bad-secret\\n' >bad && "
+              "echo 'a passphrase of mine' >pass");
 }
 
 static void finish(void)
@@ -179,12 +177,12 @@ static void a_remote_is_added_listed_and_removed(struct e2e *f)
     contains(f->last.out, server.url);
     contains(f->last.out, f->folder);
     /* Again, in another spelling: it is the same one. */
-    e2e_ok(f, "cd %s && persist remote add WS%s/ --token-file ../token --managed", f->folder,
-           server.url + 2);
+    e2e_ok(f, "cd %s && persist remote add WS%s/ --token-file ../token --passphrase-file ../pass",
+           f->folder, server.url + 2);
     same_text(f->last.out, "");
     same(remotes(f), 1);
     e2e_ok(f, "persist remote list --json");
-    same_text(e2e_value(f, "remotes.0.managed"), "true");
+    same_text(e2e_value(f, "remotes.0.interval_s"), "0");
     /* It is there after a restart of the process, however that ended. */
     static const int signals[] = {SIGTERM, SIGKILL};
     for (size_t i = 0; i < ARRAY_N(signals); i++) {
@@ -253,7 +251,7 @@ static void folders_have_their_own_remotes(struct e2e *f)
     e2e_ok(f, "mkdir second && persist mount second");
     e2e_ok(f,
            "for u in %s %s; do for d in %s second; do "
-           "persist remote add $u $d --token-file token --managed || exit; done; done",
+           "persist remote add $u $d --token-file token --passphrase-file pass || exit; done; done",
            server.url, other.url, f->folder);
     same(remotes(f), 4);
     e2e_ok(f, "persist remote list second --json");
@@ -277,7 +275,6 @@ static void secrets_stay_where_they_belong(struct e2e *f)
     static const char *const secrets[] = {"good-secret-one", "good-secret-two",
                                           "a passphrase of mine", "bad-secret"};
     begin(f);
-    e2e_ok(f, "echo 'a passphrase of mine' >pass");
     e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
            f->folder);
     same_text(f->last.out, ""); /* one that was given is not shown */
@@ -303,28 +300,6 @@ static void secrets_stay_where_they_belong(struct e2e *f)
 
 /* ---- links ---- */
 
-/* Attaches as a mount does; a blocking socket, or -1. */
-static int attach(struct e2e *f, const char *hex)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    uint8_t space[16];
-    CLEANUP(buf_fini) struct buf b = {0};
-    Persist__Attach a = PERSIST__ATTACH__INIT;
-    Persist__Local local = PERSIST__LOCAL__INIT;
-    int n = snprintf(addr.sun_path, sizeof addr.sun_path, "%s/run/sync.sock", f->home);
-    holds(n > 0 && (size_t)n < sizeof addr.sun_path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    holds(sodium_hex2bin(space, sizeof space, hex, 32, NULL, NULL, NULL) == 0);
-    a.space = frame_data(bytes_of(space, sizeof space));
-    local.kind_case = PERSIST__LOCAL__KIND_ATTACH;
-    local.attach = &a;
-    buf_put_u32(&b, (uint32_t)persist__local__get_packed_size(&local));
-    holds(frame_local_encode(&local, &b) == 0);
-    ok(connect(fd, (struct sockaddr *)&addr, sizeof addr));
-    same(write(fd, b.p, b.n), (intmax_t)b.n);
-    return fd;
-}
-
 static struct e2e *waiting;
 
 static bool is_connected(void *arg)
@@ -343,16 +318,10 @@ static bool is_refused(void *arg)
 
 static void a_link_lives_through_kills(struct e2e *f)
 {
-    char space[64];
     waiting = f;
     begin(f);
-    /* The folder's own mount must not be what attaches here. */
-    e2e_unmount(f);
-    e2e_ok(f, "persist remote add %s %s --token-file token --managed", server.url, f->folder);
-    e2e_ok(f, "persist remote list --json");
-    snprintf(space, sizeof space, "%s", e2e_value(f, "remotes.0.space"));
-    contains(f->last.out, "the folder is not mounted");
-    int fd = attach(f, space);
+    e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
+           f->folder);
     e2e_wait(is_connected, NULL, UP_MS, "the link");
     /* The server dies and comes back. */
     link_server_kill(&server);
@@ -362,14 +331,18 @@ static void a_link_lives_through_kills(struct e2e *f)
     pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
     e2e_wait_gone(pid, 10000);
-    close(fd);
     e2e_ok(f, "persist daemon");
-    fd = attach(f, space);
     e2e_wait(is_connected, NULL, UP_MS, "the link, after the process");
     atomic_store(&server.control->close_code, PERSIST__CODE__CODE_TOKEN);
     e2e_wait(is_refused, NULL, UP_MS, "the refusal");
-    e2e_ok(f, "persist remote add %s %s --token-file token --managed", server.url, f->folder);
+    e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
+           f->folder);
     e2e_wait(is_connected, NULL, UP_MS, "the link, added again");
+    e2e_unmount(f);
+    e2e_ok(f, "persist remote list --json");
+    contains(f->last.out, "the folder is not mounted");
+    e2e_mount(f, NULL);
+    e2e_wait(is_connected, NULL, UP_MS, "the link, mounted again");
     /* Who is told to stop says good-bye. */
     kill(e2e_sync_pid(f), SIGTERM);
     e2e_wait_gone(e2e_sync_pid(f), 10000);
@@ -377,7 +350,6 @@ static void a_link_lives_through_kills(struct e2e *f)
     while (atomic_load(&server.control->open) > 0 && e2e_now_ms() < by)
         next_tick();
     same(atomic_load(&server.control->open), 0);
-    close(fd);
     finish();
 }
 

@@ -1,7 +1,8 @@
 /*
  * Everything breaks: any of the processes is killed at any moment while all devices save, the
- * server's disk is full, the server or a device is an older copy of itself. Afterwards all devices
- * show the same, and what was saved is there.
+ * server loses its power and what it has not synced (crash_power.h), its disk is full, the server
+ * or a device is an older copy of itself. Afterwards all devices show the same, and what was saved
+ * is there.
  *
  * PERSIST_TEST_SEED, PERSIST_TEST_ROUNDS: of the kills; PERSIST_LONG=1: more of them.
  */
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "tests/support/crash_log.h"
+#include "tests/support/crash_power.h"
 #include "tests/support/crash_rand.h"
 #include "tests/support/e2e_log.h"
 #include "tests/support/posix.h"
@@ -28,7 +30,8 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-/* ---- savers ------------------------------------------------------------------------------------ */
+/* ---- savers ------------------------------------------------------------------------------------
+ */
 
 enum {
     DEVICES = 3,
@@ -36,15 +39,15 @@ enum {
     OWN_FILES = 4,
     SHARED_FILES = 3,
     LARGE_BYTES = 300000,
-    AFTER_MS = 240000, /* until all is even, at the end */
+    AFTER_MS = 90000, /* until all is even, at the end */
     STOP_MS = 60000,
 };
 
 /* What a saver of one device has done; shared with the test. Its saves are numbered from 1. */
 struct saver {
     atomic_bool stop;
-    atomic_uint saved; /* all up to this one were answered */
-    unsigned failed;   /* tries that were cut off */
+    atomic_uint saved;   /* all up to this one were answered */
+    unsigned failed;     /* tries that were cut off */
     bool own[SAVES_MAX]; /* which of them went to a file that no other device saves */
 };
 
@@ -139,7 +142,7 @@ static int save_shared(struct work *w, const char *token)
 
 static int save_once(struct work *w, const struct e2e *d)
 {
-    static int (*const saves[])(struct work *w, const char *token) = {
+    static int (*const saves[])(struct work * w, const char *token) = {
         save_new, save_own, save_own, save_shared, save_shared, save_large};
     char token[32];
     token_of(w->device, w->n, token);
@@ -148,7 +151,8 @@ static int save_once(struct work *w, const struct e2e *d)
     if (w->dir < 0)
         return -1;
     /* What is below a folder that is not mounted is not the folder. */
-    bool mounted = fstat(w->dir, &st) == 0 && stat(d->top, &below) == 0 && st.st_dev != below.st_dev;
+    bool mounted =
+        fstat(w->dir, &st) == 0 && stat(d->top, &below) == 0 && st.st_dev != below.st_dev;
     int rc = mounted ? saves[crash_below(&w->rand, ARRAY_N(saves))](w, token) : -1;
     close(w->dir);
     return rc;
@@ -202,7 +206,8 @@ static void stop_savers(struct savers *s, const pid_t *pids)
         check_join(pids[i]);
 }
 
-/* ---- what was saved is there ------------------------------------------------------------------- */
+/* ---- what was saved is there -------------------------------------------------------------------
+ */
 
 /* Marks the tokens of @device that are in the text. */
 static void mark(const char *text, unsigned device, uint8_t *seen, unsigned n)
@@ -243,7 +248,8 @@ static void check_tokens(struct e2e *d, unsigned device, const struct saver *v)
     free(seen);
 }
 
-/* ---- kills ------------------------------------------------------------------------------------- */
+/* ---- kills -------------------------------------------------------------------------------------
+ */
 
 static void kill_mount(struct e2e *d, unsigned down_ms)
 {
@@ -290,8 +296,8 @@ static void kill_one(struct crash_rand *rand)
 static void nothing_is_lost_by_kills(struct e2e *f)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
-    unsigned kills = (unsigned)crash_env("PERSIST_TEST_ROUNDS",
-                                         crash_env("PERSIST_LONG", 0) != 0 ? 400 : 100);
+    unsigned kills =
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 400 : 100);
     struct savers *savers = crash_shared(sizeof *savers);
     pid_t pids[DEVICES];
     printf("    PERSIST_TEST_SEED=%ju, %u kills\n", (uintmax_t)rand.s, kills);
@@ -317,7 +323,78 @@ static void nothing_is_lost_by_kills(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- the server's disk ------------------------------------------------------------------------- */
+/* ---- the server's power ------------------------------------------------------------------------
+ */
+
+static bool move_server_data(struct crash_power *power)
+{
+    world_server_stop(&world, SIGTERM);
+    return e2e_ok(world.server, "mv data before && mkdir -m 700 data") &&
+           holds(crash_power_start(power, world.data)) &&
+           e2e_ok(world.server, "cp -a before/. data") && holds(crash_power_sync(power)) &&
+           holds(world_server_start(&world));
+}
+
+static void cut_server(struct crash_power *power, struct crash_rand *rand)
+{
+    usleep((50 + (unsigned)crash_below(rand, 300)) * 1000);
+    world_server_stop(&world, SIGKILL);
+    holds(crash_power_cut(power, crash_next(rand)));
+    holds(world_server_start(&world));
+}
+
+/* How many times devices have found that the server had lost what it had shown. */
+static unsigned times_lost(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < DEVICES; i++) {
+        e2e_sh(at(i), "cat home/log/* | grep -c 'had lost [0-9]* changes'");
+        n += (unsigned)strtoul(at(i)->last.out, NULL, 10);
+    }
+    return n;
+}
+
+/* What others got before it was synced, and the server then has not, is put there again. */
+static void nothing_is_lost_by_a_server_without_power(struct e2e *f)
+{
+    struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
+    unsigned cuts =
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 100 : 20);
+    struct savers *savers = crash_shared(sizeof *savers);
+    struct crash_power power = {.server = 0};
+    pid_t pids[DEVICES];
+    unsigned lost = 0;
+    printf("    PERSIST_TEST_SEED=%ju, %u cuts\n", (uintmax_t)rand.s, cuts);
+    if (world_begin(&world, f, DEVICES) && move_server_data(&power)) {
+        make_shared_files(at(0));
+        world_even(&world);
+        start_savers(savers, pids, &rand);
+        for (unsigned i = 0; (i < cuts || (i < 10 * cuts && lost == 0)) && check_failures() == 0;
+             i++) {
+            cut_server(&power, &rand);
+            lost = times_lost();
+        }
+        stop_savers(savers, pids);
+        world_even_within(&world, AFTER_MS);
+        lost = times_lost();
+        printf("    devices found a loss %u times\n", lost);
+        holds(lost > 0);
+        /* A new device sees what the server has. */
+        struct e2e *d = world_add(&world);
+        if (d != NULL && world_clone(&world, d) && world_even_within(&world, AFTER_MS))
+            for (unsigned i = 0; i < DEVICES; i++)
+                check_tokens(d, i, &savers->v[i]);
+        for (size_t i = 0; i < world.n; i++)
+            e2e_sh(at(i), "persist unmount notes");
+    }
+    world_server_stop(&world, SIGTERM);
+    if (power.server > 0)
+        crash_power_stop(&power);
+    world_end(&world);
+}
+
+/* ---- the server's disk -------------------------------------------------------------------------
+ */
 
 enum { DISK_MIB = 96, BIG_MIB = 160 };
 
@@ -338,8 +415,7 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
         ok(mount("persist-test", world.data, "tmpfs", 0, options));
         e2e_ok(world.server, "cp -a small/. data");
         if (holds(world_server_start(&world)) && world_add(&world) != NULL &&
-            world_found(&world, at(0)) && world_add(&world) != NULL &&
-            world_clone(&world, at(1))) {
+            world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1))) {
             e2e_ok(at(0), "head -c %dM /dev/urandom >notes/big", BIG_MIB);
             e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
             printf("    %s", strstr(at(0)->last.out, "server") != NULL
@@ -360,7 +436,8 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     world_end(&world);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------------
+ */
 
 static void a_server_from_an_older_copy_gets_the_rest_again(struct e2e *f)
 {
@@ -457,6 +534,7 @@ int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(nothing_is_lost_by_kills),
+        E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
         E2E_TEST(a_server_from_an_older_copy_gets_the_rest_again),
         E2E_TEST(a_copied_device_is_another_one),

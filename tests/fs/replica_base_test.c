@@ -151,8 +151,9 @@ static void base_after_keeping_both_is_older_than_what_was_kept_beside(void **st
     DO(world_edit(w, 1, "/f", "b"));
     world_pull(w, 0, 1, -1);
     struct contents l = contents_of(w, 0);
-    DO(world_resolve_one(w, 0, &l.rid, RESOLVE_KEEP_BOTH, "")); /* shows b, a is beside it */
-    DO(world_edit(w, 2, "/f", "c"));                            /* of a */
+    DO(world_resolve_one(w, 0, &l.rid, RESOLVE_KEEP_BOTH, "", NULL,
+                         0));        /* shows b, a is beside it */
+    DO(world_edit(w, 2, "/f", "c")); /* of a */
     world_exchange(w);
     expect_base(w, 0, "base", true);
 }
@@ -164,8 +165,8 @@ static void base_of_two_equal_merges_is_the_merge(void **state)
     DO(world_edit(w, 1, "/f", "b"));
     world_exchange(w);
     struct contents l = contents_of(w, 0);
-    DO(world_resolve_one(w, 0, &l.rid, RESOLVE_MERGED, "ab"));
-    DO(world_resolve_one(w, 1, &l.rid, RESOLVE_MERGED, "ab"));
+    DO(world_resolve_one(w, 0, &l.rid, RESOLVE_MERGED, "ab", NULL, 0));
+    DO(world_resolve_one(w, 1, &l.rid, RESOLVE_MERGED, "ab", NULL, 0));
     DO(world_edit(w, 0, "/f", "abc"));
     DO(world_edit(w, 1, "/f", "abd"));
     world_exchange(w);

@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Steps are apart by ';', and '#' stands for a new save. */
 static const char *const ops[CASE_OPS] = {
     "edit|/f|#",      "rm|/f",
     "mv|/f|/a/g",     "mv|/a|/b/a",
@@ -51,7 +50,12 @@ void case_begin(struct script *s, struct buf *text, const struct sim_setup *setu
 
 void case_op(struct script *s, int i, int op)
 {
-    const char *p = ops[op];
+    case_act(s, i, ops[op]);
+}
+
+void case_act(struct script *s, int i, const char *what)
+{
+    const char *p = what;
     while (*p != '\0') {
         size_t n = strcspn(p, ";"), bare = strcspn(p, ";#");
         if (bare < n)

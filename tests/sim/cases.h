@@ -19,6 +19,8 @@ struct script {
 void case_begin(struct script *s, struct buf *text, const struct sim_setup *setup);
 /** Operation @op, which may be several steps, on device @i. */
 void case_op(struct script *s, int i, int op);
+/** The steps of @what, apart by ';', on device @i; '#' stands for a new save. */
+void case_act(struct script *s, int i, const char *what);
 /** A further step, of which @fmt gives all but the time. */
 void case_step(struct script *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

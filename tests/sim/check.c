@@ -461,6 +461,7 @@ void sim_finish(struct sim *s)
     session_end(&s->in[s->setup.devices]);
     if (s->setup.server == SERVER_REPLICA)
         s->w->d[s->setup.devices].crash = CRASH_NOT;
+    s->at_end = true;
     quiesce(s);
     check_all(s);
     for (int i = 0; i < s->w->n; i++)

@@ -17,8 +17,8 @@ static bool chance(struct gen *g, unsigned percent)
 
 void gen_init(struct gen *g, const struct gen_options *options, uint64_t seed)
 {
-    static const enum sim_policy policies[] = {POLICY_KEEP, POLICY_KEEP, POLICY_MERGE, POLICY_EXEC,
-                                               POLICY_LATER};
+    static const enum sim_policy policies[] = {POLICY_KEEP,  POLICY_KEEP, POLICY_MERGE, POLICY_EXEC,
+                                               POLICY_LATER, POLICY_TEXT, POLICY_TEXT};
     *g = (struct gen){.options = *options, .r = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1}};
     struct sim_setup *s = &g->setup;
     /* Mostly few devices: conflicts of three say as much as those of eight. */
@@ -27,7 +27,8 @@ void gen_init(struct gen *g, const struct gen_options *options, uint64_t seed)
         chance(g, 70) && most > 3 ? 2 + (int)below(g, 2) : 2 + (int)below(g, (uint64_t)most - 1);
     s->server = options->plain ? (enum sim_server)below(g, 2) : (enum sim_server)below(g, 3);
     s->relay = s->server != SERVER_NONE && chance(g, 30);
-    s->policy = policies[below(g, options->plain ? 4 : 5)];
+    s->policy = policies[below(g, options->plain ? 4 : ARRAY_N(policies))];
+    g->theme = chance(g, 40) ? 1 + (enum gen_theme)below(g, GEN_THEMES - 1) : GEN_ALL;
     g->restores = chance(g, 15);
     s->cleaning = !g->restores && chance(g, 35);
     s->together = chance(g, 50);
@@ -69,8 +70,9 @@ static void fresh(struct gen *g, struct sim *s, int i, const struct shown *p,
                   char ret[SIM_LINE_MAX / 4])
 {
     static const char *const names[] = {"a", "b", "f", "x", "n.txt"};
-    const char *up = below(g, 3) > 0 ? some(g, s, i, p, true) : "";
-    const char *name = names[below(g, ARRAY_N(names))];
+    unsigned deep = g->theme == GEN_FILES ? 0 : g->theme == GEN_FOLDERS ? 90 : 67;
+    const char *up = chance(g, deep) ? some(g, s, i, p, true) : "";
+    const char *name = names[below(g, g->theme == GEN_ALL ? ARRAY_N(names) : 3)];
     if (chance(g, 8)) /* a name that an entry has, perhaps one of a conflict */
         name = strrchr(any(g, p), '/') + 1;
     if (!is_dir_at(s, i, up) || strlen(up) > 200)
@@ -147,6 +149,35 @@ static void copies(struct gen *g, int i, const char *to)
     later(g, i, "create|%s/b/x|%d", to, save(g));
 }
 
+enum work {
+    MAKE,
+    MAKE_DIR,
+    COPY,
+    SAVE,
+    MOVE,
+    MOVE_DIR,
+    MOVE_OVER,
+    REMOVE,
+    REMOVE_DIR,
+    LINK,
+    SWAP,
+    CHMOD,
+};
+
+enum { KINDS = 20 };
+
+/* How often what is done. */
+static const enum work kinds[GEN_THEMES][KINDS] = {
+    [GEN_ALL] = {MAKE,   MAKE,   MAKE,       MAKE_DIR, COPY,     SAVE,     SAVE,
+                 SAVE,   SAVE,   MOVE,       MOVE,     MOVE_DIR, MOVE_DIR, MOVE_OVER,
+                 REMOVE, REMOVE, REMOVE_DIR, LINK,     SWAP,     CHMOD},
+    [GEN_FOLDERS] = {MAKE,     MAKE_DIR, MAKE_DIR,   MAKE_DIR,   MAKE_DIR, SAVE,     MOVE,
+                     MOVE_DIR, MOVE_DIR, MOVE_DIR,   MOVE_DIR,   MOVE_DIR, MOVE_DIR, MOVE_DIR,
+                     MOVE_DIR, REMOVE,   REMOVE_DIR, REMOVE_DIR, SWAP,     SWAP},
+    [GEN_FILES] = {MAKE, MAKE, MAKE, MAKE, MAKE,      SAVE,   SAVE,   SAVE,   SAVE,   SAVE,
+                   SAVE, SAVE, MOVE, MOVE, MOVE_OVER, REMOVE, REMOVE, REMOVE, REMOVE, LINK},
+};
+
 static void works(struct gen *g, struct sim *s, int i)
 {
     struct shown p;
@@ -154,49 +185,41 @@ static void works(struct gen *g, struct sim *s, int i)
     p.path = world_paths(s->w, i, &p.n);
     const char *file = some(g, s, i, &p, false), *dir = some(g, s, i, &p, true);
     fresh(g, s, i, &p, to);
-    switch (below(g, 20)) {
-    case 0:
-    case 1:
-    case 2:
+    switch (kinds[g->theme][below(g, KINDS)]) {
+    case MAKE:
         later(g, i, "create|%s|%d", to, save(g));
         break;
-    case 3:
+    case MAKE_DIR:
         later(g, i, "mkdir|%s", to);
         break;
-    case 4:
+    case COPY:
         copies(g, i, to);
         break;
-    case 5:
-    case 6:
-    case 7:
-    case 8:
+    case SAVE:
         saves(g, i, file);
         break;
-    case 9:
-    case 10:
+    case MOVE:
         later(g, i, "mv|%s|%s", file, to);
         break;
-    case 11:
-    case 12:
+    case MOVE_DIR:
         later(g, i, "mv|%s|%s", dir, to);
         break;
-    case 13:
+    case MOVE_OVER:
         later(g, i, "mv|%s|%s", file, some(g, s, i, &p, false));
         break;
-    case 14:
-    case 15:
+    case REMOVE:
         later(g, i, "rm|%s", file);
         break;
-    case 16:
+    case REMOVE_DIR:
         removes(g, i, &p, dir);
         break;
-    case 17:
+    case LINK:
         later(g, i, "ln|%s|%s", file, to);
         break;
-    case 18:
+    case SWAP:
         later(g, i, "swap|%s|%s", any(g, &p), any(g, &p));
         break;
-    default:
+    case CHMOD:
         later(g, i, "chmod|%s|%d", any(g, &p), 0600 + (int)below(g, 8));
         break;
     }

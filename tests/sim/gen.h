@@ -9,6 +9,14 @@
 
 enum { GEN_QUEUE_MAX = 16 };
 
+/* What a run is about: a bit of everything, or many conflicts of one kind. */
+enum gen_theme {
+    GEN_ALL,
+    GEN_FOLDERS, /* moved into each other */
+    GEN_FILES,   /* few names, saved and deleted again and again */
+    GEN_THEMES
+};
+
 struct gen_options {
     int devices_max;
     int steps_max;
@@ -20,6 +28,7 @@ struct gen {
     struct gen_options options;
     struct crash_rand r;
     struct sim_setup setup;
+    enum gen_theme theme;
     int steps;
     long long at;
     int saves;

@@ -8,8 +8,8 @@ int ghost_next_save(const char **text)
 {
     while (**text != '\0') {
         const char *word = *text;
-        *text += strcspn(word, " ");
-        *text += **text == ' ';
+        *text += strcspn(word, " \n");
+        *text += **text != '\0';
         int save = word[0] == 's' ? atoi(word + 1) : 0;
         if (save > 0 && save < SIM_SAVES_MAX)
             return save;
@@ -22,13 +22,29 @@ static int joining(const struct sim *s, int i)
     return s->w->d[i].joined != NULL ? i + 1 : 0;
 }
 
+static void knew(struct sim *s, int i, int save)
+{
+    struct sim_save *v = &s->save[save];
+    if (!v->known || joining(s, i) == 0)
+        v->known_in = joining(s, i);
+    v->known = true;
+}
+
 void ghost_knew(struct sim *s, int i, const char *text)
 {
-    for (int save; (save = ghost_next_save(&text)) != 0;) {
-        struct sim_save *v = &s->save[save];
-        if (!v->known || joining(s, i) == 0)
-            v->known_in = joining(s, i);
-        v->known = true;
+    for (int save; (save = ghost_next_save(&text)) != 0;)
+        knew(s, i, save);
+}
+
+void ghost_replaced(struct sim *s, int i, const char *old, const char *text)
+{
+    for (int save; (save = ghost_next_save(&old)) != 0;) {
+        const char *in = text;
+        int k;
+        while ((k = ghost_next_save(&in)) != 0 && k != save)
+            ;
+        if (k != save)
+            knew(s, i, save);
     }
 }
 

@@ -8,6 +8,8 @@
 
 /** The user of device @i saw this content, and replaced or deleted it. */
 void ghost_knew(struct sim *s, int i, const char *text);
+/** The user of device @i made @text of @old, and so replaced the saves that are not in it. */
+void ghost_replaced(struct sim *s, int i, const char *old, const char *text);
 /** The user of device @i saved. */
 void ghost_made(struct sim *s, int i, int save);
 /** The joined change of device @i was written, or not. */

@@ -20,6 +20,7 @@
 enum {
     SCRIPT_MAX = 1 << 20,
     RUNS_OF_A_CHILD = 300,
+    SCRIPTS_OF_A_CHILD = 2000,
     SECONDS_MAX = 60, /* of a run: one that does not end is a failure */
     TRIES_MAX = 3000, /* of a shorter script */
 };
@@ -258,7 +259,7 @@ bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint6
     while (more) {
         struct buf batch = {0}, one = {0};
         int n = 0;
-        while (n < RUNS_OF_A_CHILD && (more = next(ctx, &one))) {
+        while (n < SCRIPTS_OF_A_CHILD && (more = next(ctx, &one))) {
             if (made++ % SIM_SHARE != 0)
                 continue;
             buf_put_u8(&one, 0);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "tests/sim/ghost.h"
+#include "tests/sim/merge.h"
 #include "tests/sim/mirror.h"
 #include "tests/sim/session.h"
 
@@ -15,7 +16,7 @@ static const uint64_t start_ms = UINT64_C(1795356245000); /* 2026-11-22 14:04:05
 /* ---- setup ----------------------------------------------------------------------------------- */
 
 static const char *const servers[] = {"none", "replica", "log"};
-static const char *const policies[] = {"keep", "merge", "exec", "later"};
+static const char *const policies[] = {"keep", "merge", "exec", "later", "text"};
 
 static int word(const char *w, const char *const *of, int n)
 {
@@ -150,6 +151,13 @@ static void need_absent(struct sim *s, int i, const char *path)
     SIM_NEED(world_find(s->w, i, path, &e) == -ENOENT, "device %d: %s is still there", i, path);
 }
 
+static void need_there(struct sim *s, int i, const char *path, const struct rid *rid)
+{
+    struct replica_entry e;
+    SIM_NEED(world_find(s->w, i, path, &e) == 0 && rid_equal(&e.rid, rid),
+             "device %d: what was moved to %s is not there", i, path);
+}
+
 static int do_rm(struct sim *s, int i, const char *path)
 {
     struct before b;
@@ -172,6 +180,20 @@ static int do_mv(struct sim *s, int i, const char *from, const char *to)
         return rc;
     gone(s, i, &b);
     need_absent(s, i, from);
+    need_there(s, i, to, &a.rid);
+    return 0;
+}
+
+static int do_swap(struct sim *s, int i, const char *x, const char *y)
+{
+    struct before a, b;
+    look(s, i, x, &a);
+    look(s, i, y, &b);
+    int rc = world_swap(s->w, i, x, y);
+    if (rc < 0)
+        return rc;
+    need_there(s, i, x, &b.rid);
+    need_there(s, i, y, &a.rid);
     return 0;
 }
 
@@ -182,22 +204,31 @@ static int made(struct sim *s, int i, int save, int rc)
     return rc;
 }
 
+/* What a save makes of the content @old. */
+static void edited(const struct sim *s, const char *old, int save, char ret[SIM_LINE_MAX])
+{
+    if (s->setup.policy == POLICY_TEXT)
+        sim_edit_text(old, save, ret);
+    else
+        sim_save_text(save, ret);
+}
+
 static int do_create(struct sim *s, int i, const char *path, int save)
 {
-    char text[16];
-    sim_save_text(save, text);
+    char text[SIM_LINE_MAX];
+    edited(s, "", save, text);
     return made(s, i, save, world_create(s->w, i, path, text));
 }
 
 static int do_edit(struct sim *s, int i, const char *path, int save)
 {
-    char text[16];
+    char text[SIM_LINE_MAX];
     struct before b;
     look(s, i, path, &b);
-    sim_save_text(save, text);
+    edited(s, b.text, save, text);
     int rc = world_edit(s->w, i, path, text);
     if (rc == 0)
-        ghost_knew(s, i, b.text);
+        ghost_replaced(s, i, b.text, text);
     return made(s, i, save, rc);
 }
 
@@ -220,17 +251,17 @@ static int do_stale(struct sim *s, int i, const char *path, int save, int versio
     struct old_version old = {.left = version};
     struct buf body = {0};
     struct replica *r = s->w->d[i].r;
-    char text[16];
+    char text[SIM_LINE_MAX];
     int rc = s->w->d[i].joined != NULL ? -EBUSY : world_find(s->w, i, path, &e);
     if (rc == 0)
         rc = replica_versions(r, &e.rid, pick_version, &old);
     if (rc < 0 || dot_is_none(&old.dot) || replica_version_get(r, &e.rid, &old.dot, &body) < 0)
         return rc < 0 ? rc : -ENOENT;
-    sim_save_text(save, text);
-    rc = world_edit_from(s->w, i, path, text, &old.dot);
     buf_put_u8(&body, 0);
+    edited(s, (const char *)body.p, save, text);
+    rc = world_edit_from(s->w, i, path, text, &old.dot);
     if (rc == 0)
-        ghost_knew(s, i, (const char *)body.p);
+        ghost_replaced(s, i, (const char *)body.p, text);
     buf_fini(&body);
     return made(s, i, save, rc);
 }
@@ -286,7 +317,7 @@ static int user(struct sim *s, int i, const char *op, char *const *arg)
     if (strcmp(op, "ln") == 0)
         return world_ln(s->w, i, arg[0], arg[1]);
     if (strcmp(op, "swap") == 0)
-        return world_swap(s->w, i, arg[0], arg[1]);
+        return do_swap(s, i, arg[0], arg[1]);
     return -EINVAL;
 }
 
@@ -360,11 +391,18 @@ static int resolve_by_policy(void *ctx, const struct rid *rid)
                                        RESOLVE_LATER};
     const struct resolver *r = ctx;
     struct sim *s = r->s;
-    char text[SIM_LINE_MAX] = "";
+    struct sim_merged m = {.n = 0};
+    int rc = 0;
+    if (s->setup.policy == POLICY_TEXT)
+        rc = sim_merge(s, r->i, rid, s->at_end, &m);
+    else
+        m.how = how[s->setup.policy];
+    if (rc < 0)
+        return rc;
     if (s->setup.policy == POLICY_MERGE || s->setup.policy == POLICY_EXEC)
-        merge(s, r->i, rid, text);
+        merge(s, r->i, rid, m.text);
     struct mirror_op op = mirror_before(s->mirror, s->w, r->i);
-    int rc = world_resolve_one(s->w, r->i, rid, how[s->setup.policy], text);
+    rc = world_resolve_one(s->w, r->i, rid, m.how, m.text, m.beside, m.n);
     ghost_capture(s, r->i);
     mirror_resolve(s->mirror, s->w, r->i, &op, rid, policies[s->setup.policy]);
     return rc;

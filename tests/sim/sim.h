@@ -23,7 +23,8 @@
  *     copy, restore       a copy of the disk, and back to it (with a new replica id)
  *
  * A save is a number; the content of a file is the set of saves that are in it. Save 0 is empty.
- * Device DEVICES is the server, if there is one.
+ * With the policy "text" a file has some lines, and a save takes the place of one. Device DEVICES
+ * is the server, if there is one.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -33,12 +34,12 @@
 enum { SIM_DEVICES_MAX = WORLD_MAX - 2, SIM_SAVES_MAX = 1000, SIM_LINE_MAX = 1500 };
 
 enum sim_server { SERVER_NONE, SERVER_REPLICA, SERVER_LOG };
-enum sim_policy { POLICY_KEEP, POLICY_MERGE, POLICY_EXEC, POLICY_LATER };
+enum sim_policy { POLICY_KEEP, POLICY_MERGE, POLICY_EXEC, POLICY_LATER, POLICY_TEXT };
 
 struct sim_setup {
     int devices;
     enum sim_server server; /* a replica that does nothing of its own, or a log of changes */
-    enum sim_policy policy; /* of resolutions; exec: merges that differ by device */
+    enum sim_policy policy; /* of resolutions; exec: merges that differ by device; text: fs/merge */
     bool relay;             /* devices meet only through the server */
     bool cleaning;          /* in the end, what was deleted is cleaned up */
     bool together;          /* in the end, all resolve at once, or one after the other */
@@ -99,6 +100,7 @@ struct sim {
     struct vv acks[WORLD_MAX][SIM_DEVICES_MAX];
     int copied; /* which device was copied, -1: none */
     bool restored;
+    bool at_end;              /* nothing more will come: no merge waits for it */
     bool lost[SIM_SAVES_MAX]; /* with the disk that was replaced by its copy */
     struct buf copy;
     size_t steps;

@@ -25,8 +25,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void open_space(struct device *d, const char *label, bool create)
 {
     struct err err = {0};
-    struct space_config cfg = {
-        .dir = d->dir, .create = create, .label = label, .member = d->member};
+    struct space_config cfg = {.dir = d->dir,
+                               .create = create,
+                               .label = label,
+                               .member = d->member,
+                               .onlooker = d->onlooker};
     if (space_open(&cfg, &d->s, &err) < 0)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
@@ -81,6 +84,23 @@ void device_join(struct device *d, const char *label, unsigned n, struct device 
     assert_int_equal(keyring_join(&k, &id, door), 0);
     door_fini(door);
     free(door);
+    open_with(d, label, &k);
+}
+
+void device_granted(struct device *d, const char *label, unsigned n, struct device *of)
+{
+    struct keyring k;
+    struct buf blob CLEANUP(buf_fini) = {0};
+    struct act_add who = {.role = ACT_ROLE_DEVICE};
+    struct grant *grant = calloc(1, sizeof *grant);
+    assert_non_null(grant);
+    make_member(d, n);
+    who.member = d->member->pub;
+    assert_int_equal(space_sync_grant(of->s, &who, label, "notes", &blob), 0);
+    assert_int_equal(grant_open(buf_bytes(&blob), &d->member->keys, grant), 0);
+    assert_int_equal(keyring_grant(&k, grant), 0);
+    grant_fini(grant);
+    free(grant);
     open_with(d, label, &k);
 }
 

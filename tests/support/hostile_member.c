@@ -24,7 +24,8 @@ struct dot hostile_next_dot(const struct device *m)
     return dot;
 }
 
-/* ---- entries ----------------------------------------------------------------------------------- */
+/* ---- entries -----------------------------------------------------------------------------------
+ */
 
 /* Seals what was signed, whatever it says: entry_seal() takes nothing that others would refuse. */
 static void seal(const struct epoch_keys *k, const struct buf *stored, size_t body_n,
@@ -57,8 +58,7 @@ void hostile_entry_seal(const struct device *m, const struct hostile_entry *x, s
     buf_put_bytes(&plain, x->plain);
     assert_int_equal(entry_draft_init(&d, &head, &refs, buf_bytes(&plain)), 0);
     dot_encode(&x->dot, d.head + HEAD_DOT_AT);
-    assert_int_equal(
-        entry_sign(x->keys != NULL ? x->keys : &m->member->keys, &d, 1, &stored), 0);
+    assert_int_equal(entry_sign(x->keys != NULL ? x->keys : &m->member->keys, &d, 1, &stored), 0);
     seal(k, &stored, d.body.n, ret);
     entry_draft_fini(&d);
 }
@@ -73,7 +73,8 @@ void hostile_state(const struct device *m, uint64_t number, const struct state *
     hostile_entry_seal(m, &x, ret);
 }
 
-/* ---- changes ----------------------------------------------------------------------------------- */
+/* ---- changes -----------------------------------------------------------------------------------
+ */
 
 static const char placeholder[] = "in place of a name";
 
@@ -120,9 +121,10 @@ static void put_file(const struct device *m, const struct dot *dot, struct hosti
             .alive = true, .parent = f->parent, .name = bytes_str(placeholder)};
         put_part(change, &v, bytes_of(f->name, f->name_n));
         v.facet = FACET_META;
-        v.meta = (struct value_meta){
-            .mode = f->mode != 0 ? f->mode : f->kind == KIND_DIR ? 0755 : 0644,
-            .xattrs = f->xattrs};
+        v.meta = (struct value_meta){.mode = f->mode != 0          ? f->mode
+                                             : f->kind == KIND_DIR ? 0755
+                                                                   : 0644,
+                                     .xattrs = f->xattrs};
         put_part(change, &v, bytes_of(NULL, 0));
     }
     if (f->kind != KIND_DIR)
@@ -162,7 +164,8 @@ void hostile_change(const struct device *m, const struct dot *dot, struct hostil
     put_u64(ret->p + counter_at, dot->counter);
 }
 
-/* ---- acts -------------------------------------------------------------------------------------- */
+/* ---- acts --------------------------------------------------------------------------------------
+ */
 
 void hostile_act(const struct device *m, struct act *a, struct buf *ret)
 {

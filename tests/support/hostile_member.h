@@ -29,14 +29,14 @@ void hostile_entry_seal(const struct device *m, const struct hostile_entry *x, s
 
 /* One record in a change. */
 struct hostile_file {
-    struct rid rid;        /* zeros: a new one of @kind, and stored here */
+    struct rid rid; /* zeros: a new one of @kind, and stored here */
     enum kind kind;
-    struct rid parent;     /* zeros: the root */
-    const void *name;      /* any bytes, of */
-    size_t name_n;         /* this length */
-    uint32_t mode;         /* 0: 0644, of a directory 0755 */
-    struct bytes xattrs;   /* encoded */
-    struct bytes content;  /* of a file its bytes, of a symlink its target; at most 2048 */
+    struct rid parent;       /* zeros: the root */
+    const void *name;        /* any bytes, of */
+    size_t name_n;           /* this length */
+    uint32_t mode;           /* 0: 0644, of a directory 0755 */
+    struct bytes xattrs;     /* encoded */
+    struct bytes content;    /* of a file its bytes, of a symlink its target; at most 2048 */
     struct dots content_ctx; /* what the content has seen, a vector */
     uint64_t stamp;
     bool content_only; /* no place, no meta */

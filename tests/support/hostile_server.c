@@ -29,7 +29,8 @@ static void *resized(void *p, size_t n, size_t size)
     return v;
 }
 
-/* ---- what it holds ----------------------------------------------------------------------------- */
+/* ---- what it holds -----------------------------------------------------------------------------
+ */
 
 struct hostile_item *hostile_server_add(struct hostile_server *s, bool is_act, struct bytes bytes)
 {
@@ -95,7 +96,8 @@ void hostile_server_cut(struct hostile_server *s, size_t n, size_t chunks_n)
             s->peers[i]->at = n;
 }
 
-/* ---- sending ----------------------------------------------------------------------------------- */
+/* ---- sending -----------------------------------------------------------------------------------
+ */
 
 static void say(struct hostile_peer *p, struct bytes frame)
 {
@@ -146,8 +148,9 @@ static void challenge(struct hostile_peer *p)
 static void end(struct hostile_peer *p, unsigned code)
 {
     char text[] = "as the test wants it";
-    Persist__End e = PERSIST__END__INIT;
+    Persist__End e;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__end__init(&e);
     e.code = (Persist__Code)code;
     e.text = text;
     f.kind_case = PERSIST__FRAME__KIND_END;
@@ -220,7 +223,8 @@ static void pump(struct hostile_server *s, struct hostile_peer *p)
         send_caught_up(s, p);
 }
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers -----------------------------------------------------------------------------------
+ */
 
 static void on_proof(struct hostile_server *s, struct hostile_peer *p, const Persist__Proof *proof)
 {
@@ -411,7 +415,8 @@ static void on_frame(struct hostile_server *s, struct hostile_peer *p, const Per
         on_list(s, p, f->list_dots);
 }
 
-/* ---- events ------------------------------------------------------------------------------------ */
+/* ---- events ------------------------------------------------------------------------------------
+ */
 
 /* What the events of a connection are given. */
 struct place {
@@ -499,7 +504,8 @@ static void on_tick(void *arg)
     net_timer_set(s->tick, TICK_MS);
 }
 
-/* ---- the test's side --------------------------------------------------------------------------- */
+/* ---- the test's side ---------------------------------------------------------------------------
+ */
 
 void hostile_server_lock(struct hostile_server *s)
 {

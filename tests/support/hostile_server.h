@@ -20,8 +20,8 @@ enum { HOSTILE_PEERS_MAX = 16, HOSTILE_FORMS_MAX = 8192 };
 /* An act or entry, in the order of its arrival: the first has seq 1. */
 struct hostile_item {
     bool is_act;
-    bool left_out;   /* shown to nobody */
-    uint64_t seq;    /* shown instead of its own; 0: its own */
+    bool left_out; /* shown to nobody */
+    uint64_t seq;  /* shown instead of its own; 0: its own */
     struct buf bytes;
     uint8_t from[SIGN_KEY_SIZE]; /* the identity of who put it; zeros: the test */
 };
@@ -34,14 +34,14 @@ struct hostile_chunk {
 
 /* What it does instead of the truth. */
 struct hostile_ways {
-    bool stale;            /* says that any cursor is none of its log */
-    bool forgets;          /* says that it has no such space */
-    bool drops;            /* says Done, and holds nothing of what was put */
-    bool hides_last;       /* says in Opened that its log is empty */
-    uint64_t caught_up;    /* says so in CaughtUp; 0: the truth */
-    uint64_t done;         /* is added to the ids in Done */
-    bool lists_for_ever;   /* answers ListDots with more dots each time */
-    bool swaps_answers;    /* answers each chunk under the id of the next one asked for */
+    bool stale;                /* says that any cursor is none of its log */
+    bool forgets;              /* says that it has no such space */
+    bool drops;                /* says Done, and holds nothing of what was put */
+    bool hides_last;           /* says in Opened that its log is empty */
+    uint64_t caught_up;        /* says so in CaughtUp; 0: the truth */
+    uint64_t done;             /* is added to the ids in Done */
+    bool lists_for_ever;       /* answers ListDots with more dots each time */
+    bool swaps_answers;        /* answers each chunk under the id of the next one asked for */
     const uint8_t *hides_from; /* an identity: is shown nothing that others put; NULL: none */
     const uint8_t *token_not;  /* an identity that is refused with CODE_TOKEN; NULL: none */
 };

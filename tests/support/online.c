@@ -120,7 +120,8 @@ const uint8_t *online_identity(const struct online *o)
     return o->identity.sign_public;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 void online_wait(bool (*done)(void *arg), void *arg, const char *what)
 {

@@ -406,13 +406,14 @@ static int add_rid(void *ctx, const struct rid *rid)
 }
 
 int world_resolve_one(struct world *w, int i, const struct rid *rid, enum resolve how,
-                      const char *merged)
+                      const char *merged, const struct dot *beside, size_t beside_n)
 {
     struct value_content content;
     world_content(w, i, merged, &content);
     struct change *c = begin(w, i);
     return finish(w, i, c,
-                  change_resolve(c, rid, how, how == RESOLVE_MERGED ? &content : NULL, NULL, 0));
+                  how == RESOLVE_MERGED ? change_resolve(c, rid, how, &content, beside, beside_n)
+                                        : change_resolve(c, rid, how, NULL, NULL, 0));
 }
 
 int world_each_conflict(struct world *w, int i, int (*resolve)(void *ctx, const struct rid *rid),
@@ -438,7 +439,7 @@ struct resolver {
 static int resolve_so(void *ctx, const struct rid *rid)
 {
     const struct resolver *r = ctx;
-    return world_resolve_one(r->w, r->i, rid, r->how, "merged");
+    return world_resolve_one(r->w, r->i, rid, r->how, "merged", NULL, 0);
 }
 
 int world_resolve(struct world *w, int i, enum resolve how)

@@ -71,9 +71,9 @@ void world_dropped(struct world *w, int i);
 /** Edits with @base as the version that was opened, which may be an old one. */
 int world_edit_from(struct world *w, int i, const char *path, const char *content,
                     const struct dot *base);
-/** Ends the one resolution of @rid by a change of its own. */
+/** Ends the conflict of @rid by a change of its own. @merged, @beside: of RESOLVE_MERGED. */
 int world_resolve_one(struct world *w, int i, const struct rid *rid, enum resolve how,
-                      const char *merged);
+                      const char *merged, const struct dot *beside, size_t beside_n);
 /**
  * Calls @resolve for each record in conflict; those of which it says that they cannot be resolved
  * now are left. How many it resolved, or a negative errno.

@@ -6,7 +6,10 @@
 
 #include <cmocka.h>
 
-/* ---- transfers --------------------------------------------------------------------------------- */
+enum { NOBODY = 99 }; /* a remote that brought nothing */
+
+/* ---- transfers ---------------------------------------------------------------------------------
+ */
 
 struct want {
     struct device *from, *to;
@@ -52,7 +55,7 @@ size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b)
     struct arrival at;
     size_t n = 0;
     sync_meet_sign(from);
-    while (space_sync_next(from->s, w->done[a][b], b + 1, &at) == 1) {
+    while (space_sync_next(from->s, w->done[a][b], w->back ? NOBODY : b + 1, &at) == 1) {
         struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
         w->done[a][b] = at.number;
         int rc = space_sync_seal(from->s, &at, &bytes, &chunks);
@@ -80,18 +83,28 @@ void sync_meet_all(struct sync_meet *w, size_t n)
                     sync_meet_give(w, a, b);
 }
 
-/* ---- setting up -------------------------------------------------------------------------------- */
+/* ---- setting up --------------------------------------------------------------------------------
+ */
+
+void sync_meet_found(struct sync_meet *w, const char *label)
+{
+    memset(w, 0, sizeof *w);
+    device_found(&w->d[0], label, 1);
+}
+
+void sync_meet_join(struct sync_meet *w, size_t i, const char *label, size_t of)
+{
+    device_join(&w->d[i], label, (unsigned)i + 1, &w->d[of]);
+    sync_meet_give(w, of, i);
+    assert_int_equal(space_sync_join(w->d[i].s), 1);
+    sync_meet_give(w, i, of);
+}
 
 void sync_meet_open(struct sync_meet *w, const char *const *labels, size_t n)
 {
-    memset(w, 0, sizeof *w);
-    device_found(&w->d[0], labels[0], 1);
-    for (size_t i = 1; i < n; i++) {
-        device_join(&w->d[i], labels[i], (unsigned)i + 1, &w->d[0]);
-        sync_meet_give(w, 0, i);
-        assert_int_equal(space_sync_join(w->d[i].s), 1);
-        sync_meet_give(w, i, 0);
-    }
+    sync_meet_found(w, labels[0]);
+    for (size_t i = 1; i < n; i++)
+        sync_meet_join(w, i, labels[i], 0);
     sync_meet_all(w, n);
 }
 
@@ -102,7 +115,8 @@ void sync_meet_close(struct sync_meet *w)
             device_close(&w->d[i]);
 }
 
-/* ---- what is looked at ------------------------------------------------------------------------- */
+/* ---- what is looked at -------------------------------------------------------------------------
+ */
 
 void sync_meet_expect(struct device *d, const char *path, const char *text)
 {
@@ -127,5 +141,7 @@ void sync_meet_expect_equal(struct sync_meet *w, size_t n)
     for (size_t i = 1; i < n; i++) {
         replica_digest(w->d[i].s->replica, &other);
         assert_memory_equal(&first, &other, sizeof first);
+        assert_true(
+            vv_equal(replica_knowledge(w->d[0].s->replica), replica_knowledge(w->d[i].s->replica)));
     }
 }

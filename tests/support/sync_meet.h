@@ -14,9 +14,14 @@ enum { SYNC_MEET_MAX = 4 };
 struct sync_meet {
     struct device d[SYNC_MEET_MAX];
     uint64_t done[SYNC_MEET_MAX][SYNC_MEET_MAX]; /* arrivals of the first that the second has */
+    bool back;                                   /* a device is also given what it brought itself */
 };
 
-/** Founds the space of device 0; the others of @labels join, and all know each other. */
+/** Device 0 makes the space. */
+void sync_meet_found(struct sync_meet *w, const char *label);
+/** Device @i joins, through a door of device @of, and knows what that one does. */
+void sync_meet_join(struct sync_meet *w, size_t i, const char *label, size_t of);
+/** Both: the others of @labels join through device 0, and all know each other. */
 void sync_meet_open(struct sync_meet *w, const char *const *labels, size_t n);
 void sync_meet_close(struct sync_meet *w);
 
@@ -29,7 +34,7 @@ void sync_meet_all(struct sync_meet *w, size_t n);
 
 /** Fails unless the file has this text; NULL: unless there is none. */
 void sync_meet_expect(struct device *d, const char *path, const char *text);
-/** Fails unless the first @n hold the same values. */
+/** Fails unless the first @n hold and know the same. */
 void sync_meet_expect_equal(struct sync_meet *w, size_t n);
 
 #endif

@@ -80,9 +80,9 @@ bool world_server_start(struct sync_world *w)
 {
     unlink(world_path(w->server, "../listens"));
     w->server_pid = e2e_start(w->server,
-                              "exec persist serve -f --listen 127.0.0.1:%u --data %s "
+                              "exec persist serve -f --listen 127.0.0.1:%u --data %s %s "
                               ">listens 2>>home/log/serve.log",
-                              w->port, w->data);
+                              w->port, w->data, w->options);
     return holds(w->server_pid > 0) && e2e_wait(is_listening, w, START_MS, "the server listens");
 }
 
@@ -327,6 +327,8 @@ bool world_even_within(struct sync_world *w, unsigned ms)
             check_fail("the devices are not even after %u ms", ms);
             if (one != NULL && other != NULL)
                 check_same_tree(other, one, CHECK_AT("a device's tree"));
+            for (size_t i = 0; i < w->n; i++)
+                fprintf(stderr, "%s", e2e_sh(w->device[i], "persist status")->out);
         }
         free(one);
         free(other);

@@ -19,6 +19,7 @@ struct sync_world {
     unsigned port;
     char url[48];
     char data[E2E_PATH_MAX];
+    char options[E2E_PATH_MAX + 32]; /* of `persist serve`, besides; from the next start on */
     struct e2e *device[WORLD_DEVICES_MAX];
     size_t n;
 };

@@ -78,7 +78,8 @@ static struct hostile_file named(enum kind kind, const char *name, const char *c
                                  .stamp = tidy_now_ms() << 16};
 }
 
-/* ---- verbs ------------------------------------------------------------------------------------- */
+/* ---- verbs -------------------------------------------------------------------------------------
+ */
 
 struct kept {
     struct out out; /* first */
@@ -195,7 +196,11 @@ static void names_with_escape_sequences_do_nothing_to_a_terminal(void **state)
     struct hostile_file f[] = {
         named(KIND_FILE, "\x1b]0;owned\x07\x1b[2J\x1b[31mred", "x"),
         named(KIND_FILE, "back\b\b\b\rcarriage", "x"),
-        named(KIND_FILE, "c1 \xc2\x9b" "2J and \x9b" "2J", "x"),
+        named(KIND_FILE,
+              "c1 \xc2\x9b"
+              "2J and \x9b"
+              "2J",
+              "x"),
         named(KIND_FILE, "line\nline \x7f", "x"),
         named(KIND_SYMLINK, "link", "\x1b[2J"),
     };
@@ -216,7 +221,10 @@ static void names_with_escape_sequences_do_nothing_to_a_terminal(void **state)
 static void a_label_with_escape_sequences_is_not_shown(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x1b[2J", "a/b", "..\xe2\x80\xae" "gnp.exe", "\xff\xfe", ""};
+    static const char *const bad[] = {"\x1b[2J", "a/b",
+                                      "..\xe2\x80\xae"
+                                      "gnp.exe",
+                                      "\xff\xfe", ""};
     for (size_t i = 0; i < ARRAY_N(bad); i++) {
         struct buf raw CLEANUP(buf_fini) = {0}, peers CLEANUP(buf_fini) = {0};
         uint8_t label[ACT_LABEL_SIZE];
@@ -225,9 +233,9 @@ static void a_label_with_escape_sequences_is_not_shown(void **state)
         memset(&a, 0, sizeof a);
         a.kind = ACT_LABEL;
         a.label = label;
-        assert_int_equal(act_label_seal(sync_epoch(w.d[MALLORY].s), &y->space, &y->id,
-                                        bytes_str(bad[i]), label),
-                         0);
+        assert_int_equal(
+            act_label_seal(sync_epoch(w.d[MALLORY].s), &y->space, &y->id, bytes_str(bad[i]), label),
+            0);
         hostile_act(&w.d[MALLORY], &a, &raw);
         for (size_t k = 0; k < DEVICES; k++)
             assert_int_equal(space_sync_take_act(w.d[k].s, HOSTILE_REMOTE, buf_bytes(&raw)),
@@ -243,7 +251,8 @@ static void a_label_with_escape_sequences_is_not_shown(void **state)
     }
 }
 
-/* ---- attack 28 --------------------------------------------------------------------------------- */
+/* ---- attack 28 ---------------------------------------------------------------------------------
+ */
 
 static void put_xattrs(struct buf *b)
 {
@@ -300,8 +309,8 @@ static void a_record_of_no_known_kind_is_refused(void **state)
     f.rid.b[RID_SIZE - 1] = 0x30 | KIND_FILE;
     struct hostile_entry x = {.dot = hostile_next_dot(&w.d[MALLORY])};
     hostile_change(&w.d[MALLORY], &x.dot, &f, 1, &change);
-    for (uint8_t *p = change.p; (p = memmem(p, change.n - (size_t)(p - change.p), f.rid.b,
-                                            RID_SIZE)) != NULL;)
+    for (uint8_t *p = change.p;
+         (p = memmem(p, change.n - (size_t)(p - change.p), f.rid.b, RID_SIZE)) != NULL;)
         p[RID_SIZE - 1] = 0x33;
     x.plain = buf_bytes(&change);
     hostile_entry_seal(&w.d[MALLORY], &x, &sealed);

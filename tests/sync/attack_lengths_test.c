@@ -1,8 +1,9 @@
 /*
- * Numbers in what comes from others: attack 30 of the list in proto/sealed/README.md. Each decoder is
- * given true bytes in which a number stands at each place, in each of the widths that lengths and
- * counts have; where one is, that is a hostile length, elsewhere just garbage. None may make it
- * allocate more than a small multiple of what came. That it reads nothing beyond is for ASan to see.
+ * Numbers in what comes from others: attack 30 of the list in proto/sealed/README.md. Each decoder
+ * is given true bytes in which a number stands at each place, in each of the widths that lengths
+ * and counts have; where one is, that is a hostile length, elsewhere just garbage. None may make it
+ * allocate more than a small multiple of what came. That it reads nothing beyond is for ASan to
+ * see.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -23,15 +24,17 @@
 enum { HEAP_MAX = 4 << 20 };
 
 static const uint64_t numbers[] = {
-    0,     1,      16,     17,     64,      65,      255,           256,       257,       1024,
-    1025,  4095,   4096,   4097,   65535,   65536,   65537,         262144,    262145,    393216,
-    393217, 524288, 524289, 1 << 20, INT32_MAX, UINT32_MAX, LIMIT_COUNTER + 1, INT64_MAX, UINT64_MAX};
+    0,         1,         16,     17,     64,     65,      255,       256,        257,
+    1024,      1025,      4095,   4096,   4097,   65535,   65536,     65537,      262144,
+    262145,    393216,    393217, 524288, 524289, 1 << 20, INT32_MAX, UINT32_MAX, LIMIT_COUNTER + 1,
+    INT64_MAX, UINT64_MAX};
 
 static struct sync_meet w;
 
 typedef void (*decode_fn)(struct bytes in);
 
-/* ---- decoders ---------------------------------------------------------------------------------- */
+/* ---- decoders ----------------------------------------------------------------------------------
+ */
 
 static const struct epoch_keys *keys(void)
 {
@@ -107,7 +110,8 @@ static void decode_local(struct bytes in)
         frame_local_free(f);
 }
 
-/* ---- numbers at each place --------------------------------------------------------------------- */
+/* ---- numbers at each place ---------------------------------------------------------------------
+ */
 
 /* The most that was in use since the start: mallopt() keeps the heap from shrinking. */
 static size_t heap(void)
@@ -165,7 +169,8 @@ static void try_all(decode_fn fn, struct bytes in)
     assert_true(heap() < before + HEAP_MAX);
 }
 
-/* ---- what is decoded --------------------------------------------------------------------------- */
+/* ---- what is decoded ---------------------------------------------------------------------------
+ */
 
 static int setup(void **state)
 {
@@ -253,12 +258,9 @@ static void of_every_act(void **state)
     memset(&a, 0, sizeof a);
     a.kind = ACT_REVOKE;
     dot_put(&cuts, &(struct dot){5, 5});
-    assert_int_equal(
-        act_box_seal(keys(), &w.d[0].s->sync->space, &w.d[0].member->pub, box), 0);
-    a.revoke = (struct act_revoke){.members = w.d[1].s->sync->id.b,
-                                   .members_n = 1,
-                                   .cuts = {cuts.p, 1},
-                                   .with_epoch = true};
+    assert_int_equal(act_box_seal(keys(), &w.d[0].s->sync->space, &w.d[0].member->pub, box), 0);
+    a.revoke = (struct act_revoke){
+        .members = w.d[1].s->sync->id.b, .members_n = 1, .cuts = {cuts.p, 1}, .with_epoch = true};
     a.epoch = (struct act_epoch){.id = keys()->id, .generation = 2, .boxes = box, .boxes_n = 1};
     hostile_act(&w.d[0], &a, &raw);
     try_all(decode_act, buf_bytes(&raw));
@@ -320,7 +322,8 @@ static void of_frames(void **state)
     try_all(decode_local, buf_bytes(&local));
 }
 
-/* ---- at the limit, and one beyond -------------------------------------------------------------- */
+/* ---- at the limit, and one beyond --------------------------------------------------------------
+ */
 
 /* @n ids or dots of @size bytes behind their count, ascending. */
 static void put_list(struct buf *b, size_t n, size_t size)
@@ -397,7 +400,8 @@ static void a_name_and_an_attribute_end_at_their_limit(void **state)
         hostile_entry_seal(&w.d[1], &x, &sealed);
         assert_int_equal(space_sync_take_entry(w.d[0].s, 9, buf_bytes(&sealed)),
                          more ? SYNC_REFUSED : SYNC_TAKEN);
-        /* The list of attributes as a whole: 6 bytes of name, with its length, and 3 of the value's. */
+        /* The list of attributes as a whole: 6 bytes of name, with its length, and 3 of the
+         * value's. */
         size_t fits = LIMIT_XATTR_BYTES - 10;
         value_xattr_put(&xattrs, bytes_str("user.a"), bytes_of(value, fits + more));
         f = (struct hostile_file){

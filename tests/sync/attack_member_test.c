@@ -92,7 +92,8 @@ static void save(size_t i, const char *path, const char *text)
     assert_int_equal(publisher_flush(w.d[i].s), 0);
 }
 
-/* ---- attack 10 --------------------------------------------------------------------------------- */
+/* ---- attack 10 ---------------------------------------------------------------------------------
+ */
 
 static void a_change_in_anothers_name_is_refused(void **state)
 {
@@ -147,8 +148,7 @@ static void a_forged_change_that_waits_takes_nobodys_place(void **state)
     /* Who names acts that nobody has is asked to wait, before there is a key to verify with. */
     for (unsigned i = 0; i < 3; i++) {
         struct hostile_file f = file_of("forged", "in anna's name");
-        struct hostile_entry x = {.dot = {next.replica, next.counter + i},
-                                  .acts = {unknown, 1}};
+        struct hostile_entry x = {.dot = {next.replica, next.counter + i}, .acts = {unknown, 1}};
         seal_file(&x, &f, &sealed);
         assert_int_equal(tell(BERT, &sealed), SYNC_WAITS);
     }
@@ -162,7 +162,8 @@ static void a_forged_change_that_waits_takes_nobodys_place(void **state)
     sync_meet_expect_equal(&w, DEVICES);
 }
 
-/* ---- attack 11 --------------------------------------------------------------------------------- */
+/* ---- attack 11 ---------------------------------------------------------------------------------
+ */
 
 /* Mallory's content of anna's file "a" that has seen @counter of anna's changes. */
 static void seal_claim(uint64_t counter, struct buf *ret)
@@ -236,7 +237,8 @@ static void a_forged_counter_that_waits_backs_no_vector(void **state)
     sync_meet_expect(&w.d[BERT], "a", "anna's next");
 }
 
-/* ---- what waits is bounded --------------------------------------------------------------------- */
+/* ---- what waits is bounded ---------------------------------------------------------------------
+ */
 
 enum { WAITING_MAX = 10000 };
 
@@ -288,7 +290,8 @@ static void a_flood_of_what_has_to_wait_is_bounded(void **state)
     epoch_keys_fini(&other);
 }
 
-/* ---- attack 12 --------------------------------------------------------------------------------- */
+/* ---- attack 12 ---------------------------------------------------------------------------------
+ */
 
 static void counters_beyond_their_range_are_refused(void **state)
 {
@@ -356,7 +359,8 @@ static void a_stamp_in_the_year_9999_wins_ties_and_moves_no_clock(void **state)
     sync_meet_expect_equal(&w, DEVICES);
 }
 
-/* ---- attack 13, the devices' part -------------------------------------------------------------- */
+/* ---- attack 13, the devices' part --------------------------------------------------------------
+ */
 
 static void dots_that_a_member_says_it_replaces_are_replaced_nowhere(void **state)
 {
@@ -380,7 +384,8 @@ static void dots_that_a_member_says_it_replaces_are_replaced_nowhere(void **stat
     }
 }
 
-/* ---- attack 14, the part of malice ------------------------------------------------------------- */
+/* ---- attack 14, the part of malice -------------------------------------------------------------
+ */
 
 static void two_changes_under_one_dot_end_its_replica(void **state)
 {
@@ -402,7 +407,8 @@ static void two_changes_under_one_dot_end_its_replica(void **state)
                      x.dot.counter - 1);
 }
 
-/* ---- attack 33, and attack 4 by a member ------------------------------------------------------- */
+/* ---- attack 33, and attack 4 by a member -------------------------------------------------------
+ */
 
 /* A STATE of mallory that holds what @like holds, but knows @counter of anna's changes. */
 static void seal_state(size_t like, uint64_t number, uint64_t counter, struct buf *ret)
@@ -488,7 +494,8 @@ static void a_state_in_anothers_name_and_an_old_one_count_for_nothing(void **sta
     assert_int_equal(peers.n, sizeof(struct sync_peer));
 }
 
-/* ---- attack 27 --------------------------------------------------------------------------------- */
+/* ---- attack 27 ---------------------------------------------------------------------------------
+ */
 
 static void names_that_leave_the_folder_are_refused(void **state)
 {
@@ -496,10 +503,11 @@ static void names_that_leave_the_folder_are_refused(void **state)
     char long_name[256];
     memset(long_name, 'n', sizeof long_name);
     const struct bytes names[] = {
-        bytes_str(""),     bytes_str("."),     bytes_str(".."),
-        bytes_str("a/b"),  bytes_str("/"),     bytes_str("../../etc/passwd"),
-        bytes_of("a\0b", 3), bytes_of("\0", 1), bytes_str(".persist"),
-        bytes_of(long_name, sizeof long_name),
+        bytes_str(""),         bytes_str("."),
+        bytes_str(".."),       bytes_str("a/b"),
+        bytes_str("/"),        bytes_str("../../etc/passwd"),
+        bytes_of("a\0b", 3),   bytes_of("\0", 1),
+        bytes_str(".persist"), bytes_of(long_name, sizeof long_name),
     };
     for (size_t i = 0; i < ARRAY_N(names); i++) {
         struct buf sealed CLEANUP(buf_fini) = {0};

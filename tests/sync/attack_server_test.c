@@ -16,10 +16,10 @@
 #include <cmocka.h>
 
 #include "fs/space/sync_priv.h"
-#include "fs/space/verb.h"
 #include "proto/base/log.h"
 #include "proto/sealed/chunk.h"
 #include "sync/net/ws.h"
+#include "tests/support/answer.h"
 #include "tests/support/harmless.h"
 #include "tests/support/hostile_server.h"
 #include "tests/support/online.h"
@@ -53,12 +53,6 @@ static int teardown(void **state)
     sync_meet_close(&w);
     return 0;
 }
-
-/* What a verb writes. */
-struct shown {
-    struct out out; /* first */
-    struct buf text;
-};
 
 /* ---- what devices do --------------------------------------------------------------------------- */
 
@@ -183,7 +177,8 @@ static void expect_error(size_t i, const char *word)
     online_wait(has_error, &e, word);
 }
 
-/* ---- what is held ------------------------------------------------------------------------------ */
+/* ---- what is held ------------------------------------------------------------------------------
+ */
 
 /* The item at the bad server, the last of those that are acts, or VALUEs, or STATEs. */
 enum what { AN_ACT, A_VALUE, A_STATE };
@@ -218,7 +213,8 @@ static bool holds_state(void *arg)
     return yes;
 }
 
-/* ---- attack 1 ---------------------------------------------------------------------------------- */
+/* ---- attack 1 ----------------------------------------------------------------------------------
+ */
 
 /* In place of the item each of its forms with one bit flipped. */
 static void flip_item(struct hostile_server *s, enum what what)
@@ -341,7 +337,8 @@ static void a_flipped_bit_of_a_chunk_is_refused(void **state)
     expect_big(BERT, "big", 1);
 }
 
-/* ---- attack 2 ---------------------------------------------------------------------------------- */
+/* ---- attack 2 ----------------------------------------------------------------------------------
+ */
 
 enum { KIND_AT = 17, SPACE_AT = 20, REPLICA_AT = 36, COUNTER_AT = 44 };
 
@@ -408,7 +405,8 @@ static void a_value_under_another_name_is_refused(void **state)
     assert_false(has_text(BERT, "a", "the text"));
 }
 
-/* ---- attack 3 ---------------------------------------------------------------------------------- */
+/* ---- attack 3 ----------------------------------------------------------------------------------
+ */
 
 static void one_entry_left_out_stays_unknown_and_comes_by_another_way(void **state)
 {
@@ -424,7 +422,8 @@ static void one_entry_left_out_stays_unknown_and_comes_by_another_way(void **sta
     hostile_server_unlock(&bad);
     save(ANNA, "b", "after");
     online_sync(&on[ANNA]);
-    uint64_t last = vv_get(replica_knowledge(w.d[ANNA].s->replica), replica_id(w.d[ANNA].s->replica));
+    uint64_t last =
+        vv_get(replica_knowledge(w.d[ANNA].s->replica), replica_id(w.d[ANNA].s->replica));
     start(BERT, &bad, NULL);
     expect_text(BERT, "b", "after");
     online_sync(&on[BERT]);
@@ -434,15 +433,16 @@ static void one_entry_left_out_stays_unknown_and_comes_by_another_way(void **sta
     assert_false(has_text(BERT, "hidden", "left out"));
     assert_false(are_equal(NULL));
     pthread_mutex_lock(&w.d[BERT].s->lock);
-    assert_true(vv_get(replica_knowledge(w.d[BERT].s->replica),
-                       replica_id(w.d[ANNA].s->replica)) < last);
+    assert_true(vv_get(replica_knowledge(w.d[BERT].s->replica), replica_id(w.d[ANNA].s->replica)) <
+                last);
     pthread_mutex_unlock(&w.d[BERT].s->lock);
     again(BERT, &bad, &good);
     expect_text(BERT, "hidden", "left out");
     online_wait(are_equal, NULL, "that both hold the same");
 }
 
-/* ---- attack 4 ---------------------------------------------------------------------------------- */
+/* ---- attack 4 ----------------------------------------------------------------------------------
+ */
 
 static void numbers_of_the_far_future_hide_nothing(void **state)
 {
@@ -489,7 +489,8 @@ static void a_done_that_nobody_earned_ends_the_session(void **state)
     assert_true(space_sync_to_push(w.d[ANNA].s, space_sync_remote_id(bad.url)) > 0);
 }
 
-/* ---- attack 5 ---------------------------------------------------------------------------------- */
+/* ---- attack 5 ----------------------------------------------------------------------------------
+ */
 
 static void roll_back(bool says_so)
 {
@@ -551,7 +552,8 @@ static void two_devices_that_a_server_keeps_apart_meet_elsewhere(void **state)
     online_wait(are_equal, NULL, "that both hold the same");
 }
 
-/* ---- attack 6 ---------------------------------------------------------------------------------- */
+/* ---- attack 6 ----------------------------------------------------------------------------------
+ */
 
 static void expect_content_from_elsewhere(void)
 {
@@ -612,14 +614,15 @@ static void a_chunk_of_an_older_epoch_under_a_new_id_is_refused(void **state)
     assert_int_equal(epoch_keys_init(&old, key), 0);
     struct chunk_id old_id = chunk_id_of(&old, c.name);
     c.id = chunk_id_of(&now, c.name);
-    assert_int_equal(chunk_seal(&old, &space, &old_id, (struct chunk_ids){NULL, 0},
-                                bytes_str("bytes"), &sealed),
-                     0);
+    assert_int_equal(
+        chunk_seal(&old, &space, &old_id, (struct chunk_ids){NULL, 0}, bytes_str("bytes"), &sealed),
+        0);
     assert_int_equal(space_sync_chunk_take(s, &c, buf_bytes(&sealed)), -EBADMSG);
     epoch_keys_fini(&old);
 }
 
-/* ---- attack 9 ---------------------------------------------------------------------------------- */
+/* ---- attack 9 ----------------------------------------------------------------------------------
+ */
 
 static void garbage_that_came_first_hides_nothing(void **state)
 {
@@ -657,7 +660,8 @@ static void garbage_that_came_first_hides_nothing(void **state)
     assert_true(refused(BERT) > 0);
 }
 
-/* ---- a server that says what was not asked ----------------------------------------------------- */
+/* ---- a server that says what was not asked -----------------------------------------------------
+ */
 
 static void unasked_chunks_end_the_session_and_are_not_stored(void **state)
 {
@@ -692,8 +696,9 @@ static void hear_end(const char *words, struct buf *ret)
 {
     struct buf b CLEANUP(buf_fini) = {0};
     char text[200], log[] = "/tmp/persist-attack-XXXXXX";
-    Persist__End e = PERSIST__END__INIT;
+    Persist__End e;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__end__init(&e);
     snprintf(text, sizeof text, "%s mark", words);
     e.code = PERSIST__CODE__CODE_INTERNAL;
     e.text = text;
@@ -717,27 +722,16 @@ static void hear_end(const char *words, struct buf *ret)
     close(fd);
 }
 
-static int keep_text(struct out *o, struct bytes v)
-{
-    struct shown *k = CONTAINER_OF(o, struct shown, out);
-    buf_put_bytes(&k->text, v);
-    return buf_status(&k->text);
-}
-
 static void what_a_server_says_does_nothing_to_a_terminal(void **state)
 {
     (void)state;
     struct buf log CLEANUP(buf_fini) = {0};
-    struct shown k = {.out = {.write = keep_text}};
     hear_end("\x1b]0;owned\x07\x1b[2J \xc2\x9b" "2J \r\b\x7f", &log);
     assert_non_null(memmem(log.p, log.n, "mark", 4));
     expect_harmless(buf_bytes(&log));
-    struct verb_call call = {
-        .verb = "status", .folder = "/folder", .name = "name", .mounted = true};
-    assert_int_equal(verb_status(w.d[BERT].s, &call, &k.out), VERB_OK);
-    assert_non_null(memmem(k.text.p, k.text.n, "mark", 4));
-    expect_harmless(buf_bytes(&k.text));
-    buf_fini(&k.text);
+    struct answer status = answer_of(&w.d[BERT], "status", NULL, NULL);
+    assert_non_null(strstr(status.text, "mark"));
+    expect_harmless(bytes_str(status.text));
 }
 
 /* More dots than there can be: the list is bounded, and has to ascend. */
