@@ -42,7 +42,8 @@ static void replace_controls(char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)p[i], next = i + 1 < n ? (unsigned char)p[i + 1] : 0;
-        bool high = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F: as ESC and a letter */
+        bool high =
+            c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F: as ESC and a letter */
         if (c < 0x20 || c == 0x7f || high)
             p[i] = '?';
         if (high)

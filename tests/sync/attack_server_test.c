@@ -54,7 +54,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- what devices do --------------------------------------------------------------------------- */
+/* ---- what devices do ---------------------------------------------------------------------------
+ */
 
 static void start(size_t i, const struct hostile_server *a, const struct hostile_server *b)
 {
@@ -726,7 +727,9 @@ static void what_a_server_says_does_nothing_to_a_terminal(void **state)
 {
     (void)state;
     struct buf log CLEANUP(buf_fini) = {0};
-    hear_end("\x1b]0;owned\x07\x1b[2J \xc2\x9b" "2J \r\b\x7f", &log);
+    hear_end("\x1b]0;owned\x07\x1b[2J \xc2\x9b"
+             "2J \r\b\x7f",
+             &log);
     assert_non_null(memmem(log.p, log.n, "mark", 4));
     expect_harmless(buf_bytes(&log));
     struct answer status = answer_of(&w.d[BERT], "status", NULL, NULL);
