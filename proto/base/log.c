@@ -38,6 +38,19 @@ void log_set_level(enum log_level level)
     atomic_store(&level_max, (int)level);
 }
 
+static void replace_controls(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i], next = i + 1 < n ? (unsigned char)p[i + 1] : 0;
+        bool high =
+            c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F: as ESC and a letter */
+        if (c < 0x20 || c == 0x7f || high)
+            p[i] = '?';
+        if (high)
+            p[++i] = '?';
+    }
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -58,9 +71,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_end(ap);
     if (k > 0)
         n += (size_t)k < sizeof line - n - 1 ? (size_t)k : sizeof line - n - 2;
-    for (size_t i = text; i < n; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+    replace_controls(line + text, n - text);
     if (level <= LOG_LEVEL_WARN)
         keep_last(line + text, n - text, &now);
     line[n++] = '\n';
