@@ -4,7 +4,7 @@
 
 #include "proto/id.h"
 #include "proto/sealed/chunk.h"
-#include "proto/sealed/door.h"
+#include "proto/sealed/grant.h"
 #include "proto/sealed/keys.h"
 
 enum { WIRE_MEMBER_SIZE = 2 * SIGN_KEY_SIZE + BOX_KEY_SIZE, WIRE_VERSIONS_MAX = 16 };
@@ -38,7 +38,7 @@ static bool spaces_valid(const Persist__Spaces *s)
 {
     bool ok = s->n_spaces <= FRAME_SPACES_MAX;
     for (size_t i = 0; ok && i < s->n_spaces; i++)
-        ok = is_size(s->spaces[i]->id, SPACE_ID_SIZE) && s->spaces[i]->door.len <= DOOR_BLOB_MAX;
+        ok = is_size(s->spaces[i]->id, SPACE_ID_SIZE) && s->spaces[i]->door.len <= GRANT_BLOB_MAX;
     return ok;
 }
 
@@ -53,7 +53,7 @@ static bool put_valid(const Persist__Put *p)
         return is_size(p->chunk->id, CHUNK_ID_SIZE) && p->chunk->sealed.len > 0 &&
                p->chunk->sealed.len <= CHUNK_SEALED_MAX;
     case PERSIST__PUT__WHAT_DOOR:
-        return p->door.len <= DOOR_BLOB_MAX;
+        return p->door.len <= GRANT_BLOB_MAX; /* of either kind */
     case PERSIST__PUT__WHAT__NOT_SET:
     case _PERSIST__PUT__WHAT__CASE_IS_INT_SIZE:
         break;
@@ -123,6 +123,11 @@ static bool frame_valid(const Persist__Frame *f)
         return ids_valid(f->dots->dots, DOT_SIZE, FRAME_DOTS_MAX);
     case PERSIST__FRAME__KIND_END:
         return is_text(f->end->text);
+    case PERSIST__FRAME__KIND_JOIN:
+        return is_size(f->join->space, SPACE_ID_SIZE) &&
+               is_size(f->join->member, WIRE_MEMBER_SIZE) && is_text(f->join->label);
+    case PERSIST__FRAME__KIND_JOINED:
+        return f->joined->grant.len > 0 && f->joined->grant.len <= GRANT_BLOB_MAX;
     case PERSIST__FRAME__KIND_LIST_SPACES:
     case PERSIST__FRAME__KIND_DONE:
     case PERSIST__FRAME__KIND_CAUGHT_UP:
@@ -196,6 +201,9 @@ static bool local_valid(const Persist__Local *f)
         return is_size(f->remote_remove->space, SPACE_ID_SIZE) && is_text(f->remote_remove->url);
     case PERSIST__LOCAL__KIND_REMOTE_SPACES:
         return remote_valid(f->remote_spaces->remote);
+    case PERSIST__LOCAL__KIND_REMOTE_JOIN:
+        return remote_valid(f->remote_join->remote) &&
+               is_size(f->remote_join->member, WIRE_MEMBER_SIZE) && is_text(f->remote_join->label);
     case PERSIST__LOCAL__KIND_REPLY:
         return is_text(f->reply->error) && f->reply->n_links == f->reply->n_link_spaces;
     case PERSIST__LOCAL__KIND_REMOTE_LIST:

@@ -60,7 +60,8 @@ static int store(struct replica *r, const struct state_digest *d)
 int digest_begin(struct replica *r)
 {
     struct bytes none;
-    return txn_get(&r->txn, TXN_DIGEST, digest_key, &none); /* once there, it is found without fail */
+    return txn_get(&r->txn, TXN_DIGEST, digest_key,
+                   &none); /* once there, it is found without fail */
 }
 
 void digest_rolled_back(struct replica *r)
@@ -94,7 +95,8 @@ int digest_follow(struct replica *r, const struct record *was, const struct reco
     return rc < 0 ? rc : store(r, &d);
 }
 
-/* ---- head hashes ------------------------------------------------------------------------------- */
+/* ---- head hashes -------------------------------------------------------------------------------
+ */
 
 int digest_head(struct replica *r, const struct rid *rid, const struct dot *dot, struct bytes *ret)
 {
@@ -173,7 +175,8 @@ void replica_digest(const struct replica *r, struct state_digest *ret)
     *ret = r->digest;
 }
 
-/* ---- anew -------------------------------------------------------------------------------------- */
+/* ---- anew --------------------------------------------------------------------------------------
+ */
 
 static int recount_record(struct replica *r, struct bytes key, struct bytes row,
                           struct state_digest *d)

@@ -1,6 +1,6 @@
 /*
- * fs/replica/digest - the digest of the current values, kept up to date, and the head hashes that it
- * is made of. Source: README.md, State of a replica.
+ * fs/replica/digest - the digest of the current values, kept up to date, and the head hashes that
+ * it is made of. Source: README.md, Digest.
  */
 #ifndef FS_REPLICA_DIGEST_H
 #define FS_REPLICA_DIGEST_H

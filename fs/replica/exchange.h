@@ -119,7 +119,9 @@ int replica_clean(struct replica *r, struct db_batch *batch, size_t max) MUST_CH
 /**
  * Takes a new replica id, before the first change after the database went back in time (was
  * restored from a copy). Own changes above @confirmed, the last own counter that a peer confirmed,
- * are no longer known as changes: they are written anew under the new id.
+ * are no longer known as changes: they are written anew under the new id. Those up to @confirmed
+ * that were signed after the copy was made get their head hashes from whoever has their entries:
+ * replica_apply() with changes that are known.
  */
 int replica_renew(struct replica *r, struct db_batch *batch, uint64_t new_id,
                   uint64_t confirmed) MUST_CHECK;

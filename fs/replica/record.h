@@ -1,8 +1,9 @@
 /*
  * fs/replica/record - the values of one record: one row, with its indexes.
  *
- * Rows: DB_RECORD: record id -> format, count, each value. DB_LOG: dot, record id -> the head hash of
- * the dot's entry, or nothing before it is known, while the record holds a value of this dot. What a struct record points to lives in the arena.
+ * Rows: DB_RECORD: record id -> format, count, each value. DB_LOG: dot, record id -> the head hash
+ * of the dot's entry, or nothing before it is known, while the record holds a value of this dot.
+ * What a struct record points to lives in the arena.
  */
 #ifndef FS_REPLICA_RECORD_H
 #define FS_REPLICA_RECORD_H

@@ -48,6 +48,8 @@ static int load_state(struct replica *r)
         rc = vv_read(&in, &r->floor);
     if (rc == 0)
         rc = vv_read(&in, &r->applied);
+    if (rc == 0)
+        rc = vv_join(&r->applied, &r->known);
     reader_copy(&in, r->digest.b, HASH_SIZE);
     if (format > STATE_FORMAT)
         rc = -ENOTSUP;
@@ -55,6 +57,18 @@ static int load_state(struct replica *r)
         rc = -EUCLEAN;
     db_value_fini(&row);
     return rc;
+}
+
+/* Little of what was applied is not known yet: that alone is written. */
+static void put_beyond(struct buf *b, const struct vv *applied, const struct vv *known)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < applied->n; i++)
+        n += !vv_has(known, &applied->v[i]);
+    buf_put_varint(b, n);
+    for (size_t i = 0; i < applied->n; i++)
+        if (!vv_has(known, &applied->v[i]))
+            dot_put(b, &applied->v[i]);
 }
 
 static int put_state(struct replica *r)
@@ -66,7 +80,7 @@ static int put_state(struct replica *r)
     buf_put_u64(b, r->hlc.last);
     vv_put(b, &r->known);
     vv_put(b, &r->floor);
-    vv_put(b, &r->applied);
+    put_beyond(b, &r->applied, &r->known);
     buf_put(b, r->digest.b, HASH_SIZE);
     if (buf_status(b) < 0)
         return -ENOMEM;

@@ -1,7 +1,11 @@
-/* That the tree shows what the records say, but for what is pending and for this device alone. */
+/*
+ * That the tree shows what the records say, but for what is pending and for this device alone; and
+ * that the digest that is kept of the records is theirs.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/replica/check.h"
 #include "fs/space/check.h"
 #include "fs/space/ignore.h"
 #include "fs/space/path.h"
@@ -201,8 +205,48 @@ static int check_folder(struct check *c, const struct rid *rid, uint64_t dir, un
     return 0;
 }
 
+/* ---- the digest ---- */
+
+static int repair_digest(struct space *s)
+{
+    struct db_batch *b = db_batch_new(s->db);
+    if (b == NULL)
+        return -ENOMEM;
+    int rc = replica_digest_repair(s->replica, b);
+    if (rc == 0)
+        rc = db_write(s->db, b, false);
+    if (rc == 0)
+        replica_committed(s->replica);
+    else
+        replica_abort(s->replica);
+    db_batch_free(b);
+    return rc;
+}
+
+/* Without it others cannot tell that this device has all that they have. */
+static int check_digest(struct check *c)
+{
+    struct space *s = c->s;
+    struct state_digest kept, anew;
+    bool repaired = false;
+    pthread_mutex_lock(&s->lock);
+    replica_digest(s->replica, &kept);
+    int rc = replica_digest_recount(s->replica, &anew);
+    bool same = memcmp(&kept, &anew, sizeof kept) == 0;
+    if (rc == 0 && !same && c->repair)
+        repaired = repair_digest(s) == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0) /* of a damaged row was told already */
+        return rc == -ENOMEM ? rc : 0;
+    if (!same)
+        check_problem(c, bytes_of(NULL, 0), repaired ? CHECK_REPAIRED : CHECK_FOUND,
+                      "the digest of the records is not theirs");
+    return 0;
+}
+
 int check_records(struct check *c)
 {
     struct rid root = RID_ROOT;
-    return check_folder(c, &root, TREE_ROOT, 0);
+    int rc = check_digest(c);
+    return rc < 0 ? rc : check_folder(c, &root, TREE_ROOT, 0);
 }

@@ -84,19 +84,25 @@ static int check_bodies(struct space *s, struct bytes change)
     return rc;
 }
 
-/* What is to be applied: a change, or an entry with one, or knowledge. */
+/* What is to be done: apply a change, or an entry with one; know; renew; clean up. */
 struct job {
     struct bytes change;
     const struct exchange_entry *entry;
     const struct vv *knowledge;
+    bool renew;
+    bool clean;
 };
 
 static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
 {
     if (j->knowledge != NULL)
         return replica_know(s->replica, batch, j->knowledge);
-    int taken = replica_apply(s->replica, batch, j->change,
-                              j->entry == NULL ? NULL : j->entry->head_hash);
+    if (j->clean)
+        return sync_put_cleaned(s, batch);
+    if (j->renew)
+        return sync_put_renewed(s, batch);
+    int taken =
+        replica_apply(s->replica, batch, j->change, j->entry == NULL ? NULL : j->entry->head_hash);
     if (taken < 0 || j->entry == NULL)
         return taken;
     int rc = sync_put_applied(s, batch, j->entry);
@@ -173,7 +179,30 @@ int space_apply(struct space *s, struct bytes change)
 
 int exchange_apply(struct space *s, const struct exchange_entry *e)
 {
-    return apply_change(s, &(struct job){.change = e->change, .entry = e});
+    int rc = apply_change(s, &(struct job){.change = e->change, .entry = e});
+    if (rc == 1) /* it may make a conflict, or make one known whole */
+        merger_wake(s);
+    return rc;
+}
+
+int exchange_renew(struct space *s)
+{
+    struct sync before = *s->sync;
+    int rc = apply(s, &(struct job){.renew = true});
+    if (rc >= 0)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->sync->random, before.random, sizeof before.random);
+    s->sync->signed_to = before.signed_to;
+    s->sync->signed_last = before.signed_last;
+    s->sync->states = before.states;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int exchange_clean(struct space *s)
+{
+    return apply(s, &(struct job){.clean = true});
 }
 
 int space_know(struct space *s, const struct vv *knowledge)

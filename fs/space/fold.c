@@ -128,7 +128,7 @@ static int merge_bytes(struct fold *f, const struct replica_content *base,
     CLEANUP(buf_fini) struct buf from = {0}, ours = {0}, theirs = {0}, merged = {0};
     if (base->size > TEXT_BYTES_MAX || other->size > TEXT_BYTES_MAX ||
         f->result.size > TEXT_BYTES_MAX)
-        return merge_unread(&f->policy->how);
+        return (int)merge_unread(&f->policy->how);
     int rc = dot_is_none(&base->dot) ? 0 : version_bytes(f->s, &f->rid, base, &from);
     if (rc == 0)
         rc = version_bytes(f->s, &f->rid, other, &theirs);

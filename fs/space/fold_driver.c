@@ -111,8 +111,10 @@ int fold_driver(const struct fold *f, struct content *base, struct content *ours
     pthread_mutex_lock(&f->s->driver_lock);
     int rc = run(f, d, sides, body, hash, ret_size, &e);
     pthread_mutex_unlock(&f->s->driver_lock);
-    if (rc != -EPROTO && rc != -ETIMEDOUT && rc != -EIO)
-        return rc < 0 ? rc : 1;
+    if (rc == 0)
+        return 1;
+    if (rc == -ENOMEM || rc == -ENOSPC || rc == -ENODATA || rc == -ECANCELED)
+        return rc; /* another time */
     escape_to(path, sizeof path, buf_bytes(&f->policy->path));
     escape_to(name, sizeof name, driver);
     log_warn("merging %s with the driver '%s': %s; both versions are kept", path, name,

@@ -110,20 +110,34 @@ int keyring_found(struct keyring *k, const struct space_member *m)
     return rc;
 }
 
-int keyring_join(struct keyring *k, const struct space_id *space, const struct door *door)
+/* Of a space that exists: its secret, and the epochs so far. */
+static int take_over(struct keyring *k, const uint8_t secret[static SPACE_SECRET_SIZE],
+                     const uint8_t epochs[][EPOCH_KEY_SIZE], size_t n)
 {
     int rc = 0;
-    *k = (struct keyring){.space = *space, .has_door = true};
-    memcpy(k->secret, door->secret, sizeof k->secret);
-    memcpy(k->door, door->seed, sizeof k->door);
-    for (size_t i = 0; rc == 0 && i < door->epochs_n; i++)
-        rc = keyring_add(k, door->epochs[i]);
+    memcpy(k->secret, secret, sizeof k->secret);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = keyring_add(k, epochs[i]);
     if (rc < 0)
         keyring_fini(k);
     return rc;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------- */
+int keyring_join(struct keyring *k, const struct space_id *space, const struct door *door)
+{
+    *k = (struct keyring){.space = *space, .has_door = true};
+    memcpy(k->door, door->seed, sizeof k->door);
+    return take_over(k, door->secret, door->epochs, door->epochs_n);
+}
+
+int keyring_grant(struct keyring *k, const struct grant *grant)
+{
+    *k = (struct keyring){.space = grant->space};
+    return take_over(k, grant->secret, grant->epochs, grant->epochs_n);
+}
+
+/* ---- the file ----------------------------------------------------------------------------------
+ */
 
 static int encode(const struct keyring *k, struct buf *b)
 {
@@ -146,7 +160,8 @@ static int encode(const struct keyring *k, struct buf *b)
 
 static int write_file(int dir_fd, struct bytes v)
 {
-    int fd = openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd =
+        openat(dir_fd, "keys.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     int rc = 0;

@@ -1,9 +1,9 @@
 /*
  * fs/space/keyring - the secrets of one space on this device, and the file "keys" that holds them.
  *
- *   file    format 1 (2) · space 16 (zeros: without members) · space secret 32 · has door 1 · door seed 32 (zeros without)
- *           · genesis (length 2, bytes; none: it comes from others) · epochs (count 2, 32 each)
- *           · checksum 8
+ *   file    format 1 (2) · space 16 (zeros: without members) · space secret 32 · has door 1 · door
+ * seed 32 (zeros without) · genesis (length 2, bytes; none: it comes from others) · epochs (count
+ * 2, 32 each) · checksum 8
  *
  * The file is made with the space, and is the only thing besides the database that a space cannot
  * be opened without. The door seed is there from joining through a door until the own add is made.
@@ -15,6 +15,7 @@
 #include "proto/base/err.h"
 #include "proto/sealed/act.h"
 #include "proto/sealed/door.h"
+#include "proto/sealed/grant.h"
 
 struct keyring {
     struct space_id space; /* zeros: without members */
@@ -46,6 +47,8 @@ int keyring_found(struct keyring *k, const struct space_member *m) MUST_CHECK;
 /** A space that is joined through an open door. -ENOMEM, -EIO. */
 int keyring_join(struct keyring *k, const struct space_id *space,
                  const struct door *door) MUST_CHECK;
+/** A space that this device was granted. -ENOMEM, -EIO. */
+int keyring_grant(struct keyring *k, const struct grant *grant) MUST_CHECK;
 /** Wipes it. Accepts NULL. */
 void keyring_fini(struct keyring *k);
 

@@ -47,7 +47,7 @@ static bool all_known(struct space *s, const struct conflict *c)
     return true;
 }
 
-/* 0: there is one to be ended. 1: not now. -EALREADY: there is none. */
+/* 0: there is one to be ended. -EAGAIN: not now. -EALREADY: there is none. */
 static int look(struct space *s, struct conflict *c)
 {
     pthread_mutex_lock(&s->lock);
@@ -55,10 +55,10 @@ static int look(struct space *s, struct conflict *c)
     if (rc == 0 && contents_n(c) < 2)
         rc = -EALREADY;
     if (rc == 0 && !all_known(s, c))
-        rc = 1;
+        rc = -EAGAIN;
     if (rc == 0) {
         rc = policies_find(s, &c->rid, &c->policy);
-        rc = rc == -ENOENT ? 1 : rc; /* it is shown nowhere yet */
+        rc = rc == -ENOENT ? -EAGAIN : rc; /* it is shown nowhere yet */
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -177,14 +177,12 @@ static int merge_once(struct space *s, const struct rid *rid, bool impatient)
 
 int merge_record(struct space *s, const struct rid *rid, bool impatient)
 {
-    enum { TRIES = 4 };
-    int rc = -EAGAIN;
-    for (int i = 0; i < TRIES && rc == -EAGAIN; i++)
-        rc = merge_once(s, rid, impatient);
-    if (rc == -EALREADY)
-        return 0;
-    /* Not whole yet, or gone from where it is shown: what comes next decides. */
-    return rc == -EAGAIN || rc == -ENOENT || rc == -ENODATA || rc == -ECANCELED ? 1 : rc;
+    int rc = merge_once(s, rid, impatient);
+    /* Not whole yet, another one by now, or gone from where it is shown: what comes next decides.
+     */
+    if (rc == -EAGAIN || rc == -ENOENT || rc == -ENODATA || rc == -ECANCELED)
+        return MERGE_NOT_NOW;
+    return rc == -EALREADY ? MERGE_ENDED : rc;
 }
 
 /* ---- as a person says ---- */
@@ -208,7 +206,7 @@ int merge_keep(struct space *s, const struct rid *rid, enum keep keep)
         pthread_rwlock_unlock(&s->builds);
     }
     conflict_fini(&c);
-    return rc == 1 ? -EAGAIN : rc;
+    return rc;
 }
 
 /* ---- a save over what its author had not seen ---- */
@@ -257,5 +255,6 @@ int merge_stale(struct space *s, const struct rid *rid, const struct dot *base,
     }
     fold_fini(&f);
     conflict_fini(&c);
-    return rc == -ENOENT || rc == -ENODATA ? 0 : rc;
+    /* A driver that is ended because the space is closed: it is published at the next start. */
+    return rc == -ENOENT || rc == -ENODATA ? 0 : rc == -ECANCELED ? -EAGAIN : rc;
 }

@@ -82,10 +82,9 @@ static int look(struct pass *p, const struct rid *rid)
     int rc = tree_room(s->tree, ROOM_BYTES);
     if (rc == 0)
         rc = merge_record(s, rid, p->impatient || late);
-    if (rc <= 0)
-        return rc;
-    /* What waits although nothing is left to others is woken by what comes. */
-    if (!late && due_ms < p->due_ms)
+    if (rc != MERGE_LEFT)
+        return rc < 0 ? rc : 0;
+    if (due_ms < p->due_ms)
         p->due_ms = due_ms;
     buf_put(&p->still, &w, sizeof w);
     return buf_status(&p->still);
@@ -220,6 +219,7 @@ int merger_start(struct space *s)
         return -ENOMEM;
     m->s = s;
     m->woken = true;
+    m->held = s->cfg.onlooker;
     pthread_mutex_init(&m->lock, NULL);
     pthread_mutex_init(&m->turn, NULL);
     pthread_condattr_t monotonic;

@@ -23,7 +23,13 @@ void merger_hold(struct space *s);
 void merger_release(struct space *s);
 
 /* ---- merge_record.c ---- */
-/** Ends the conflict of one record, if it can be. 0: there is none any more; 1: not now. */
+enum merge_result {
+    MERGE_ENDED,   /* there is no conflict any more */
+    MERGE_LEFT,    /* to another device, that can do it better */
+    MERGE_NOT_NOW, /* not all of it is here; what comes wakes the thread */
+};
+
+/** Ends the conflict of one record, if it can be: enum merge_result, or a negative errno. */
 int merge_record(struct space *s, const struct rid *rid, bool impatient) MUST_CHECK;
 /* What a person wants of a conflict. */
 enum keep {

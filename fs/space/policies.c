@@ -8,7 +8,7 @@
 #include "fs/space/versions.h"
 #include "proto/base/escape.h"
 
-enum { DEPTH_MAX = 2 * LIMIT_DEPTH };
+enum { DEPTH_MAX = 2 * LIMIT_DEPTH, DRIVERS_TOLD_MAX = 8 };
 
 /* A folder's own policy. -ENOENT: it has none; -EBADMSG, -E2BIG: @e says what is wrong. */
 static int load(struct space *s, const struct rid *dir, struct policy *ret, struct err *e)
@@ -95,6 +95,7 @@ struct complaints {
     struct space *s;
     struct bytes folder; /* its path, with a '/' at the end */
     const struct drivers *drivers;
+    unsigned left; /* so many more: who wrote the policy need not mean well */
     struct buf *ret;
 };
 
@@ -108,7 +109,7 @@ static void complain(const struct complaints *c, const char *why)
 
 static int look_driver(void *ctx, unsigned line, const struct strategy *how)
 {
-    const struct complaints *c = ctx;
+    struct complaints *c = ctx;
     if (how->kind != STRATEGY_EXEC || drivers_find(c->drivers, how->driver) != NULL)
         return 0;
     struct err e = {0};
@@ -119,7 +120,7 @@ static int look_driver(void *ctx, unsigned line, const struct strategy *how)
                   "set %s' adds it, until then both versions are kept",
                   line, name, name);
     complain(c, e.msg);
-    return buf_status(c->ret);
+    return buf_status(c->ret) < 0 ? -ENOMEM : --c->left == 0;
 }
 
 int policies_errors(struct space *s, uint64_t dir, struct buf *ret)
@@ -140,7 +141,7 @@ int policies_errors(struct space *s, uint64_t dir, struct buf *ret)
     pthread_mutex_unlock(&s->lock);
     if (rc == 0 || rc == -EBADMSG || rc == -E2BIG)
         buf_put_bytes(&path, bytes_str(path.n > 0 ? "/" : ""));
-    struct complaints c = {s, buf_bytes(&path), &drivers, ret};
+    struct complaints c = {s, buf_bytes(&path), &drivers, DRIVERS_TOLD_MAX, ret};
     if (rc == -EBADMSG || rc == -E2BIG) {
         complain(&c, e.msg);
         return buf_status(ret);
@@ -152,5 +153,6 @@ int policies_errors(struct space *s, uint64_t dir, struct buf *ret)
         (void)err_wrap(&e, e.code, "the list of this device's drivers");
         complain(&c, e.msg);
     }
-    return policy_each(&policy, look_driver, &c);
+    rc = policy_each(&policy, look_driver, &c);
+    return rc < 0 ? rc : buf_status(ret);
 }

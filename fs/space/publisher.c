@@ -45,6 +45,7 @@ struct publisher {
     bool catching_up;     /* so it does between two pieces of a big item, */
     bool parked;          /* where it is now */
     uint64_t changed_ms;  /* when the tree was changed last */
+    uint64_t closed_n;    /* files that were closed so far */
     uint64_t patience_ms; /* of the item that is worked at: when its patience ends */
     uint64_t burst_ms;    /* when the burst that goes on began, or the next one will */
     uint64_t tidy_ms;     /* when to look at what is kept of the past */
@@ -79,11 +80,15 @@ void space_used(struct space *s)
 static void touch(struct publisher *p, uint64_t ino, struct bytes name, uint64_t delay_ms)
 {
     uint64_t now = space_now_ms();
-    bool first = p->queue.n == 0 || queue_first(&p->queue)->due_ms > now + delay_ms;
     /* Without memory it stays in the database, and is found at the next start. */
-    int rc = queue_touch(&p->queue, ino, name, now, now + delay_ms);
-    if (rc == 0 && first)
-        pthread_cond_signal(&p->wake);
+    if (queue_touch(&p->queue, ino, name, now, now + delay_ms) < 0)
+        log_warn("out of memory: a change is published at the next start");
+}
+
+static uint64_t first_due_ms(const struct publisher *p)
+{
+    const struct queue_item *first = queue_first(&p->queue);
+    return first == NULL ? UINT64_MAX : first->due_ms;
 }
 
 void publisher_changed(void *space, const struct tree_change *change)
@@ -93,6 +98,7 @@ void publisher_changed(void *space, const struct tree_change *change)
     if (p == NULL)
         return;
     pthread_mutex_lock(&p->lock);
+    uint64_t before = first_due_ms(p);
     p->changed_ms = space_now_ms();
     switch (change->kind) {
     case TREE_NAME:
@@ -104,12 +110,15 @@ void publisher_changed(void *space, const struct tree_change *change)
         touch(p, change->ino, bytes_of(NULL, 0), p->queue.n < BUSY_ITEMS ? SETTLE_MS : BUSY_MS);
         break;
     case TREE_CLOSED:
+        p->closed_n++;
         queue_wake(&p->queue, change->ino, space_now_ms());
         touch(p, change->ino, bytes_of(NULL, 0), 0);
         break;
     case TREE_SYNCED:
         break;
     }
+    if (first_due_ms(p) < before)
+        pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -268,13 +277,23 @@ static struct queue_item *next_item(struct publisher *p)
     return NULL;
 }
 
+/* When to look again at an item that was worked at. What it waits for may have been closed while it
+ * was in no queue, where nothing wakes it. */
+static uint64_t again_ms(const struct publisher *p, const struct queue_item *e, uint64_t again,
+                         uint64_t closed_before)
+{
+    return again != 0 && e->wait_ino != 0 && p->closed_n != closed_before ? space_now_ms() : again;
+}
+
 /* Publishes an item that was taken out of the queue; the lock is given back meanwhile. */
 static void publish_taken(struct publisher *p, struct queue_item *e)
 {
+    uint64_t closed_n = p->closed_n;
     p->working++;
     pthread_mutex_unlock(&p->lock);
     uint64_t again = work(p, e, false);
     pthread_mutex_lock(&p->lock);
+    again = again_ms(p, e, again, closed_n);
     p->working--;
     p->worked++;
     if (again == 0)
@@ -349,6 +368,7 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     int rc = 0;
     *ret_left = 0;
     pthread_mutex_lock(&p->lock);
+    uint64_t closed_n = p->closed_n;
     while (p->queue.n > 0 && rc == 0) {
         struct queue_item *e = queue_take(&p->queue);
         pthread_mutex_unlock(&p->lock);
@@ -368,9 +388,10 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     }
     while (left.n > 0) {
         struct queue_item *e = queue_take(&left);
-        if (queue_give(&p->queue, e, e->due_ms) < 0)
+        if (queue_give(&p->queue, e, again_ms(p, e, e->due_ms, closed_n)) < 0)
             rc = -ENOMEM;
     }
+    pthread_cond_signal(&p->wake); /* it may be waiting for what was due without these */
     pthread_mutex_unlock(&p->lock);
     queue_fini(&left);
     return rc;

@@ -9,12 +9,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A folder that its owner may not read or write is opened up: it goes. */
+static int unlock(int dir_fd, const char *name)
+{
+    char by_fd[40];
+    int fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", fd);
+    int rc = chmod(by_fd, 0700) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
 static int open_dir(int dir_fd, const char *name)
 {
-
+    int rc = unlock(dir_fd, name);
+    if (rc < 0)
+        return rc;
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(dir_fd, name, 0700, 0) == 0)
-        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
@@ -25,6 +38,9 @@ static int lift(int from_fd, const char *name, int top_fd, uint64_t *number)
         char to[32];
         snprintf(to, sizeof to, "%llu", (unsigned long long)++*number);
         if (renameat2(from_fd, name, top_fd, to, RENAME_NOREPLACE) == 0)
+            return 0;
+        if (errno == EACCES && unlock(from_fd, name) == 0 &&
+            renameat2(from_fd, name, top_fd, to, RENAME_NOREPLACE) == 0)
             return 0;
         if (errno != EEXIST)
             return -errno;

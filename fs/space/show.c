@@ -361,6 +361,101 @@ static int hide_entry(struct show *w, const struct replica_effect *effect,
     return note_name(w, dir, name, 0);
 }
 
+/* ---- a new file in place of the old one ---- */
+
+static int copy_xattrs(struct show *w, const struct attr *from, const struct attr *to)
+{
+    uint8_t prefix[8];
+    put_u64(prefix, from->ino);
+    struct db_iter *it = db_iter_new(w->s->db, DB_XATTR, bytes_of(prefix, sizeof prefix), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    while (db_iter_next(it)) {
+        struct bytes name = bytes_of(db_iter_key(it).p + 8, db_iter_key(it).n - 8);
+        uint8_t key[8 + 255];
+        if (name.n > 255)
+            continue;
+        put_u64(key, to->ino);
+        memcpy(key + 8, name.p, name.n);
+        db_batch_put(w->x->batch, DB_XATTR, bytes_of(key, 8 + name.n), db_iter_value(it));
+    }
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
+static int see_entry(void *arg, const struct replica_entry *e)
+{
+    struct buf *b = arg;
+    buf_put(b, e, sizeof *e);
+    return buf_status(b);
+}
+
+/* The only name of a file, and where it is: 1; 0: it has none in the tree, or several. */
+static int only_name(struct show *w, const struct attr *a, struct replica_entry *ret,
+                     uint64_t *ret_dir)
+{
+    CLEANUP(buf_fini) struct buf list = {0};
+    struct rid rid = bind_rid(a);
+    uint64_t ino;
+    int rc = replica_entries(w->s->replica, &rid, see_entry, &list);
+    if (rc < 0 || list.n != sizeof *ret)
+        return rc;
+    memcpy(ret, list.p, sizeof *ret);
+    rc = ino_get(w, &ret->parent, ret_dir);
+    if (rc == 0)
+        rc = name_get(w, *ret_dir, bytes_of(ret->name, ret->name_len), &ino);
+    return rc < 0 ? (rc == -ENOENT ? 0 : rc) : ino == a->ino;
+}
+
+/*
+ * A program that reads a file must not find a part of the old content and a part of the new one,
+ * nor the size of the one with bytes of the other. So new content comes in a new file, as an editor
+ * that renames brings it: who has the old one open keeps that. *@a is the new file then.
+ */
+static int take_new_file(struct show *w, struct attr **a)
+{
+    struct attr *old = *a, *d, *n;
+    struct replica_entry e;
+    uint64_t dir;
+    if (w->own || !attr_is_file(old) || old->nlink != 1 || old->dirty ||
+        op_is_open(w->x, old, true))
+        return 0;
+    int rc = only_name(w, old, &e, &dir);
+    if (rc != 1)
+        return rc;
+    rc = op_add(w->x, dir, &d);
+    if (rc == 0)
+        rc = op_make(w->x, &n);
+    if (rc < 0)
+        return rc;
+    struct bytes name = bytes_of(e.name, e.name_len);
+    uint64_t ino = n->ino;
+    *n = *old;
+    n->ino = ino;
+    n->data = ATTR_DATA_NONE;
+    n->has_base = n->half = n->unsynced = false;
+    n->staging = 0;
+    rc = old->has_xattr ? copy_xattrs(w, old, n) : 0;
+    bind_delete(w->x, old);
+    names_drop(w->x, old, &w->now);
+    bind_put(w->x, &e.rid, n);
+    dirent_put(w->x, dir, name, (struct dirent_value){ino, n->mode & S_IFMT});
+    names_touch(w->x, d, &w->now);
+    inval_inode(w->invals, dir);
+    *a = n;
+    return rc < 0 ? rc : note_name(w, dir, name, ino);
+}
+
+/* Whether what a file shows differs from its record. */
+static bool is_old(const struct attr *a, const struct replica_info *info)
+{
+    struct rid rid = bind_rid(a);
+    struct base_ref ref = base_of(&rid, &info->content.dot);
+    return !dot_is_none(&info->content.dot) &&
+           (!a->has_base || memcmp(&a->base, &ref, sizeof ref) != 0);
+}
+
 /* ---- passes over the effects ---- */
 
 static int pass_hide(void *arg, const struct replica_effect *effect)
@@ -387,6 +482,8 @@ static int pass_show(void *arg, const struct replica_effect *effect)
     rc = op_add(w->x, ino, &a);
     if (rc == 0)
         rc = replica_stat(w->s->replica, &effect->rid, &info);
+    if (rc == 0 && effect->content && is_old(a, &info))
+        rc = take_new_file(w, &a);
     if (rc == 0 && effect->content)
         rc = show_content(w, a, &info);
     if (rc == 0 && effect->meta)

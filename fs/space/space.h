@@ -19,10 +19,11 @@ struct space_config {
     const char *dir;   /* the space's state directory: db/ and staging/ are below it, keys beside */
     bool create;       /* make a new space in it */
     const char *label; /* this device's label, for history and conflict names */
-    /* Who this device is among the members (keyring.h), borrowed as long as the space is open; NULL:
-     * nothing is signed, and no session is possible. */
+    /* Who this device is among the members (keyring.h), borrowed as long as the space is open;
+     * NULL: nothing is signed, and no session is possible. */
     const struct space_member *member;
-    uint64_t tidy_ms;  /* how often to look at what is kept of the past; 0: hourly */
+    uint64_t tidy_ms;     /* how often to look at what is kept of the past; 0: hourly */
+    bool onlooker;        /* ends no conflicts: that is left to the others */
     uint64_t patience_ms; /* how long a conflict is left to devices that know more; 0: 20 s */
 };
 

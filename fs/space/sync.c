@@ -5,7 +5,8 @@
 
 #include "fs/space/sync_priv.h"
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening -----------------------------------------------------------------------------------
+ */
 
 /* The own row: 1, or 0 when there is none so far. */
 static int load_own(struct space *s)
@@ -51,6 +52,7 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     y->space = s->keyring.space;
     y->next = 1;
     pthread_cond_init(&y->moved, NULL);
+    pthread_mutex_init(&y->incoming_lock, NULL);
     randombytes_buf(y->random, sizeof y->random);
     int rc = load_own(s);
     if (rc == 0)
@@ -59,40 +61,6 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
         return err_set(err, rc, "reading what was exchanged: %s", strerror(-rc));
     *ret_replica = replica_id_of(y->me->pub.sign, y->random);
     return 0;
-}
-
-/* Counts an entry that waits, and what its signature backs. */
-static int load_waiting(struct sync *y, int tag, struct bytes key, struct bytes row)
-{
-    if (tag == SYNC_CONTENT_WAITS && row.n >= 16) {
-        y->counts.content_waiting++;
-        y->counts.content_bytes += get_u64(row.p + 8);
-    } else {
-        y->counts.waiting++;
-    }
-    if (tag == SYNC_LOCKED || key.n != 1 + DOT_SIZE)
-        return 0;
-    struct dot dot = dot_decode(key.p + 1);
-    return vv_add(&y->highest, &dot);
-}
-
-/* What a signature backs, as far as it is applied or waits. */
-static int load_highest(struct space *s)
-{
-    static const uint8_t tags[] = {SYNC_HELD, SYNC_CONTENT_WAITS, SYNC_LOCKED};
-    struct sync *y = s->sync;
-    int rc = vv_copy(&y->highest, replica_applied(s->replica));
-    for (size_t i = 0; rc == 0 && i < ARRAY_N(tags); i++) {
-        struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&tags[i], 1), NULL);
-        rc = it == NULL ? -ENOMEM : 0;
-        while (rc == 0 && db_iter_next(it)) {
-            rc = load_waiting(y, tags[i], db_iter_key(it), db_iter_value(it));
-        }
-        if (rc == 0)
-            rc = db_iter_status(it);
-        db_iter_free(it);
-    }
-    return rc;
 }
 
 /* A space that was made here begins with its genesis and what makes its first member write. */
@@ -118,9 +86,13 @@ int sync_open(struct space *s, struct err *err)
     struct sync *y = s->sync;
     if (y == NULL)
         return 0;
-    int rc = sync_load_acts(s);
+    int rc = sync_poison_open(s);
     if (rc == 0)
-        rc = load_highest(s);
+        rc = sync_load_acts(s);
+    if (rc == 0)
+        rc = vv_copy(&y->highest, replica_applied(s->replica));
+    if (rc == 0)
+        rc = sync_load_waiting(s);
     if (rc == 0)
         rc = sync_load_states(s);
     y->look_again = true;
@@ -138,11 +110,15 @@ void sync_close(struct space *s)
     struct sync *y = s->sync;
     if (y == NULL)
         return;
+    sync_poison_close(y);
     members_free(y->members);
     sync_states_fini(y);
     free(y->roots);
+    free(y->wait);
     free(y->link);
     pthread_cond_destroy(&y->moved);
+    content_put_free(y->incoming);
+    pthread_mutex_destroy(&y->incoming_lock);
     vv_fini(&y->highest);
     free(y);
     s->sync = NULL;
@@ -156,7 +132,8 @@ int space_sync_id(struct space *s, struct space_id *ret)
     return 0;
 }
 
-/* ---- for people -------------------------------------------------------------------------------- */
+/* ---- for people --------------------------------------------------------------------------------
+ */
 
 void space_sync_counts(struct space *s, struct sync_counts *ret)
 {
@@ -170,17 +147,35 @@ void space_sync_counts(struct space *s, struct sync_counts *ret)
 
 uint64_t space_sync_to_push(struct space *s, uint64_t remote)
 {
+    const uint8_t prefix = SYNC_ARRIVAL;
     struct sync_remote r;
     struct arrival a;
     uint64_t n = 0;
     if (s->sync == NULL || space_sync_get_remote(s, remote, &r) < 0)
         return 0;
-    for (uint64_t at = r.pushed; space_sync_next(s, at, remote, &a) == 1; at = a.number)
-        n++;
+    struct sync_key from = sync_key_u64(SYNC_ARRIVAL, r.pushed + 1);
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    if (it == NULL)
+        return 0;
+    db_iter_seek(it, sync_key_bytes(&from));
+    while (db_iter_next(it))
+        n += sync_arrival_decode(db_iter_key(it), db_iter_value(it), &a) == 0 && a.source != remote;
+    db_iter_free(it);
     return n;
 }
 
-/* ---- door -------------------------------------------------------------------------------------- */
+uint64_t space_sync_unsigned(struct space *s)
+{
+    if (s->sync == NULL)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    uint64_t n = vv_get(replica_knowledge(s->replica), replica_id(s->replica)) - s->sync->signed_to;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+/* ---- door --------------------------------------------------------------------------------------
+ */
 
 static int author_door(struct space *s, const struct door *d)
 {

@@ -29,6 +29,7 @@
 #include "fs/store/content.h"
 #include "proto/sealed/act.h"
 #include "proto/sealed/door.h"
+#include "proto/sealed/grant.h"
 
 enum { SYNC_RUN_SIZE = 16 };
 
@@ -67,17 +68,14 @@ struct arrival {
  */
 int space_sync_collect(struct space *s) MUST_CHECK;
 
-/** The first arrival after number @after that @remote did not bring: 1; 0 there is none. */
+/**
+ * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret
+ * has the number up to which was looked.
+ */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
-
-/**
- * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
- * @ret. -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
- */
-int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret) MUST_CHECK;
 
 /* A chunk by both of its names. */
 struct sync_chunk {
@@ -85,8 +83,13 @@ struct sync_chunk {
     struct chunk_id id;
 };
 
-/** The chunks that the entry @dot names, appended to @ret as struct sync_chunk. -ENOENT. */
-int space_sync_chunks(struct space *s, const struct dot *dot, struct buf *ret) MUST_CHECK;
+/**
+ * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
+ * @ret; and the chunks that it names, appended to @ret_chunks as struct sync_chunk.
+ * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
+ */
+int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
+                    struct buf *ret_chunks) MUST_CHECK;
 
 /**
  * Seals a chunk under the epoch in which it has its id, appended to @ret. Of a list node what is
@@ -149,8 +152,8 @@ int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 
 /**
- * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here and
- * not there arrives anew, acts too. How many changes, or a negative errno.
+ * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here
+ * and not there arrives anew, acts too. How many changes, or a negative errno.
  */
 int space_sync_push_again(struct space *s, struct bytes dots) MUST_CHECK;
 
@@ -160,7 +163,7 @@ struct sync_counts {
     uint64_t waiting;         /* entries that wait for acts, keys or other changes */
     uint64_t content_waiting; /* entries that wait for content, and its bytes */
     uint64_t content_bytes;
-    uint64_t refused;   /* since the start */
+    uint64_t refused; /* since the start */
     char last_refused[160];
 };
 
@@ -177,6 +180,8 @@ int space_sync_peers(struct space *s, struct buf *ret) MUST_CHECK;
 void space_sync_counts(struct space *s, struct sync_counts *ret);
 /** How many arrivals @remote is to be sent, not counting changes that are not signed yet. */
 uint64_t space_sync_to_push(struct space *s, uint64_t remote);
+/** How many own changes are not signed yet, at most. */
+uint64_t space_sync_unsigned(struct space *s);
 
 /* ---- links: what the one who runs sessions tells ---- */
 
@@ -192,7 +197,9 @@ struct sync_link {
     char error[SYNC_TEXT_MAX]; /* the last one; empty: none */
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
-    bool caught_up, settled;   /* session.h */
+    bool caught_up, settled;       /* session.h */
+    uint64_t cursor, last;         /* of the remote's log: taken, and there */
+    uint64_t heard;                /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
 };
 
@@ -203,13 +210,35 @@ int space_sync_links(struct space *s, struct buf *ret) MUST_CHECK;
 
 /** Sets who is to look now, whatever intervals say (NULL: nobody); called with no lock held. */
 void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg);
+/** Publishes what is pending, and begins a round: it is pushed, and all remotes are asked, now. */
+int space_sync_now(struct space *s) MUST_CHECK;
+/** The number of the last round. */
+uint64_t space_sync_round(struct space *s);
 /**
- * Publishes what is pending and has it pushed now. With @wait_ms > 0 waits until every link that is
- * up is settled: 0; -ETIMEDOUT; -ENOTCONN: no link is up; -ECANCELED by @out.
+ * Waits until every link that is up is settled, and was heard in the last round: 0; -ETIMEDOUT;
+ * -ENOTCONN: no link is up; -ECANCELED by @out.
  */
-int space_sync_now(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
+int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
 
-/* ---- door ---- */
+/* ---- letting others in ---- */
+
+/** Whether this device is a member that may let others in. */
+bool space_sync_is_member(struct space *s);
+
+/**
+ * Makes @who a member, unless it is one, and appends the blob (proto/sealed/grant.h) that hands it
+ * the space, under the name @name. -ENOTCONN, -ENOMEM, -EIO, -ENOSPC; -ENOBUFS: no more members.
+ */
+int space_sync_grant(struct space *s, const struct act_add *who, const char *label,
+                     const char *name, struct buf *ret_blob) MUST_CHECK;
+/** Takes the epochs of another grant of this space. -EEXIST: its secret is another; -ENOTCONN,
+ * -EIO.
+ */
+int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
+/** Whether a member of the device with this identity was ever revoked. */
+bool space_sync_was_revoked(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]);
+/** The acts that this device made, appended to @ret, each as buf_put_string() does. */
+int space_sync_own_acts(struct space *s, struct buf *ret) MUST_CHECK;
 
 /**
  * Opens a door: authors its act, and appends the blob for servers under the passphrase's key,
@@ -217,7 +246,8 @@ int space_sync_now(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHEC
  */
 int space_sync_door(struct space *s, const struct door_key *k,
                     const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob) MUST_CHECK;
-/** The blob that @remote is still to be given: kept until it is set to nothing. -ENOENT: none. */
+/** The blob, of either kind, that @remote is still to be given: kept until it is set to nothing.
+ * -ENOENT: none. */
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret) MUST_CHECK;
 int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
 

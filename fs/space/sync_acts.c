@@ -7,7 +7,8 @@
 #include "fs/space/sync_priv.h"
 #include "proto/base/log.h"
 
-/* ---- taking ------------------------------------------------------------------------------------ */
+/* ---- taking ------------------------------------------------------------------------------------
+ */
 
 static struct sync_key act_key(size_t i)
 {
@@ -22,7 +23,8 @@ static void put_acts(struct sync *y, size_t from, uint64_t source, struct db_bat
     for (size_t i = from; i < members_acts_n(y->members); i++) {
         const struct act *a = members_act(y->members, i);
         struct act_id id = act_id_of(a->raw);
-        struct sync_key key = act_key(i), waits = sync_key(SYNC_ACT_WAITS, bytes_of(id.b, ACT_ID_SIZE));
+        struct sync_key key = act_key(i),
+                        waits = sync_key(SYNC_ACT_WAITS, bytes_of(id.b, ACT_ID_SIZE));
         struct arrival at = {.kind = ARRIVAL_ACT, .source = source, .act = (uint32_t)i};
         db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), a->raw);
         db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
@@ -80,7 +82,8 @@ int sync_load_acts(struct space *s)
     return rc < 0 || s->sync->members == NULL ? rc : load_rows(s, SYNC_ACT_WAITS);
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------------
+ */
 
 int sync_author(struct space *s, struct act *a, const struct member_keys *k, struct db_batch *batch)
 {
@@ -121,8 +124,7 @@ static const struct member_public *owner_of(const struct sync *y, uint64_t repli
 bool sync_may_sign(struct space *s)
 {
     struct sync *y = s->sync;
-    if (y == NULL || y->members == NULL || y->failed ||
-        members_find(y->members, &y->id) == NULL)
+    if (y == NULL || y->members == NULL || y->failed || members_find(y->members, &y->id) == NULL)
         return false;
     struct members_past *past = NULL;
     const struct member_public *owner = owner_of(y, replica_id(s->replica), &past);
@@ -143,10 +145,8 @@ static int author_epoch(struct space *s, struct db_batch *batch)
     const struct epoch_keys *k = &s->keyring.epochs[s->keyring.epochs_n - 1];
     uint8_t box[ACT_BOX_SIZE];
     struct act a = new_act(y, ACT_EPOCH);
-    a.epoch = (struct act_epoch){.id = k->id,
-                                 .generation = members_next_generation(y->members),
-                                 .boxes = box,
-                                 .boxes_n = 1};
+    a.epoch = (struct act_epoch){
+        .id = k->id, .generation = members_next_generation(y->members), .boxes = box, .boxes_n = 1};
     int rc = act_box_seal(k, &y->space, &y->me->pub, box);
     return rc < 0 ? rc : sync_author(s, &a, &y->me->keys, batch);
 }
@@ -182,7 +182,8 @@ int sync_author_own(struct space *s, struct db_batch *batch)
     return rc < 0 ? rc : members_acts_n(y->members) > before;
 }
 
-/* ---- joining ----------------------------------------------------------------------------------- */
+/* ---- joining -----------------------------------------------------------------------------------
+ */
 
 /* The own add, signed by the door. */
 static int author_add(struct space *s, const struct member_keys *door, struct db_batch *batch)
@@ -196,8 +197,8 @@ static int author_add(struct space *s, const struct member_keys *door, struct db
     memcpy(a.author.b, door->sign_public, SIGN_KEY_SIZE);
     a.add = (struct act_add){
         .by_door = true, .member = y->me->pub, .role = ACT_ROLE_DEVICE, .label = label};
-    int rc = act_label_seal(k, &y->space, &y->id, bytes_str(s->label[0] != '\0' ? s->label : "device"),
-                            label);
+    int rc = act_label_seal(k, &y->space, &y->id,
+                            bytes_str(s->label[0] != '\0' ? s->label : "device"), label);
     return rc < 0 ? rc : sync_author(s, &a, door, batch);
 }
 
@@ -246,7 +247,8 @@ int space_sync_join(struct space *s)
     return rc;
 }
 
-/* ---- what acts say ----------------------------------------------------------------------------- */
+/* ---- what acts say -----------------------------------------------------------------------------
+ */
 
 /* The keys of epochs in boxes for this device. */
 static int open_boxes(struct space *s, const struct act_epoch *e, bool *changed)
@@ -329,7 +331,9 @@ int space_sync_take_act(struct space *s, uint64_t remote, struct bytes act)
     } else if (rc == -EBADMSG || rc == -ENOTSUP || rc == -ENOBUFS) {
         y->counts.refused++;
         snprintf(y->counts.last_refused, sizeof y->counts.last_refused, "an act is %s",
-                 rc == -EBADMSG ? "not valid" : rc == -ENOTSUP ? "of a newer version" : "one too many");
+                 rc == -EBADMSG   ? "not valid"
+                 : rc == -ENOTSUP ? "of a newer version"
+                                  : "one too many");
         log_warn("sync: refused: %s", y->counts.last_refused);
         rc = SYNC_REFUSED;
     }

@@ -57,7 +57,6 @@ int sync_put_applied(struct space *s, struct db_batch *batch, const struct excha
 {
     struct buf row CLEANUP(buf_fini) = {0};
     struct sync_key key = sync_key_dot(SYNC_ENTRY, &e->dot);
-    struct sync_key held = sync_key_dot(SYNC_HELD, &e->dot);
     struct sync_key waits = sync_key_dot(SYNC_CONTENT_WAITS, &e->dot);
     struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = e->dot, .source = e->source};
     sync_put_arrival(s->sync, batch, &a);
@@ -66,7 +65,6 @@ int sync_put_applied(struct space *s, struct db_batch *batch, const struct excha
     if (buf_status(&row) < 0)
         return -ENOMEM;
     db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
-    db_batch_delete(batch, DB_SYNC, sync_key_bytes(&held));
     db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
     return know(s, batch, e);
 }

@@ -79,7 +79,8 @@ static void kick(struct space *s)
         fn(arg);
 }
 
-/* Whether every link that is up is settled, and nothing is left to be signed: 1; 0; -ENOTCONN. */
+/* Whether every link that is up is settled and was heard in the last round, and nothing is left to
+ * be signed: 1; 0; -ENOTCONN. */
 static int is_settled(struct space *s)
 {
     struct sync *y = s->sync;
@@ -88,7 +89,7 @@ static int is_settled(struct space *s)
     for (size_t i = 0; i < y->link_n; i++)
         if (y->link[i].state == SYNC_LINK_UP) {
             up++;
-            settled = settled && y->link[i].settled;
+            settled = settled && y->link[i].settled && y->link[i].heard >= y->round;
         }
     return up == 0 ? -ENOTCONN : settled;
 }
@@ -105,18 +106,35 @@ static void wait_moved(struct space *s)
     pthread_cond_timedwait(&s->sync->moved, &s->lock, &t);
 }
 
-int space_sync_now(struct space *s, uint64_t wait_ms, struct out *out)
+int space_sync_now(struct space *s)
 {
     if (s->sync == NULL)
         return -ENOTCONN;
     int rc = publisher_flush(s);
     if (rc < 0)
         return rc;
+    pthread_mutex_lock(&s->lock);
+    s->sync->round++;
+    pthread_mutex_unlock(&s->lock);
     kick(s);
-    uint64_t end = space_now_ms() + wait_ms;
-    while (wait_ms > 0) {
+    return 0;
+}
+
+uint64_t space_sync_round(struct space *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t round = s->sync->round;
+    pthread_mutex_unlock(&s->lock);
+    return round;
+}
+
+int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out)
+{
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    for (uint64_t end = space_now_ms() + wait_ms;;) {
         pthread_mutex_lock(&s->lock);
-        rc = is_settled(s);
+        int rc = is_settled(s);
         if (rc == 0)
             wait_moved(s);
         pthread_mutex_unlock(&s->lock);
@@ -127,10 +145,10 @@ int space_sync_now(struct space *s, uint64_t wait_ms, struct out *out)
         if (space_now_ms() >= end)
             return -ETIMEDOUT;
     }
-    return 0;
 }
 
-/* ---- a remote that lost changes ---------------------------------------------------------------- */
+/* ---- a remote that lost changes ----------------------------------------------------------------
+ */
 
 /* The entry of a row arrives anew. */
 static int arrive_again(struct space *s, struct db_batch *batch, struct bytes key, struct bytes row)
@@ -204,7 +222,8 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     return rc < 0 ? rc : n;
 }
 
-/* ---- blobs ------------------------------------------------------------------------------------- */
+/* ---- blobs -------------------------------------------------------------------------------------
+ */
 
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret)
 {

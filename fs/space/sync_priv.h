@@ -6,19 +6,20 @@
  *   'w' act id             -> act that waits for its parents
  *   'e' dot                -> arrival number 8 · entry (stored form)
  *   's' replica 8          -> arrival number 8 · the newest STATE of the replica (stored form)
- *   'h' dot                -> source 8 · entry (stored form) that waits for acts or changes
- *   'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its epoch
- *   'c' dot                -> source 8 · content bytes 8 · entry (stored form) that waits for content
- *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known, see entry
+ *   'h' dot, head hash 16  -> source 8 · author 8 · entry (stored form) that waits for acts or
+ * changes 'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its
+ * epoch 'c' dot                -> source 8 · bytes 8 · entry (stored form) that waits for content
+ *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
+ *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
  *
  * The plaintext of a VALUE is: after 8 · change (proto/value.h). `after` is the counter of the
- * author's last entry before this one: between the two it has signed nothing, so who knows all up to
- * `after`, and has applied this one, knows all up to this one.
+ * author's last entry before this one: between the two it has signed nothing, so who knows all up
+ * to `after`, and has applied this one, knows all up to this one.
  */
 #ifndef FS_SPACE_SYNC_PRIV_H
 #define FS_SPACE_SYNC_PRIV_H
@@ -41,13 +42,24 @@ enum {
     SYNC_ARRIVAL = 'n',
     SYNC_REMOTE = 'r',
     SYNC_BLOB = 'd',
+    SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
     SYNC_AFTER_SIZE = 8,
 };
 
+/* Whose what waits is, but for authors (sync_author_of()). */
+#define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
+#define SYNC_LOCKED_ONES UINT64_C(1) /* the key of its epoch is missing: anybody's, too */
+
+struct sync_poison;
 struct sync_root;
 struct sync_state;
+
+/* What waits of one author. */
+struct sync_wait_sum {
+    uint64_t author, n, bytes;
+};
 
 struct sync {
     const struct space_member *me;
@@ -62,16 +74,24 @@ struct sync {
     uint64_t states;      /* own STATEs made */
     struct vv highest;    /* of each replica the highest counter that a signature backs */
     struct sync_counts counts;
+    struct sync_wait_sum *wait; /* see sync_wait.c */
+    size_t wait_n;
+    struct sync_poison *poison;    /* what is being taken in; see sync_poison.c */
+    pthread_mutex_t incoming_lock; /* guards the two below; taken before any other */
+    struct content_put *incoming;  /* chunks that came, and are not written */
+    size_t incoming_bytes;
+    uint64_t own_last;    /* the last arrival of this device's own */
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
+    uint64_t round; /* space_sync_round() */
     void (*kick)(void *arg);
     void *kick_arg;
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
-    bool look_again; /* something came that held entries may wait for */
+    bool look_again;         /* something came that held entries may wait for */
     struct sync_root *roots; /* ROOTS of them: what was verified, see sync_take.c */
-    bool failed; /* memory and database may differ: nothing more is authored */
+    bool failed;             /* memory and database may differ: nothing more is authored */
 };
 
 /* ---- sync_rows.c ---- */
@@ -82,6 +102,8 @@ struct sync_key {
 struct sync_key sync_key(int tag, struct bytes v);
 struct sync_key sync_key_u64(int tag, uint64_t v);
 struct sync_key sync_key_dot(int tag, const struct dot *dot);
+/** Of an entry that waits: its signature may be false, so its dot alone does not name it. */
+struct sync_key sync_key_held(const struct dot *dot, const uint8_t head_hash[static HASH_SIZE]);
 static inline struct bytes sync_key_bytes(const struct sync_key *k)
 {
     return bytes_of(k->p, k->n);
@@ -121,15 +143,53 @@ const struct epoch_keys *sync_epoch(struct space *s);
 /** After acts came: what they say is taken over (keys in boxes, labels). */
 int sync_acts_changed(struct space *s) MUST_CHECK;
 
+/* ---- sync_wait.c ---- */
+/** An author by its key, for the sums of what waits. */
+uint64_t sync_author_of(const uint8_t key[static SIGN_KEY_SIZE]);
+/** Adds to what waits of @author; false: that would be more than may wait of one. Lock not held. */
+bool sync_wait_begins(struct space *s, uint64_t author, size_t bytes);
+void sync_wait_ends(struct space *s, uint64_t author, size_t bytes);
+/** How much waits of @author: entries. Lock held. */
+uint64_t sync_wait_count(const struct sync *y, uint64_t author);
+/** What is in the database at the start is counted. */
+int sync_load_waiting(struct space *s) MUST_CHECK;
+
 /* ---- sync_sign.c ---- */
 /** The names of the chunks in the contents of a change, without repetition, appended to @ret. */
 int sync_names_of(struct bytes change, struct buf *ret) MUST_CHECK;
 /** Appends a name to the buffer @names, unless it is there: a content_id_fn. */
 int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
 
+/* ---- sync_send.c ---- */
+/** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
+const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
+
+/* ---- sync_poison.c ---- */
+int sync_poison_open(struct space *s) MUST_CHECK;
+void sync_poison_close(struct sync *y);
+/** Notes that a change is being taken in. False: two processes died of it, it is to be left out. */
+bool sync_poison_begin(struct sync *y, const struct dot *dot);
+void sync_poison_end(struct sync *y);
+
+/* ---- sync_chunk.c ---- */
+/** Chunks that came can be found when it returns. */
+int sync_flush_chunks(struct space *s) MUST_CHECK;
+
+/* ---- sync_tidy.c ---- */
+/**
+ * Drops superseded entries among some, from @cursor on, which is moved. 1: there is more, 0: that
+ * was all. Lock held by nobody.
+ */
+int sync_tidy_slice(struct space *s, struct dot *cursor) MUST_CHECK;
+/** Appends at most LIMIT_REPLACED dots of own superseded changes, which @batch then forgets. */
+int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret) MUST_CHECK;
+
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;
 void sync_states_fini(struct sync *y);
+/** Raises the floor to what every member's newest STATE knows, and cleans up, in @batch. Lock held.
+ */
+int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
 /** Takes the stored form of a STATE: as space_sync_take_entry(). */
@@ -145,6 +205,21 @@ struct exchange_entry {
 };
 /** As space_apply(), with the entry's rows and what follows from it for the knowledge. */
 int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
+
+/** Has this device go on under a new replica id, own changes that are not signed with it. */
+int exchange_renew(struct space *s) MUST_CHECK;
+
+/** Removes some of what every member knows to be deleted: how many records, or an error. */
+int exchange_clean(struct space *s) MUST_CHECK;
+
+/* ---- sync_renew.c ---- */
+/** The renewal itself, in @batch. Lock held. */
+int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
+/**
+ * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, 0 it
+ * is of another copy of it, and this one has a new replica id now; or a negative errno.
+ */
+int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */

@@ -29,6 +29,14 @@ struct sync_key sync_key_dot(int tag, const struct dot *dot)
     return sync_key(tag, bytes_of(b, sizeof b));
 }
 
+struct sync_key sync_key_held(const struct dot *dot, const uint8_t head_hash[static HASH_SIZE])
+{
+    uint8_t b[DOT_SIZE + HASH_SIZE / 2];
+    dot_encode(dot, b);
+    memcpy(b + DOT_SIZE, head_hash, HASH_SIZE / 2);
+    return sync_key(SYNC_HELD, bytes_of(b, sizeof b));
+}
+
 void sync_put_own(const struct sync *y, struct db_batch *batch)
 {
     uint8_t row[REPLICA_RANDOM_SIZE + 32];
@@ -46,6 +54,8 @@ void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a)
     uint8_t row[ARRIVAL_ROW_MIN + DOT_SIZE];
     size_t n = ARRIVAL_ROW_MIN;
     a->number = y->next++;
+    if (a->source == 0)
+        y->own_last = a->number;
     row[0] = (uint8_t)a->kind;
     put_u64(row + 1, a->source);
     if (a->kind == ARRIVAL_ACT) {
@@ -93,7 +103,8 @@ int sync_get(struct space *s, const struct sync_key *key, size_t skip, struct bu
     return rc < 0 ? rc : buf_status(ret);
 }
 
-/* ---- remotes ----------------------------------------------------------------------------------- */
+/* ---- remotes -----------------------------------------------------------------------------------
+ */
 
 enum { REMOTE_ROW = SYNC_RUN_SIZE + 16 };
 

@@ -6,7 +6,8 @@
 #include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 
-/* ---- sending ----------------------------------------------------------------------------------- */
+/* ---- sending -----------------------------------------------------------------------------------
+ */
 
 uint64_t space_sync_last(struct space *s)
 {
@@ -22,8 +23,12 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arr
 {
     const uint8_t prefix = SYNC_ARRIVAL;
     struct sync_key from = sync_key_u64(SYNC_ARRIVAL, after + 1);
+    uint64_t seen = after;
     if (s->sync == NULL)
         return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    uint64_t durable = s->sync->durable;
+    pthread_mutex_unlock(&s->lock);
     struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
     if (it == NULL)
         return -ENOMEM;
@@ -31,17 +36,17 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arr
     int rc = 0;
     while (rc == 0 && db_iter_next(it)) {
         rc = sync_arrival_decode(db_iter_key(it), db_iter_value(it), ret);
-        if (rc == 0 && ret->source != remote)
-            rc = 1;
+        /* What may not be on disk yet is not told: it comes with the next collection. */
+        if (rc < 0 || (ret->source == 0 && ret->number > durable))
+            break;
+        seen = ret->number;
+        rc = ret->source != remote;
     }
     if (rc == 0)
         rc = db_iter_status(it);
     db_iter_free(it);
-    pthread_mutex_lock(&s->lock);
-    /* What may not be on disk yet is not told: it comes with the next collection. */
-    if (rc == 1 && ret->source == 0 && ret->number > s->sync->durable)
-        rc = 0;
-    pthread_mutex_unlock(&s->lock);
+    if (rc == 0)
+        ret->number = seen;
     return rc;
 }
 
@@ -63,13 +68,32 @@ static int get_stored(struct space *s, const struct arrival *a, struct buf *ret)
     return buf_status(ret);
 }
 
-static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret)
+/* The chunks that an entry names. */
+static int put_chunks(const struct entry *e, struct buf *ret)
+{
+    struct buf names CLEANUP(buf_fini) = {0};
+    int rc = 0;
+    if (e->refs.chunks.n > 0)
+        rc = sync_names_of(bytes_of(e->plain.p + SYNC_AFTER_SIZE, e->plain.n - SYNC_AFTER_SIZE),
+                           &names);
+    for (size_t i = 0; rc == 0 && i < e->refs.chunks.n && i < names.n / CONTENT_ID_BYTES; i++) {
+        struct sync_chunk c = {.id = chunk_ids_at(e->refs.chunks, i)};
+        memcpy(c.name, names.p + i * CONTENT_ID_BYTES, CONTENT_ID_BYTES);
+        buf_put(ret, &c, sizeof c);
+    }
+    return rc < 0 ? rc : buf_status(ret);
+}
+
+static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
+                      struct buf *ret_chunks)
 {
     struct buf stored CLEANUP(buf_fini) = {0};
     struct entry e;
     int rc = get_stored(s, a, &stored);
     if (rc == 0 && entry_parse_stored(buf_bytes(&stored), &e) < 0)
         rc = -EUCLEAN;
+    if (rc == 0 && a->kind == ARRIVAL_ENTRY)
+        rc = put_chunks(&e, ret_chunks);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&s->lock);
@@ -79,12 +103,13 @@ static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret)
     return rc;
 }
 
-int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret)
+int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
+                    struct buf *ret_chunks)
 {
     if (s->sync == NULL || s->sync->members == NULL)
         return -ENOTCONN;
     if (a->kind != ARRIVAL_ACT)
-        return seal_entry(s, a, ret);
+        return seal_entry(s, a, ret, ret_chunks);
     pthread_mutex_lock(&s->lock);
     int rc = a->act < members_acts_n(s->sync->members) ? 0 : -ENOENT;
     if (rc == 0) {
@@ -95,7 +120,8 @@ int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret)
     return rc;
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------ */
+/* ---- chunks ------------------------------------------------------------------------------------
+ */
 
 int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BYTES], size_t i,
                         struct chunk_id *ret)
@@ -108,8 +134,7 @@ int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BY
     return rc;
 }
 
-/* The epoch in which a chunk has its id; NULL: in none that is held. */
-static const struct epoch_keys *epoch_of(const struct space *s, const struct sync_chunk *c)
+const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c)
 {
     for (size_t i = s->keyring.epochs_n; i > 0; i--) {
         struct chunk_id id = chunk_id_of(&s->keyring.epochs[i - 1], c->name);
@@ -117,24 +142,6 @@ static const struct epoch_keys *epoch_of(const struct space *s, const struct syn
             return &s->keyring.epochs[i - 1];
     }
     return NULL;
-}
-
-int space_sync_chunks(struct space *s, const struct dot *dot, struct buf *ret)
-{
-    struct buf stored CLEANUP(buf_fini) = {0}, names CLEANUP(buf_fini) = {0};
-    struct sync_key key = sync_key_dot(SYNC_ENTRY, dot);
-    struct entry e;
-    int rc = sync_get(s, &key, 8, &stored);
-    if (rc == 0 && entry_parse_stored(buf_bytes(&stored), &e) < 0)
-        rc = -EUCLEAN;
-    if (rc == 0 && e.refs.chunks.n > 0)
-        rc = sync_names_of(bytes_of(e.plain.p + SYNC_AFTER_SIZE, e.plain.n - SYNC_AFTER_SIZE), &names);
-    for (size_t i = 0; rc == 0 && i < e.refs.chunks.n && i < names.n / CONTENT_ID_BYTES; i++) {
-        struct sync_chunk c = {.id = chunk_ids_at(e.refs.chunks, i)};
-        memcpy(c.name, names.p + i * CONTENT_ID_BYTES, CONTENT_ID_BYTES);
-        buf_put(ret, &c, sizeof c);
-    }
-    return rc < 0 ? rc : buf_status(ret);
 }
 
 static int put_below(const struct epoch_keys *k, const struct buf *names, struct buf *ids,
@@ -162,7 +169,7 @@ int space_sync_chunk_seal(struct space *s, const struct sync_chunk *c, struct bu
     if (content_id_is_node(c->name))
         rc = content_node_ids(v.v, sync_add_name, &names);
     pthread_mutex_lock(&s->lock);
-    const struct epoch_keys *k = epoch_of(s, c);
+    const struct epoch_keys *k = sync_epoch_of_chunk(s, c);
     if (rc == 0)
         rc = k == NULL ? -ENOKEY : put_below(k, &names, &ids, ret_below);
     if (rc == 0)
@@ -170,29 +177,5 @@ int space_sync_chunk_seal(struct space *s, const struct sync_chunk *c, struct bu
                         (struct chunk_ids){ids.p, ids.n / CHUNK_ID_SIZE}, v.v, ret);
     pthread_mutex_unlock(&s->lock);
     db_value_fini(&v);
-    return rc;
-}
-
-/* Which of the epochs gave a chunk its id, and its form opened, stored under its name. */
-int space_sync_chunk_take(struct space *s, const struct sync_chunk *c, struct bytes sealed)
-{
-    struct buf plain CLEANUP(buf_fini) = {0};
-    if (s->sync == NULL)
-        return -ENOTCONN;
-    pthread_mutex_lock(&s->lock);
-    const struct epoch_keys *k = epoch_of(s, c);
-    struct epoch_keys copy;
-    if (k != NULL)
-        copy = *k;
-    pthread_mutex_unlock(&s->lock);
-    if (k == NULL)
-        return -EBADMSG;
-    int rc = chunk_open(&copy, &s->sync->space, &c->id, sealed, &plain);
-    epoch_keys_fini(&copy);
-    if (rc < 0)
-        return rc;
-    pthread_rwlock_rdlock(&s->builds);
-    rc = content_put_chunk(s->db, &s->keys, c->name, buf_bytes(&plain));
-    pthread_rwlock_unlock(&s->builds);
     return rc;
 }

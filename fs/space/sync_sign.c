@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/space/sync_priv.h"
+#include "proto/base/log.h"
 #include "proto/sealed/chunk.h"
 
 enum { TREE_BYTES_MAX = 4 << 20 };
@@ -15,6 +16,7 @@ struct tree_draft {
     struct dot dot[ENTRY_TREE_MAX];
     struct buf stored[ENTRY_TREE_MAX];
     size_t n, bytes;
+    struct db_batch *batch;
     uint64_t to; /* all own counters up to here were looked at */
 };
 
@@ -24,10 +26,12 @@ static void tree_draft_free(struct tree_draft *t)
         entry_draft_fini(&t->draft[i]);
         buf_wipe(&t->stored[i]);
     }
+    db_batch_free(t->batch);
     free(t);
 }
 
-/* ---- what an entry refers to ------------------------------------------------------------------- */
+/* ---- what an entry refers to -------------------------------------------------------------------
+ */
 
 int sync_add_name(void *arg, const uint8_t id[CONTENT_ID_BYTES])
 {
@@ -63,7 +67,8 @@ static int ids_of(const struct epoch_keys *k, const struct buf *names, struct bu
     return buf_status(ret);
 }
 
-/* ---- drafts ------------------------------------------------------------------------------------ */
+/* ---- drafts ------------------------------------------------------------------------------------
+ */
 
 static uint64_t stamp_of(struct bytes change)
 {
@@ -95,7 +100,13 @@ static int add_draft(struct space *s, struct tree_draft *t, const struct dot *do
     if (buf_status(&plain) < 0)
         return -ENOMEM;
     head.stamp = stamp_of(change);
+    struct buf replaced CLEANUP(buf_fini) = {0};
+    if (t->n == 0) /* one entry of a tree names what was superseded since the last one */
+        rc = sync_take_replaced(s, t->batch, &replaced);
+    if (rc < 0)
+        return rc;
     struct entry_refs refs = {.acts = {heads, members_heads(y->members, heads)},
+                              .replaced = {replaced.p, replaced.n / DOT_SIZE},
                               .chunks = {ids.p, min_u64(ids.n / CHUNK_ID_SIZE, LIMIT_CHUNK_IDS)}};
     rc = entry_draft_init(&t->draft[t->n], &head, &refs, buf_bytes(&plain));
     if (rc < 0)
@@ -105,7 +116,8 @@ static int add_draft(struct space *s, struct tree_draft *t, const struct dot *do
     return 0;
 }
 
-/* Drafts what is left of own changes that are not signed, from the next one on. 1: there is more. */
+/* Drafts what is left of own changes that are not signed, from the next one on. 1: there is more.
+ */
 static int draft_tree(struct space *s, struct tree_draft *t)
 {
     struct sync *y = s->sync;
@@ -134,6 +146,11 @@ static int draft_tree(struct space *s, struct tree_draft *t)
         rc = replica_change_get(s->replica, &dot, &change);
         if (rc == 0)
             rc = add_draft(s, t, &dot, buf_bytes(&change), after);
+        if (rc == -E2BIG) { /* vectors of hundreds of devices: more than an entry can hold */
+            log_error("sync: one change is too big to be sent; it stays on this device");
+            rc = 0;
+            continue;
+        }
         after = dot.counter;
     }
     if (rc == 0)
@@ -142,7 +159,8 @@ static int draft_tree(struct space *s, struct tree_draft *t)
     return rc < 0 ? rc : more;
 }
 
-/* ---- signing ----------------------------------------------------------------------------------- */
+/* ---- signing -----------------------------------------------------------------------------------
+ */
 
 static int put_entry(struct space *s, struct tree_draft *t, size_t i, struct db_batch *batch)
 {
@@ -165,27 +183,26 @@ static int write_tree(struct space *s, struct tree_draft *t)
 {
     struct sync *y = s->sync;
     struct sync before = *y;
-    struct db_batch *batch = db_batch_new(s->db);
-    int rc = batch == NULL ? -ENOMEM : 0;
+    int rc = 0;
     if (t->n > 0)
         y->signed_last = t->dot[t->n - 1].counter;
     y->signed_to = t->to;
     for (size_t i = 0; rc == 0 && i < t->n; i++)
-        rc = put_entry(s, t, i, batch);
+        rc = put_entry(s, t, i, t->batch);
     if (rc == 0) {
-        sync_put_own(y, batch);
-        rc = db_write(s->db, batch, false);
+        sync_put_own(y, t->batch);
+        rc = db_write(s->db, t->batch, false);
     }
     if (rc == 0) {
         replica_committed(s->replica);
         rc = vv_add(&y->highest, &(struct dot){replica_id(s->replica), y->signed_to});
+        y->look_again = y->look_again || t->n > 0;
     } else {
         replica_abort(s->replica);
         y->signed_last = before.signed_last;
         y->signed_to = before.signed_to;
         y->next = before.next;
     }
-    db_batch_free(batch);
     return rc;
 }
 
@@ -196,7 +213,8 @@ static int sign_some(struct space *s)
     struct tree_draft *t = calloc(1, sizeof *t);
     if (t == NULL)
         return -ENOMEM;
-    int more = draft_tree(s, t);
+    t->batch = db_batch_new(s->db);
+    int more = t->batch == NULL ? -ENOMEM : draft_tree(s, t);
     int rc = more < 0 ? more : 0;
     if (rc == 0 && t->n > 0)
         rc = entry_sign(&y->me->keys, t->draft, t->n, t->stored);
@@ -218,7 +236,7 @@ int space_sync_collect(struct space *s)
     if (rc == 0 && vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > y->signed_to)
         rc = sign_some(s);
     uint64_t last = y->next - 1;
-    bool sync = rc >= 0 && last > y->durable;
+    bool sync = rc >= 0 && y->own_last > y->durable;
     pthread_mutex_unlock(&s->lock);
     if (!sync)
         return rc;

@@ -121,7 +121,8 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
     return rc < 0 ? rc : remember(y, e, v, a.number);
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------------
+ */
 
 static bool is_said(const struct sync_state *own, const struct state *v)
 {
@@ -175,7 +176,10 @@ int space_sync_state(struct space *s)
         return -ENOTCONN;
     pthread_mutex_lock(&s->lock);
     int rc = sync_may_sign(s) ? known_now(s, &known) : -ENOTCONN;
-    if (rc == 0) {
+    /* A STATE says what its author did before it: all of that has to be signed. */
+    bool unsigned_left =
+        vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > y->signed_to;
+    if (rc == 0 && !unsigned_left) {
         struct state v = {.time_ms = tidy_now_ms()};
         vv_put_elements(&elements, &known);
         v.known = (struct dots){elements.p, elements.n / DOT_SIZE};
@@ -193,7 +197,8 @@ int space_sync_state(struct space *s)
     return rc;
 }
 
-/* ---- taking ------------------------------------------------------------------------------------ */
+/* ---- taking ------------------------------------------------------------------------------------
+ */
 
 int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
 {
@@ -217,23 +222,46 @@ int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
     return rc;
 }
 
+/*
+ * What a STATE says of its own replica; of others no more than came here, for its author may say
+ * what it likes: what it counts among the known, this device would not take any more.
+ */
+static int believed(struct space *s, const struct sync_state *st, struct vv *ret)
+{
+    const struct vv *applied = replica_applied(s->replica);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < st->known.n; i++) {
+        struct dot d = st->known.v[i];
+        if (d.replica != st->replica)
+            d.counter = min_u64(d.counter, vv_get(applied, d.replica));
+        if (d.counter > 0)
+            rc = vv_add(ret, &d);
+    }
+    return rc;
+}
+
 /* The knowledge of one whose values are those of this replica, beyond what is known here: 1. */
 static int find_equal(struct space *s, struct vv *ret)
 {
     struct sync *y = s->sync;
     struct state_digest digest;
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    if (y->members == NULL || y->counts.waiting > 0 || y->counts.content_waiting > 0)
+    /* What no key is known for does not count: any server can make such. */
+    if (y->members == NULL || y->counts.content_waiting > 0 ||
+        y->counts.waiting > sync_wait_count(y, SYNC_LOCKED_ONES))
         return 0;
     struct state now = {.heads = {heads, members_heads(y->members, heads)}};
     replica_digest(s->replica, &digest);
     now.digest = digest;
-    for (size_t i = 0; i < y->state_n; i++)
-        if (y->state[i].replica != replica_id(s->replica) && is_said(&y->state[i], &now) &&
-            !vv_covers(replica_knowledge(s->replica), &y->state[i].known)) {
-            int rc = vv_copy(ret, &y->state[i].known);
+    for (size_t i = 0; i < y->state_n; i++) {
+        const struct sync_state *st = &y->state[i];
+        if (st->replica == replica_id(s->replica) || !is_said(st, &now))
+            continue;
+        int rc = believed(s, st, ret);
+        if (rc < 0 || !vv_covers(replica_knowledge(s->replica), ret))
             return rc < 0 ? rc : 1;
-        }
+        vv_reset(ret);
+    }
     return 0;
 }
 
@@ -247,6 +275,79 @@ int sync_close_by_states(struct space *s)
         rc = space_know(s, &known);
     vv_fini(&known);
     return rc < 0 ? rc : 0;
+}
+
+/* ---- clean-up ----------------------------------------------------------------------------------
+ */
+
+enum { CLEAN_MAX = 500, ACKS_MAX = 2 * LIMIT_MEMBERS };
+
+#define ACTIVE_MS (UINT64_C(30) * 24 * 3600 * 1000)
+
+static bool is_of(const struct members_past *past, const struct sync_state *st,
+                  const struct member_now *m)
+{
+    const struct member_public *owner = members_past_owner(past, st->replica);
+    return owner != NULL && memcmp(owner->sign, m->keys.sign, SIGN_KEY_SIZE) == 0;
+}
+
+/*
+ * Adds what a member has said that it knows: how many STATEs; 0, it has said nothing. Of replicas
+ * that it has had, those that spoke within a month of the newest one count: a device that was
+ * copied has two that go on.
+ */
+static size_t acks_of(struct space *s, const struct members_past *past, const struct member_now *m,
+                      struct replica_ack *acks, size_t room)
+{
+    struct sync *y = s->sync;
+    uint64_t newest = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < y->state_n; i++)
+        if (is_of(past, &y->state[i], m))
+            newest = max_u64(newest, y->state[i].time_ms);
+    for (size_t i = 0; i < y->state_n; i++) {
+        const struct sync_state *st = &y->state[i];
+        if (!is_of(past, st, m) || st->replica == replica_id(s->replica) ||
+            st->time_ms + ACTIVE_MS < newest)
+            continue;
+        if (n == room)
+            return 0;
+        acks[n++] = (struct replica_ack){st->replica, &st->known};
+    }
+    return n;
+}
+
+/* What every other member has said that it knows: how many; 0 when one has said nothing. */
+static size_t collect_acks(struct space *s, const struct members_past *past,
+                           struct replica_ack acks[static ACKS_MAX])
+{
+    struct sync *y = s->sync;
+    size_t n = 0;
+    for (size_t i = 0; i < members_n(y->members); i++) {
+        const struct member_now *m = members_at(y->members, i);
+        size_t of = acks_of(s, past, m, acks + n, ACKS_MAX - n);
+        if (of == 0 && member_id_cmp(&m->id, &y->id) != 0)
+            return 0;
+        n += of;
+    }
+    return n;
+}
+
+int sync_put_cleaned(struct space *s, struct db_batch *batch)
+{
+    struct sync *y = s->sync;
+    struct replica_ack acks[ACKS_MAX];
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    struct members_past *past = NULL;
+    struct act_ids ids = {heads, members_heads(y->members, heads)};
+    int rc = members_past_new(y->members, ids, &past);
+    size_t n = rc == 0 ? collect_acks(s, past, acks) : 0;
+    if (n > 0)
+        rc = replica_raise_floor(s->replica, batch, acks, n);
+    if (rc == 0 && n > 0)
+        rc = replica_clean(s->replica, batch, CLEAN_MAX);
+    members_past_free(past);
+    return rc;
 }
 
 int space_sync_peers(struct space *s, struct buf *ret)

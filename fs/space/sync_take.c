@@ -12,8 +12,9 @@
 enum {
     ROOTS = 1024,
     WAITS_HEAD = 16, /* source and bytes before a stored entry that waits for content */
-    HELD_HEAD = 8,
-    LOOK_MAX = 4096, /* held entries that are looked at in one go */
+    HELD_HEAD = 16,  /* source and author before one that waits for acts or changes */
+    LOCKED_HEAD = 8, /* source before a sealed one */
+    LOOK_MAX = 1024, /* waiting entries that are looked at in one go */
 };
 
 /* A root that was verified, with the key that it verified with. */
@@ -33,7 +34,8 @@ static int refuse(struct space *s, const char *what, const struct dot *dot)
     return SYNC_REFUSED;
 }
 
-/* ---- verifying --------------------------------------------------------------------------------- */
+/* ---- verifying ---------------------------------------------------------------------------------
+ */
 
 /* An entry taken apart. */
 struct taken {
@@ -43,6 +45,7 @@ struct taken {
     struct verify_claim *claims;
     size_t claims_n;
     uint64_t content_bytes;
+    uint64_t author; /* SYNC_NOBODY until the signature is verified */
 };
 
 static void add_claim(struct taken *t, struct dots dots, bool origin)
@@ -97,7 +100,7 @@ static struct sync_root *root_slot(struct sync *y, const struct sync_root *r)
 }
 
 /* Under lock. What verifies backs its counter from then on, also while it waits. */
-static enum verify_result verify(struct space *s, const struct taken *t)
+static enum verify_result verify(struct space *s, struct taken *t)
 {
     struct sync *y = s->sync;
     struct sync_root root, *slot = NULL;
@@ -118,6 +121,7 @@ static enum verify_result verify(struct space *s, const struct taken *t)
     r = verify_value(&v);
     if (r != VERIFY_ACCEPT && r != VERIFY_HOLD_VECTOR)
         return r;
+    t->author = sync_author_of(root.key);
     if (slot != NULL)
         *slot = root;
     if (!vv_has(&y->highest, &t->e.head.dot)) {
@@ -128,7 +132,8 @@ static enum verify_result verify(struct space *s, const struct taken *t)
     return r;
 }
 
-/* ---- keeping ----------------------------------------------------------------------------------- */
+/* ---- keeping -----------------------------------------------------------------------------------
+ */
 
 static int keep(struct space *s, const struct sync_key *key, const uint64_t *head, size_t head_n,
                 struct bytes bytes)
@@ -158,11 +163,10 @@ static int drop(struct space *s, const struct sync_key *key)
     return rc;
 }
 
-static void count(struct space *s, int64_t waiting, int64_t content, int64_t bytes)
+static void count(struct space *s, int64_t content, int64_t bytes)
 {
     struct sync_counts *c = &s->sync->counts;
     pthread_mutex_lock(&s->lock);
-    c->waiting += (uint64_t)waiting;
     c->content_waiting += (uint64_t)content;
     c->content_bytes += (uint64_t)bytes;
     pthread_mutex_unlock(&s->lock);
@@ -171,15 +175,25 @@ static void count(struct space *s, int64_t waiting, int64_t content, int64_t byt
 /* Where an entry was kept when it is looked at. */
 enum kept { KEPT_NOWHERE, KEPT_HELD, KEPT_CONTENT };
 
+static struct sync_key held_key(const struct entry *e)
+{
+    uint8_t hash[HASH_SIZE];
+    entry_head_hash(e->head_raw, hash);
+    return sync_key_held(&e->head.dot, hash);
+}
+
 static int keep_held(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
                      enum kept kept)
 {
-    struct sync_key key = sync_key_dot(SYNC_HELD, &t->e.head.dot);
+    const uint64_t head[] = {source, t->author};
+    struct sync_key key = held_key(&t->e);
     if (kept == KEPT_HELD)
         return SYNC_WAITS;
-    int rc = keep(s, &key, &source, 1, stored);
-    if (rc == 0)
-        count(s, 1, 0, 0);
+    if (!sync_wait_begins(s, t->author, stored.n))
+        return refuse(s, "would wait, where too much waits already", &t->e.head.dot);
+    int rc = keep(s, &key, head, ARRAY_N(head), stored);
+    if (rc < 0)
+        sync_wait_ends(s, t->author, stored.n);
     return rc < 0 ? rc : SYNC_WAITS;
 }
 
@@ -188,29 +202,25 @@ static int keep_content(struct space *s, uint64_t source, const struct taken *t,
 {
     const uint64_t head[] = {source, t->content_bytes};
     struct sync_key key = sync_key_dot(SYNC_CONTENT_WAITS, &t->e.head.dot);
-    struct sync_key held = sync_key_dot(SYNC_HELD, &t->e.head.dot);
     if (kept == KEPT_CONTENT)
         return SYNC_CONTENT;
     int rc = keep(s, &key, head, ARRAY_N(head), stored);
-    if (rc == 0 && kept == KEPT_HELD)
-        rc = drop(s, &held);
     if (rc == 0)
-        count(s, kept == KEPT_HELD ? -1 : 0, 1, (int64_t)t->content_bytes);
+        count(s, 1, (int64_t)t->content_bytes);
     return rc < 0 ? rc : SYNC_CONTENT;
 }
 
 static void was_kept(struct space *s, const struct taken *t, enum kept kept)
 {
-    if (kept == KEPT_HELD)
-        count(s, -1, 0, 0);
-    else if (kept == KEPT_CONTENT)
-        count(s, 0, -1, -(int64_t)t->content_bytes);
+    if (kept == KEPT_CONTENT)
+        count(s, -1, -(int64_t)t->content_bytes);
 }
 
-/* ---- taking ------------------------------------------------------------------------------------ */
+/* ---- taking ------------------------------------------------------------------------------------
+ */
 
-static int apply_taken(struct space *s, uint64_t source, const struct taken *t,
-                       struct bytes stored, enum kept kept)
+static int apply_taken(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
+                       enum kept kept)
 {
     struct exchange_entry x = {.dot = t->e.head.dot,
                                .after = t->after,
@@ -234,7 +244,7 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t,
 /* Takes a stored entry, which may have been kept. */
 static int take_stored(struct space *s, uint64_t source, struct bytes stored, enum kept kept)
 {
-    struct taken t = {.claims = NULL};
+    struct taken t = {.author = SYNC_NOBODY};
     int rc = entry_parse_stored(stored, &t.e);
     if (rc == 0)
         rc = take_apart(&t);
@@ -251,9 +261,8 @@ static int take_stored(struct space *s, uint64_t source, struct bytes stored, en
         else
             rc = refuse(s, verify_text(r), &t.e.head.dot);
     }
-    if (rc == SYNC_REFUSED && kept != KEPT_NOWHERE) {
-        struct sync_key key =
-            sync_key_dot(kept == KEPT_HELD ? SYNC_HELD : SYNC_CONTENT_WAITS, &t.e.head.dot);
+    if (rc == SYNC_REFUSED && kept == KEPT_CONTENT) {
+        struct sync_key key = sync_key_dot(SYNC_CONTENT_WAITS, &t.e.head.dot);
         int dropped = drop(s, &key);
         was_kept(s, &t, kept);
         rc = dropped < 0 ? dropped : rc;
@@ -262,10 +271,10 @@ static int take_stored(struct space *s, uint64_t source, struct bytes stored, en
     return rc;
 }
 
-/* Whether a VALUE was here before: 1, 0. */
+/* Whether a verified VALUE with this dot was here before: 1, 0. */
 static int is_known(struct space *s, const struct dot *dot)
 {
-    static const int tags[] = {SYNC_ENTRY, SYNC_HELD, SYNC_CONTENT_WAITS};
+    static const int tags[] = {SYNC_ENTRY, SYNC_CONTENT_WAITS};
     pthread_mutex_lock(&s->lock);
     int rc = vv_has(replica_knowledge(s->replica), dot);
     pthread_mutex_unlock(&s->lock);
@@ -274,6 +283,17 @@ static int is_known(struct space *s, const struct dot *dot)
         rc = db_has(s->db, DB_SYNC, sync_key_bytes(&key));
     }
     return rc;
+}
+
+/* The same, or this one waits. What waits is perhaps not signed: another with its dot is welcome.
+ */
+static int is_known_or_held(struct space *s, const struct entry *e)
+{
+    int rc = is_known(s, &e->head.dot);
+    if (rc != 0)
+        return rc;
+    struct sync_key key = held_key(e);
+    return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
 }
 
 /* The keys of an epoch, copied; false: they are not held. */
@@ -287,7 +307,7 @@ static bool find_epoch(struct space *s, const struct epoch_id *id, struct epoch_
     return k != NULL;
 }
 
-static int keep_locked(struct space *s, uint64_t source, struct bytes sealed)
+static int keep_locked(struct space *s, uint64_t source, const struct dot *dot, struct bytes sealed)
 {
     uint8_t hash[HASH_SIZE];
     hash_parts(NULL, "persist.locked.1", &sealed, 1, hash);
@@ -295,77 +315,159 @@ static int keep_locked(struct space *s, uint64_t source, struct bytes sealed)
     int rc = db_has(s->db, DB_SYNC, sync_key_bytes(&key));
     if (rc != 0)
         return rc < 0 ? rc : SYNC_WAITS;
+    if (!sync_wait_begins(s, SYNC_LOCKED_ONES, sealed.n))
+        return refuse(s, "is of an unknown epoch, of which too much waits already", dot);
     rc = keep(s, &key, &source, 1, sealed);
-    if (rc == 0)
-        count(s, 1, 0, 0);
+    if (rc < 0)
+        sync_wait_ends(s, SYNC_LOCKED_ONES, sealed.n);
     return rc < 0 ? rc : SYNC_WAITS;
+}
+
+/* Takes what was opened. */
+static int take_opened(struct space *s, uint64_t remote, const struct entry *e, struct bytes stored)
+{
+    bool own = e->head.dot.replica == replica_id(s->replica);
+    if (e->head.kind == ENTRY_STATE)
+        return sync_take_state(s, remote, stored);
+    int rc = own ? sync_check_own(s, e) : 0;
+    if (rc == -EBADMSG)
+        return refuse(s, "is not signed by this device", &e->head.dot);
+    if (rc != 0)
+        return rc < 0 ? rc : SYNC_KNOWN;
+    return take_stored(s, remote, stored, KEPT_NOWHERE);
+}
+
+/* Opens and takes a parsed entry. */
+static int open_and_take(struct space *s, uint64_t remote, const struct entry *e,
+                         struct bytes sealed)
+{
+    struct buf stored CLEANUP(buf_wipe) = {0};
+    struct entry opened;
+    struct epoch_keys k;
+    if (!find_epoch(s, &e->epoch, &k))
+        return keep_locked(s, remote, &e->head.dot, sealed);
+    int rc = entry_open(e, &k, &stored, &opened);
+    epoch_keys_fini(&k);
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : refuse(s, "does not open", &e->head.dot);
+    return take_opened(s, remote, &opened, buf_bytes(&stored));
 }
 
 int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
 {
-    struct buf stored CLEANUP(buf_wipe) = {0};
-    struct entry e, opened;
-    struct epoch_keys k;
+    struct entry e;
     if (s->sync == NULL)
         return -ENOTCONN;
     int rc = entry_parse_sealed(sealed, &e);
     if (rc < 0)
         return refuse(s, "is malformed", &(struct dot){0, 0});
-    if (e.head.kind == ENTRY_VALUE && (rc = is_known(s, &e.head.dot)) != 0)
+    bool own = e.head.dot.replica == replica_id(s->replica);
+    if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known_or_held(s, &e)) != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
-    if (!find_epoch(s, &e.epoch, &k))
-        return keep_locked(s, remote, sealed);
-    rc = entry_open(&e, &k, &stored, &opened);
-    epoch_keys_fini(&k);
-    if (rc < 0)
-        return rc == -ENOMEM ? rc : refuse(s, "does not open", &e.head.dot);
-    if (e.head.kind == ENTRY_STATE)
-        return sync_take_state(s, remote, buf_bytes(&stored));
-    return take_stored(s, remote, buf_bytes(&stored), KEPT_NOWHERE);
+    if (!sync_poison_begin(s->sync, &e.head.dot))
+        return refuse(s, "makes this program crash, and is left out", &e.head.dot);
+    rc = open_and_take(s, remote, &e, sealed);
+    sync_poison_end(s->sync);
+    return rc;
 }
 
-/* ---- looking again ----------------------------------------------------------------------------- */
+/* What was kept is taken again, under the same care. */
+static int take_kept(struct space *s, const struct dot *dot, uint64_t source, struct bytes stored,
+                     enum kept kept)
+{
+    if (!sync_poison_begin(s->sync, dot))
+        return kept == KEPT_HELD ? SYNC_WAITS : SYNC_CONTENT;
+    int rc = take_stored(s, source, stored, kept);
+    sync_poison_end(s->sync);
+    return rc;
+}
 
-/* Reads up to LOOK_MAX keys with a tag, whole, into @ret. */
-static int list_keys(struct space *s, int tag, struct buf *ret)
+/* ---- looking again -----------------------------------------------------------------------------
+ */
+
+/* Reads up to LOOK_MAX keys with a tag, those behind @after, whole, into @ret. */
+static int list_keys(struct space *s, int tag, const struct sync_key *after, struct buf *ret)
 {
     const uint8_t prefix = (uint8_t)tag;
     struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
     if (it == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < LOOK_MAX && db_iter_next(it); i++)
-        buf_put_string(ret, db_iter_key(it));
+    if (after->n > 0)
+        db_iter_seek(it, sync_key_bytes(after));
+    for (size_t i = 0; i < LOOK_MAX && db_iter_next(it);)
+        if (bytes_cmp(db_iter_key(it), sync_key_bytes(after)) > 0) {
+            buf_put_string(ret, db_iter_key(it));
+            i++;
+        }
     int rc = db_iter_status(it);
     db_iter_free(it);
     return rc < 0 ? rc : buf_status(ret);
 }
 
-static int look_at(struct space *s, int tag, struct bytes key)
+/* An entry that waited does so no more. */
+static int forget(struct space *s, const struct sync_key *key, uint64_t author, size_t bytes)
+{
+    int rc = drop(s, key);
+    if (rc == 0)
+        sync_wait_ends(s, author, bytes);
+    return rc;
+}
+
+static int look_at_held(struct space *s, const struct sync_key *k, struct bytes row)
+{
+    if (row.n < HELD_HEAD || k->n < 1 + DOT_SIZE)
+        return -EUCLEAN;
+    struct bytes stored = bytes_of(row.p + HELD_HEAD, row.n - HELD_HEAD);
+    struct dot dot = dot_decode(k->p + 1);
+    int rc = is_known(s, &dot);
+    if (rc == 0)
+        rc = take_kept(s, &dot, get_u64(row.p), stored, KEPT_HELD);
+    else if (rc > 0)
+        rc = SYNC_KNOWN;
+    return rc < 0 || rc == SYNC_WAITS ? rc : forget(s, k, get_u64(row.p + 8), stored.n);
+}
+
+static int look_at_locked(struct space *s, const struct sync_key *k, struct bytes row)
+{
+    struct entry e;
+    if (row.n < LOCKED_HEAD)
+        return -EUCLEAN;
+    struct bytes sealed = bytes_of(row.p + LOCKED_HEAD, row.n - LOCKED_HEAD);
+    struct epoch_keys keys;
+    if (entry_parse_sealed(sealed, &e) < 0)
+        return -EUCLEAN;
+    if (!find_epoch(s, &e.epoch, &keys))
+        return 0;
+    epoch_keys_fini(&keys);
+    int rc = space_sync_take_entry(s, get_u64(row.p), sealed);
+    return rc < 0 ? rc : forget(s, k, SYNC_LOCKED_ONES, sealed.n);
+}
+
+static int look_at(struct space *s, const struct sync_key *k)
 {
     struct buf row CLEANUP(buf_wipe) = {0};
-    struct sync_key k = sync_key(key.p[0], bytes_of(key.p + 1, key.n - 1));
-    int rc = sync_get(s, &k, 0, &row);
+    int rc = sync_get(s, k, 0, &row);
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
-    if (row.n < HELD_HEAD)
-        return -EUCLEAN;
-    struct bytes bytes = bytes_of(row.p + HELD_HEAD, row.n - HELD_HEAD);
-    if (tag == SYNC_HELD)
-        return take_stored(s, get_u64(row.p), bytes, KEPT_HELD);
-    rc = space_sync_take_entry(s, get_u64(row.p), bytes);
-    if (rc < 0 || rc == SYNC_WAITS)
-        return rc;
-    count(s, -1, 0, 0);
-    return drop(s, &k);
+    return k->p[0] == SYNC_HELD ? look_at_held(s, k, buf_bytes(&row))
+                                : look_at_locked(s, k, buf_bytes(&row));
 }
 
 static int look_again(struct space *s, int tag)
 {
-    struct buf keys CLEANUP(buf_fini) = {0};
-    int rc = list_keys(s, tag, &keys);
-    struct reader r = reader_of(buf_bytes(&keys));
-    while (rc >= 0 && r.n > 0)
-        rc = look_at(s, tag, reader_string(&r, SYNC_KEY_MAX));
+    struct sync_key at = {.n = 0};
+    size_t n = LOOK_MAX;
+    int rc = 0;
+    while (rc >= 0 && n == LOOK_MAX) {
+        struct buf keys CLEANUP(buf_fini) = {0};
+        rc = list_keys(s, tag, &at, &keys);
+        struct reader r = reader_of(buf_bytes(&keys));
+        for (n = 0; rc >= 0 && r.n > 0; n++) {
+            struct bytes key = reader_string(&r, SYNC_KEY_MAX);
+            at = sync_key(key.p[0], bytes_of(key.p + 1, key.n - 1));
+            rc = look_at(s, &at);
+        }
+    }
     return rc < 0 ? rc : 0;
 }
 
@@ -387,7 +489,8 @@ int space_sync_settle(struct space *s)
     return rc < 0 ? rc : sync_close_by_states(s);
 }
 
-/* ---- content ----------------------------------------------------------------------------------- */
+/* ---- content -----------------------------------------------------------------------------------
+ */
 
 static int by_size(const void *a, const void *b)
 {
@@ -435,6 +538,8 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
     struct buf row CLEANUP(buf_wipe) = {0};
     struct entry e;
     int rc = get_waiting(s, dot, &row);
+    if (rc == 0)
+        rc = sync_flush_chunks(s);
     if (rc == 0 && (entry_parse_stored(bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD), &e) < 0 ||
                     e.plain.n < SYNC_AFTER_SIZE))
         rc = -EUCLEAN;
@@ -448,8 +553,10 @@ int space_sync_retry(struct space *s, const struct dot *dot)
 {
     struct buf row CLEANUP(buf_wipe) = {0};
     int rc = get_waiting(s, dot, &row);
+    if (rc == 0)
+        rc = sync_flush_chunks(s);
     if (rc < 0)
         return rc;
-    return take_stored(s, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
-                       KEPT_CONTENT);
+    return take_kept(s, dot, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
+                     KEPT_CONTENT);
 }

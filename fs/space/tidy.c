@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "fs/space/space_priv.h"
+#include "fs/space/sync_priv.h"
 
 enum {
     SLICE_RECORDS = 256,
@@ -97,6 +98,20 @@ static int sweep(struct space *s)
     return rc == -ECANCELED ? 0 : rc;
 }
 
+static int tidy_entries(struct space *s)
+{
+    struct dot cursor = {0, 0};
+    int more = 1;
+    while (more == 1 && !publisher_wanted(s))
+        more = sync_tidy_slice(s, &cursor);
+    while (more >= 0 && s->sync != NULL && s->sync->members != NULL && !publisher_wanted(s)) {
+        more = exchange_clean(s);
+        if (more == 0)
+            break;
+    }
+    return more < 0 ? more : 0;
+}
+
 int space_tidy(struct space *s)
 {
     struct rid cursor;
@@ -110,5 +125,7 @@ int space_tidy(struct space *s)
     }
     if (rc == 0)
         rc = write_cursor(s, &cursor);
+    if (rc == 0)
+        rc = tidy_entries(s);
     return rc < 0 ? rc : sweep(s);
 }

@@ -21,10 +21,11 @@
  *   resolve    PATH KEEP          ends the conflict of a file: KEEP is "this" (what has the name
  *                                 PATH), "other" or "both" (json)
  *   sync       [HOW]              pushes and pulls now; HOW "wait": until all is even with every
- *                                 server that is reached; "first": until its list of changes is taken
- *   door       URL SALT KEY       opens the space to who has a passphrase, by way of the server at
- *                                 URL; SALT and KEY (struct door_key) in hex digits
- *   flush      -                  publishes what is pending, makes all durable; unmount asks first
+ *                                 server that is reached; "first": until its list of changes is
+ * taken door       URL SALT KEY       opens the space to who has a passphrase, by way of the server
+ * at URL; SALT and KEY (struct door_key) in hex digits manage     URL MEMBER         makes the
+ * server at URL a member; MEMBER (its public keys: identity, sign, box) in hex digits flush      -
+ * publishes what is pending, makes all durable; unmount asks first
  *
  * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
  * is not published yet, they do not wait for.
@@ -104,6 +105,7 @@ int verb_conflicts(struct space *s, const struct verb_call *call, struct out *ou
 int verb_resolve(struct space *s, const struct verb_call *call, struct out *out);
 int verb_sync(struct space *s, const struct verb_call *call, struct out *out);
 int verb_door(struct space *s, const struct verb_call *call, struct out *out);
+int verb_manage(struct space *s, const struct verb_call *call, struct out *out);
 int verb_flush(struct space *s, const struct verb_call *call, struct out *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "fs/space/policies.h"
+#include "fs/space/status_links.h"
 #include "fs/space/usage.h"
 #include "fs/space/verb.h"
 #include "proto/base/escape.h"
@@ -77,11 +78,12 @@ static int put_json(struct space *s, const struct verb_call *call, const struct 
         at += strlen(line) + 1;
     }
     json_end(&j);
+    int rc = status_links_json(s, &j);
     json_key_str(&j, "last_error", st->error[0] != '\0' ? st->error : NULL);
     if (st->error[0] != '\0')
         json_key_time(&j, "last_error_time", st->error_ms);
     json_end(&j);
-    return json_finish(&j);
+    return rc < 0 ? rc : json_finish(&j);
 }
 
 static void put_line(struct buf *out, const char *label, const char *text)
@@ -100,10 +102,12 @@ static void put_holds(const struct usage *u, struct buf *out)
     put_line(out, "holds", text);
 }
 
-static int put_text(const struct verb_call *call, const struct status *st, struct buf *out)
+static int put_text(struct space *s, const struct verb_call *call, const struct status *st,
+                    struct buf *out)
 {
     char text[HUMAN_MAX], line[400], error[300], shown[400];
     const struct usage *u = &st->usage;
+    int rc;
     buf_put_bytes(out, bytes_str(call->colour ? "\033[1m" : ""));
     escape_put(out, bytes_str(call->folder != NULL ? call->folder : ""));
     buf_put_bytes(out, bytes_str(call->colour ? "\033[0m\n" : "\n"));
@@ -123,6 +127,7 @@ static int put_text(const struct verb_call *call, const struct status *st, struc
         put_line(out, "policy", escape_to(shown, sizeof shown, bytes_str(complaint)));
         at += strlen(complaint) + 1;
     }
+    rc = status_links_text(s, out);
     put_line(out, "database", human_bytes(u->disk_bytes, text));
     if (call->mounted)
         put_line(out, "memory", human_bytes(u->memory_bytes, text));
@@ -132,7 +137,7 @@ static int put_text(const struct verb_call *call, const struct status *st, struc
         snprintf(line, sizeof line, "%s  %s", human_time(st->error_ms, text),
                  escape_to(error, sizeof error, bytes_str(st->error)));
     put_line(out, "last error", line);
-    return buf_status(out);
+    return rc < 0 ? rc : buf_status(out);
 }
 
 static int put_state(struct space *s, const struct verb_call *call, struct buf *out)
@@ -141,7 +146,7 @@ static int put_state(struct space *s, const struct verb_call *call, struct buf *
     buf_reset(out);
     int rc = get_state(s, call, &st);
     if (rc == 0)
-        rc = call->json ? put_json(s, call, &st, out) : put_text(call, &st, out);
+        rc = call->json ? put_json(s, call, &st, out) : put_text(s, call, &st, out);
     buf_fini(&st.complaints);
     return rc;
 }

@@ -4,19 +4,24 @@
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
 #include "fs/space/verb.h"
+#include "proto/base/escape.h"
+#include "proto/base/human.h"
 
 enum {
     WAIT_MS = 24 * 3600 * 1000, /* as long as somebody waits */
+    TOLD_MS = 3000,             /* until the sync process has told of the links, after mounting */
     UP_MS = 10000,              /* until a link is up */
     DOOR_MS = 30000,
     STEP_MS = 50,
 };
 
-/* ---- sync -------------------------------------------------------------------------------------- */
+/* ---- sync --------------------------------------------------------------------------------------
+ */
 
 /* Of all links: how many are up, and of these how many have taken what their servers had. */
 struct tally {
     size_t links, up, caught_up, settled;
+    uint64_t cursor, last;
     char error[SYNC_TEXT_MAX];
 };
 
@@ -29,6 +34,8 @@ static int count(struct space *s, struct tally *ret)
         struct sync_link l;
         memcpy(&l, links.p + i * sizeof l, sizeof l);
         ret->up += l.state == SYNC_LINK_UP;
+        ret->cursor += l.cursor;
+        ret->last += l.last;
         ret->caught_up += l.state == SYNC_LINK_UP && l.caught_up;
         ret->settled += l.state == SYNC_LINK_UP && l.settled;
         if (l.error[0] != '\0')
@@ -56,20 +63,44 @@ static void show_progress(struct space *s, struct out *out, uint64_t *most)
         out_progress(out, *most - c.content_bytes, *most, "receiving");
 }
 
+/* What a new device got may be old, if the server withholds: from when it is, and from whom. */
+static int say_newest(struct space *s, struct out *out)
+{
+    struct buf peers CLEANUP(buf_fini) = {0};
+    struct sync_peer newest = {.time_ms = 0};
+    char when[HUMAN_MAX], label[140];
+    if (space_sync_peers(s, &peers) < 0)
+        return VERB_OK;
+    for (size_t i = 0; i < peers.n; i += sizeof(struct sync_peer)) {
+        struct sync_peer p;
+        memcpy(&p, peers.p + i, sizeof p);
+        if (p.time_ms >= newest.time_ms)
+            newest = p;
+    }
+    if (newest.time_ms > 0 &&
+        out_printf(out, "as of %s, from %s\n", human_time(newest.time_ms, when),
+                   escape_to(label, sizeof label, bytes_str(newest.label))) < 0)
+        return VERB_FAILED;
+    return VERB_OK;
+}
+
 /* Waits until a link is up, and then until all that are up are even (@first: caught up). */
 static int wait_for(struct space *s, bool first, struct out *out)
 {
     uint64_t end = space_now_ms() + WAIT_MS, up_by = space_now_ms() + UP_MS, most = 0;
+    uint64_t told_by = first ? up_by : space_now_ms() + TOLD_MS; /* a clone has a link for sure */
     struct tally t;
     for (;;) {
         int rc = count(s, &t);
         if (rc < 0)
             return verb_status_of(rc);
-        if (t.up == 0 && (t.links == 0 || space_now_ms() >= up_by))
+        if (t.up == 0 && space_now_ms() >= (t.links == 0 ? told_by : up_by))
             return unreachable(out, &t);
         if (t.up > 0 && first && t.caught_up == t.up)
-            return VERB_OK;
-        if (t.up > 0 && !first && t.settled == t.up && space_sync_now(s, 1000, out) == 0)
+            return say_newest(s, out);
+        if (t.up > 0 && t.caught_up < t.up && t.last > 0)
+            out_progress(out, t.cursor, t.last, "changes");
+        if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
             return VERB_OK;
         show_progress(s, out, &most);
         if (out_cancelled(out, STEP_MS))
@@ -87,7 +118,7 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
         out_error(out, "sync: the folder is not mounted; 'persist mount' it");
         return VERB_FAILED;
     }
-    int rc = space_sync_now(s, 0, out);
+    int rc = space_sync_now(s);
     if (rc < 0) {
         out_error(out, "sync: %s", strerror(-rc));
         return verb_status_of(rc);
@@ -99,7 +130,8 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
     return rc < 0 ? verb_status_of(rc) : t.up == 0 ? unreachable(out, &t) : VERB_OK;
 }
 
-/* ---- door -------------------------------------------------------------------------------------- */
+/* ---- door --------------------------------------------------------------------------------------
+ */
 
 static bool read_hex(const char *text, uint8_t *ret, size_t n)
 {
@@ -113,7 +145,8 @@ static int make_door(struct space *s, const struct verb_call *call, uint64_t rem
     uint8_t salt[DOOR_SALT_SIZE], bytes[2 * HASH_SIZE];
     struct buf blob CLEANUP(buf_fini) = {0};
     int rc = -EINVAL;
-    if (read_hex(call->args[1], salt, sizeof salt) && read_hex(call->args[2], bytes, sizeof bytes)) {
+    if (read_hex(call->args[1], salt, sizeof salt) &&
+        read_hex(call->args[2], bytes, sizeof bytes)) {
         memcpy(key.wrap, bytes, HASH_SIZE);
         memcpy(key.commitment, bytes + HASH_SIZE, HASH_SIZE);
         rc = space_sync_door(s, &key, salt, &blob);
@@ -125,26 +158,58 @@ static int make_door(struct space *s, const struct verb_call *call, uint64_t rem
     return rc;
 }
 
-int verb_door(struct space *s, const struct verb_call *call, struct out *out)
+/* Waits until the remote has been given its blob; without a mount that is with the next one. */
+static int wait_for_blob(struct space *s, const struct verb_call *call, uint64_t remote,
+                         struct out *out)
 {
-    uint64_t remote = space_sync_remote_id(call->args[0]);
     struct buf blob CLEANUP(buf_fini) = {0};
-    int rc = make_door(s, call, remote);
+    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
+    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
+        if (out_cancelled(out, STEP_MS))
+            return VERB_FAILED;
+    if (!call->mounted || space_sync_get_blob(s, remote, &blob) < 0)
+        return VERB_OK;
+    out_error(out, "remote: the server did not take in time what opens the folder to others; it "
+                   "will be sent again, see 'persist status'");
+    return VERB_UNREACHABLE;
+}
+
+static int opened(struct space *s, const struct verb_call *call, int rc, struct out *out)
+{
     if (rc == -ENOTCONN)
         out_error(out, "remote: this device is no member of the folder; it cannot let others in");
     else if (rc < 0)
         out_error(out, "remote: opening the folder to others: %s", strerror(-rc));
     if (rc < 0)
         return verb_status_of(rc);
-    /* Without a mount it goes out with the next one. */
-    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
-    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
-        if (out_cancelled(out, STEP_MS))
-            return VERB_FAILED;
-    if (call->mounted && space_sync_get_blob(s, remote, &blob) == 0) {
-        out_error(out, "remote: the server did not take the passphrase's blob in time; it will be "
-                       "sent again, see 'persist status'");
-        return VERB_UNREACHABLE;
-    }
-    return VERB_OK;
+    return wait_for_blob(s, call, space_sync_remote_id(call->args[0]), out);
+}
+
+int verb_door(struct space *s, const struct verb_call *call, struct out *out)
+{
+    return opened(s, call, make_door(s, call, space_sync_remote_id(call->args[0])), out);
+}
+
+/* ---- manage ------------------------------------------------------------------------------------
+ */
+
+static int make_manager(struct space *s, const struct verb_call *call)
+{
+    uint8_t keys[ACT_MEMBER_SIZE];
+    struct buf blob CLEANUP(buf_fini) = {0};
+    struct act_add who = {.role = ACT_ROLE_SERVER};
+    if (!read_hex(call->args[1], keys, sizeof keys))
+        return -EINVAL;
+    memcpy(who.member.identity, keys, SIGN_KEY_SIZE);
+    memcpy(who.member.sign, keys + SIGN_KEY_SIZE, SIGN_KEY_SIZE);
+    memcpy(who.member.box, keys + 2 * SIGN_KEY_SIZE, BOX_KEY_SIZE);
+    int rc = space_sync_grant(s, &who, "server", call->name, &blob);
+    if (rc < 0)
+        return rc;
+    return space_sync_set_blob(s, space_sync_remote_id(call->args[0]), buf_bytes(&blob));
+}
+
+int verb_manage(struct space *s, const struct verb_call *call, struct out *out)
+{
+    return opened(s, call, make_manager(s, call), out);
 }

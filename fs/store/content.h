@@ -229,6 +229,16 @@ int content_get_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
 int content_put_chunk(struct db *db, const struct content_keys *keys,
                       const uint8_t id[static CONTENT_ID_BYTES], struct bytes data) MUST_CHECK;
 
+/* The same for many: their bytes reach the disk together. Thread: one at a time. */
+struct content_put;
+int content_put_new(struct db *db, struct content_put **ret) MUST_CHECK;
+/** As content_put_chunk(), but it can be found after content_put_flush(). */
+int content_put_add(struct content_put *p, const struct content_keys *keys,
+                    const uint8_t id[static CONTENT_ID_BYTES], struct bytes data) MUST_CHECK;
+/** After an error all since the last one is lost, and has to come again. */
+int content_put_flush(struct content_put *p) MUST_CHECK;
+void content_put_free(struct content_put *p); /* accepts NULL; forgets what was not flushed */
+
 /** Forgets a damaged chunk but not the references to it: content_missing() will ask for it. */
 int content_drop_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 

@@ -116,21 +116,30 @@ int content_get_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
     return chunk_get(db, id, ret);
 }
 
-static int put_one(struct db *db, const uint8_t *id, struct bytes data)
+struct content_put {
+    struct chunk_batch batch;
+};
+
+int content_put_new(struct db *db, struct content_put **ret)
 {
-    struct chunk_batch b;
-    int rc = chunk_batch_init(&b, db);
-    if (rc == 0) {
-        rc = chunk_batch_put(&b, id, 0, data);
-        if (rc == 0)
-            rc = chunk_batch_write(&b);
-    }
-    chunk_batch_fini(&b);
+    struct content_put *p = calloc(1, sizeof *p);
+    int rc = p == NULL ? -ENOMEM : chunk_batch_init(&p->batch, db);
+    if (rc < 0)
+        free(p);
+    else
+        *ret = p;
     return rc;
 }
 
-int content_put_chunk(struct db *db, const struct content_keys *keys,
-                      const uint8_t id[static CONTENT_ID_BYTES], struct bytes data)
+void content_put_free(struct content_put *p)
+{
+    if (p != NULL)
+        chunk_batch_fini(&p->batch);
+    free(p);
+}
+
+int content_put_add(struct content_put *p, const struct content_keys *keys,
+                    const uint8_t id[static CONTENT_ID_BYTES], struct bytes data)
 {
     if (data.n == 0 || data.n > CONTENT_CHUNK_MAX)
         return -EBADMSG;
@@ -138,7 +147,26 @@ int content_put_chunk(struct db *db, const struct content_keys *keys,
     struct list_head head;
     if (rc == 0 && content_id_is_node(id))
         rc = list_parse_node(data, &head);
-    return rc < 0 ? rc : put_one(db, id, data);
+    return rc < 0 ? rc : chunk_batch_put(&p->batch, id, 0, data);
+}
+
+int content_put_flush(struct content_put *p)
+{
+    return chunk_batch_write(&p->batch);
+}
+
+int content_put_chunk(struct db *db, const struct content_keys *keys,
+                      const uint8_t id[static CONTENT_ID_BYTES], struct bytes data)
+{
+    struct content_put *p;
+    int rc = content_put_new(db, &p);
+    if (rc < 0)
+        return rc;
+    rc = content_put_add(p, keys, id, data);
+    if (rc == 0)
+        rc = content_put_flush(p);
+    content_put_free(p);
+    return rc;
 }
 
 /* Adds the deletion of a chunk's places that its row does not name. */

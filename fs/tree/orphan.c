@@ -83,3 +83,8 @@ void tree_forget(struct tree *t, uint64_t ino)
     if (node_peek(t, ino, &a) == 0 && a.nlink == 0)
         orphan_reap(t, ino);
 }
+
+int tree_forget_all(struct tree *t)
+{
+    return atomic_exchange(&t->orphans, 0) > 0 ? orphan_reap_all(t) : 0;
+}

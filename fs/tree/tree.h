@@ -151,6 +151,8 @@ int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate,
 void tree_close_file(struct tree *t, uint64_t ino, bool writing);
 /** The kernel has forgotten the inode: if it has no name, it goes. */
 void tree_forget(struct tree *t, uint64_t ino);
+/** Of a tree that no kernel shows: all that have no name go. */
+int tree_forget_all(struct tree *t) MUST_CHECK;
 
 /** Reads up to @n bytes into @p. Returns how many: fewer only at the end of the file. */
 int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *p, size_t n) MUST_CHECK;

@@ -1,11 +1,10 @@
 /*
  * proto/sealed/chunk - a piece of content under the keys of an epoch.
  *
- *   id      keyed hash of the name that the piece has within bodies of content (which is a hash of its
- *           bytes under a key of the space); equal pieces have one id within an epoch, none across
- *   sealed  names (varint n ≤ 1024, 32 each) · nonce 24 · ciphertext + 16
- *           of: length 4 · plaintext · zeros up to 4 KiB;
- *           associated data = space · epoch · id · names
+ *   id      keyed hash of the name that the piece has within bodies of content (which is a hash of
+ * its bytes under a key of the space); equal pieces have one id within an epoch, none across sealed
+ * names (varint n ≤ 1024, 32 each) · nonce 24 · ciphertext + 16 of: length 4 · plaintext · zeros up
+ * to 4 KiB; associated data = space · epoch · id · names
  *
  * The names are the chunks that a list chunk refers to, so that a server knows what belongs
  * together; a chunk of content has none. Errors as in keys.h. Thread: any.
@@ -23,8 +22,8 @@ enum {
 };
 
 /**
- * The id in an epoch of the piece that bodies name @name. Source: BLAKE2b-256 keyed with the epoch's
- * key for ids.
+ * The id in an epoch of the piece that bodies name @name. Source: BLAKE2b-256 keyed with the
+ * epoch's key for ids.
  */
 struct chunk_id chunk_id_of(const struct epoch_keys *k, const uint8_t name[static HASH_SIZE]);
 
@@ -39,9 +38,9 @@ int chunk_seal(const struct epoch_keys *k, const struct space_id *space, const s
 int chunk_names(struct bytes sealed, struct chunk_ids *ret) MUST_CHECK;
 
 /**
- * Opens the chunk @id of the epoch of @k into @ret (replaced). The seal binds the id, so only a member
- * can have put something else under it: the caller checks the bytes against the piece's name.
- * 0, -EBADMSG, -ENOMEM.
+ * Opens the chunk @id of the epoch of @k into @ret (replaced). The seal binds the id, so only a
+ * member can have put something else under it: the caller checks the bytes against the piece's
+ * name. 0, -EBADMSG, -ENOMEM.
  */
 int chunk_open(const struct epoch_keys *k, const struct space_id *space, const struct chunk_id *id,
                struct bytes sealed, struct buf *ret) MUST_CHECK;

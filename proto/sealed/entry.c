@@ -179,7 +179,7 @@ int entry_seal(const struct entry *stored, const struct epoch_keys *k, struct bu
     buf_put_bytes(ret, stored->open);
     if (buf_status(ret) < 0)
         return -ENOMEM;
-    seal_put(ret, k->body, bytes_of(ret->p + at, ret->n - at), stored->body);
+    seal_put_same(ret, k->body, bytes_of(ret->p + at, ret->n - at), stored->body);
     return buf_status(ret);
 }
 

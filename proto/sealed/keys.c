@@ -142,18 +142,37 @@ int label_verify(const uint8_t key[static SIGN_KEY_SIZE], const char *label, str
     return crypto_sign_verify_detached(signature, m, n, key) == 0 ? 0 : -EBADMSG;
 }
 
-void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
-              struct bytes plain)
+static void put_sealed(struct buf *b, const uint8_t key[static HASH_SIZE],
+                       const uint8_t nonce[static SEAL_NONCE_SIZE], struct bytes ad,
+                       struct bytes plain)
 {
     /* Growing may move @ad when it lies in @b. */
     bool inside = b->p != NULL && ad.p >= b->p && ad.p < b->p + b->n;
     size_t at = inside ? (size_t)(ad.p - b->p) : 0, n = b->n;
     if (buf_resize(b, n + SEAL_NONCE_SIZE + plain.n + SEAL_TAG_SIZE) < 0)
         return;
-    uint8_t *nonce = b->p + n;
-    randombytes_buf(nonce, SEAL_NONCE_SIZE);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + SEAL_NONCE_SIZE, NULL, plain.p, plain.n,
+    memcpy(b->p + n, nonce, SEAL_NONCE_SIZE);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(b->p + n + SEAL_NONCE_SIZE, NULL, plain.p, plain.n,
                                                inside ? b->p + at : ad.p, ad.n, NULL, nonce, key);
+}
+
+void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+              struct bytes plain)
+{
+    uint8_t nonce[SEAL_NONCE_SIZE];
+    randombytes_buf(nonce, sizeof nonce);
+    put_sealed(b, key, nonce, ad, plain);
+}
+
+void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                   struct bytes plain)
+{
+    uint8_t hash[HASH_SIZE], length[8];
+    put_u64(length, ad.n); /* else bytes could move from one part to the other */
+    const struct bytes parts[] = {bytes_of(length, sizeof length), ad, plain};
+    _Static_assert(sizeof hash >= (size_t)SEAL_NONCE_SIZE, "its first bytes are the nonce");
+    hash_parts(key, "persist.nonce.1", parts, ARRAY_N(parts), hash);
+    put_sealed(b, key, hash, ad, plain);
 }
 
 int seal_open(struct bytes sealed, const uint8_t key[static HASH_SIZE], struct bytes ad,

@@ -127,7 +127,14 @@ int label_verify(const uint8_t key[static SIGN_KEY_SIZE], const char *label, str
  */
 void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
               struct bytes plain);
-/** Opens what seal_put() appended, whole, into @ret (replaced). 0, -EBADMSG or -ENOMEM. */
+/**
+ * The same with a nonce that is a keyed hash of @ad and @plain, so that equal input gives equal
+ * bytes: a thing that is sent again, or by another, is no other form of it. For what has its own
+ * identity in @ad: of other things it would show that they are equal.
+ */
+void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                   struct bytes plain);
+/** Opens what these appended, whole, into @ret (replaced). 0, -EBADMSG or -ENOMEM. */
 int seal_open(struct bytes sealed, const uint8_t key[static HASH_SIZE], struct bytes ad,
               struct buf *ret) MUST_CHECK;
 

@@ -174,8 +174,10 @@ static void author(struct bench *b, int n)
 static void take(struct bench *b, struct bytes all, int batch)
 {
     struct reader in = reader_of(all);
+    uint8_t head[HASH_SIZE] = {0};
     for (int n = 1; in.n > 0; n++) {
-        must(replica_apply(b->r, b->batch, reader_string(&in, in.n), NULL), "applying");
+        put_u64(head, (uint64_t)n);
+        must(replica_apply(b->r, b->batch, reader_string(&in, in.n), head), "applying");
         if (n % batch == 0)
             written(b);
     }

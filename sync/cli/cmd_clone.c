@@ -39,13 +39,17 @@ struct request {
     struct identity identity;
     struct buf folder, ca_file;
     char url[WS_URL_SIZE];
-    const char *space, *name;
+    const char *space, *name, *passphrase_file;
     bool insecure;
     struct secret token;
     char passphrase[PASSPHRASE_MAX];
     size_t passphrase_n;
     struct space_id id;
-    struct door *door; /* of sodium_malloc() */
+    struct keyring keys;
+    union { /* of sodium_malloc() */
+        struct door door;
+        struct grant grant;
+    } * opened;
 };
 
 static void request_fini(struct request *r)
@@ -55,10 +59,12 @@ static void request_fini(struct request *r)
     buf_fini(&r->ca_file);
     secret_wipe(&r->token);
     sodium_memzero(r->passphrase, sizeof r->passphrase);
-    sodium_free(r->door);
+    keyring_fini(&r->keys);
+    sodium_free(r->opened);
 }
 
-/* ---- what is needed ---------------------------------------------------------------------------- */
+/* ---- what is needed ----------------------------------------------------------------------------
+ */
 
 /* Asks on the terminal, without showing what is typed. */
 static int ask_passphrase(struct secret *ret, struct err *err)
@@ -78,9 +84,10 @@ static int ask_passphrase(struct secret *ret, struct err *err)
     return got ? 0 : err_set(err, -EINVAL, "clone: no passphrase was typed");
 }
 
-static int take_passphrase(struct request *r, const char *file, struct err *err)
+static int take_passphrase(struct request *r, struct err *err)
 {
     struct secret typed;
+    const char *file = r->passphrase_file;
     int rc = file != NULL ? secretfile_read(file, &typed, err) : ask_passphrase(&typed, err);
     if (rc < 0)
         return rc;
@@ -100,6 +107,7 @@ static int take(const struct args *a, struct request *r, struct err *err)
     r->insecure = args_count(a, OPT_INSECURE) > 0;
     r->space = args_value(a, OPT_SPACE, 0);
     r->name = args_value(a, OPT_NAME, 0);
+    r->passphrase_file = args_value(a, OPT_PASSPHRASE_FILE, 0);
     if (r->name != NULL && !spaces_name_valid(r->name))
         return err_set(err, -EINVAL, "clone: the name must be 1 to 64 bytes of plain text");
     int rc = ws_url_parse(args_plain(a, 0), r->insecure, &u, err);
@@ -109,7 +117,7 @@ static int take(const struct args *a, struct request *r, struct err *err)
     rc = ca == NULL ? 0 : resolve_path(ca, true, &r->ca_file, err);
     if (rc == 0)
         rc = remote_token(args_value(a, OPT_TOKEN_FILE, 0), &r->token, err);
-    return rc < 0 ? rc : take_passphrase(r, args_value(a, OPT_PASSPHRASE_FILE, 0), err);
+    return rc == 0 && r->passphrase_file != NULL ? take_passphrase(r, err) : rc;
 }
 
 /* As `mount` checks it, before anything is changed. */
@@ -135,11 +143,13 @@ static int check(struct request *r, const char *path, struct err *err)
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
 }
 
-/* ---- the server -------------------------------------------------------------------------------- */
+/* ---- the server --------------------------------------------------------------------------------
+ */
 
 static void fill_remote(struct request *r, Persist__Remote *ret)
 {
     static char no_file[] = "";
+    persist__remote__init(ret);
     ret->url = r->url;
     ret->token = r->token.text;
     ret->ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
@@ -148,7 +158,7 @@ static void fill_remote(struct request *r, Persist__Remote *ret)
 
 static int ask_spaces(struct request *r, Persist__Local **ret, struct err *err)
 {
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
     Persist__RemoteSpaces ask = PERSIST__REMOTE_SPACES__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     fill_remote(r, &remote);
@@ -170,9 +180,12 @@ static int try_door(struct request *r, const Persist__Spaces__Space *sp, struct 
     int rc = door_key_init(&key, bytes_of(r->passphrase, r->passphrase_n), salt);
     if (rc < 0)
         return err_set(err, rc, "clone: deriving the key of the passphrase: %s", strerror(-rc));
-    rc = door_open(blob, &key, &r->id, r->door);
+    rc = door_open(blob, &key, &r->id, &r->opened->door);
     door_key_fini(&key);
-    return rc == 0 ? 1 : 0;
+    if (rc < 0)
+        return 0;
+    rc = keyring_join(&r->keys, &r->id, &r->opened->door);
+    return rc < 0 ? err_set(err, rc, "clone: keeping the keys: %s", strerror(-rc)) : 1;
 }
 
 static bool is_wanted(const struct request *r, const Persist__Spaces__Space *sp)
@@ -181,6 +194,84 @@ static bool is_wanted(const struct request *r, const Persist__Spaces__Space *sp)
     sodium_bin2hex(text, sizeof text, sp->id.data, SPACE_ID_SIZE);
     return r->space == NULL || strncmp(text, r->space, strlen(r->space)) == 0;
 }
+
+/* ---- a space that the server itself is a member of ----------------------------------------------
+ */
+
+static int open_grant(struct request *r, const struct space_member *me, struct bytes blob,
+                      struct err *err)
+{
+    int rc = grant_open(blob, &me->keys, &r->opened->grant);
+    if (rc == 0 && memcmp(r->opened->grant.space.b, r->id.b, SPACE_ID_SIZE) != 0)
+        rc = -EBADMSG;
+    if (rc < 0)
+        return err_set(err, rc, "clone: what the server granted makes no sense: %s", strerror(-rc));
+    rc = keyring_grant(&r->keys, &r->opened->grant);
+    return rc < 0 ? err_set(err, rc, "clone: keeping the keys: %s", strerror(-rc)) : 0;
+}
+
+/* Asks the server to make this device a member. */
+static int ask_to_join(struct request *r, const struct space_member *me, struct err *err)
+{
+    uint8_t keys[ACT_MEMBER_SIZE];
+    Persist__Remote remote;
+    Persist__RemoteJoin join;
+    Persist__Local f = PERSIST__LOCAL__INIT, *answer;
+    memcpy(keys, me->pub.identity, SIGN_KEY_SIZE);
+    memcpy(keys + SIGN_KEY_SIZE, me->pub.sign, SIGN_KEY_SIZE);
+    memcpy(keys + 2 * SIGN_KEY_SIZE, me->pub.box, BOX_KEY_SIZE);
+    persist__remote_join__init(&join);
+    fill_remote(r, &remote);
+    remote.space = frame_data(bytes_of(r->id.b, SPACE_ID_SIZE));
+    join.remote = &remote;
+    join.member = frame_data(bytes_of(keys, sizeof keys));
+    join.label = r->identity.label;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_JOIN;
+    f.remote_join = &join;
+    int rc = remote_ask(&r->session, &f, &answer, err);
+    if (rc < 0)
+        return rc;
+    rc = open_grant(r, me, frame_bytes(answer->reply->grant), err);
+    frame_local_free(answer);
+    return rc;
+}
+
+static int join_managed(struct request *r, const Persist__Spaces__Space *sp, struct err *err)
+{
+    struct space_member me;
+    memcpy(r->id.b, sp->id.data, SPACE_ID_SIZE);
+    int rc = identity_member(&r->session.home, &r->identity, &me, err);
+    if (rc < 0)
+        return rc;
+    rc = ask_to_join(r, &me, err);
+    space_member_fini(&me);
+    return rc;
+}
+
+/* The only one that there is: 1; 0 there is none. */
+static int find_managed(struct request *r, const Persist__Spaces *list, struct err *err)
+{
+    const Persist__Spaces__Space *found = NULL;
+    for (size_t i = 0; i < list->n_spaces; i++) {
+        struct space_id id;
+        memcpy(id.b, list->spaces[i]->id.data, SPACE_ID_SIZE);
+        if (!list->spaces[i]->managed || !is_wanted(r, list->spaces[i]) ||
+            spaces_of_id(&r->session.spaces, &id) != NULL)
+            continue;
+        if (found != NULL)
+            return err_set(err, -EINVAL,
+                           "clone: the server has several folders; choose one with "
+                           "--space, by the id that 'persist remote list' shows");
+        found = list->spaces[i];
+    }
+    if (found == NULL)
+        return 0;
+    int rc = join_managed(r, found, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* ---- a space behind a passphrase
+ * ----------------------------------------------------------------- */
 
 /* The space that the passphrase opens. */
 static int find_space(struct request *r, const Persist__Spaces *list, struct err *err)
@@ -195,11 +286,23 @@ static int find_space(struct request *r, const Persist__Spaces *list, struct err
             return rc < 0 ? rc : 0;
     }
     if (behind_doors == 0)
-        return err_set(err, -ENOENT, "clone: the server has no %s that can be joined; 'persist "
-                                     "remote add' on another device puts it there",
+        return err_set(err, -ENOENT,
+                       "clone: the server has no %s that can be joined; 'persist "
+                       "remote add' on another device puts it there",
                        r->space != NULL ? "such space" : "space");
-    return err_set(err, -EACCES, "clone: the passphrase is wrong; it is the one that 'persist "
-                                 "remote add' showed on another device");
+    return err_set(err, -EACCES,
+                   "clone: the passphrase is wrong; it is the one that 'persist "
+                   "remote add' showed on another device");
+}
+
+static int find(struct request *r, const Persist__Spaces *list, struct err *err)
+{
+    int rc = r->passphrase_file == NULL ? find_managed(r, list, err) : 0;
+    if (rc == 0 && r->passphrase_file == NULL)
+        rc = take_passphrase(r, err);
+    if (rc == 0)
+        rc = find_space(r, list, err);
+    return rc < 0 ? rc : 0;
 }
 
 static int choose(struct request *r, struct err *err)
@@ -213,20 +316,20 @@ static int choose(struct request *r, struct err *err)
     if (list == NULL)
         rc = err_set(err, -EBADMSG, "clone: the server's list of spaces makes no sense");
     else
-        rc = find_space(r, list, err);
+        rc = find(r, list, err);
     persist__spaces__free_unpacked(list, NULL);
     frame_local_free(answer);
     return rc;
 }
 
-/* ---- joining ----------------------------------------------------------------------------------- */
+/* ---- joining -----------------------------------------------------------------------------------
+ */
 
 static int create(struct request *r, const struct space_entry **ret, struct err *err)
 {
     struct space_list *l = &r->session.spaces;
     const char *folder = (const char *)r->folder.p;
     char name[SPACE_NAME_SIZE];
-    struct keyring k;
     const struct space_entry *here = spaces_of_id(l, &r->id);
     if (here != NULL)
         return err_set(err, -EEXIST, "clone: this device has it already, at %s", here->folder);
@@ -236,17 +339,12 @@ static int create(struct request *r, const struct space_entry **ret, struct err 
         spaces_choose_name(l, folder, name);
     if (spaces_named(l, name) != NULL)
         return err_set(err, -EEXIST, "clone: the name '%s' is taken; choose another --name", name);
-    int rc = keyring_join(&k, &r->id, r->door);
-    if (rc < 0)
-        return err_set(err, rc, "clone: keeping the keys: %s", strerror(-rc));
-    rc = spaces_create(&r->session.home, l, folder, name, &k, ret, err);
-    keyring_fini(&k);
-    return rc;
+    return spaces_create(&r->session.home, l, folder, name, &r->keys, ret, err);
 }
 
 static int add_remote(struct request *r, struct err *err)
 {
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
     Persist__RemoteAdd add = PERSIST__REMOTE_ADD__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT, *answer;
     fill_remote(r, &remote);
@@ -310,7 +408,7 @@ static int run(const struct args *a)
     CLEANUP(request_fini) struct request r = {.session = SESSION_INIT};
     struct err err = {0};
     const struct space_entry *e = NULL;
-    if (sodium_init() < 0 || (r.door = sodium_malloc(sizeof *r.door)) == NULL)
+    if (sodium_init() < 0 || (r.opened = sodium_malloc(sizeof *r.opened)) == NULL)
         return fail(VERB_FAILED, "clone: out of memory");
     int rc = take(a, &r, &err);
     if (rc == 0)
@@ -329,17 +427,20 @@ const struct command command_clone = {
     .name = "clone",
     .arguments = "URL FOLDER [OPTIONS]",
     .summary = "join a folder through a server, and mount it",
-    .help = "Returns when the tree is there; what is big may still be coming ('persist status').\n"
-            "  --passphrase-file F  what 'persist remote add' showed; else it is asked for\n"
-            "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
-            "  --space ID           which of the account's spaces: the beginning of its id; else\n"
-            "                       the one that the passphrase opens\n"
-            "  --name NAME          its name on this device; else the last part of the path\n"
-            "  --ca F               trust the authorities in F (PEM), not those of the system\n"
-            "  --insecure           ws:// to another machine, where nobody can listen in\n"
-            "\n"
-            "Example:\n"
-            "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
+    .help =
+        "Returns when the tree is there; what is big may still be coming ('persist status').\n"
+        "  --passphrase-file F  what 'persist remote add' showed; else the one folder that the\n"
+        "                       server is itself a member of is joined (remote add --managed),\n"
+        "                       and if there is none the passphrase is asked for\n"
+        "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
+        "  --space ID           which of the account's spaces: the beginning of its id; else\n"
+        "                       the one that the passphrase opens, or the only one\n"
+        "  --name NAME          its name on this device; else the last part of the path\n"
+        "  --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "  --insecure           ws:// to another machine, where nobody can listen in\n"
+        "\n"
+        "Example:\n"
+        "  mkdir ~/Notes && persist clone wss://sync.example.org ~/Notes --token-file token\n",
     .options = options,
     .plain_min = 2,
     .plain_max = 2,

@@ -13,8 +13,8 @@
 #include "sync/cli/commands.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/session.h"
-#include "sync/state/statefile.h"
 #include "sync/cli/term.h"
+#include "sync/state/statefile.h"
 
 enum { OPT_FOLDER, OPT_JSON };
 static const struct args_option options[] = {

@@ -10,6 +10,7 @@
 #include "sync/cli/commands.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/mounts.h"
+#include "sync/cli/remote.h"
 #include "sync/cli/session.h"
 
 enum { OPT_YES };
@@ -82,6 +83,8 @@ static int run(const struct args *a)
             status = fail_err(&err);
         if (status == VERB_OK && !is_idle(&s, t.space, shown))
             status = VERB_FAILED;
+        if (status == VERB_OK && remote_remove_all(&s, t.space, &err) < 0)
+            status = fail_err(&err);
         if (status == VERB_OK && spaces_remove(&s.home, t.space, &err) < 0)
             status = fail_err(&err);
     }

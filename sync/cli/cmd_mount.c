@@ -17,7 +17,6 @@
 #include "sync/cli/runfile.h"
 #include "sync/cli/sync_ensure.h"
 #include "sync/cli/term.h"
-#include "sync/state/statefile.h"
 
 enum { OPT_NAME, OPT_IMPORT, OPT_OPTIONS, OPT_FOREGROUND };
 static const struct args_option options[] = {

@@ -1,8 +1,10 @@
 /* persist remote: the servers that a folder is linked with. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "proto/base/escape.h"
 #include "proto/frame.h"
@@ -73,7 +75,8 @@ int remote_remove(const struct session *s, const struct space_entry *e, const ch
     remote_space_id(e, space);
     if (snprintf(copy, sizeof copy, "%s", url) >= (int)sizeof copy)
         return err_set(err, -EINVAL, "remote: the URL is too long");
-    Persist__RemoteRemove request = PERSIST__REMOTE_REMOVE__INIT;
+    Persist__RemoteRemove request;
+    persist__remote_remove__init(&request);
     Persist__Local f = PERSIST__LOCAL__INIT;
     request.space = frame_data(bytes_of(space, sizeof space));
     request.url = copy;
@@ -82,6 +85,28 @@ int remote_remove(const struct session *s, const struct space_entry *e, const ch
     int rc = remote_ask(s, &f, &answer, err);
     if (rc == 0)
         frame_local_free(answer);
+    return rc;
+}
+
+int remote_remove_all(const struct session *s, const struct space_entry *e, struct err *err)
+{
+    Persist__Local *answer;
+    uint8_t space[SPACE_ID_SIZE];
+    Persist__RemoteList request = PERSIST__REMOTE_LIST__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_LIST;
+    f.remote_list = &request;
+    if (faccessat(s->home.fd, "sync/remotes", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    int rc = remote_ask(s, &f, &answer, err);
+    if (rc < 0)
+        return rc;
+    const Persist__Reply *r = answer->reply;
+    remote_space_id(e, space);
+    for (size_t i = 0; rc == 0 && i < r->n_links; i++)
+        if (bytes_equal(frame_bytes(r->link_spaces[i]), bytes_of(space, sizeof space)))
+            rc = remote_remove(s, e, r->links[i]->url, err);
+    frame_local_free(answer);
     return rc;
 }
 

@@ -15,12 +15,13 @@
 #include "sync/cli/term.h"
 #include "sync/server/service.h"
 
-enum { OPT_LISTEN, OPT_DATA, OPT_CERT, OPT_KEY, OPT_FOREGROUND };
+enum { OPT_LISTEN, OPT_DATA, OPT_CERT, OPT_KEY, OPT_MIRROR, OPT_FOREGROUND };
 static const struct args_option options[] = {
     {.long_name = "listen", .has_value = true},
     {.long_name = "data", .has_value = true},
     {.long_name = "tls-cert", .has_value = true},
     {.long_name = "tls-key", .has_value = true},
+    {.long_name = "mirror", .has_value = true},
     {.short_name = 'f', .long_name = "foreground"},
     {0},
 };
@@ -30,7 +31,7 @@ static const char log_name[] = "serve.log";
 /* What is asked for; paths are absolute, as a process in the background has another directory. */
 struct request {
     const char *listen;
-    struct buf dir, cert, key;
+    struct buf dir, cert, key, mirror;
     bool foreground;
 };
 
@@ -43,11 +44,14 @@ static int read_paths(const struct args *a, struct request *r, struct err *err)
 {
     const char *cert = args_value(a, OPT_CERT, 0);
     const char *key = args_value(a, OPT_KEY, 0);
+    const char *mirror = args_value(a, OPT_MIRROR, 0);
     int rc = server_data_path(args_value(a, OPT_DATA, 0), true, &r->dir, err);
     if (rc == 0 && cert != NULL)
         rc = resolve_path(cert, true, &r->cert, err);
     if (rc == 0 && key != NULL)
         rc = resolve_path(key, true, &r->key, err);
+    if (rc == 0 && mirror != NULL)
+        rc = resolve_path(mirror, true, &r->mirror, err);
     return rc;
 }
 
@@ -69,6 +73,7 @@ static int serve(const struct request *r, struct out *out, struct control_out *r
         .listen = r->listen,
         .cert_file = text_or_null(&r->cert),
         .key_file = text_or_null(&r->key),
+        .mirror = text_or_null(&r->mirror),
     };
     struct srv_service *s;
     struct err err = {0};
@@ -142,22 +147,27 @@ static int run(const struct args *a)
     buf_fini(&r.dir);
     buf_fini(&r.cert);
     buf_fini(&r.key);
+    buf_fini(&r.mirror);
     return status;
 }
 
 const struct command command_serve = {
     .name = "serve",
-    .arguments = "[--listen ADDR:PORT] [--data DIR] [--tls-cert F --tls-key F] [-f]",
+    .arguments = "[--listen ADDR:PORT] [--data DIR] [--tls-cert F --tls-key F] [--mirror DIR]\n"
+                 "              [-f]",
     .summary = "run a server for the devices of its users",
-    .help = "Returns when the server listens, and says where.\n"
-            "  --listen ADDR:PORT  in numbers; 127.0.0.1:8440 unless given, port 0: a free one\n"
-            "  --data DIR          what it keeps; else $PERSIST_HOME/server\n"
-            "  --tls-cert F        certificate and chain, PEM\n"
-            "  --tls-key F         its key, PEM\n"
-            "  -f                  stay in the foreground, log to stderr\n"
-            "\n"
-            "Example:\n"
-            "  persist serve && persist user add alice\n",
+    .help =
+        "Returns when the server listens, and says where.\n"
+        "  --listen ADDR:PORT  in numbers; 127.0.0.1:8440 unless given, port 0: a free one\n"
+        "  --data DIR          what it keeps; else $PERSIST_HOME/server\n"
+        "  --tls-cert F        certificate and chain, PEM\n"
+        "  --tls-key F         its key, PEM\n"
+        "  --mirror DIR        keep plain files of managed spaces, in DIR/USER/SPACE; what is\n"
+        "                      not in a space goes from there ('persist remote add --managed')\n"
+        "  -f                  stay in the foreground, log to stderr\n"
+        "\n"
+        "Example:\n"
+        "  persist serve && persist user add alice\n",
     .options = options,
     .run = run,
 };

@@ -17,7 +17,8 @@ const struct command command_sync = {
     .name = "sync",
     .arguments = "[FOLDER] [--wait]",
     .summary = "send and receive everything now",
-    .help = "  --wait     return when every server that is reached has all of it on disk, and all that\n"
+    .help = "  --wait     return when every server that is reached has all of it on disk, and all "
+            "that\n"
             "             they have is here\n"
             "\n"
             "Example:\n"

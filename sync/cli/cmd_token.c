@@ -48,7 +48,8 @@ static int read_words(const struct args *a, Persist__AdminRequest *r)
 
 static int run(const struct args *a)
 {
-    Persist__AdminRequest r = PERSIST__ADMIN_REQUEST__INIT;
+    Persist__AdminRequest r;
+    persist__admin_request__init(&r);
     int status = read_words(a, &r);
     if (status != VERB_OK)
         return status;

@@ -32,7 +32,8 @@ static int run(const struct args *a)
         if (words[i].has_name != (name != NULL))
             return fail(VERB_USAGE, "user: %s",
                         name == NULL ? "which one? Give a name" : "list takes no name");
-        Persist__AdminRequest r = PERSIST__ADMIN_REQUEST__INIT;
+        Persist__AdminRequest r;
+        persist__admin_request__init(&r);
         r.verb = words[i].verb;
         if (name != NULL)
             r.name = server_data_text(name);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "proto/base/utf8.h"
-#include "sync/cli/seed.h"
+#include "sync/state/seed.h"
 
 _Static_assert(crypto_sign_PUBLICKEYBYTES == PEER_ID_KEY_BYTES, "Ed25519 keys name devices");
 

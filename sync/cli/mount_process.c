@@ -48,10 +48,8 @@ static int open_space(struct state *st, struct err *err)
     char *dir = spaces_dir(&m->session->home, m->space);
     if (dir == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    struct space_config config = {.dir = dir,
-                                  .create = m->space->fresh,
-                                  .label = m->identity->label,
-                                  .member = &st->member};
+    struct space_config config = {
+        .dir = dir, .create = m->space->fresh, .label = m->identity->label, .member = &st->member};
     rc = identity_member(&m->session->home, m->identity, &st->member, err);
     if (rc == 0)
         rc = space_open(&config, &st->space, err);
@@ -98,9 +96,8 @@ static int start_server(struct state *st, struct err *err)
     int rc = control_server_start(&config, &st->server, err);
     if (rc < 0)
         return rc;
-    rc = engine_start(
-        &(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
-        &st->engine, err);
+    rc = engine_start(&(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
+                      &st->engine, err);
     return rc == -ENOTCONN ? 0 : rc;
 }
 

@@ -41,6 +41,10 @@ int remote_ask(const struct session *s, const Persist__Local *request, Persist__
 int remote_remove(const struct session *s, const struct space_entry *e, const char *url,
                   struct err *err) MUST_CHECK;
 
+/** Has all remotes of the space removed; asks nobody when none are stored. As remote_ask(). */
+int remote_remove_all(const struct session *s, const struct space_entry *e,
+                      struct err *err) MUST_CHECK;
+
 /** persist remote add URL [FOLDER]; returns the exit status. */
 int remote_add(const struct args *a, const struct session *s, const struct space_entry *e);
 

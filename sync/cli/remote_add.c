@@ -116,7 +116,8 @@ static int add(const struct session *s, const struct space_entry *e, struct requ
 {
     uint8_t space[SPACE_ID_SIZE];
     char no_file[] = "";
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
+    Persist__Remote remote;
+    persist__remote__init(&remote);
     Persist__RemoteAdd request = PERSIST__REMOTE_ADD__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     remote_space_id(e, space);

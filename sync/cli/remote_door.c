@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sodium.h>
 
+#include "proto/sealed/act.h"
 #include "proto/sealed/door.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/term.h"
@@ -24,22 +25,39 @@ static int derive(struct bytes passphrase, char salt_text[2 * DOOR_SALT_SIZE + 1
     return 0;
 }
 
+static int run(const struct session *s, const struct remote_door *door, struct verb_call *call,
+               struct err *err)
+{
+    struct term term;
+    int status;
+    term_init(&term);
+    int rc = session_run(s, door->space, call, &term.out, &status, err);
+    if (rc == 0 && term_finish(&term, status) != VERB_OK)
+        rc = err_set(err, -ECONNABORTED, "remote: the folder was not opened to other devices");
+    return rc;
+}
+
+static int make_member(const struct session *s, const struct remote_door *door, struct err *err)
+{
+    char member[2 * ACT_MEMBER_SIZE + 1];
+    if (door->member.n != ACT_MEMBER_SIZE)
+        return err_set(err, -ENOTSUP,
+                       "remote: this server cannot be a member of a folder; use a passphrase");
+    sodium_bin2hex(member, sizeof member, door->member.p, door->member.n);
+    struct verb_call call = {.verb = "manage", .args = {door->url, member}, .args_n = 2};
+    return run(s, door, &call, err);
+}
+
 int remote_door(const struct session *s, const struct remote_door *door, struct err *err)
 {
     char salt[2 * DOOR_SALT_SIZE + 1], key[4 * HASH_SIZE + 1];
-    struct term term;
-    int status;
     if (door->managed)
-        return err_set(err, -ENOTSUP,
-                       "remote: servers that are members are not there yet; use a passphrase");
+        return make_member(s, door, err);
     int rc = derive(door->passphrase, salt, key, err);
     if (rc < 0)
         return rc;
     struct verb_call call = {.verb = "door", .args = {door->url, salt, key}, .args_n = 3};
-    term_init(&term);
-    rc = session_run(s, door->space, &call, &term.out, &status, err);
+    rc = run(s, door, &call, err);
     sodium_memzero(key, sizeof key);
-    if (rc == 0 && term_finish(&term, status) != VERB_OK)
-        rc = err_set(err, -ECONNABORTED, "remote: the folder was not opened to other devices");
     return rc;
 }

@@ -9,7 +9,7 @@
 
 struct remote_door {
     const struct space_entry *space;
-    const char *url; /* of the remote */
+    const char *url;         /* of the remote */
     struct bytes passphrase; /* normal (passphrase_normal()); empty when managed */
     bool managed;
     struct bytes member; /* of the server's Welcome: 96 bytes, or empty */

@@ -31,7 +31,7 @@ static int open_file(int run_fd, const char *name, int flags)
 }
 
 /* Whether the locked file is still the one of that name: the last owner may have removed it. */
-static bool is_current(int run_fd, const char *name, int fd)
+bool runfile_is_current(int run_fd, const char *name, int fd)
 {
     struct stat here;
     struct stat there;
@@ -63,7 +63,7 @@ int runfile_take_named(int run_fd, const char *name, const char *what, int *ret_
             close(fd);
             return rc;
         }
-        if (is_current(run_fd, name, fd)) {
+        if (runfile_is_current(run_fd, name, fd)) {
             int rc = write_pid(fd);
             if (rc < 0) {
                 close(fd);
@@ -78,7 +78,8 @@ int runfile_take_named(int run_fd, const char *name, const char *what, int *ret_
 
 void runfile_release_named(int run_fd, const char *name, int fd)
 {
-    unlinkat(run_fd, name, 0);
+    if (runfile_is_current(run_fd, name, fd))
+        unlinkat(run_fd, name, 0);
     close(fd);
 }
 

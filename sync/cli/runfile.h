@@ -28,10 +28,14 @@ void runfile_release(int run_fd, const struct space_entry *e, int fd);
 int runfile_owner(int run_fd, const struct space_entry *e, pid_t *ret_pid,
                   struct err *err) MUST_CHECK;
 
-/* The same for the file @name; @what is whose process it is, for the message. */
+/* The same for the file @name; @what is whose process it is, for the message. A file that is not
+ * the process's any more (runfile_is_current()) is left alone. */
 int runfile_take_named(int run_fd, const char *name, const char *what, int *ret_fd,
                        struct err *err) MUST_CHECK;
 void runfile_release_named(int run_fd, const char *name, int fd);
 int runfile_owner_named(int run_fd, const char *name, pid_t *ret_pid, struct err *err) MUST_CHECK;
+
+/** Whether the file @name is still the one that was taken: somebody may have removed it. */
+bool runfile_is_current(int run_fd, const char *name, int fd);
 
 #endif

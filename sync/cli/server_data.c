@@ -71,8 +71,8 @@ int server_data_call(const char *data, const Persist__AdminRequest *request)
     struct buf out = {0};
     struct err err = {0};
     int status = VERB_OK;
-    int rc = server_data_path(data, request->verb == PERSIST__ADMIN_VERB__ADMIN_USER_ADD, &dir,
-                              &err);
+    int rc =
+        server_data_path(data, request->verb == PERSIST__ADMIN_VERB__ADMIN_USER_ADD, &dir, &err);
     if (rc == 0)
         rc = call((const char *)dir.p, request, &out, &err);
     if (rc < 0) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,10 +20,10 @@
 enum { DESCRIPTORS_MAX = 1024 };
 
 struct state {
-    int run_fd, dir_fd, run_file, listen_fd, signal_fd; /* -1: not open */
+    int run_fd, dir_fd, run_file, listen_fd, signal_fd, inotify_fd; /* -1: not open */
     struct member_keys identity;
     struct net_loop *loop;
-    struct net_watch *signals;
+    struct net_watch *signals, *directory;
     struct links *links;
 };
 
@@ -59,6 +60,31 @@ static void on_signal(uint32_t events, void *arg)
         links_stop(st->links);
 }
 
+/* Who removes the state directory, or puts another in its place, ends this process. */
+static void on_directory(uint32_t events, void *arg)
+{
+    (void)events;
+    struct state *st = arg;
+    char dropped[4096];
+    while (read(st->inotify_fd, dropped, sizeof dropped) > 0)
+        continue;
+    if (!runfile_is_current(st->run_fd, SYNC_RUNFILE, st->run_file)) {
+        log_warn("sync: run/" SYNC_RUNFILE " is gone");
+        links_stop(st->links);
+    }
+}
+
+static void watch_directory(struct state *st)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", st->run_fd);
+    st->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (st->inotify_fd < 0 ||
+        inotify_add_watch(st->inotify_fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) < 0 ||
+        net_watch_new(st->loop, st->inotify_fd, EPOLLIN, on_directory, st, &st->directory) < 0)
+        log_warn("sync: a removal of the state directory is not noticed");
+}
+
 /* Signals come through a descriptor; before there are threads. */
 static int open_signals(struct state *st, struct err *err)
 {
@@ -84,6 +110,8 @@ static int start_links(struct state *st, struct err *err)
         rc = links_new(st->loop, &cfg, &st->links, err);
     if (rc == 0 && net_watch_new(st->loop, st->signal_fd, EPOLLIN, on_signal, st, &st->signals) < 0)
         rc = err_set(err, -ENOMEM, "sync process: out of memory");
+    if (rc == 0)
+        watch_directory(st);
     return rc;
 }
 
@@ -119,11 +147,13 @@ static void end(struct state *st)
 {
     links_free(st->links);
     net_watch_free(st->signals);
+    net_watch_free(st->directory);
     net_loop_free(st->loop);
     member_keys_fini(&st->identity);
-    if (st->listen_fd >= 0)
+    if (st->listen_fd >= 0 && runfile_is_current(st->run_fd, SYNC_RUNFILE, st->run_file))
         unlinkat(st->run_fd, LOCAL_SOCKET, 0);
     close_fd(st->listen_fd);
+    close_fd(st->inotify_fd);
     close_fd(st->signal_fd);
     close_fd(st->dir_fd);
     if (st->run_file >= 0)
@@ -133,8 +163,12 @@ static void end(struct state *st)
 
 int sync_process_run(const struct home *h, struct out *out, struct control_out *report)
 {
-    struct state st = {
-        .run_fd = -1, .dir_fd = -1, .run_file = -1, .listen_fd = -1, .signal_fd = -1};
+    struct state st = {.run_fd = -1,
+                       .dir_fd = -1,
+                       .run_file = -1,
+                       .listen_fd = -1,
+                       .signal_fd = -1,
+                       .inotify_fd = -1};
     struct err err = {0};
     int rc = start(h, &st, &err);
     bool listens = rc == 0;

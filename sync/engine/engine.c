@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/space/exchange.h"
+#include "fs/tree/tree.h"
 #include "proto/base/log.h"
 #include "sync/engine/session.h"
 #include "sync/net/loop.h"
@@ -20,7 +21,7 @@
 
 enum {
     LINKS_MAX = 32,
-    CONNECT_MS = 200,     /* until the sync process is looked for again, the first time */
+    CONNECT_MS = 200, /* until the sync process is looked for again, the first time */
     CONNECT_MS_MAX = 5000,
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
     STATE_MS_MAX = 10000, /* and at most so late */
@@ -52,7 +53,8 @@ struct engine {
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
 };
 
-/* ---- frames to the sync process ---------------------------------------------------------------- */
+/* ---- frames to the sync process ----------------------------------------------------------------
+ */
 
 static void flush_late(struct engine *e)
 {
@@ -103,7 +105,8 @@ static bool can_send(void *arg)
     return l->engine->conn != NULL && l->engine->late.n == 0;
 }
 
-/* ---- links ------------------------------------------------------------------------------------- */
+/* ---- links -------------------------------------------------------------------------------------
+ */
 
 static uint64_t wall_ms(void)
 {
@@ -116,8 +119,11 @@ static void show(struct link *l)
 {
     bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
+    if (l->session != NULL)
+        sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
+    l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
 }
@@ -141,11 +147,13 @@ static void drop_link(struct link *l)
 static void session_failed(void *arg, uint64_t after_ms, const char *why)
 {
     struct link *l = arg;
-    Persist__Retry r = PERSIST__RETRY__INIT;
+    Persist__Retry r;
     Persist__Local f = PERSIST__LOCAL__INIT;
     char text[SYNC_TEXT_MAX];
     snprintf(text, sizeof text, "%s", why != NULL ? why : "");
-    log_warn("sync: %s: %s", l->shown.url, text);
+    if (text[0] != '\0')
+        log_warn("sync: %s: %s", l->shown.url, text);
+    persist__retry__init(&r);
     r.link = l->id;
     r.generation = l->generation;
     r.after_ms = after_ms;
@@ -173,12 +181,12 @@ static struct link *link_of(struct engine *e, uint32_t id, bool make)
 static void start_session(struct link *l)
 {
     struct sync_session_config cfg = {.space = l->engine->cfg.space,
-                                 .url = l->shown.url,
-                                 .interval_ms = l->shown.interval_s * 1000,
-                                 .send = send_data,
-                                 .can_send = can_send,
-                                 .failed = session_failed,
-                                 .arg = l};
+                                      .url = l->shown.url,
+                                      .interval_ms = l->shown.interval_s * 1000,
+                                      .send = send_data,
+                                      .can_send = can_send,
+                                      .failed = session_failed,
+                                      .arg = l};
     if (sync_session_new(&cfg, &l->session) < 0) {
         session_failed(l, 1000, "the database cannot be read");
         return;
@@ -218,7 +226,8 @@ static void on_link(struct engine *e, const Persist__Link *in)
     show(l);
 }
 
-/* ---- going on ---------------------------------------------------------------------------------- */
+/* ---- going on ----------------------------------------------------------------------------------
+ */
 
 static void changed(struct engine *e)
 {
@@ -273,7 +282,12 @@ static void on_state_timer(void *arg)
     if (!has_session(e))
         return;
     int rc = space_sync_collect(e->cfg.space);
-    if (rc >= 0)
+    if (rc == 1) { /* there is more to be signed: first that */
+        changed(e);
+        pump(e, false);
+        return;
+    }
+    if (rc == 0)
         rc = space_sync_state(e->cfg.space);
     if (rc < 0 && rc != -ENOTCONN)
         log_warn("sync: the state of the folder cannot be told: %s", strerror(-rc));
@@ -322,7 +336,8 @@ static void on_kick(void *arg)
     wake(e);
 }
 
-/* ---- the sync process -------------------------------------------------------------------------- */
+/* ---- the sync process --------------------------------------------------------------------------
+ */
 
 static void on_data(struct engine *e, const Persist__Data *d)
 {
@@ -427,7 +442,8 @@ static void on_connect_timer(void *arg)
     e->connect_ms = (unsigned)min_u64(2 * e->connect_ms, CONNECT_MS_MAX);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------
+ */
 
 static void *run(void *arg)
 {
@@ -435,6 +451,7 @@ static void *run(void *arg)
     net_timer_set(e->connect_timer, 0);
     if (net_loop_run(e->loop) < 0)
         log_error("sync: the loop of sessions broke; mount the folder again");
+    tree_thread_done();
     return NULL;
 }
 
@@ -443,7 +460,7 @@ static int make(struct engine *e, struct err *err)
     e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->event_fd < 0)
         return err_set(err, -errno, "sync: %s", strerror(errno));
-    int rc = net_loop_new(FD_MAX, &e->loop, err);
+    int rc = net_loop_new(e->cfg.fd_max > 0 ? e->cfg.fd_max : FD_MAX, &e->loop, err);
     if (rc == 0)
         rc = net_timer_new(e->loop, on_connect_timer, e, &e->connect_timer);
     if (rc == 0)

@@ -1,6 +1,6 @@
 /*
- * sync/engine/engine - runs the sessions of one space, in a thread of the mount process: it talks to
- * the sync process over its socket (proto/local.proto), which carries the frames to the remotes.
+ * sync/engine/engine - runs the sessions of one space, in a thread of the mount process: it talks
+ * to the sync process over its socket (proto/local.proto), which carries the frames to the remotes.
  *
  * When there is no sync process it tries again, so starting and restarting that one is another's
  * business. Nothing here touches the network.
@@ -16,6 +16,7 @@ struct space;
 struct engine_config {
     struct space *space; /* open until engine_stop() has returned */
     int run_fd;          /* the directory with sync.sock; borrowed as long */
+    size_t fd_max;       /* of the process, as net_loop_new() takes it; 0: 1024 */
 };
 
 /** Starts the thread. -ENOMEM, -EAGAIN. A space that is not signed has no sessions: -ENOTCONN. */

@@ -17,7 +17,8 @@ void pull_fini(struct sync_session *x)
     buf_fini(&x->pull.waiting);
 }
 
-/* ---- Items ------------------------------------------------------------------------------------- */
+/* ---- Items -------------------------------------------------------------------------------------
+ */
 
 static int take(struct sync_session *x, const Persist__Items__Item *it)
 {
@@ -33,7 +34,7 @@ void pull_items(struct sync_session *x, const Persist__Items *items)
         int rc = take(x, items->items[i]);
         if (rc < 0) {
             sync_session_fail(x, FAILED_MS,
-                         rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
+                              rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
             return;
         }
         x->pull.more_waiting = x->pull.more_waiting || rc == SYNC_CONTENT;
@@ -45,7 +46,8 @@ void pull_items(struct sync_session *x, const Persist__Items *items)
         sync_session_store(x);
 }
 
-/* ---- content ----------------------------------------------------------------------------------- */
+/* ---- content -----------------------------------------------------------------------------------
+ */
 
 static int note_need(void *arg, const struct content_need *need)
 {
@@ -89,7 +91,8 @@ static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
         fetch_end(f);
     else if (rc < 0)
         sync_session_fail(x, FAILED_MS,
-                     rc == -ENOSPC ? "the disk is full" : "content that came cannot be stored");
+                          rc == -ENOSPC ? "the disk is full"
+                                        : "content that came cannot be stored");
 }
 
 static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
@@ -119,7 +122,8 @@ static void begin_fetches(struct sync_session *x, uint64_t now_ms)
         if (space_sync_waiting(x->cfg.space, &l->waiting) < 0)
             sync_session_fail(x, FAILED_MS, "what is waited for cannot be read");
     }
-    for (; used < FETCHES_MAX && l->waiting_at < l->waiting.n; l->waiting_at += sizeof(struct sync_wait)) {
+    for (; used < FETCHES_MAX && l->waiting_at < l->waiting.n;
+         l->waiting_at += sizeof(struct sync_wait)) {
         struct sync_wait w;
         memcpy(&w, l->waiting.p + l->waiting_at, sizeof w);
         struct fetch *f = fetch_of(x, &w.dot);
@@ -135,7 +139,8 @@ static void begin_fetches(struct sync_session *x, uint64_t now_ms)
 static bool ask_next(struct sync_session *x, struct fetch *f, struct sync_chunk *ret)
 {
     struct pull *l = &x->pull;
-    if (f->names_at == f->names.n || l->asked_n == FRAME_CHUNKS_MAX || l->asked_bytes >= FETCH_BYTES)
+    if (f->names_at == f->names.n || l->asked_n == FRAME_CHUNKS_MAX ||
+        l->asked_bytes >= FETCH_BYTES)
         return false;
     struct asked a = {.fetch = f};
     memcpy(a.chunk.name, f->names.p + f->names_at, CONTENT_ID_BYTES);
@@ -175,7 +180,8 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         l->retry_ms = 0;
         l->more_waiting = true;
     }
-    begin_fetches(x, now_ms);
+    if (x->caught_up) /* the tree and small files first */
+        begin_fetches(x, now_ms);
     if (!sync_session_can_send(x))
         return l->retry_ms;
     for (size_t i = 0; i < FETCHES_MAX; i++)
@@ -211,7 +217,8 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         rc = space_sync_chunk_take(x->cfg.space, &head->chunk, frame_bytes(c->sealed));
     if (rc < 0 && rc != -EBADMSG) {
         sync_session_fail(x, FAILED_MS,
-                     rc == -ENOSPC ? "the disk is full" : "content that came cannot be stored");
+                          rc == -ENOSPC ? "the disk is full"
+                                        : "content that came cannot be stored");
         return;
     }
     if (c->more) {

@@ -32,14 +32,16 @@ void push_fini(struct sync_session *x)
     free(x->push.puts);
 }
 
-/* ---- Puts -------------------------------------------------------------------------------------- */
+/* ---- Puts --------------------------------------------------------------------------------------
+ */
 
 static bool has_room(const struct sync_session *x, size_t window)
 {
     return x->push.puts_n < PUTS_MAX && x->push.bytes < window && sync_session_can_send(x);
 }
 
-static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival, struct job *j)
+static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival,
+                struct job *j)
 {
     struct push *u = &x->push;
     Persist__Frame f = PERSIST__FRAME__INIT;
@@ -52,29 +54,28 @@ static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t 
     sync_session_send(x, &f);
 }
 
-/* Seals and puts an arrival. */
-static void put_arrival(struct sync_session *x, const struct arrival *a, struct job *j)
+/* Seals an arrival: 1; 0: it was superseded, or the session failed. */
+static int seal_arrival(struct sync_session *x, const struct arrival *a, struct buf *ret,
+                        struct buf *ret_chunks)
 {
-    struct buf bytes CLEANUP(buf_fini) = {0};
-    Persist__Put p = PERSIST__PUT__INIT;
-    int rc = space_sync_seal(x->cfg.space, a, &bytes);
-    if (rc == -ENOENT) { /* superseded: nothing to put */
-        if (j != NULL)
-            job_fini(j);
-        return;
-    }
-    if (rc < 0) {
+    int rc = space_sync_seal(x->cfg.space, a, ret, ret_chunks);
+    if (rc < 0 && rc != -ENOENT)
         sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
-        return;
-    }
+    return rc == 0;
+}
+
+static void put_sealed(struct sync_session *x, const struct arrival *a, const struct buf *bytes,
+                       struct job *j)
+{
+    Persist__Put p = PERSIST__PUT__INIT;
     if (a->kind == ARRIVAL_ACT) {
         p.what_case = PERSIST__PUT__WHAT_ACT;
-        p.act = frame_data(buf_bytes(&bytes));
+        p.act = frame_data(buf_bytes(bytes));
     } else {
         p.what_case = PERSIST__PUT__WHAT_ENTRY;
-        p.entry = frame_data(buf_bytes(&bytes));
+        p.entry = frame_data(buf_bytes(bytes));
     }
-    put(x, &p, bytes.n, a->number, j);
+    put(x, &p, bytes->n, a->number, j);
 }
 
 /* The first arrival that the remote may not have yet. */
@@ -121,9 +122,12 @@ void push_done(struct sync_session *x, uint64_t id)
         x->row.pushed = pushed;
         sync_session_store(x);
     }
+    if (x->founding) /* now it has a log: opened again, its cursor holds */
+        sync_session_fail(x, 1, "");
 }
 
-/* ---- jobs -------------------------------------------------------------------------------------- */
+/* ---- jobs --------------------------------------------------------------------------------------
+ */
 
 static struct job *free_job(struct sync_session *x)
 {
@@ -239,11 +243,22 @@ static void send_node(struct sync_session *x, struct job *j)
         put_chunk(x, &c, &sealed);
 }
 
+/* All chunks are put: the entry follows. */
+static void end_job(struct sync_session *x, struct job *j)
+{
+    struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+    j->ended = true;
+    if (seal_arrival(x, &j->at, &bytes, &chunks) == 1)
+        put_sealed(x, &j->at, &bytes, j);
+    else
+        job_fini(j);
+}
+
 static void pump_job(struct sync_session *x, struct job *j)
 {
     while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
         if (j->todo.n > j->todo_at && j->asked == 0 && x->push.asking == NULL &&
-            j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
+            x->hear != HEAR_DOTS && j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
             ask(x, j);
         if (j->send.n > j->send_at) {
             send_one(x, j);
@@ -252,30 +267,25 @@ static void pump_job(struct sync_session *x, struct job *j)
         } else if (j->nodes.n > 0) {
             send_node(x, j);
         } else {
-            j->ended = true;
-            put_arrival(x, &j->at, j);
+            end_job(x, j);
         }
     }
 }
 
-/* ---- arrivals ---------------------------------------------------------------------------------- */
+/* ---- arrivals ----------------------------------------------------------------------------------
+ */
 
 /* Puts one arrival, or makes a job of it. False: not now. */
 static bool take(struct sync_session *x, const struct arrival *a)
 {
-    struct buf chunks CLEANUP(buf_fini) = {0};
-    if (a->kind == ARRIVAL_ENTRY) {
-        int rc = space_sync_chunks(x->cfg.space, &a->dot, &chunks);
-        if (rc < 0 && rc != -ENOENT) {
-            sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
-            return false;
-        }
-    }
+    struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+    struct job *j = free_job(x);
+    if (seal_arrival(x, a, &bytes, &chunks) == 0)
+        return !x->failed;
     if (chunks.n == 0) {
-        put_arrival(x, a, NULL);
+        put_sealed(x, a, &bytes, NULL);
         return true;
     }
-    struct job *j = free_job(x);
     if (j == NULL)
         return false;
     *j = (struct job){.used = true, .at = *a, .todo = chunks};
@@ -290,9 +300,11 @@ static void pump_arrivals(struct sync_session *x)
         int rc = space_sync_next(x->cfg.space, x->push.scan, x->remote, &a);
         if (rc < 0)
             sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
-        if (rc != 1 || !take(x, &a))
+        if (rc < 0 || (rc == 1 && !take(x, &a)))
             return;
         x->push.scan = a.number;
+        if (rc == 0)
+            return;
     }
 }
 

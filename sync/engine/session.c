@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fs/space/exchange.h"
 #include "proto/base/log.h"
 #include "sync/engine/session_priv.h"
 
 enum { FAILED_MS = 10000, REFUSED_MS = 30000 };
 
-/* ---- sending ----------------------------------------------------------------------------------- */
+/* ---- sending -----------------------------------------------------------------------------------
+ */
 
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why)
 {
@@ -31,11 +33,15 @@ void sync_session_send(struct sync_session *x, const Persist__Frame *f)
 
 void sync_session_store(struct sync_session *x)
 {
+    if (x->comparing)
+        return; /* what is written down says that it went back: the next session would not compare
+                 */
     if (space_sync_put_remote(x->cfg.space, x->remote, &x->row) < 0)
         sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------
+ */
 
 int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret)
 {
@@ -80,6 +86,7 @@ void sync_session_start(struct sync_session *x)
     }
     open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
     open.cursor = x->row.cursor;
+    x->asked_round = space_sync_round(x->cfg.space);
     if (!sodium_is_zero(x->row.run, SYNC_RUN_SIZE))
         open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
     f.kind_case = PERSIST__FRAME__KIND_OPEN;
@@ -87,7 +94,8 @@ void sync_session_start(struct sync_session *x)
     sync_session_send(x, &f);
 }
 
-/* ---- a remote that went back in time ----------------------------------------------------------- */
+/* ---- a remote that went back in time -----------------------------------------------------------
+ */
 
 static void ask_dots(struct sync_session *x)
 {
@@ -103,16 +111,30 @@ static void ask_dots(struct sync_session *x)
     sync_session_send(x, &f);
 }
 
+/* Keeps of a list what may be here, too: no more than this device has itself. */
+static int keep_dots(struct sync_session *x, ProtobufCBinaryData dots)
+{
+    CLEANUP(vv_fini) struct vv known = {0};
+    int rc = space_knowledge(x->cfg.space, &known);
+    for (size_t i = 0; rc == 0 && i < dots.len; i += DOT_SIZE) {
+        struct dot dot = dot_decode(dots.data + i);
+        if (dot_cmp(&dot, &x->compared) <= 0)
+            rc = -EBADMSG;
+        x->compared = dot;
+        if (vv_has(&known, &dot))
+            buf_put(&x->theirs, dots.data + i, DOT_SIZE);
+    }
+    return rc < 0 ? rc : buf_status(&x->theirs);
+}
+
 /* What is here and not there is put again. */
 static void take_dots(struct sync_session *x, const Persist__Dots *d)
 {
-    buf_put(&x->theirs, d->dots.data, d->dots.len);
-    if (buf_status(&x->theirs) < 0 || (!d->last && d->dots.len == 0)) {
+    if (keep_dots(x, d->dots) < 0 || (!d->last && d->dots.len == 0)) {
         sync_session_fail(x, FAILED_MS, "the list of what the server has makes no sense");
         return;
     }
     if (!d->last) {
-        x->compared = dot_decode(d->dots.data + d->dots.len - DOT_SIZE);
         ask_dots(x);
         return;
     }
@@ -123,11 +145,44 @@ static void take_dots(struct sync_session *x, const Persist__Dots *d)
         sync_session_fail(x, FAILED_MS, "comparing with the server failed");
         return;
     }
+    sync_session_store(x);
     if (n > 0)
         log_warn("sync: %s had lost %d changes; they are sent again", x->url, n);
 }
 
-/* ---- frames ------------------------------------------------------------------------------------ */
+/* ---- what is new -------------------------------------------------------------------------------
+ */
+
+/*
+ * A new round. CaughtUp follows on the answer to ListDots when all was sent that was there by then,
+ * so the list of dots after the last that can be is asked for.
+ */
+static void hear(struct sync_session *x)
+{
+    uint8_t last[DOT_SIZE];
+    Persist__ListDots list = PERSIST__LIST_DOTS__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    uint64_t round = space_sync_round(x->cfg.space);
+    if (round == x->heard_round || x->hear != HEAR_NOTHING || x->comparing || !x->caught_up ||
+        x->push.asking != NULL || !sync_session_can_send(x))
+        return;
+    memset(last, 0xff, sizeof last);
+    list.after = frame_data(bytes_of(last, sizeof last));
+    f.kind_case = PERSIST__FRAME__KIND_LIST_DOTS;
+    f.list_dots = &list;
+    x->hear = HEAR_DOTS;
+    x->asked_round = round;
+    sync_session_send(x, &f);
+}
+
+static void heard(struct sync_session *x)
+{
+    x->hear = HEAR_NOTHING;
+    x->heard_round = x->asked_round;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------
+ */
 
 static void opened(struct sync_session *x, const Persist__Opened *o)
 {
@@ -137,16 +192,22 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         return;
     }
     x->opened = true;
-    if (o->stale || !o->exists) {
+    x->last = o->last;
+    /* A log that ends before the cursor is another one, whatever the server says. */
+    if (o->stale || !o->exists || o->last < x->row.cursor) {
         x->row.cursor = 0;
         x->comparing = o->exists;
     }
-    if (!o->exists)
+    x->founding = !o->exists;
+    if (x->founding)
         x->row.pushed = 0;
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
     x->push.scan = x->row.pushed;
+    x->pull.more_waiting = true; /* of an earlier session, or of another remote */
     x->caught_up = !o->exists;
+    if (x->caught_up)
+        heard(x);
     sync_session_store(x);
     if (x->comparing)
         ask_dots(x);
@@ -157,12 +218,14 @@ static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
     int rc = space_sync_join(x->cfg.space);
     if (rc == -EKEYREVOKED) {
         sync_session_fail(x, REFUSED_MS,
-                     "this device is no member of the folder, and its passphrase is no longer "
-                     "valid; clone it again with a new one");
+                          "this device is no member of the folder, and its passphrase is no longer "
+                          "valid; clone it again with a new one");
         return;
     }
     x->row.cursor = max_u64(x->row.cursor, c->seq);
     sync_session_store(x);
+    if (!x->caught_up || x->hear == HEAR_CAUGHT_UP)
+        heard(x);
     x->caught_up = true;
 }
 
@@ -189,6 +252,8 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         refused(x, f->refused);
     else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->comparing)
         take_dots(x, f->dots);
+    else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->hear == HEAR_DOTS)
+        x->hear = HEAR_CAUGHT_UP;
     else
         sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
 }
@@ -211,9 +276,22 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     if (!x->opened || x->failed)
         return 0;
-    uint64_t push = x->comparing ? 0 : push_pump(x, now_ms, now);
+    /* Not before all is heard: another copy of this device may have written under its id. */
+    uint64_t push = x->comparing || !x->caught_up ? 0 : push_pump(x, now_ms, now);
     uint64_t pull = pull_pump(x, now_ms);
+    hear(x);
     return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
+}
+
+uint64_t sync_session_heard(const struct sync_session *x)
+{
+    return x->heard_round;
+}
+
+void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last)
+{
+    *ret_cursor = x->row.cursor;
+    *ret_last = max_u64(x->last, x->row.cursor);
 }
 
 bool sync_session_is_caught_up(const struct sync_session *x)
@@ -223,5 +301,6 @@ bool sync_session_is_caught_up(const struct sync_session *x)
 
 bool sync_session_is_settled(const struct sync_session *x)
 {
-    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) && pull_is_settled(x);
+    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) &&
+           pull_is_settled(x);
 }

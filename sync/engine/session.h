@@ -1,10 +1,12 @@
 /*
  * sync/engine/session - one session of a space with one remote: the device's side of
- * proto/session.proto, from Open on. Sans IO: frames come in and go out through calls, time is given.
+ * proto/session.proto, from Open on. Sans IO: frames come in and go out through calls, time is
+ * given.
  *
  *   push   what arrived here goes out as Puts: acts, small entries and STATEs in their order; an
  *          entry with chunks as a job of its own beside them, so that bulk delays nobody
- *   pull   Items are taken into the space; content that they wait for is fetched, the smallest first
+ *   pull   Items are taken into the space; content that they wait for is fetched, the smallest
+ * first
  *
  * The cursor of each direction is in the space's database, so a session may end anywhere.
  * Thread: one.
@@ -19,7 +21,7 @@ struct sync_session;
 
 struct sync_session_config {
     struct space *space;
-    const char *url; /* of the remote; copied */
+    const char *url;      /* of the remote; copied */
     unsigned interval_ms; /* at least so long between two pushes; 0: at once */
     /** Sends a frame; it is copied. Only called while can_send(). */
     void (*send)(void *arg, const Persist__Frame *frame);
@@ -45,8 +47,13 @@ void sync_session_frame(struct sync_session *x, const Persist__Frame *frame, uin
  */
 uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now);
 
+/** How far the remote's log is taken, and where it ended when the session began, or later. */
+void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last);
+
 /** Whether the remote has all that is here, and this device all that the remote had. */
 bool sync_session_is_settled(const struct sync_session *x);
+/** The last of the space's rounds after whose beginning the remote said that it has no more. */
+uint64_t sync_session_heard(const struct sync_session *x);
 /** Whether all that the remote had in its log is taken, its content perhaps not. */
 bool sync_session_is_caught_up(const struct sync_session *x);
 

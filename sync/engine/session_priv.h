@@ -7,13 +7,13 @@
 #include "sync/engine/session.h"
 
 enum {
-    JOBS_MAX = 8,           /* entries with chunks that are pushed at once */
-    PUTS_MAX = 4096,        /* Puts that are not Done */
-    BULK_WINDOW = 768 << 10, /* bytes of them beyond which no more chunks are put */
-    FETCHES_MAX = 64,       /* contents that are fetched at once */
-    FETCH_NAMES_MAX = 4096, /* chunks that one of them looks ahead */
-    FETCH_BYTES = 4 << 20,  /* of chunks that were asked for and did not come */
-    RETRY_MS = 60000,       /* content that the remote did not have is asked for again */
+    JOBS_MAX = 8,                       /* entries with chunks that are pushed at once */
+    PUTS_MAX = 4096,                    /* Puts that are not Done */
+    BULK_WINDOW = FRAME_PUT_WINDOW / 2, /* bytes of them beyond which no more chunks are put */
+    FETCHES_MAX = 64,                   /* contents that are fetched at once */
+    FETCH_NAMES_MAX = 4096,             /* chunks that one of them looks ahead */
+    FETCH_BYTES = 4 << 20,              /* of chunks that were asked for and did not come */
+    RETRY_MS = 60000, /* content that the remote did not have is asked for again */
 };
 
 /* A Put that is not Done. */
@@ -26,9 +26,9 @@ struct put {
 /* An entry whose chunks have to be there first. */
 struct job {
     struct arrival at;
-    struct buf todo;  /* struct sync_chunk: to be asked for, from todo_at on */
+    struct buf todo; /* struct sync_chunk: to be asked for, from todo_at on */
     size_t todo_at;
-    struct buf send;  /* the remote misses these, from send_at on */
+    struct buf send; /* the remote misses these, from send_at on */
     size_t send_at;
     struct buf nodes; /* list nodes that are put last, the last one first */
     size_t asked;     /* chunks in the question that is open; 0: none */
@@ -41,9 +41,9 @@ struct push {
     struct put *puts; /* a ring of PUTS_MAX */
     size_t puts_at, puts_n, bytes;
     struct job jobs[JOBS_MAX];
-    struct job *asking;   /* the job whose question is open */
-    uint64_t blob_id;         /* the Put with the passphrase's blob; 0: none */
-    uint64_t not_before_ms;   /* the interval */
+    struct job *asking;     /* the job whose question is open */
+    uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
+    uint64_t not_before_ms; /* the interval */
 };
 
 /* A chunk that was asked for. */
@@ -81,7 +81,12 @@ struct sync_session {
     char *url;
     uint64_t remote;
     struct sync_remote row;
+    uint64_t last; /* of the remote's log, when the session began */
     bool opened, caught_up, failed;
+    bool founding; /* the remote had nothing of the space */
+    /* Asking what is new, to which CaughtUp is the answer; see hear(). */
+    enum { HEAR_NOTHING, HEAR_DOTS, HEAR_CAUGHT_UP } hear;
+    uint64_t asked_round, heard_round;
     /* A remote that went back in time: its dots are compared with what is here. */
     bool comparing;
     struct dot compared; /* up to here */
@@ -94,7 +99,7 @@ struct sync_session {
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
 bool sync_session_can_send(const struct sync_session *x);
 void sync_session_send(struct sync_session *x, const Persist__Frame *f);
-/** Writes the cursors down. */
+/** Writes the cursors down; not while it compares. */
 void sync_session_store(struct sync_session *x);
 
 /* ---- push.c ---- */

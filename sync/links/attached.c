@@ -46,7 +46,8 @@ static int send_bytes(struct attached *a, struct bytes frame)
 static int tell(struct side *s)
 {
     CLEANUP(buf_fini) struct buf b = {0};
-    Persist__Link link = PERSIST__LINK__INIT;
+    Persist__Link link;
+    persist__link__init(&link);
     Persist__Local f = PERSIST__LOCAL__INIT;
     if (s->link != NULL) {
         link_describe(s->link, &link);

@@ -63,6 +63,8 @@ static void free_frame(Persist__Local *f)
         r = f->remote_add->remote;
     else if (f->kind_case == PERSIST__LOCAL__KIND_REMOTE_SPACES)
         r = f->remote_spaces->remote;
+    else if (f->kind_case == PERSIST__LOCAL__KIND_REMOTE_JOIN)
+        r = f->remote_join->remote;
     if (r != NULL && r->token != NULL)
         sodium_memzero(r->token, strlen(r->token));
     frame_local_free(f);

@@ -15,7 +15,8 @@ void handshake_init(struct handshake *h, const struct member_keys *identity, str
 /* Ends it from this side: says so to the server. */
 static int refuse(struct handshake *h, int rc, unsigned code, const char *text, struct buf *answer)
 {
-    Persist__End end = PERSIST__END__INIT;
+    Persist__End end;
+    persist__end__init(&end);
     Persist__Frame f = PERSIST__FRAME__INIT;
     h->code = code;
     snprintf(h->text, sizeof h->text, "%s", text);

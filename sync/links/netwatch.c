@@ -44,7 +44,7 @@ static void note(struct netwatch *w)
 }
 
 /* Whether one of the kernel's messages is of something new. */
-static bool has_news(const struct nlmsghdr *h, size_t n)
+static bool has_news(struct nlmsghdr *h, size_t n)
 {
     for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n))
         if (h->nlmsg_type == RTM_NEWADDR || h->nlmsg_type == RTM_NEWROUTE)

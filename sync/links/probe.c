@@ -9,7 +9,7 @@
 struct probe {
     struct line *line;
     struct net_timer *timer;
-    bool spaces;
+    struct buf question; /* empty: none */
     probe_fn done;
     void *user;
 };
@@ -19,6 +19,7 @@ static void finish(struct probe *p, const struct probe_result *result)
 {
     line_leave(p->line);
     net_timer_free(p->timer);
+    buf_fini(&p->question);
     probe_fn done = result != NULL ? p->done : NULL;
     void *user = p->user;
     free(p);
@@ -39,34 +40,24 @@ static void fail(struct probe *p, const char *text)
     finish(p, &r);
 }
 
-static void succeed(struct probe *p, struct bytes spaces)
+/* @r: the answer. */
+static void succeed(struct probe *p, struct probe_result r)
 {
     uint8_t member[256];
     struct bytes m = line_member(p->line);
-    struct probe_result r = {.welcomed = true, .spaces = spaces};
+    r.welcomed = true;
     r.member = bytes_of(member, min_u64(m.n, sizeof member)); /* the line is left before the call */
     memcpy(member, m.p, r.member.n);
     finish(p, &r);
-}
-
-static int ask_spaces(struct probe *p)
-{
-    CLEANUP(buf_fini) struct buf b = {0};
-    Persist__ListSpaces list = PERSIST__LIST_SPACES__INIT;
-    Persist__Frame f = PERSIST__FRAME__INIT;
-    f.kind_case = PERSIST__FRAME__KIND_LIST_SPACES;
-    f.list_spaces = &list;
-    int rc = frame_encode(&f, &b);
-    return rc < 0 ? rc : line_send(p->line, buf_bytes(&b));
 }
 
 static void on_welcomed(struct line *l, void *user)
 {
     (void)l;
     struct probe *p = user;
-    if (!p->spaces)
-        succeed(p, bytes_of(NULL, 0));
-    else if (ask_spaces(p) < 0)
+    if (p->question.n == 0)
+        succeed(p, (struct probe_result){.welcomed = true});
+    else if (line_send(p->line, buf_bytes(&p->question)) < 0)
         fail(p, "out of memory");
 }
 
@@ -80,7 +71,7 @@ static void on_spaces(struct probe *p, const Persist__Spaces *s)
     }
     if (b.n > 0)
         persist__spaces__pack(s, b.p);
-    succeed(p, buf_bytes(&b));
+    succeed(p, (struct probe_result){.spaces = buf_bytes(&b)});
 }
 
 static void on_message(struct line *l, struct bytes message, void *user)
@@ -93,6 +84,8 @@ static void on_message(struct line *l, struct bytes message, void *user)
         fail(p, "the server sends what is not of this protocol");
     else if (f->kind_case == PERSIST__FRAME__KIND_SPACES)
         on_spaces(p, f->spaces);
+    else if (f->kind_case == PERSIST__FRAME__KIND_JOINED)
+        succeed(p, (struct probe_result){.grant = frame_bytes(f->joined->grant)});
     frame_free(f);
 }
 
@@ -114,20 +107,23 @@ static void on_timeout(void *arg)
 static const struct line_events events = {
     .welcomed = on_welcomed, .message = on_message, .closed = on_closed};
 
-int probe_start(struct line_env *env, const struct remote *remote, bool spaces, probe_fn done,
-                void *user, struct probe **ret, struct err *err)
+int probe_start(struct line_env *env, const struct remote *remote, const Persist__Frame *question,
+                probe_fn done, void *user, struct probe **ret, struct err *err)
 {
     struct probe *p = calloc(1, sizeof *p);
     if (p == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    *p = (struct probe){.spaces = spaces, .done = done, .user = user};
-    int rc = net_timer_new(env->loop, on_timeout, p, &p->timer);
+    *p = (struct probe){.done = done, .user = user};
+    int rc = question != NULL ? frame_encode(question, &p->question) : 0;
+    if (rc == 0)
+        rc = net_timer_new(env->loop, on_timeout, p, &p->timer);
     if (rc < 0)
         rc = err_set(err, rc, "out of memory");
     else
         rc = line_open(env, remote, &events, p, &p->line, err);
     if (rc < 0) {
         net_timer_free(p->timer);
+        buf_fini(&p->question);
         free(p);
         return rc;
     }

@@ -24,7 +24,8 @@ static void reply(struct caller *c, Persist__Reply *r)
 static void reply_error(struct caller *c, enum reply_status status, const char *text)
 {
     char error[FRAME_TEXT_MAX];
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     snprintf(error, sizeof error, "%s", text);
     r.status = (uint32_t)status;
     r.error = error;
@@ -33,11 +34,12 @@ static void reply_error(struct caller *c, enum reply_status status, const char *
 
 static void reply_ok(struct caller *c)
 {
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     reply(c, &r);
 }
 
-/* ---- RemoteAdd, RemoteSpaces ---- */
+/* ---- RemoteAdd, RemoteSpaces, RemoteJoin ---- */
 
 static bool copy_text(const char *from, char *to, size_t size)
 {
@@ -85,7 +87,8 @@ static void store(struct caller *c, struct bytes member)
     struct attached *a = links_attached(l, c->remote.space);
     if (a != NULL && attached_put(a, &c->remote) < 0)
         log_warn("links: out of memory; the new remote is used after a restart");
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     r.member = frame_data(member);
     reply(c, &r);
 }
@@ -107,7 +110,7 @@ static void on_probed_for_add(const struct probe_result *result, void *user)
         reply_failure(c, result);
 }
 
-static void on_probed_for_spaces(const struct probe_result *result, void *user)
+static void on_answered(const struct probe_result *result, void *user)
 {
     struct caller *c = user;
     c->probe = NULL;
@@ -115,8 +118,10 @@ static void on_probed_for_spaces(const struct probe_result *result, void *user)
         reply_failure(c, result);
         return;
     }
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     r.spaces = frame_data(result->spaces);
+    r.grant = frame_data(result->grant);
     r.member = frame_data(result->member);
     reply(c, &r);
 }
@@ -136,15 +141,38 @@ static enum reply_status status_of(int error)
     }
 }
 
-static void probe(struct caller *c, const Persist__Remote *in, bool spaces)
+/* @question NULL: the remote is to be stored. */
+static void probe(struct caller *c, const Persist__Remote *in, const Persist__Frame *question)
 {
     struct err err = {0};
-    int rc = take_remote(in, !spaces, &c->remote, &err);
+    int rc = take_remote(in, question == NULL, &c->remote, &err);
     if (rc == 0)
-        rc = probe_start(&c->links->env, &c->remote, spaces,
-                         spaces ? on_probed_for_spaces : on_probed_for_add, c, &c->probe, &err);
+        rc = probe_start(&c->links->env, &c->remote, question,
+                         question != NULL ? on_answered : on_probed_for_add, c, &c->probe, &err);
     if (rc < 0)
         reply_error(c, status_of(rc), err.msg);
+}
+
+static void ask_spaces(struct caller *c, const Persist__RemoteSpaces *in)
+{
+    Persist__ListSpaces list = PERSIST__LIST_SPACES__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    f.kind_case = PERSIST__FRAME__KIND_LIST_SPACES;
+    f.list_spaces = &list;
+    probe(c, in->remote, &f);
+}
+
+static void ask_to_join(struct caller *c, const Persist__RemoteJoin *in)
+{
+    Persist__Join join;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__join__init(&join);
+    join.space = in->remote->space;
+    join.member = in->member;
+    join.label = in->label;
+    f.kind_case = PERSIST__FRAME__KIND_JOIN;
+    f.join = &join;
+    probe(c, in->remote, &f);
 }
 
 /* ---- RemoteRemove, RemoteList ---- */
@@ -201,7 +229,8 @@ static void list(struct caller *c)
         reply_error(c, REPLY_FAILED, "out of memory");
         return;
     }
-    Persist__Reply r = PERSIST__REPLY__INIT;
+    Persist__Reply r;
+    persist__reply__init(&r);
     size_t n = remotes_n(l->remotes);
     for (size_t i = 0; i < n; i++) {
         struct remote *remote = remotes_at(l->remotes, i);
@@ -221,10 +250,13 @@ int request_run(struct caller *c, const Persist__Local *f)
 {
     switch (f->kind_case) {
     case PERSIST__LOCAL__KIND_REMOTE_ADD:
-        probe(c, f->remote_add->remote, false);
+        probe(c, f->remote_add->remote, NULL);
         return 0;
     case PERSIST__LOCAL__KIND_REMOTE_SPACES:
-        probe(c, f->remote_spaces->remote, true);
+        ask_spaces(c, f->remote_spaces);
+        return 0;
+    case PERSIST__LOCAL__KIND_REMOTE_JOIN:
+        ask_to_join(c, f->remote_join);
         return 0;
     case PERSIST__LOCAL__KIND_REMOTE_REMOVE:
         remove_remote(c, f->remote_remove);

@@ -29,16 +29,10 @@ struct net_loop {
     int epoll_fd;            /* closed by libwebsockets once it has adopted it */
     int stop_fd;
     struct net_watch *stop_watch;
+    struct net_timers timers;
     bool stopped, ending;
     struct epoll_event batch[BATCH]; /* being served; freed watches are taken out */
     int batch_n;
-};
-
-struct net_timer {
-    lws_sorted_usec_list_t sul; /* first: its callback gets this address */
-    struct net_loop *loop;
-    void (*fn)(void *arg);
-    void *arg;
 };
 
 struct net_watch {
@@ -53,6 +47,11 @@ const lws_retry_bo_t net_loop_no_keepalive = {0};
 struct lws_context *net_loop_lws(struct net_loop *l)
 {
     return l->lws;
+}
+
+struct net_timers *net_loop_timers(struct net_loop *l)
+{
+    return &l->timers;
 }
 
 bool net_loop_is_ending(const struct net_loop *l)
@@ -131,6 +130,10 @@ static int make_context(struct net_loop *l)
     l->lws = lws_create_context(&info);
     if (l->lws == NULL)
         return -ENOMEM;
+    /* This one has no connections: without the flag it does not read the roots of the system, which
+     * take 1 MB and stay behind when a process has several loops. */
+    info.options &= ~(uint64_t)LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    l->timers.lws = l->lws;
     l->vhost = lws_create_vhost(l->lws, &info);
     if (l->vhost == NULL)
         return -ENOMEM;
@@ -179,8 +182,10 @@ void net_loop_free(struct net_loop *l)
     l->ending = true;
     net_watch_free(l->stop_watch);
     bool adopted = l->vhost != NULL;
+    lws_sul_cancel(&l->timers.sul);
     if (l->lws != NULL)
         lws_context_destroy(l->lws);
+    free(l->timers.heap);
     if (!adopted && l->epoll_fd >= 0)
         close(l->epoll_fd);
     if (l->stop_fd >= 0)
@@ -205,43 +210,6 @@ void net_loop_stop(struct net_loop *l)
     ssize_t n = write(l->stop_fd, &one, sizeof one);
     (void)n;
     errno = error;
-}
-
-static void fire(lws_sorted_usec_list_t *sul)
-{
-    struct net_timer *t = CONTAINER_OF(sul, struct net_timer, sul);
-    t->fn(t->arg);
-}
-
-int net_timer_new(struct net_loop *l, void (*fn)(void *arg), void *arg, struct net_timer **ret)
-{
-    struct net_timer *t = calloc(1, sizeof *t);
-    if (t == NULL)
-        return -ENOMEM;
-    t->loop = l;
-    t->fn = fn;
-    t->arg = arg;
-    *ret = t;
-    return 0;
-}
-
-void net_timer_free(struct net_timer *t)
-{
-    if (t == NULL)
-        return;
-    net_timer_cancel(t);
-    free(t);
-}
-
-void net_timer_set(struct net_timer *t, uint64_t ms)
-{
-    uint64_t us = min_u64(ms, UINT64_C(1) << 40) * 1000;
-    lws_sul_schedule(t->loop->lws, 0, &t->sul, fire, (lws_usec_t)us);
-}
-
-void net_timer_cancel(struct net_timer *t)
-{
-    lws_sul_cancel(&t->sul);
 }
 
 int net_watch_new(struct net_loop *l, int fd, uint32_t events, net_watch_fn fn, void *arg,

@@ -26,12 +26,16 @@ struct ws *ws_of(lws_dll2_t *d)
     return CONTAINER_OF(d, struct ws, list);
 }
 
+static void on_timer(void *arg);
+
 struct ws *ws_new(struct net_loop *l, const struct ws_side *side, void *owner,
                   lws_dll2_owner_t *list, const struct ws_keepalive *keep)
 {
     struct ws *w = calloc(1, sizeof *w);
-    if (w == NULL)
+    if (w == NULL || net_timer_new(l, on_timer, w, &w->timer) < 0) {
+        free(w);
         return NULL;
+    }
     w->side = side;
     w->owner = owner;
     w->loop = l;
@@ -47,6 +51,7 @@ void ws_finish(struct ws *w)
     if (w->events != NULL)
         w->events->closed(w, &w->end, w->user);
     lws_dll2_remove(&w->list);
+    net_timer_free(w->timer);
     sendq_fini(&w->out);
     buf_fini(&w->in);
     free(w);
@@ -74,6 +79,7 @@ static void on_gone(struct ws *w)
 {
     w->wsi = NULL;
     w->state = WS_CLOSED;
+    net_timer_cancel(w->timer);
     w->side->gone(w);
 }
 
@@ -89,12 +95,6 @@ void ws_abandon_all(lws_dll2_owner_t *list)
         on_gone(w);
     }
     lws_end_foreach_dll_safe(d, next);
-}
-
-/* A timer of the connection: @ms from now, LWS_CALLBACK_TIMER. */
-static void wake_in(struct ws *w, uint64_t ms)
-{
-    lws_set_timer_usecs(w->wsi, (lws_usec_t)ms * 1000 + 1);
 }
 
 static void hear(struct ws *w)
@@ -121,7 +121,7 @@ void ws_pause(struct ws *w)
         return;
     w->paused = true;
     (void)lws_rx_flow_control(w->wsi, 0);
-    wake_in(w, 0);
+    net_timer_set(w->timer, 0);
 }
 
 void ws_resume(struct ws *w)
@@ -130,7 +130,7 @@ void ws_resume(struct ws *w)
         return;
     w->paused = false;
     hear(w);
-    wake_in(w, w->keep.ping_ms);
+    net_timer_set(w->timer, w->keep.ping_ms);
     (void)lws_rx_flow_control(w->wsi, 1);
 }
 
@@ -146,7 +146,7 @@ void ws_close(struct ws *w, unsigned code, const char *reason)
     ws_set_end(w, code, reason);
     w->state = WS_CLOSING;
     w->close_by_ms = net_now_ms() + CLOSE_MS;
-    wake_in(w, CLOSE_MS);
+    net_timer_set(w->timer, CLOSE_MS);
     lws_callback_on_writable(w->wsi);
 }
 
@@ -177,7 +177,7 @@ static void on_opened(struct ws *w)
 {
     w->state = WS_OPEN;
     hear(w);
-    wake_in(w, w->keep.ping_ms);
+    net_timer_set(w->timer, w->keep.ping_ms);
     if (w->side->opened != NULL)
         w->side->opened(w);
     if (w->events->opened != NULL)
@@ -288,28 +288,31 @@ static void keep_alive(struct ws *w)
         if (now >= until)
             ws_kill(w, WS_BROKEN, "the other side does not answer");
         else
-            wake_in(w, until - now);
+            net_timer_set(w->timer, until - now);
         return;
     }
     uint64_t until = w->heard_ms + w->keep.ping_ms;
     if (now < until) {
-        wake_in(w, until - now);
+        net_timer_set(w->timer, until - now);
         return;
     }
     w->pinged_ms = now;
     w->want_ping = true;
-    wake_in(w, w->keep.answer_ms);
+    net_timer_set(w->timer, w->keep.answer_ms);
     lws_callback_on_writable(w->wsi);
 }
 
-static void on_timer(struct ws *w)
+static void on_timer(void *arg)
 {
-    if (w->state == WS_CLOSING) {
+    struct ws *w = arg;
+    if (w->state == WS_HANDSHAKE) {
+        ws_kill(w, WS_BROKEN, "the handshake took too long");
+    } else if (w->state == WS_CLOSING) {
         ws_kill(w, w->end.code, w->end.reason);
     } else if (w->state == WS_OPEN && w->paused) {
         /* Pings of the peer are not read: an unasked pong says that this side lives. */
         w->want_pong = true;
-        wake_in(w, w->keep.answer_ms / 2);
+        net_timer_set(w->timer, w->keep.answer_ms / 2);
         lws_callback_on_writable(w->wsi);
     } else if (w->state == WS_OPEN) {
         keep_alive(w);
@@ -348,10 +351,6 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return on_writable(w);
     default:
         break;
-    }
-    if (reason == LWS_CALLBACK_TIMER && w->state != WS_HANDSHAKE) {
-        on_timer(w);
-        return 0;
     }
     w->wsi = wsi; /* of a client: the first callbacks come from inside the call that makes it */
     return w->state == WS_HANDSHAKE ? w->side->handshake(w, reason, in, len) : 0;

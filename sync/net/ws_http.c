@@ -161,8 +161,6 @@ static int on_handshake(struct ws *w, enum lws_callback_reasons reason, void *in
         return on_upgrade(w, in);
     if (reason == LWS_CALLBACK_HTTP)
         return on_get(w);
-    if (reason == LWS_CALLBACK_TIMER)
-        ws_kill(w, WS_BROKEN, "the handshake took too long");
     return 0;
 }
 

@@ -39,6 +39,7 @@ struct ws {
     void *owner; /* struct ws_server or struct ws_attempts */
     struct net_loop *loop;
     struct lws *wsi;
+    struct net_timer *timer; /* keepalive; a limit of the handshake and of the close */
     const struct ws_events *events;
     void *user;
     enum ws_state state;

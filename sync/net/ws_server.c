@@ -76,7 +76,7 @@ static void adopt(struct ws_server *s, int fd, const struct sockaddr_storage *fr
     }
     lws_set_opaque_user_data(wsi, w);
     w->wsi = wsi;
-    lws_set_timer_usecs(wsi, (lws_usec_t)s->cfg.handshake_ms * 1000);
+    net_timer_set(w->timer, s->cfg.handshake_ms);
 }
 
 static void on_connection(uint32_t events, void *arg)
@@ -151,8 +151,9 @@ static int make_vhost(struct ws_server *s, struct err *err)
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = ws_protocols,
         .vhost_name = "server",
-        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
-                   (tls ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0),
+        /* Without TLS no flag: see make_context() in loop.c. */
+        .options =
+            tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0,
         .alpn = "http/1.1",
         .user = &files,
         .retry_and_idle_policy = &net_loop_no_keepalive,

@@ -9,11 +9,13 @@
 #include "sync/server/accounts.h"
 #include "sync/server/limiter.h"
 
+enum { LOGIN_LISTS = 1024 };
+
 struct srv_accounts {
     struct srv_store *store;
     pthread_mutex_t lock;
     uint64_t next_account;
-    struct srv_login *logins;
+    struct srv_login *logins[LOGIN_LISTS]; /* by the account's number */
     unsigned logins_n;
     struct limiter limiter;
 };

@@ -177,9 +177,15 @@ int srv_token_list(struct srv_accounts *a, const char *user, srv_token_fn *fn, v
 
 /* ---- revoking ---- */
 
+/* The list that has the logins of an account, among others. */
+static struct srv_login **logins_of(struct srv_accounts *a, uint64_t account)
+{
+    return &a->logins[account % LOGIN_LISTS];
+}
+
 void accounts_end(struct srv_accounts *a, uint64_t account, const uint8_t *id)
 {
-    for (struct srv_login *l = a->logins; l != NULL; l = l->next) {
+    for (struct srv_login *l = *logins_of(a, account); l != NULL; l = l->next) {
         if (l->has_ended || l->token.account != account ||
             (id != NULL && memcmp(l->token.id, id, TOKEN_ID_BYTES) != 0))
             continue;
@@ -305,10 +311,10 @@ int srv_token_check(struct srv_accounts *a, struct bytes text, struct bytes addr
     return rc;
 }
 
-static unsigned logins_of(const struct srv_accounts *a, uint64_t account)
+static unsigned count_logins(struct srv_accounts *a, uint64_t account)
 {
     unsigned n = 0;
-    for (const struct srv_login *l = a->logins; l != NULL; l = l->next)
+    for (const struct srv_login *l = *logins_of(a, account); l != NULL; l = l->next)
         n += l->token.account == account;
     return n;
 }
@@ -325,7 +331,7 @@ static int login_locked(struct srv_accounts *a, struct bytes text,
     if (t->bound && memcmp(t->peer, peer, PEER_ID_BYTES) != 0)
         return err_set(err, -EACCES,
                        "the token belongs to another device; create one for this device");
-    if (logins_of(a, t->account) >= USER_LOGINS_MAX)
+    if (count_logins(a, t->account) >= USER_LOGINS_MAX)
         return err_set(err, -EMFILE, "the account has %d connections already", USER_LOGINS_MAX);
     bool binds = !t->bound;
     if (binds || now_ms >= t->seen_ms + SEEN_STEP_MS) {
@@ -337,11 +343,12 @@ static int login_locked(struct srv_accounts *a, struct bytes text,
             return rc; /* else: on a full disk, only the time is not noted */
     }
     l->has_ended = false;
+    struct srv_login **list = logins_of(a, t->account);
     l->prev = NULL;
-    l->next = a->logins;
+    l->next = *list;
     if (l->next != NULL)
         l->next->prev = l;
-    a->logins = l;
+    *list = l;
     a->logins_n++;
     return 0;
 }
@@ -361,7 +368,7 @@ void srv_logout(struct srv_accounts *a, struct srv_login *l)
     if (l->prev != NULL)
         l->prev->next = l->next;
     else
-        a->logins = l->next;
+        *logins_of(a, l->token.account) = l->next;
     if (l->next != NULL)
         l->next->prev = l->prev;
     a->logins_n--;

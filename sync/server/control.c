@@ -49,7 +49,8 @@ static void carry_out(struct srv_control *c, struct asker *a)
     struct buf out = {0};
     struct err err = {0};
     int rc = srv_admin_call(&admin, a->request, &out, &err);
-    Persist__AdminReply reply = PERSIST__ADMIN_REPLY__INIT;
+    Persist__AdminReply reply;
+    persist__admin_reply__init(&reply);
     if (rc == 0 && out.n > OUT_MAX)
         rc = err_set(&err, -E2BIG, "the list is too long for the running server; stop it first");
     reply.error = (uint32_t)-rc;

@@ -47,6 +47,7 @@ int hub_enter(struct srv_session *s)
             return -ENOMEM;
         *p = key;
         ring_init(&p->sessions);
+        ring_init(&p->in_grown);
         if (tsearch(p, &s->hub->places, by_place) == NULL) {
             free(p);
             return -ENOMEM;
@@ -64,6 +65,7 @@ void hub_leave(struct srv_session *s)
     ring_remove(&s->in_place);
     if (s->place != NULL && ring_is_empty(&s->place->sessions)) {
         tdelete(s->place, &s->hub->places, by_place);
+        ring_remove(&s->place->in_grown);
         free(s->place);
     }
     s->place = NULL;
@@ -71,18 +73,37 @@ void hub_leave(struct srv_session *s)
 
 /* ---- what sessions are told ---- */
 
+static void pump_place(struct place *p)
+{
+    for (struct ring *r = p->sessions.next; r != &p->sessions; r = r->next) {
+        struct srv_session *s = CONTAINER_OF(r, struct srv_session, in_place);
+        s->has_grown = true;
+        session_pump(s);
+    }
+}
+
+/* What came in one turn of the loop goes out together. */
+static void pump_grown(void *arg)
+{
+    struct srv_hub *h = arg;
+    while (!ring_is_empty(&h->grown)) {
+        struct place *p = CONTAINER_OF(h->grown.next, struct place, in_grown);
+        ring_remove(&p->in_grown);
+        pump_place(p);
+    }
+}
+
 static void on_grown(void *arg, uint64_t account, const uint8_t space[SPACE_ID_SIZE])
 {
     struct srv_hub *h = arg;
     struct place key = {.account = account};
     memcpy(key.space, space, SPACE_ID_SIZE);
     struct place *p = find_place(h, &key);
-    for (struct ring *r = p != NULL ? p->sessions.next : NULL; r != NULL && r != &p->sessions;
-         r = r->next) {
-        struct srv_session *s = CONTAINER_OF(r, struct srv_session, in_place);
-        s->has_grown = true;
-        session_pump(s);
-    }
+    if (p == NULL || !ring_is_empty(&p->in_grown))
+        return;
+    if (ring_is_empty(&h->grown))
+        net_timer_set(h->grown_timer, 0);
+    ring_add(&h->grown, &p->in_grown);
 }
 
 uint64_t hub_wait_sync(struct srv_session *s)
@@ -141,10 +162,13 @@ static int start(struct srv_hub *h)
     struct srv_syncer_config syncer = {
         .loop = h->cfg.loop,
         .spaces = h->cfg.spaces,
-        .grown = on_grown,
         .synced = on_synced,
         .arg = h,
     };
+    if (rc == 0)
+        rc = net_timer_new(h->cfg.loop, pump_grown, h, &h->grown_timer);
+    if (rc == 0)
+        srv_spaces_on_grown(h->cfg.spaces, on_grown, h);
     return rc < 0 ? rc : srv_syncer_start(&syncer, &h->syncer);
 }
 
@@ -157,6 +181,7 @@ int srv_hub_new(const struct srv_hub_config *cfg, struct srv_hub **ret, struct e
     h->cut_fd = -1;
     ring_init(&h->sessions);
     ring_init(&h->waiting);
+    ring_init(&h->grown);
     int rc = start(h);
     if (rc < 0) {
         srv_hub_free(h);
@@ -171,10 +196,12 @@ void srv_hub_free(struct srv_hub *h)
     if (h == NULL)
         return;
     srv_syncer_free(h->syncer);
+    srv_spaces_on_grown(h->cfg.spaces, NULL, NULL);
+    net_timer_free(h->grown_timer);
     net_watch_free(h->cut_watch);
     if (h->cut_fd >= 0)
         close(h->cut_fd);
-    free(h->items);
+    items_free(h->items);
     buf_fini(&h->scratch);
     free(h);
 }

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "sync/server/managed.h"
+
 enum metric_type { COUNTER, GAUGE };
 
 static void put(struct buf *b, const char *name, enum metric_type type, const char *help,
@@ -17,9 +19,10 @@ static void put(struct buf *b, const char *name, enum metric_type type, const ch
 }
 
 int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv_spaces *spaces,
-                    struct buf *ret)
+                    struct srv_managed *managed, struct buf *ret)
 {
     struct srv_hub_stats hub = srv_hub_stats(h);
+    struct srv_managed_stats m = srv_managed_stats(managed);
     struct srv_stats s;
     int rc = srv_spaces_stats(spaces, &s);
     if (rc < 0)
@@ -51,6 +54,10 @@ int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv
         {"stored_entries", GAUGE, "entries and acts stored", s.stored.entries},
         {"stored_chunks", GAUGE, "chunks stored", s.stored.chunks},
         {"stored_spaces", GAUGE, "spaces", s.stored.spaces},
+        {"managed_spaces", GAUGE, "spaces that this server is a member of", m.spaces},
+        {"mirror_runs_total", COUNTER, "mirrors written", m.mirror_runs},
+        {"mirror_failed_total", COUNTER, "mirrors that could not be written", m.mirror_failed},
+        {"mirror_kept_total", COUNTER, "old mirrors kept aside by the brake", m.mirror_braked},
     };
     for (size_t i = 0; i < ARRAY_N(rows); i++)
         put(ret, rows[i].name, rows[i].type, rows[i].help, rows[i].v);

@@ -9,6 +9,6 @@
 
 /** Appends the text. -EUCLEAN, -EIO, -ENOMEM. */
 int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv_spaces *spaces,
-                    struct buf *ret) MUST_CHECK;
+                    struct srv_managed *managed, struct buf *ret) MUST_CHECK;
 
 #endif

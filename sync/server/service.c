@@ -10,6 +10,7 @@
 
 #include "proto/base/log.h"
 #include "sync/server/control.h"
+#include "sync/server/managed.h"
 #include "sync/server/metrics.h"
 #include "sync/server/session.h"
 
@@ -27,6 +28,7 @@ struct srv_service {
     struct srv_accounts *accounts;
     struct srv_spaces *spaces;
     struct net_loop *loop;
+    struct srv_managed *managed;
     struct srv_hub *hub;
     struct ws_server *server;
     struct srv_control *control;
@@ -57,7 +59,7 @@ static void get_metrics(struct srv_service *s, const struct ws_request *request,
     }
     reply->type = "text/plain; version=0.0.4";
     reply->status = 200;
-    if (srv_metrics_put(s->hub, s->accounts, s->spaces, &reply->body) < 0)
+    if (srv_metrics_put(s->hub, s->accounts, s->spaces, s->managed, &reply->body) < 0)
         reply->status = 503;
 }
 
@@ -147,12 +149,19 @@ static int write_pid(struct srv_service *s, const char *dir, struct err *err)
     return 0;
 }
 
-static int open_data(struct srv_service *s, const char *dir, struct err *err)
+static int open_data(struct srv_service *s, const struct srv_service_config *cfg, struct err *err)
 {
-    int rc = srv_store_open(dir, true, &s->store, err);
+    int rc = srv_store_open(cfg->dir, true, &s->store, err);
     if (rc == 0)
         rc = srv_accounts_open(s->store, &s->accounts, err);
-    return rc < 0 ? rc : srv_spaces_open(s->store, &s->spaces, err);
+    if (rc == 0)
+        rc = srv_spaces_open(s->store, &s->spaces, err);
+    struct srv_managed_config managed = {.dir = cfg->dir,
+                                         .mirror = cfg->mirror,
+                                         .store = s->store,
+                                         .spaces = s->spaces,
+                                         .fd_max = DESCRIPTORS_MAX};
+    return rc < 0 ? rc : srv_managed_new(&managed, &s->managed, err);
 }
 
 static int start_loop(struct srv_service *s, struct err *err)
@@ -160,7 +169,8 @@ static int start_loop(struct srv_service *s, struct err *err)
     int rc = net_loop_new(DESCRIPTORS_MAX, &s->loop, err);
     if (rc < 0)
         return rc;
-    struct srv_hub_config hub = {.loop = s->loop, .accounts = s->accounts, .spaces = s->spaces};
+    struct srv_hub_config hub = {
+        .loop = s->loop, .accounts = s->accounts, .spaces = s->spaces, .managed = s->managed};
     rc = srv_hub_new(&hub, &s->hub, err);
     if (rc < 0)
         return rc;
@@ -191,6 +201,8 @@ static int start_serving(struct srv_service *s, const struct srv_service_config 
     int rc = srv_control_start(&control, &s->control, err);
     if (rc == 0)
         rc = ws_server_start(s->loop, &server, &s->server, err);
+    if (rc == 0)
+        rc = srv_managed_start(s->managed, s->hub, s->loop, err);
     return rc < 0 ? rc : write_pid(s, cfg->dir, err);
 }
 
@@ -202,7 +214,7 @@ int srv_service_open(const struct srv_service_config *cfg, struct srv_service **
         return err_set(err, -ENOMEM, "server: out of memory");
     s->dir_fd = s->signal_fd = -1;
     int rc = take_signals(s);
-    rc = rc < 0 ? err_set(err, rc, "server: %s", strerror(-rc)) : open_data(s, cfg->dir, err);
+    rc = rc < 0 ? err_set(err, rc, "server: %s", strerror(-rc)) : open_data(s, cfg, err);
     if (rc == 0)
         rc = start_loop(s, err);
     if (rc == 0)
@@ -233,6 +245,7 @@ void srv_service_close(struct srv_service *s)
         (void)unlinkat(s->dir_fd, pid_name, 0);
     srv_control_free(s->control);
     ws_server_free(s->server);
+    srv_managed_free(s->managed);
     srv_hub_free(s->hub);
     net_timer_free(s->sweep_timer);
     net_watch_free(s->signal_watch);

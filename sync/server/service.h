@@ -17,6 +17,7 @@ struct srv_service_config {
     const char *dir;                  /* of the data; made when there is none */
     const char *listen;               /* as of ws_server.h; port 0: a free one */
     const char *cert_file, *key_file; /* both NULL: without TLS */
+    const char *mirror;               /* a directory for mirrors of managed spaces; NULL: none */
 };
 
 /**

@@ -2,6 +2,7 @@
 #include "sync/server/session.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -9,12 +10,15 @@
 
 #include "proto/base/log.h"
 #include "proto/sealed/keys.h"
+#include "sync/server/managed.h"
 #include "sync/server/session_priv.h"
 
 #define LINK_LABEL "persist.link.1"
 
 enum {
     TOKEN_DIGEST_SIZE = 32,
+    JOIN_TRIES = 50, /* 5 s: who asks waits for 10 */
+    JOIN_AGAIN_MS = 100,
     SPACES_BYTES_MAX = FRAME_MAX - 64 * 1024 /* of all blobs in one Spaces */
 };
 
@@ -27,12 +31,13 @@ void session_end(struct srv_session *s, Persist__Code code, const char *text)
     s->state = SESSION_ENDING;
     s->hub->stats.ended++;
     net_timer_cancel(s->timer);
-    if (!s->blocked && s->ws != NULL) {
+    if (!s->blocked && s->to != NULL) {
         union {
             const char *in;
             char *out;
         } said = {.in = text}; /* protobuf-c does not write to it */
-        Persist__End end = PERSIST__END__INIT;
+        Persist__End end;
+        persist__end__init(&end);
         Persist__Frame f = PERSIST__FRAME__INIT;
         end.code = code;
         end.text = said.out;
@@ -40,8 +45,8 @@ void session_end(struct srv_session *s, Persist__Code code, const char *text)
         f.end = &end;
         session_send(s, &f);
     }
-    if (s->ws != NULL)
-        ws_close(s->ws, (unsigned)code, text);
+    if (s->to != NULL)
+        s->wire->close(s->to, (unsigned)code, text);
 }
 
 static void fail(struct srv_session *s, int error)
@@ -54,10 +59,7 @@ void session_steer(struct srv_session *s)
 {
     if (s->state == SESSION_ENDING)
         return;
-    if (s->blocked || s->stalled != NULL || s->state == SESSION_OPENING)
-        ws_pause(s->ws);
-    else
-        ws_resume(s->ws);
+    s->wire->read(s->to, !s->blocked && s->stalled == NULL && s->state != SESSION_OPENING);
 }
 
 /* ---- link ---- */
@@ -133,9 +135,11 @@ static void on_proof(struct srv_session *s, const Persist__Proof *p)
     s->state = SESSION_LINKED;
     s->at.account = s->login.token.account;
     memcpy(s->at.token, s->login.token.id, TOKEN_ID_BYTES);
+    memcpy(s->identity, p->identity.data, SIGN_KEY_SIZE);
     Persist__Welcome welcome = PERSIST__WELCOME__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     welcome.now_ms = srv_now_ms();
+    welcome.member = frame_data(srv_managed_member(s->hub->cfg.managed));
     f.kind_case = PERSIST__FRAME__KIND_WELCOME;
     f.welcome = &welcome;
     session_send(s, &f);
@@ -173,6 +177,7 @@ static int list_space(void *arg, const struct srv_space_info *info)
     sp->entries = info->entries;
     sp->bytes = info->bytes;
     sp->door = frame_data(buf_bytes(door));
+    sp->managed = srv_managed_has(l->s->hub->cfg.managed, &at);
     l->n++;
     return 0;
 }
@@ -200,6 +205,80 @@ static void on_list_spaces(struct srv_session *s)
     for (size_t i = 0; i < SPACES_MAX_OF_ACCOUNT; i++)
         buf_fini(&l->door[i]);
     free(l);
+}
+
+/* ---- joining ---- */
+
+/* The acts of the server itself go into the log here: who joins is to find its add there at once.
+ */
+static int push_acts(struct srv_session *s, const struct srv_at *at, struct bytes acts)
+{
+    struct reader r = reader_of(acts);
+    struct err err = {0};
+    int rc = 0;
+    while (rc >= 0 && r.n > 0 && !r.failed)
+        rc = srv_push_act(s->hub->cfg.spaces, at, reader_string(&r, LIMIT_ACT), srv_now_ms(), NULL,
+                          &err);
+    (void)srv_syncer_ask(s->hub->syncer);
+    return rc < 0 ? rc : 0;
+}
+
+static void send_joined(struct srv_session *s, struct bytes grant)
+{
+    Persist__Joined joined = PERSIST__JOINED__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    joined.grant = frame_data(grant);
+    f.kind_case = PERSIST__FRAME__KIND_JOINED;
+    f.joined = &joined;
+    session_send(s, &f);
+}
+
+/* Lets the device in, or ends the session. -EAGAIN: not yet. */
+static int join(struct srv_session *s, const Persist__Join *j)
+{
+    struct srv_at at = s->at;
+    struct srv_joining joining = {.member = j->member.data, .label = j->label};
+    struct buf acts CLEANUP(buf_fini) = {0}, grant CLEANUP(buf_fini) = {0};
+    memcpy(at.space, j->space.data, SPACE_ID_SIZE);
+    if (memcmp(j->member.data, s->identity, SIGN_KEY_SIZE) != 0) {
+        session_end(s, PERSIST__CODE__CODE_PROOF, "the member is not the device that asks");
+        return 0;
+    }
+    int rc = srv_managed_join(s->hub->cfg.managed, &at, &joining, &acts, &grant);
+    if (rc == 0)
+        rc = push_acts(s, &at, buf_bytes(&acts));
+    if (rc == 0)
+        send_joined(s, buf_bytes(&grant));
+    else if (rc == -ENOENT || rc == -ENOTCONN || (rc == -EAGAIN && s->join_tries == JOIN_TRIES))
+        session_end(s, PERSIST__CODE__CODE_NO_SPACE, "the server is no member of such a space");
+    else if (rc == -EKEYREVOKED)
+        session_end(s, PERSIST__CODE__CODE_TOKEN,
+                    "this device was revoked; it is let in again by another device only");
+    else if (rc == -ENOBUFS)
+        session_end(s, PERSIST__CODE__CODE_LIMIT, "the space has as many members as it can have");
+    else if (rc != -EAGAIN)
+        fail(s, rc);
+    return s->state == SESSION_LINKED ? rc : 0;
+}
+
+/* A server that was made a member a moment ago has the space to open first. */
+static void on_join(struct srv_session *s, Persist__Frame **f)
+{
+    if (join(s, (*f)->join) != -EAGAIN) {
+        s->join_tries = 0;
+        return;
+    }
+    s->join_tries++;
+    s->stalled = TAKE_PTR(*f);
+    net_timer_set(s->timer, JOIN_AGAIN_MS);
+}
+
+static void join_again(struct srv_session *s)
+{
+    Persist__Frame *f = TAKE_PTR(s->stalled);
+    on_join(s, &f);
+    frame_free(f);
+    session_steer(s);
 }
 
 /* ---- opening ---- */
@@ -274,32 +353,11 @@ void session_synced(struct srv_session *s, uint64_t sync, int error)
 
 /* ---- what comes in ---- */
 
-static void on_get_chunks(struct srv_session *s, const Persist__GetChunks *g)
-{
-    if (g->n_ids > FRAME_CHUNKS_MAX - s->chunks_n) {
-        session_end(s, PERSIST__CODE__CODE_LIMIT, "too many chunks are asked for at once");
-        return;
-    }
-    if (s->chunks == NULL)
-        s->chunks = calloc(FRAME_CHUNKS_MAX, sizeof *s->chunks);
-    if (s->chunks == NULL) {
-        fail(s, -ENOMEM);
-        return;
-    }
-    for (size_t i = 0; i < g->n_ids; i++) {
-        unsigned at = (s->chunks_first + s->chunks_n++) % FRAME_CHUNKS_MAX;
-        memcpy(s->chunks[at], g->ids[i].data, CHUNK_ID_SIZE);
-    }
-    session_pump(s);
-}
-
 static void on_question(struct srv_session *s, Persist__Frame **f)
 {
-    if (s->question != NULL) {
-        session_end(s, PERSIST__CODE__CODE_LIMIT, "a second question before the answer");
-        return;
-    }
+    assert(s->question == NULL); /* nothing is read before the answer has gone */
     s->question = TAKE_PTR(*f);
+    s->chunk = s->variant = 0;
     session_pump(s);
 }
 
@@ -309,18 +367,19 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
     Persist__Frame__KindCase kind = (*f)->kind_case;
     if (kind == PERSIST__FRAME__KIND_END) {
         s->state = SESSION_ENDING;
-        ws_close(s->ws, WS_NORMAL, NULL);
+        s->wire->close(s->to, WS_NORMAL, NULL);
     } else if (s->state == SESSION_NEW && kind == PERSIST__FRAME__KIND_PROOF) {
         on_proof(s, (*f)->proof);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_LIST_SPACES) {
         on_list_spaces(s);
+    } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_JOIN) {
+        on_join(s, f);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_OPEN) {
         on_open(s, f);
     } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PUT) {
         session_put(s, f);
-    } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_GET_CHUNKS) {
-        on_get_chunks(s, (*f)->get_chunks);
-    } else if (s->state == SESSION_OPEN && (kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
+    } else if (s->state == SESSION_OPEN && (kind == PERSIST__FRAME__KIND_GET_CHUNKS ||
+                                            kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
                                             kind == PERSIST__FRAME__KIND_LIST_DOTS)) {
         on_question(s, f);
     } else {
@@ -329,10 +388,8 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
     return true;
 }
 
-static void on_message(struct ws *w, struct bytes message, void *user)
+void session_message(struct srv_session *s, struct bytes message)
 {
-    (void)w;
-    struct srv_session *s = user;
     Persist__Frame *f = NULL;
     if (s->state == SESSION_ENDING)
         return;
@@ -352,6 +409,8 @@ static void on_timer(void *arg)
     struct srv_session *s = arg;
     if (s->state == SESSION_NEW)
         session_end(s, PERSIST__CODE__CODE_PROOF, "the proof took too long");
+    else if (s->state == SESSION_LINKED && s->stalled != NULL)
+        join_again(s);
     else
         session_put_again(s);
 }
@@ -373,36 +432,91 @@ unsigned srv_session_accept(struct srv_hub *h, const struct ws_request *request,
     unsigned status = srv_session_check(h, request);
     if (status != 0)
         return status;
+    struct srv_session *s = session_new(h);
+    if (s == NULL)
+        return 503;
+    snprintf(s->token, sizeof s->token, "%.*s", (int)request->token.n,
+             (const char *)request->token.p);
+    h->stats.sessions++;
+    *ret_user = s;
+    return 0;
+}
+
+struct srv_session *session_new(struct srv_hub *h)
+{
     struct srv_session *s = calloc(1, sizeof *s);
     if (s == NULL || net_timer_new(h->cfg.loop, on_timer, s, &s->timer) < 0) {
         free(s);
-        return 503;
+        return NULL;
     }
     s->hub = h;
-    snprintf(s->token, sizeof s->token, "%.*s", (int)request->token.n,
-             (const char *)request->token.p);
     ring_add(&h->sessions, &s->in_all);
-    h->stats.sessions++;
     ring_init(&s->in_waiting);
     ring_init(&s->in_place);
-    *ret_user = s;
-    return 0;
+    return s;
+}
+
+struct srv_session *session_new_own(struct srv_hub *h, uint64_t account,
+                                    const struct srv_wire *wire, void *to)
+{
+    struct srv_session *s = session_new(h);
+    if (s == NULL)
+        return NULL;
+    s->wire = wire;
+    s->to = to;
+    s->at.account = account;
+    s->state = SESSION_LINKED;
+    return s;
+}
+
+/* ---- WebSockets ---- */
+
+static int send_ws(void *to, struct bytes frame)
+{
+    return ws_send(to, frame);
+}
+
+static void read_ws(void *to, bool on)
+{
+    if (on)
+        ws_resume(to);
+    else
+        ws_pause(to);
+}
+
+static void close_ws(void *to, unsigned code, const char *text)
+{
+    ws_close(to, code, text);
+}
+
+static const struct srv_wire ws_wire = {send_ws, read_ws, close_ws};
+
+static void on_message(struct ws *w, struct bytes message, void *user)
+{
+    (void)w;
+    session_message(user, message);
 }
 
 static void on_opened(struct ws *w, void *user)
 {
     struct srv_session *s = user;
-    s->ws = w;
+    s->wire = &ws_wire;
+    s->to = w;
     net_timer_set(s->timer, SESSION_PROOF_MS);
     send_challenge(s);
 }
 
 static void on_writable(struct ws *w, void *user)
 {
-    struct srv_session *s = user;
+    (void)w;
+    session_writable(user);
+}
+
+void session_writable(struct srv_session *s)
+{
     if (s->state == SESSION_ENDING || !s->blocked)
         return;
-    int rc = ws_send(w, buf_bytes(&s->out));
+    int rc = s->wire->send(s->to, buf_bytes(&s->out));
     if (rc < 0) {
         fail(s, rc);
         return;
@@ -417,10 +531,17 @@ static void on_closed(struct ws *w, const struct ws_end *end, void *user)
     (void)w;
     (void)end;
     struct srv_session *s = user;
+    s->hub->stats.sessions--;
+    session_free(s);
+}
+
+void session_free(struct srv_session *s)
+{
+    if (s == NULL)
+        return;
     if (s->is_logged_in)
         srv_logout(s->hub->cfg.accounts, &s->login);
     hub_leave(s);
-    s->hub->stats.sessions--;
     net_timer_free(s->timer);
     sodium_memzero(s->token, sizeof s->token);
     frame_free(s->open);
@@ -428,7 +549,6 @@ static void on_closed(struct ws *w, const struct ws_end *end, void *user)
     frame_free(s->question);
     buf_fini(&s->out);
     free(s->own);
-    free(s->chunks);
     free(s->refused_text);
     free(s);
 }

@@ -17,11 +17,13 @@
 enum { SESSION_VERSION = 1, SESSION_PROOF_MS = 10000 };
 
 struct srv_hub;
+struct srv_managed;
 
 struct srv_hub_config {
     struct net_loop *loop;
     struct srv_accounts *accounts;
     struct srv_spaces *spaces;
+    struct srv_managed *managed; /* the spaces that this server is a member of */
 };
 
 /** Errors: -ENOMEM, -EMFILE, -EAGAIN. */

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "proto/frame.h"
-#include "proto/sealed/ids.h"
+#include "proto/sealed/keys.h"
 #include "sync/server/ring.h"
 #include "sync/server/session.h"
 #include "sync/server/syncer.h"
@@ -20,8 +20,10 @@ struct srv_hub {
     struct srv_syncer *syncer;
     struct ring sessions; /* all */
     struct ring waiting;  /* for a sync */
-    void *places;         /* tree of struct place */
-    int cut_fd;           /* written to when a token ended */
+    struct ring grown;    /* places whose log has grown, until the turn of the loop has ended */
+    struct net_timer *grown_timer;
+    void *places; /* tree of struct place */
+    int cut_fd;   /* written to when a token ended */
     struct net_watch *cut_watch;
     struct items *items;
     struct buf scratch;
@@ -33,6 +35,17 @@ struct place {
     uint64_t account;
     uint8_t space[SPACE_ID_SIZE];
     struct ring sessions;
+    struct ring in_grown;
+};
+
+/* What carries the frames of a session: a WebSocket, or the socket of a space of this process. */
+struct srv_wire {
+    /** As ws_send(): after -EAGAIN session_writable() is called. */
+    int (*send)(void *to, struct bytes frame);
+    /** Reads on, or does not. */
+    void (*read)(void *to, bool on);
+    /** Then session_free() is called, later. */
+    void (*close)(void *to, unsigned code, const char *text);
 };
 
 enum session_state {
@@ -55,7 +68,8 @@ enum {
 struct srv_session {
     struct ring in_all, in_waiting, in_place;
     struct srv_hub *hub;
-    struct ws *ws;
+    const struct srv_wire *wire;
+    void *to; /* NULL: not opened so far */
     enum session_state state;
     struct net_timer *timer; /* of the handshake; then of a Put that waits */
 
@@ -63,7 +77,8 @@ struct srv_session {
     uint8_t nonce[FRAME_NONCE_SIZE];
     struct srv_login login;
     bool is_logged_in;
-    atomic_bool cut; /* the token ended */
+    uint8_t identity[SIGN_KEY_SIZE]; /* that was proved */
+    atomic_bool cut;                 /* the token ended */
 
     struct buf out; /* the frame that is being sent, */
     bool blocked;   /* or that has no room yet */
@@ -80,24 +95,23 @@ struct srv_session {
         uint64_t sync, id; /* sync 0: free */
     } pending[2];
     uint64_t open_sync;
-    Persist__Frame *stalled; /* a Put that came too fast */
+    Persist__Frame *stalled; /* a Put that came too fast, or a Join that came too early, */
+    unsigned join_tries;     /* so many times */
     enum { PUTS_TAKEN, PUTS_REFUSED, PUTS_REFUSED_SAID } puts;
     Persist__Code refused_code;
     char *refused_text;
 
     /* Items. */
     bool exists;
-    uint64_t cursor;
+    uint64_t cursor, told; /* told: the last seq that the device heard of */
     bool has_grown, owes_caught_up;
     struct own_range *own;
     size_t own_n, own_cap;
 
-    /* Questions. */
-    Persist__Frame *question;                        /* AskChunks, ListDots */
-    uint8_t (*chunks)[CHUNK_ID_SIZE]; /* a ring of FRAME_CHUNKS_MAX; NULL: nothing is asked for */
-    unsigned chunks_first, chunks_n;
-    unsigned variant; /* the next one of the first chunk */
-    unsigned turn;    /* whose turn it is: Items, chunks, answers */
+    Persist__Frame *question; /* GetChunks, AskChunks or ListDots that is being answered */
+    size_t chunk;             /* the next one of a GetChunks, */
+    unsigned variant;         /* and of its forms */
+    unsigned turn;            /* whose turn it is: answers, Items */
 };
 
 /* ---- hub.c ---- */
@@ -112,6 +126,16 @@ void hub_cut(struct srv_hub *h);
 
 /* ---- session.c ---- */
 
+/** A session in its first state, of no wire so far. NULL: no memory. */
+struct srv_session *session_new(struct srv_hub *h) MUST_CHECK;
+/** A session of this process itself, which needs no proof, on a wire. NULL: no memory. */
+struct srv_session *session_new_own(struct srv_hub *h, uint64_t account,
+                                    const struct srv_wire *wire, void *to) MUST_CHECK;
+/** The wire is gone. Accepts NULL. */
+void session_free(struct srv_session *s);
+/** A frame came; there is room to send again. */
+void session_message(struct srv_session *s, struct bytes message);
+void session_writable(struct srv_session *s);
 /** Ends the session with a code of proto/session.proto, and closes. */
 void session_end(struct srv_session *s, Persist__Code code, const char *text);
 /** Reads, or does not, as the state of the session wants it. */
@@ -139,6 +163,7 @@ void session_send(struct srv_session *s, const Persist__Frame *f);
 /** Sends what there is to send, as far as there is room. */
 void session_pump(struct srv_session *s);
 
-struct items *items_new(void); /* free(); NULL: no memory */
+struct items *items_new(void);    /* NULL: no memory */
+void items_free(struct items *i); /* accepts NULL */
 
 #endif

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proto/sealed/grant.h"
+#include "sync/server/managed.h"
 #include "sync/server/session_priv.h"
 
 /* ---- what the session pushed itself ---- */
@@ -59,6 +61,8 @@ static int store(struct srv_session *s, const Persist__Put *p, struct err *err)
     } else if (p->what_case == PERSIST__PUT__WHAT_CHUNK) {
         struct srv_chunk c = {p->chunk->id.data, frame_bytes(p->chunk->sealed)};
         rc = srv_push_chunk(spaces, &s->at, &c, now, err);
+    } else if (grant_is(frame_bytes(p->door))) {
+        rc = srv_managed_grant(s->hub->cfg.managed, &s->at, frame_bytes(p->door), err);
     } else {
         rc = srv_push_door(spaces, &s->at, frame_bytes(p->door), now, err);
     }

@@ -38,6 +38,13 @@ struct items *items_new(void)
     return calloc(1, sizeof(struct items));
 }
 
+void items_free(struct items *i)
+{
+    if (i != NULL)
+        buf_fini(&i->bytes);
+    free(i);
+}
+
 static int see_item(void *arg, const struct srv_item *item)
 {
     struct items *i = arg;
@@ -101,7 +108,7 @@ static int produce_caught_up(struct srv_session *s)
     Persist__CaughtUp up = PERSIST__CAUGHT_UP__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     s->owes_caught_up = false;
-    up.seq = s->cursor;
+    up.seq = s->told = s->cursor;
     f.kind_case = PERSIST__FRAME__KIND_CAUGHT_UP;
     f.caught_up = &up;
     return encode(s, &f);
@@ -119,8 +126,9 @@ static int produce_items(struct srv_session *s)
     }
     if (rc == 0 && i->n > 0) {
         s->exists = true;
+        s->told = i->item[i->n - 1].seq;
         rc = encode_items(s, i);
-    } else if (rc == 0 && s->owes_caught_up && !s->has_grown) {
+    } else if (rc == 0 && !s->has_grown && (s->owes_caught_up || s->cursor > s->told)) {
         rc = produce_caught_up(s);
     }
     if (i->bytes.cap > FRAME_MAX)
@@ -128,7 +136,7 @@ static int produce_items(struct srv_session *s)
     return rc;
 }
 
-/* ---- chunks ---- */
+/* ---- answers ---- */
 
 struct pick {
     unsigned variant, seen;
@@ -143,11 +151,10 @@ static int pick_variant(void *arg, const struct srv_chunk *c)
     return buf_status(p->to);
 }
 
-static int produce_chunk(struct srv_session *s)
+/* The next form of the next chunk; @ret_last: it is the last one that was asked for. */
+static int answer_get_chunks(struct srv_session *s, const Persist__GetChunks *get, bool *ret_last)
 {
-    if (s->chunks_n == 0)
-        return 0;
-    const uint8_t *id = s->chunks[s->chunks_first];
+    const uint8_t *id = get->ids[s->chunk].data;
     struct pick p = {.variant = s->variant, .to = &s->hub->scratch};
     buf_reset(p.to);
     int n = srv_chunk_get(s->hub->cfg.spaces, &s->at, id, pick_variant, &p);
@@ -162,19 +169,11 @@ static int produce_chunk(struct srv_session *s)
     f.chunk = &chunk;
     int rc = encode(s, &f);
     s->hub->stats.chunks++;
-    s->variant++;
-    if (!chunk.more) {
-        s->variant = 0;
-        s->chunks_first = (s->chunks_first + 1) % FRAME_CHUNKS_MAX;
-        if (--s->chunks_n == 0) {
-            free(s->chunks);
-            s->chunks = NULL;
-        }
-    }
+    s->variant = chunk.more ? s->variant + 1 : 0;
+    s->chunk += !chunk.more;
+    *ret_last = s->chunk == get->n_ids;
     return rc;
 }
-
-/* ---- answers ---- */
 
 static int answer_ask_chunks(struct srv_session *s, const Persist__AskChunks *ask)
 {
@@ -231,12 +230,19 @@ static int answer_list_dots(struct srv_session *s, const Persist__ListDots *list
 
 static int produce_answer(struct srv_session *s)
 {
-    Persist__Frame *q = TAKE_PTR(s->question);
+    const Persist__Frame *q = s->question;
+    bool last = true;
+    int rc;
     if (q == NULL)
         return 0;
-    int rc = q->kind_case == PERSIST__FRAME__KIND_ASK_CHUNKS ? answer_ask_chunks(s, q->ask_chunks)
-                                                             : answer_list_dots(s, q->list_dots);
-    frame_free(q);
+    if (q->kind_case == PERSIST__FRAME__KIND_GET_CHUNKS)
+        rc = answer_get_chunks(s, q->get_chunks, &last);
+    else if (q->kind_case == PERSIST__FRAME__KIND_ASK_CHUNKS)
+        rc = answer_ask_chunks(s, q->ask_chunks);
+    else
+        rc = answer_list_dots(s, q->list_dots);
+    if (last)
+        frame_free(TAKE_PTR(s->question));
     return rc;
 }
 
@@ -255,7 +261,8 @@ static int produce_done(struct srv_session *s)
 
 static int produce_refused(struct srv_session *s)
 {
-    Persist__Refused refused = PERSIST__REFUSED__INIT;
+    Persist__Refused refused;
+    persist__refused__init(&refused);
     Persist__Frame f = PERSIST__FRAME__INIT;
     s->puts = PUTS_REFUSED_SAID;
     refused.id = s->put_id + 1;
@@ -271,7 +278,7 @@ static int produce_refused(struct srv_session *s)
 
 static int next_frame(struct srv_session *s)
 {
-    static producer *const producers[] = {produce_answer, produce_chunk, produce_items};
+    static producer *const producers[] = {produce_answer, produce_items};
     if (s->synced_id > s->done_id)
         return produce_done(s);
     if (s->puts == PUTS_REFUSED && s->done_id == s->put_id)
@@ -285,7 +292,7 @@ static int next_frame(struct srv_session *s)
 
 static int send_out(struct srv_session *s)
 {
-    int rc = ws_send(s->ws, buf_bytes(&s->out));
+    int rc = s->wire->send(s->to, buf_bytes(&s->out));
     s->blocked = rc == -EAGAIN;
     s->hub->stats.sent_bytes += s->out.n;
     if (rc == 0 && s->out.cap > KEEP_BUFFER)

@@ -96,7 +96,6 @@ static int load_space(struct srv_spaces *s, struct account *a, uint64_t number)
     if (rc < 0)
         return rc;
     spaces_take_info(sp, &now);
-    sp->disk_seq = now.last_seq;
     return 0;
 }
 
@@ -187,14 +186,14 @@ int spaces_numbered(struct srv_spaces *s, uint64_t number, struct space **ret)
 }
 
 int spaces_look_up(struct srv_spaces *s, const struct srv_at *at, uint64_t *ret_number,
-                   uint64_t *ret_disk_seq)
+                   uint64_t *ret_last_seq)
 {
     struct space *sp;
     pthread_mutex_lock(&s->lock);
     int rc = spaces_find(s, at, &sp);
     if (rc == 0) {
         *ret_number = sp->number;
-        *ret_disk_seq = sp->disk_seq;
+        *ret_last_seq = sp->now.last_seq;
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -225,7 +224,6 @@ int srv_spaces_open(struct srv_store *store, struct srv_spaces **ret, struct err
     s->store = store;
     randombytes_buf(s->run_key, sizeof s->run_key);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_mutex_init(&s->sync_lock, NULL);
     struct buf v = {0};
     int rc = srv_store_get(store, SRV_META, bytes_str("space-next"), &v);
     s->next_space = rc == 0 && v.n == 8 ? get_u64(v.p) : 1;
@@ -247,9 +245,7 @@ void srv_spaces_close(struct srv_spaces *s)
     if (s == NULL)
         return;
     tdestroy(s->accounts, account_free);
-    free(s->dirty.v);
     pthread_mutex_destroy(&s->lock);
-    pthread_mutex_destroy(&s->sync_lock);
     free(s);
 }
 
@@ -261,57 +257,17 @@ void srv_spaces_on_grown(struct srv_spaces *s, srv_grown_fn *fn, void *arg)
 
 /* ---- syncing ---- */
 
-int space_list_add(struct space_list *l, struct space *sp)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap == 0 ? 16 : 2 * l->cap;
-        struct space **v = reallocarray(l->v, cap, sizeof(struct space *));
-        if (v == NULL)
-            return -ENOMEM;
-        l->v = v;
-        l->cap = cap;
-    }
-    l->v[l->n++] = sp;
-    return 0;
-}
-
-/* With the sync lock held. */
-static int sync_list(struct srv_spaces *s, struct space_list *list)
+int srv_spaces_sync(struct srv_spaces *s)
 {
     pthread_mutex_lock(&s->lock);
-    *list = s->dirty;
-    s->dirty = (struct space_list){0};
-    for (size_t i = 0; i < list->n; i++) {
-        list->v[i]->sync_seq = list->v[i]->now.last_seq;
-        list->v[i]->syncs_run = list->v[i]->has_run;
-        list->v[i]->dirty = false;
-    }
+    uint64_t sync = ++s->begun;
     pthread_mutex_unlock(&s->lock);
     int rc = srv_store_sync(s->store);
     pthread_mutex_lock(&s->lock);
     s->stats.syncs++;
-    for (size_t i = 0; i < list->n; i++) {
-        struct space *sp = list->v[i];
-        if (rc == 0) {
-            sp->disk_seq = sp->sync_seq;
-            sp->run_on_disk = sp->syncs_run;
-        } else if (!sp->dirty) {
-            sp->dirty = space_list_add(&s->dirty, sp) == 0;
-        }
-    }
+    if (rc == 0)
+        s->synced = max_u64(s->synced, sync);
     pthread_mutex_unlock(&s->lock);
-    return rc;
-}
-
-int srv_spaces_sync(struct srv_spaces *s)
-{
-    struct space_list list;
-    pthread_mutex_lock(&s->sync_lock);
-    int rc = sync_list(s, &list);
-    for (size_t i = 0; rc == 0 && s->grown != NULL && i < list.n; i++)
-        s->grown(s->grown_arg, list.v[i]->account->number, list.v[i]->now.id);
-    free(list.v);
-    pthread_mutex_unlock(&s->sync_lock);
     return rc;
 }
 
@@ -338,17 +294,12 @@ static int drop_numbered(void *arg, uint64_t number)
     return 0;
 }
 
-/* With both locks held. */
+/* With the lock held. */
 static void forget(struct srv_spaces *s, uint64_t number)
 {
     struct account *a = held(s, number);
     if (a == NULL)
         return;
-    size_t n = 0;
-    for (size_t i = 0; i < s->dirty.n; i++)
-        if (s->dirty.v[i]->account != a)
-            s->dirty.v[n++] = s->dirty.v[i];
-    s->dirty.n = n;
     tdelete(a, &s->accounts, by_number);
     account_free(a);
 }
@@ -375,11 +326,9 @@ static int drop_locked(struct srv_spaces *s, uint64_t account, struct dropping *
 int srv_spaces_drop(struct srv_spaces *s, uint64_t account)
 {
     struct dropping d = {.n = 0};
-    pthread_mutex_lock(&s->sync_lock);
     pthread_mutex_lock(&s->lock);
     int rc = drop_locked(s, account, &d);
     pthread_mutex_unlock(&s->lock);
-    pthread_mutex_unlock(&s->sync_lock);
     for (unsigned i = 0; rc == 0 && i < d.n; i++) {
         uint8_t prefix[8];
         put_u64(prefix, d.numbers[i]);
@@ -391,20 +340,13 @@ int srv_spaces_drop(struct srv_spaces *s, uint64_t account)
 
 /* ---- numbers ---- */
 
-static struct srv_space_info shown(const struct space *sp)
-{
-    struct srv_space_info i = sp->now;
-    i.last_seq = sp->disk_seq;
-    return i;
-}
-
 int srv_space_info(struct srv_spaces *s, const struct srv_at *at, struct srv_space_info *ret)
 {
     struct space *sp;
     pthread_mutex_lock(&s->lock);
     int rc = spaces_find(s, at, &sp);
     if (rc == 0)
-        *ret = shown(sp);
+        *ret = sp->now;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -417,7 +359,7 @@ int srv_space_list(struct srv_spaces *s, uint64_t account, srv_space_fn *fn, voi
     pthread_mutex_lock(&s->lock);
     int rc = spaces_account(s, account, &a);
     while (rc == 0 && n < a->spaces_n) {
-        all[n] = shown(a->spaces[n]);
+        all[n] = a->spaces[n]->now;
         n++;
     }
     pthread_mutex_unlock(&s->lock);

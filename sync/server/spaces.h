@@ -4,9 +4,14 @@
  * Spaces are named by (account, 16 byte id) in every call, and each account has its own: whatever
  * id a client sends, it meets nothing of another account (-ENOENT), not even that it exists.
  *
- * A push is not to be acknowledged before srv_spaces_sync() has returned: then it is on disk, and
- * only then others can read it in the log. Each accepted act and entry has a sequence number; a
- * session with a device is a cursor in them. Nothing deletes but retention and the operator.
+ * A push is in the log at once, and not to be acknowledged before srv_spaces_sync() has returned:
+ * then it is on disk. Each accepted act and entry has a sequence number; a session with a device is
+ * a cursor in them. Nothing deletes but retention and the operator.
+ *
+ * So others can have read what a loss of power takes back. Nothing is lost by that: they have it,
+ * and who pushed it, without an acknowledgement, pushes it again. The next process begins another
+ * run, at sequence numbers that may have been others'; a cursor behind the end of the last run is
+ * stale (srv_space_open()), so the devices that were ahead compare, and put what is gone.
  *
  * Ids are not proved, as the server has no key: up to 4 variants (different bytes) of a dot or a
  * chunk id are kept, and all served, so that garbage that came first does not keep out the good
@@ -83,13 +88,10 @@ int srv_push_door(struct srv_spaces *s, const struct srv_at *at, struct bytes bl
 /** How long the account has to wait until it may push another entry or act; 0: not at all. */
 uint64_t srv_spaces_wait_ms(struct srv_spaces *s, uint64_t account, uint64_t now_ms);
 
-/**
- * What was pushed before the call is on disk, and in the logs, when it returns 0: acknowledge.
- * Thread: one at a time waits, others with it.
- */
+/** What was pushed before the call is on disk when it returns 0: acknowledge. */
 int srv_spaces_sync(struct srv_spaces *s) MUST_CHECK;
 
-/* The log of a space has grown; called by srv_spaces_sync(). It may call readers, not pushes. */
+/* The log of a space has grown; called by what pushed, in its thread. */
 typedef void srv_grown_fn(void *arg, uint64_t account, const uint8_t space[SPACE_ID_SIZE]);
 /** Sets who is told; NULL: nobody. Before the first push. */
 void srv_spaces_on_grown(struct srv_spaces *s, srv_grown_fn *fn, void *arg);
@@ -99,7 +101,7 @@ void srv_spaces_on_grown(struct srv_spaces *s, srv_grown_fn *fn, void *arg);
 struct srv_space_info {
     uint8_t id[SPACE_ID_SIZE];
     uint64_t log_id;   /* random: a space that was made anew has another log */
-    uint64_t last_seq; /* the newest in the log that is on disk; 0: none */
+    uint64_t last_seq; /* the newest in the log; 0: none */
     uint64_t created_ms;
     uint64_t bytes, entries, chunks; /* what is stored; acts count as entries, variants each */
 };

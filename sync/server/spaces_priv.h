@@ -12,14 +12,10 @@
 /* In memory; all of it is on disk in the row 'n'. */
 struct space {
     struct account *account;
-    uint64_t number;           /* begins every key; never used again */
-    struct srv_space_info now; /* with last_seq as pushed */
-    uint64_t disk_seq;         /* what the log shows */
-    uint64_t sync_seq;         /* what it will show when the sync that runs has ended */
-    bool dirty;                /* in the list */
-    bool has_run;              /* this process has begun its run, */
-    bool syncs_run;            /* which the sync that runs puts on the disk, */
-    bool run_on_disk;          /* which is done */
+    uint64_t number; /* begins every key; never used again */
+    struct srv_space_info now;
+    bool has_run;      /* this process has begun its run, */
+    uint64_t run_sync; /* which is on the disk after the sync of this number */
 };
 
 struct account {
@@ -30,18 +26,12 @@ struct account {
     unsigned spaces_n;
 };
 
-struct space_list {
-    struct space **v;
-    size_t n, cap;
-};
-
 struct srv_spaces {
     struct srv_store *store;
-    pthread_mutex_t sync_lock; /* before the other; held while spaces of a list must stay */
-    pthread_mutex_t lock;      /* all below, and each read of rows that a write depends on */
-    void *accounts;            /* tree of struct account, by number */
+    pthread_mutex_t lock; /* all below, and each read of rows that a write depends on */
+    void *accounts;       /* tree of struct account, by number */
     uint64_t next_space;
-    struct space_list dirty;
+    uint64_t begun, synced; /* numbers of syncs */
     srv_grown_fn *grown;
     void *grown_arg;
     struct srv_stats stats;
@@ -113,14 +103,14 @@ void spaces_batch_info(struct srv_batch *b, const struct space *sp,
 /** After that was written. */
 void spaces_take_info(struct space *sp, const struct srv_space_info *now);
 
-int space_list_add(struct space_list *l, struct space *sp) MUST_CHECK;
-
 /** Puts the row that begins this process's run, at sequence number @first, into @b. */
 int spaces_batch_run(struct srv_spaces *s, struct srv_batch *b, const struct space *sp,
                      uint64_t first) MUST_CHECK;
+/** After that was written. */
+void spaces_take_run(const struct srv_spaces *s, struct space *sp);
 
 /** The lock is taken inside: number and end of the log of a space. -ENOENT. */
 int spaces_look_up(struct srv_spaces *s, const struct srv_at *at, uint64_t *ret_number,
-                   uint64_t *ret_disk_seq) MUST_CHECK;
+                   uint64_t *ret_last_seq) MUST_CHECK;
 
 #endif

@@ -98,17 +98,12 @@ static int begin(struct push *p)
 static int commit(struct push *p)
 {
     spaces_batch_info(p->b, p->sp, &p->next);
-    if (!p->sp->dirty) {
-        int rc = space_list_add(&p->s->dirty, p->sp);
-        if (rc < 0)
-            return rc;
-        p->sp->dirty = true;
-    }
     int rc = srv_store_write(p->s->store, p->b, SRV_ORDINARY);
     if (rc < 0)
         return rc;
     spaces_take_info(p->sp, &p->next);
-    p->sp->has_run = p->sp->has_run || p->is_logged;
+    if (p->is_logged && !p->sp->has_run)
+        spaces_take_run(p->s, p->sp);
     return 1;
 }
 
@@ -142,17 +137,12 @@ static int put_log(struct push *p, const void *value, size_t n)
 }
 
 /* The row of an act or entry: its head, and the bytes as they came. */
-static int put_entry(struct push *p, const struct row_key *k, uint64_t second, struct bytes bytes)
+static void put_entry(struct push *p, const struct row_key *k, uint64_t second, struct bytes bytes)
 {
-    struct buf row = {0};
-    buf_put_u64(&row, p->next.last_seq);
-    buf_put_u64(&row, second);
-    buf_put_bytes(&row, bytes);
-    int rc = buf_status(&row);
-    if (rc == 0)
-        srv_batch_put(p->b, SRV_ENTRIES, row_bytes(k), buf_bytes(&row));
-    buf_fini(&row);
-    return rc;
+    uint8_t head[ENTRY_HEAD_BYTES];
+    put_u64(head, p->next.last_seq);
+    put_u64(head + 8, second);
+    srv_batch_put_parts(p->b, SRV_ENTRIES, row_bytes(k), bytes_of(head, sizeof head), bytes);
 }
 
 /* ---- acts ---- */
@@ -193,8 +183,6 @@ static void end_new(struct push *p, bool written)
         p->s->next_space++;
         return;
     }
-    if (p->sp->dirty)
-        p->s->dirty.n--; /* it was added last */
     free(p->sp);
 }
 
@@ -217,9 +205,10 @@ static int store_act(struct push *p, const uint8_t id[ACT_ID_SIZE], struct bytes
     row_add_u64(&acts, p->next.last_seq);
     srv_batch_put(p->b, SRV_LOG, row_bytes(&acts), bytes_of(log, sizeof log));
     rc = put_log(p, log, sizeof log);
-    if (rc == 0)
-        rc = put_entry(p, &k, p->now_ms, act);
-    return rc < 0 ? rc : commit(p);
+    if (rc < 0)
+        return rc;
+    put_entry(p, &k, p->now_ms, act);
+    return commit(p);
 }
 
 static int push_act(struct push *p, struct bytes act)
@@ -252,6 +241,8 @@ int srv_push_act(struct srv_spaces *s, const struct srv_at *at, struct bytes act
     if (rc == 1 && ret_seq != NULL)
         *ret_seq = p.next.last_seq;
     pthread_mutex_unlock(&s->lock);
+    if (rc == 1 && s->grown != NULL)
+        s->grown(s->grown_arg, at->account, at->space);
     return rc;
 }
 
@@ -358,9 +349,10 @@ static int store_value(struct push *p, const struct entry *e, struct bytes entry
         rc = put_replaced(p, e->refs.replaced);
     if (rc == 0)
         rc = put_highest(p, &e->head.dot);
-    if (rc == 0)
-        rc = put_entry(p, &k, p->now_ms, entry);
-    return rc < 0 ? rc : commit(p);
+    if (rc < 0)
+        return rc;
+    put_entry(p, &k, p->now_ms, entry);
+    return commit(p);
 }
 
 /* The newest STATE of a replica, from each device that sends it. */
@@ -395,9 +387,10 @@ static int store_state(struct push *p, const struct entry *e, struct bytes entry
     uint8_t log[1 + 8 + TOKEN_ID_BYTES] = {SRV_STATE};
     memcpy(log + 1, k.p + SPACE_PREFIX_BYTES, 8 + TOKEN_ID_BYTES);
     rc = put_log(p, log, sizeof log);
-    if (rc == 0)
-        rc = put_entry(p, &k, e->head.dot.counter, entry);
-    return rc < 0 ? rc : commit(p);
+    if (rc < 0)
+        return rc;
+    put_entry(p, &k, e->head.dot.counter, entry);
+    return commit(p);
 }
 
 static int push_entry(struct push *p, struct bytes entry)
@@ -424,6 +417,8 @@ int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes e
     if (rc == 1 && ret_seq != NULL)
         *ret_seq = p.next.last_seq;
     pthread_mutex_unlock(&s->lock);
+    if (rc == 1 && s->grown != NULL)
+        s->grown(s->grown_arg, at->account, at->space);
     return rc;
 }
 
@@ -446,18 +441,6 @@ static int free_chunk_variant(struct push *p, const uint8_t *id, struct bytes se
     return rc == 0 || rc == -ENOENT ? n : rc;
 }
 
-static int put_chunk(struct push *p, const struct row_key *k, struct bytes sealed)
-{
-    struct buf row = {0};
-    buf_put_u64(&row, p->now_ms);
-    buf_put_bytes(&row, sealed);
-    int rc = buf_status(&row);
-    if (rc == 0)
-        srv_batch_put(p->b, SRV_CHUNKS, row_bytes(k), buf_bytes(&row));
-    buf_fini(&row);
-    return rc;
-}
-
 static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_ids names)
 {
     int variant = free_chunk_variant(p, c->id, c->sealed);
@@ -478,8 +461,10 @@ static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_i
     struct row_key queue = row_queue('u', p->now_ms, p->sp->number, c->id, CHUNK_ID_SIZE);
     srv_batch_put(p->b, SRV_META, row_bytes(&queue), bytes_of(NULL, 0));
     struct row_key k = row_chunk(p->sp->number, c->id, (unsigned)variant);
-    rc = put_chunk(p, &k, c->sealed);
-    return rc < 0 ? rc : commit(p);
+    uint8_t head[CHUNK_HEAD_BYTES];
+    put_u64(head, p->now_ms);
+    srv_batch_put_parts(p->b, SRV_CHUNKS, row_bytes(&k), bytes_of(head, sizeof head), c->sealed);
+    return commit(p);
 }
 
 static int push_chunk(struct push *p, const struct srv_chunk *c)

@@ -84,21 +84,22 @@ int spaces_batch_run(struct srv_spaces *s, struct srv_batch *b, const struct spa
     return 0;
 }
 
+void spaces_take_run(const struct srv_spaces *s, struct space *sp)
+{
+    sp->has_run = true;
+    sp->run_sync = s->begun + 1;
+}
+
 /* Begins the run of this process in a space that was there before. */
 static int begin_run(struct srv_spaces *s, struct space *sp)
 {
-    if (!sp->dirty) {
-        int rc = space_list_add(&s->dirty, sp);
-        if (rc < 0)
-            return rc;
-        sp->dirty = true;
-    }
     struct srv_batch *b = srv_batch_new(s->store);
     int rc = b == NULL ? -ENOMEM : spaces_batch_run(s, b, sp, sp->now.last_seq + 1);
     if (rc == 0)
         rc = srv_store_write(s->store, b, SRV_URGENT);
     srv_batch_free(b);
-    sp->has_run = rc == 0;
+    if (rc == 0)
+        spaces_take_run(s, sp);
     return rc;
 }
 
@@ -112,10 +113,10 @@ static int open_space(struct srv_spaces *s, struct space *sp, struct bytes run, 
     if (rc < 0)
         return rc;
     ret->exists = true;
-    ret->on_disk = sp->run_on_disk;
-    ret->last_seq = sp->disk_seq;
+    ret->on_disk = s->synced >= sp->run_sync;
+    ret->last_seq = sp->now.last_seq;
     if (runs.found)
-        ret->stale = cursor > (runs.ended ? runs.last : sp->disk_seq);
+        ret->stale = cursor > (runs.ended ? runs.last : sp->now.last_seq);
     return 0;
 }
 

@@ -255,6 +255,17 @@ void srv_batch_put(struct srv_batch *b, enum srv_family family, struct bytes key
                               (const char *)value.p, value.n);
 }
 
+void srv_batch_put_parts(struct srv_batch *b, enum srv_family family, struct bytes key,
+                         struct bytes head, struct bytes rest)
+{
+    const char *keys[] = {(const char *)key.p};
+    const char *values[] = {(const char *)head.p, (const char *)rest.p};
+    const size_t keys_n[] = {key.n};
+    const size_t values_n[] = {head.n, rest.n};
+    rocksdb_writebatch_putv_cf(b->wb, b->s->family[family], ARRAY_N(keys), keys, keys_n,
+                               ARRAY_N(values), values, values_n);
+}
+
 void srv_batch_delete(struct srv_batch *b, enum srv_family family, struct bytes key)
 {
     rocksdb_writebatch_delete_cf(b->wb, b->s->family[family], (const char *)key.p, key.n);

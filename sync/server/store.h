@@ -51,6 +51,9 @@ struct srv_batch *srv_batch_new(struct srv_store *s) MUST_CHECK;
 void srv_batch_free(struct srv_batch *b); /* accepts NULL */
 void srv_batch_put(struct srv_batch *b, enum srv_family family, struct bytes key,
                    struct bytes value);
+/** The same for a value in two parts. */
+void srv_batch_put_parts(struct srv_batch *b, enum srv_family family, struct bytes key,
+                         struct bytes head, struct bytes rest);
 void srv_batch_delete(struct srv_batch *b, enum srv_family family, struct bytes key);
 /** Deletes every key that begins with @prefix (1 to SRV_PREFIX_MAX bytes). */
 void srv_batch_delete_all(struct srv_batch *b, enum srv_family family, struct bytes prefix);

@@ -7,15 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Spaces that have grown, as the thread is told. */
-struct grown {
-    struct {
-        uint64_t account;
-        uint8_t space[SPACE_ID_SIZE];
-    } * v;
-    size_t n, cap;
-};
-
 struct srv_syncer {
     struct srv_syncer_config cfg;
     int event_fd;
@@ -27,30 +18,7 @@ struct srv_syncer {
     uint64_t wanted, begun, done; /* numbers of syncs */
     int error;
     bool ends;
-    struct grown grown;
 };
-
-static void note_grown(void *arg, uint64_t account, const uint8_t space[SPACE_ID_SIZE])
-{
-    struct srv_syncer *y = arg;
-    struct grown *g = &y->grown;
-    pthread_mutex_lock(&y->lock);
-    if (g->n == g->cap) {
-        size_t cap = g->cap == 0 ? 16 : 2 * g->cap;
-        void *v = reallocarray(g->v, cap, sizeof *g->v);
-        if (v != NULL) {
-            g->v = v;
-            g->cap = cap;
-        } else {
-            y->error = -ENOMEM;
-        }
-    }
-    if (g->n < g->cap) {
-        g->v[g->n].account = account;
-        memcpy(g->v[g->n++].space, space, SPACE_ID_SIZE);
-    }
-    pthread_mutex_unlock(&y->lock);
-}
 
 static void wake(const struct srv_syncer *y)
 {
@@ -103,15 +71,10 @@ static void on_event(uint32_t events, void *arg)
     if (read(y->event_fd, &n, sizeof n) < 0)
         return;
     pthread_mutex_lock(&y->lock);
-    struct grown g = y->grown;
     uint64_t done = y->done;
     int error = y->error;
-    y->grown = (struct grown){0};
     y->error = 0;
     pthread_mutex_unlock(&y->lock);
-    for (size_t i = 0; i < g.n; i++)
-        y->cfg.grown(y->cfg.arg, g.v[i].account, g.v[i].space);
-    free(g.v);
     y->cfg.synced(y->cfg.arg, done, error);
 }
 
@@ -128,7 +91,6 @@ int srv_syncer_start(const struct srv_syncer_config *cfg, struct srv_syncer **re
     if (rc == 0)
         rc = net_watch_new(cfg->loop, y->event_fd, EPOLLIN, on_event, y, &y->watch);
     if (rc == 0) {
-        srv_spaces_on_grown(cfg->spaces, note_grown, y);
         rc = -pthread_create(&y->thread, NULL, run, y);
         y->has_thread = rc == 0;
     }
@@ -162,11 +124,9 @@ void srv_syncer_free(struct srv_syncer *y)
     pthread_mutex_unlock(&y->lock);
     if (y->has_thread)
         pthread_join(y->thread, NULL);
-    srv_spaces_on_grown(y->cfg.spaces, NULL, NULL);
     net_watch_free(y->watch);
     if (y->event_fd >= 0)
         close(y->event_fd);
-    free(y->grown.v);
     pthread_cond_destroy(&y->asked);
     pthread_mutex_destroy(&y->lock);
     free(y);

@@ -3,7 +3,7 @@
  *
  * A sync begins as soon as one is asked for, but not within SYNCER_GAP_MS of the beginning of the
  * one before: a lone push waits for nothing, and a thousand in a second share some hundred syncs.
- * Thread: the loop's; the functions of the configuration are called from the loop.
+ * Thread: the loop's; the function of the configuration is called from the loop.
  */
 #ifndef SYNC_SERVER_SYNCER_H
 #define SYNC_SERVER_SYNCER_H
@@ -17,9 +17,7 @@ struct srv_syncer;
 
 struct srv_syncer_config {
     struct net_loop *loop;
-    struct srv_spaces *spaces; /* its srv_spaces_on_grown() is the syncer's */
-    /** The log of a space has grown. */
-    void (*grown)(void *arg, uint64_t account, const uint8_t space[SPACE_ID_SIZE]);
+    struct srv_spaces *spaces;
     /** Syncs up to number @sync have ended; @error: what failed of those since the last call. */
     void (*synced)(void *arg, uint64_t sync, int error);
     void *arg;

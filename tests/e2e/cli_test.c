@@ -192,9 +192,9 @@ static void options_reach_the_kernel(struct e2e *f)
 
 static void every_command_explains_itself(struct e2e *f)
 {
-    static const char *const commands[] = {"mount", "unmount",   "status", "log",
-                                           "show",  "restore",   "export", "check",
-                                           "gc",    "conflicts", "forget", "id"};
+    static const char *const commands[] = {"mount",   "unmount", "status", "log",    "show",
+                                           "restore", "export",  "check",  "gc",     "conflicts",
+                                           "forget",  "id",      "driver", "resolve"};
     e2e_ok(f, "persist --version");
     contains(f->last.out, "0.");
     e2e_ok(f, "persist --help");
@@ -232,6 +232,7 @@ static void json_is_always_one_document(struct e2e *f)
         "persist log 'notes/d/a \"b\" \\c' --json",
         "persist log notes/link --json",
         "persist conflicts notes --json",
+        "persist driver list --json",
         "persist check notes --json",
         "persist gc notes --json",
         "persist export notes out --json",
@@ -514,11 +515,72 @@ static void forgetting_leaves_nothing(struct e2e *f)
     check_file(path_in(f, "note"), "text");
     e2e_unmount(f);
     e2e_ok(f, "persist forget %s --yes", f->folder);
-    e2e_ok(f, "[ -z \"$(ls -A home/spaces)\" ]");
+    e2e_ok(f, "[ -z \"$(ls -A home/spaces | grep -v ^member$)\" ]");
     e2e_ok(f, "persist status --json");
     same(json_read_count(f->last.out, "spaces"), 0);
     e2e_mount(f, NULL);
     holds(!exists(path_in(f, "note")));
+}
+
+static void a_conflict_ends_as_one_says(struct e2e *f)
+{
+    static const char sibling[] = "note (conflict from laptop 2026-11-22 14.03.05).md";
+    for (int mounted = 1; mounted >= 0; mounted--) {
+        e2e_mount(f, NULL);
+        put_file(path_in(f, "note.md"), "mine");
+        put_file(path_in(f, sibling), "theirs");
+        e2e_ok(f, "persist conflicts notes | grep -F '%s'", sibling);
+        e2e_refused(f, 2, "--keep", "persist resolve notes/note.md");
+        e2e_refused(f, 2, "'this'", "persist resolve notes/note.md --keep mine");
+        e2e_refused(f, 1, "has no conflict",
+                    "touch notes/x && persist resolve notes/x --keep this");
+        e2e_refused(f, 3, "no such file", "persist resolve notes/y --keep this");
+        if (!mounted)
+            e2e_unmount(f);
+        e2e_ok(f, "persist resolve notes/note.md --keep other --json");
+        same_text(e2e_value(f, "kept"), "other");
+        e2e_ok(f, "persist conflicts notes | grep 'no conflicts'");
+        if (!mounted)
+            e2e_mount(f, NULL);
+        check_file(path_in(f, "note.md"), "theirs");
+        holds(!exists(path_in(f, sibling)));
+        e2e_ok(f, "persist log notes/note.md --json");
+        holds(json_read_count(f->last.out, "versions") >= 2);
+        put_file(path_in(f, sibling), "third");
+        e2e_ok(f, "persist resolve 'notes/%s' --keep both", sibling);
+        check_file(path_in(f, "note (from laptop 2026-11-22 14.03.05).md"), "third");
+        e2e_ok(f, "rm notes/*.md");
+        e2e_unmount(f);
+    }
+}
+
+static void drivers_are_set_listed_and_removed(struct e2e *f)
+{
+    e2e_refused(f, 3, "none yet", "persist driver set join -- /bin/cat");
+    e2e_mount(f, NULL);
+    e2e_ok(f, "persist driver list | grep 'no drivers'");
+    e2e_ok(f, "persist driver set join --folder notes -- cat -A '%%A' \"$(printf 'a\\tb\\nc')\"");
+    e2e_ok(f, "persist driver list --json | grep '{\"name\":\"join\",\"folder\":\"%s\"'",
+           f->folder);
+    e2e_ok(f, "persist driver list | grep '/cat -A %%A'");
+    e2e_ok(f, "[ \"$(stat -c %%a home/spaces/*/drivers)\" = 600 ]");
+    e2e_ok(f, "printf '*.md exec:join\\n*.txt exec:other\\n' > notes/.persistpolicy");
+    e2e_wait_published(f);
+    e2e_ok(f, "persist status notes | grep \"line 2: this device has no driver 'other'\"");
+    e2e_ok(f, "! persist status notes | grep \"'join'\"");
+    e2e_ok(f, "persist driver set join -- /bin/true && persist driver list --folder notes");
+    holds(strstr(f->last.out, "/bin/cat") == NULL && strstr(f->last.out, "true") != NULL);
+    e2e_refused(f, 3, "no such program", "persist driver set x -- no-such-program-anywhere");
+    e2e_refused(f, 2, "a name is", "persist driver set 'a b' -- /bin/true");
+    e2e_refused(f, 2, "the command", "persist driver set a");
+    e2e_refused(f, 2, "set, list or remove", "persist driver show");
+    e2e_refused(f, 3, "no such driver", "persist driver remove other");
+    put_file(path_in(f, "script"), "#!/bin/sh\n");
+    e2e_refused(f, 1, "in a persist folder",
+                "chmod +x notes/script && persist driver set x -- notes/script");
+    e2e_refused(f, 1, "in a persist folder",
+                "persist driver set x -- /bin/sh \"$PWD/notes/script\"");
+    e2e_ok(f, "persist driver remove join && persist driver list | grep 'no drivers'");
 }
 
 static void state_is_closed_to_others(struct e2e *f)
@@ -550,6 +612,8 @@ int main(int argc, char **argv)
         E2E_TEST(an_import_takes_everything_in),
         E2E_TEST(an_export_is_a_plain_copy),
         E2E_TEST(a_healthy_folder_passes_its_check),
+        E2E_TEST(a_conflict_ends_as_one_says),
+        E2E_TEST(drivers_are_set_listed_and_removed),
         E2E_TEST(forgetting_leaves_nothing),
         E2E_TEST(state_is_closed_to_others),
     };

@@ -4,17 +4,14 @@
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/frame.h"
+#include "proto/session.pb-c.h"
 #include "tests/support/e2e_log.h"
 #include "tests/support/json_read.h"
 #include "tests/support/link_server.h"
@@ -25,21 +22,9 @@ enum { UP_MS = 20000 };
 /* A test's own servers: ended before the fixture, which takes children that stay for a fault. */
 static struct link_server server, other;
 
-static pid_t sync_pid(const struct e2e *f)
-{
-    char path[E2E_PATH_MAX + 32], text[32] = "";
-    snprintf(path, sizeof path, "%s/run/sync.pid", f->home);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
-}
-
 static bool is_sync_running(const struct e2e *f)
 {
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     return pid > 0 && kill(pid, 0) == 0;
 }
 
@@ -54,7 +39,8 @@ static void begin(struct e2e *f)
 {
     link_server_start(&server);
     e2e_mount(f, NULL);
-    e2e_ok(f, "printf 'good-secret-one\\n' >token && printf 'bad-secret\\n' >bad");
+    e2e_ok(f, "printf 'good-secret-one\\n' >token && printf 'bad-secret\\n' >bad && "
+              "echo 'a passphrase of mine' >pass");
 }
 
 static void finish(void)
@@ -77,13 +63,13 @@ static void the_daemon_starts_once(struct e2e *f)
     struct stat st;
     e2e_ok(f, "persist daemon");
     same_text(f->last.out, "");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     holds(is_sync_running(f));
     ok(stat(state_path(f, "run/sync.sock"), &st));
     same(st.st_mode & 07777, 0600);
     e2e_ok(f, "persist daemon");
     contains(f->last.out, "runs already");
-    same(sync_pid(f), pid);
+    same(e2e_sync_pid(f), pid);
     e2e_refused(f, 2, "too many arguments", "persist daemon now");
     /* Ten at once are one, too. */
     kill(pid, SIGTERM);
@@ -103,7 +89,7 @@ static void the_foreground_ends_with_a_signal(struct e2e *f)
         uint64_t by = e2e_now_ms() + 10000;
         while (!exists(state_path(f, "run/sync.sock")) && e2e_now_ms() < by)
             next_tick();
-        same(sync_pid(f), pid);
+        same(e2e_sync_pid(f), pid);
         kill(pid, signals[i]);
         int status = -1;
         if (e2e_wait_gone(pid, 10000))
@@ -116,30 +102,41 @@ static void the_foreground_ends_with_a_signal(struct e2e *f)
 static void a_killed_process_is_replaced(struct e2e *f)
 {
     e2e_ok(f, "persist daemon");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
     e2e_wait_gone(pid, 10000);
     holds(exists(state_path(f, "run/sync.sock"))); /* stale */
     e2e_ok(f, "persist remote list");              /* a command needs it: it is there */
     holds(is_sync_running(f));
-    holds(sync_pid(f) != pid);
+    holds(e2e_sync_pid(f) != pid);
+}
+
+static void one_whose_state_is_gone_ends(struct e2e *f)
+{
+    e2e_ok(f, "persist daemon");
+    pid_t pid = e2e_sync_pid(f);
+    e2e_ok(f, "rm -rf home && persist daemon");
+    e2e_wait_gone(pid, 10000);
+    holds(is_sync_running(f));
+    holds(exists(state_path(f, "run/sync.sock")));
+    e2e_ok(f, "persist remote list");
 }
 
 static void mounting_starts_it(struct e2e *f)
 {
     e2e_mount(f, NULL);
     same_text(f->last.err, "");
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     holds(is_sync_running(f));
     e2e_ok(f, "mkdir second && persist mount second && persist unmount second");
-    same(sync_pid(f), pid);
+    same(e2e_sync_pid(f), pid);
     e2e_unmount(f);
     holds(is_sync_running(f));
     /* Its environment is not a place where the token stays. */
     kill(pid, SIGTERM);
     e2e_wait_gone(pid, 10000);
     e2e_ok(f, "PERSIST_DEVICE_TOKEN=good-in-the-environment persist mount %s", f->folder);
-    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)sync_pid(f));
+    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)e2e_sync_pid(f));
     contains(f->last.out, "PERSIST_HOME=");
     holds(strstr(f->last.out, "good-in-the-environment") == NULL);
 }
@@ -147,8 +144,8 @@ static void mounting_starts_it(struct e2e *f)
 static void a_mount_does_without_it(struct e2e *f)
 {
     e2e_ok(f, "persist daemon");
-    kill(sync_pid(f), SIGTERM);
-    e2e_wait_gone(sync_pid(f), 10000);
+    kill(e2e_sync_pid(f), SIGTERM);
+    e2e_wait_gone(e2e_sync_pid(f), 10000);
     put_file(state_path(f, "sync/remotes"), "not a list of remotes");
     ok(chmod(state_path(f, "sync/remotes"), 0600));
     e2e_mount(f, NULL);
@@ -180,16 +177,16 @@ static void a_remote_is_added_listed_and_removed(struct e2e *f)
     contains(f->last.out, server.url);
     contains(f->last.out, f->folder);
     /* Again, in another spelling: it is the same one. */
-    e2e_ok(f, "cd %s && persist remote add WS%s/ --token-file ../token --managed", f->folder,
-           server.url + 2);
+    e2e_ok(f, "cd %s && persist remote add WS%s/ --token-file ../token --passphrase-file ../pass",
+           f->folder, server.url + 2);
     same_text(f->last.out, "");
     same(remotes(f), 1);
     e2e_ok(f, "persist remote list --json");
-    same_text(e2e_value(f, "remotes.0.managed"), "true");
+    same_text(e2e_value(f, "remotes.0.interval_s"), "0");
     /* It is there after a restart of the process, however that ended. */
     static const int signals[] = {SIGTERM, SIGKILL};
     for (size_t i = 0; i < ARRAY_N(signals); i++) {
-        pid_t pid = sync_pid(f);
+        pid_t pid = e2e_sync_pid(f);
         kill(pid, signals[i]);
         e2e_wait_gone(pid, 10000);
         same(remotes(f), 1);
@@ -254,7 +251,7 @@ static void folders_have_their_own_remotes(struct e2e *f)
     e2e_ok(f, "mkdir second && persist mount second");
     e2e_ok(f,
            "for u in %s %s; do for d in %s second; do "
-           "persist remote add $u $d --token-file token --managed || exit; done; done",
+           "persist remote add $u $d --token-file token --passphrase-file pass || exit; done; done",
            server.url, other.url, f->folder);
     same(remotes(f), 4);
     e2e_ok(f, "persist remote list second --json");
@@ -264,7 +261,12 @@ static void folders_have_their_own_remotes(struct e2e *f)
     same(remotes(f), 3);
     e2e_ok(f, "persist remote list second --json");
     same_text(e2e_value(f, "remotes.0.url"), other.url);
-    e2e_ok(f, "persist unmount second");
+    /* A folder that is forgotten has none. */
+    e2e_ok(f, "persist unmount second && persist forget second --yes");
+    same(remotes(f), 2);
+    e2e_ok(f, "persist remote list --json");
+    same_text(e2e_value(f, "remotes.0.folder"), f->folder);
+    same_text(e2e_value(f, "remotes.1.folder"), f->folder);
     finish();
 }
 
@@ -273,7 +275,6 @@ static void secrets_stay_where_they_belong(struct e2e *f)
     static const char *const secrets[] = {"good-secret-one", "good-secret-two",
                                           "a passphrase of mine", "bad-secret"};
     begin(f);
-    e2e_ok(f, "echo 'a passphrase of mine' >pass");
     e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
            f->folder);
     same_text(f->last.out, ""); /* one that was given is not shown */
@@ -292,34 +293,12 @@ static void secrets_stay_where_they_belong(struct e2e *f)
         e2e_sh(f, "cd %s && grep -rlF '%s' . | grep -v '^./spaces/'", f->home, secrets[i]);
         same_text(f->last.out, stored ? "./sync/tokens\n" : "");
     }
-    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)sync_pid(f));
+    e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)e2e_sync_pid(f));
     holds(strstr(f->last.out, "good-secret-two") == NULL);
     finish();
 }
 
 /* ---- links ---- */
-
-/* Attaches as a mount does; a blocking socket, or -1. */
-static int attach(struct e2e *f, const char *hex)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    uint8_t space[16];
-    CLEANUP(buf_fini) struct buf b = {0};
-    Persist__Attach a = PERSIST__ATTACH__INIT;
-    Persist__Local local = PERSIST__LOCAL__INIT;
-    int n = snprintf(addr.sun_path, sizeof addr.sun_path, "%s/run/sync.sock", f->home);
-    holds(n > 0 && (size_t)n < sizeof addr.sun_path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    holds(sodium_hex2bin(space, sizeof space, hex, 32, NULL, NULL, NULL) == 0);
-    a.space = frame_data(bytes_of(space, sizeof space));
-    local.kind_case = PERSIST__LOCAL__KIND_ATTACH;
-    local.attach = &a;
-    buf_put_u32(&b, (uint32_t)persist__local__get_packed_size(&local));
-    holds(frame_local_encode(&local, &b) == 0);
-    ok(connect(fd, (struct sockaddr *)&addr, sizeof addr));
-    same(write(fd, b.p, b.n), (intmax_t)b.n);
-    return fd;
-}
 
 static struct e2e *waiting;
 
@@ -339,41 +318,38 @@ static bool is_refused(void *arg)
 
 static void a_link_lives_through_kills(struct e2e *f)
 {
-    char space[64];
     waiting = f;
     begin(f);
-    /* The folder's own mount must not be what attaches here. */
-    e2e_unmount(f);
-    e2e_ok(f, "persist remote add %s %s --token-file token --managed", server.url, f->folder);
-    e2e_ok(f, "persist remote list --json");
-    snprintf(space, sizeof space, "%s", e2e_value(f, "remotes.0.space"));
-    contains(f->last.out, "the folder is not mounted");
-    int fd = attach(f, space);
+    e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
+           f->folder);
     e2e_wait(is_connected, NULL, UP_MS, "the link");
     /* The server dies and comes back. */
     link_server_kill(&server);
     link_server_start(&server);
     e2e_wait(is_connected, NULL, UP_MS, "the link, after the server");
     /* The process dies and comes back. */
-    pid_t pid = sync_pid(f);
+    pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
     e2e_wait_gone(pid, 10000);
-    close(fd);
     e2e_ok(f, "persist daemon");
-    fd = attach(f, space);
     e2e_wait(is_connected, NULL, UP_MS, "the link, after the process");
     atomic_store(&server.control->close_code, PERSIST__CODE__CODE_TOKEN);
     e2e_wait(is_refused, NULL, UP_MS, "the refusal");
-    e2e_ok(f, "persist remote add %s %s --token-file token --managed", server.url, f->folder);
+    e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
+           f->folder);
     e2e_wait(is_connected, NULL, UP_MS, "the link, added again");
+    e2e_unmount(f);
+    e2e_ok(f, "persist remote list --json");
+    contains(f->last.out, "the folder is not mounted");
+    e2e_mount(f, NULL);
+    e2e_wait(is_connected, NULL, UP_MS, "the link, mounted again");
     /* Who is told to stop says good-bye. */
-    kill(sync_pid(f), SIGTERM);
-    e2e_wait_gone(sync_pid(f), 10000);
+    kill(e2e_sync_pid(f), SIGTERM);
+    e2e_wait_gone(e2e_sync_pid(f), 10000);
     uint64_t by = e2e_now_ms() + 5000;
     while (atomic_load(&server.control->open) > 0 && e2e_now_ms() < by)
         next_tick();
     same(atomic_load(&server.control->open), 0);
-    close(fd);
     finish();
 }
 
@@ -383,6 +359,7 @@ int main(int argc, char **argv)
         E2E_TEST(the_daemon_starts_once),
         E2E_TEST(the_foreground_ends_with_a_signal),
         E2E_TEST(a_killed_process_is_replaced),
+        E2E_TEST(one_whose_state_is_gone_ends),
         E2E_TEST(mounting_starts_it),
         E2E_TEST(a_mount_does_without_it),
         E2E_TEST(a_remote_is_added_listed_and_removed),

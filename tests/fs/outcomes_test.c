@@ -18,11 +18,11 @@
 #include <cmocka.h>
 
 #include "fs/space/merger.h"
-#include "tests/support/members.h"
+#include "tests/support/sync_meet.h"
 
-enum { ANNA, BERT, CARL, WORDS_MAX = 3, ENTRIES_MAX = 32, PATH_SIZE = 64 };
+enum { ANNA, BERT, CARL, DEVICES, WORDS_MAX = 3, ENTRIES_MAX = 32, PATH_SIZE = 64 };
 
-static struct members members;
+static struct sync_meet members;
 static char home[32]; /* of this play */
 
 static void path_of(const char *name, char ret[PATH_SIZE])
@@ -235,16 +235,15 @@ static void expect_tree(struct device *d, const char *tree)
 static int setup(void **state)
 {
     (void)state;
-    members_found(&members);
-    members_join(&members, BERT, ANNA);
-    members_join(&members, CARL, ANNA);
+    static const char *const labels[] = {[ANNA] = "anna", [BERT] = "bert", [CARL] = "carl"};
+    sync_meet_open(&members, labels, DEVICES);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    members_close(&members);
+    sync_meet_close(&members);
     return 0;
 }
 
@@ -254,29 +253,29 @@ static void begin(const char *acts)
     snprintf(home, sizeof home, "play %d", ++plays);
     device_make(&members.d[ANNA], home, S_IFDIR | 0755);
     act(&members.d[ANNA], acts);
-    members_meet(&members, MEMBERS_MAX);
+    sync_meet_all(&members, DEVICES);
 }
 
 /* All hear of it, and end conflicts at the same moment, until there is none. */
 static void tell(bool bert_first)
 {
     size_t first = bert_first ? BERT : ANNA, second = bert_first ? ANNA : BERT;
-    members_give(&members, first, CARL);
-    members_give(&members, second, CARL);
-    members_give(&members, first, second);
-    members_meet(&members, MEMBERS_MAX);
+    sync_meet_give(&members, first, CARL);
+    sync_meet_give(&members, second, CARL);
+    sync_meet_give(&members, first, second);
+    sync_meet_all(&members, DEVICES);
     for (int round = 0; round < 2; round++) {
-        for (size_t i = 0; i < MEMBERS_MAX; i++)
+        for (size_t i = 0; i < DEVICES; i++)
             assert_int_equal(merger_flush(members.d[i].s, false), 0);
-        members_meet(&members, MEMBERS_MAX);
+        sync_meet_all(&members, DEVICES);
     }
 }
 
 static void end(const char *tree)
 {
-    for (size_t i = 0; i < MEMBERS_MAX; i++)
+    for (size_t i = 0; i < DEVICES; i++)
         expect_tree(&members.d[i], tree);
-    members_expect_equal(&members, MEMBERS_MAX);
+    sync_meet_expect_equal(&members, DEVICES);
 }
 
 /* What Anna and Bert do gives @tree, whoever does it first and is heard first. */

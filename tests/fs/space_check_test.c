@@ -306,6 +306,30 @@ static void check_stray_bindings_are_repaired(void **state)
     assert_int_equal(check(f, false), VERB_OK);
 }
 
+static void check_digest_of_the_records_is_repaired(void **state)
+{
+    struct space_fixture *f = *state;
+    fill(f);
+    assert_int_equal(check(f, false), VERB_OK);
+    struct db_batch *b = db_batch_new(f->space->db);
+    struct db_value row = {0};
+    uint8_t wrong[512];
+    assert_int_equal(db_get(f->space->db, DB_META, bytes_str("replica"), &row), 0);
+    assert_true(row.v.n < sizeof wrong);
+    memcpy(wrong, row.v.p, row.v.n);
+    wrong[row.v.n - 1] ^= 1; /* the digest is its end */
+    db_batch_put(b, DB_META, bytes_str("replica"), bytes_of(wrong, row.v.n));
+    assert_int_equal(db_write(f->space->db, b, false), 0);
+    db_batch_free(b);
+    db_value_fini(&row);
+    space_fixture_close(f);
+    assert_int_equal(space_fixture_open(f), 0);
+    assert_int_equal(check(f, false), VERB_FAILED);
+    assert_non_null(strstr(text(f), "the digest of the records is not theirs"));
+    assert_int_equal(check(f, true), VERB_OK);
+    assert_int_equal(check(f, false), VERB_OK);
+}
+
 static void gc_keeps_what_is_new_and_frees_what_is_unused(void **state)
 {
     struct space_fixture *f = *state;
@@ -508,6 +532,7 @@ int main(void)
         T(check_link_counts_are_found_and_repaired),
         T(check_lost_and_stray_names_are_repaired),
         T(check_stray_bindings_are_repaired),
+        T(check_digest_of_the_records_is_repaired),
         T(gc_keeps_what_is_new_and_frees_what_is_unused),
         T(thinning_keeps_versions_that_files_are_based_on),
         T(tidying_in_the_background_frees_chunks),

@@ -18,6 +18,7 @@
 #include "fs/space/merger.h"
 #include "fs/space/sibling.h"
 #include "fs/space/verb.h"
+#include "tests/support/answer.h"
 #include "tests/support/meet.h"
 
 enum { DEVICES = 3 };
@@ -573,66 +574,16 @@ static void drivers_file_that_others_can_write_is_not_used(void **state)
 
 /* ---- what a person says ---- */
 
-struct answer {
-    struct out out;
-    char text[2048], error[1024];
-};
-
-static int answer_write(struct out *o, struct bytes v)
-{
-    struct answer *a = CONTAINER_OF(o, struct answer, out);
-    size_t n = strlen(a->text);
-    snprintf(a->text + n, sizeof a->text - n, "%.*s", (int)v.n, (const char *)v.p);
-    return 0;
-}
-
-static void answer_progress(struct out *o, uint64_t done, uint64_t total, const char *label)
-{
-    (void)o;
-    (void)done;
-    (void)total;
-    (void)label;
-}
-
-static void answer_error(struct out *o, const char *line)
-{
-    struct answer *a = CONTAINER_OF(o, struct answer, out);
-    snprintf(a->error, sizeof a->error, "%s", line);
-}
-
-static bool answer_cancelled(struct out *o, unsigned wait_ms)
-{
-    (void)o;
-    (void)wait_ms;
-    return false;
-}
-
-static struct answer ask(struct device *d, const char *verb, const char *path, const char *keep)
-{
-    struct answer a = {.out = {.write = answer_write,
-                               .progress = answer_progress,
-                               .error = answer_error,
-                               .cancelled = answer_cancelled}};
-    struct verb_call call = {.verb = verb,
-                             .args = {path, keep},
-                             .args_n = keep != NULL ? 2 : path != NULL,
-                             .folder = "/f",
-                             .name = "f"};
-    int status = verb_find(verb)->run(d->s, &call, &a.out);
-    assert_int_equal(status == VERB_OK, a.error[0] == '\0');
-    return a;
-}
-
 static void expect_refused(struct device *d, const char *path, const char *keep, const char *why)
 {
-    struct answer a = ask(d, "resolve", path, keep);
+    struct answer a = answer_of(d, "resolve", path, keep);
     if (strstr(a.error, why) == NULL)
         fail_msg("said: %s", a.error);
 }
 
 static void expect_done(struct device *d, const char *path, const char *keep)
 {
-    struct answer a = ask(d, "resolve", path, keep);
+    struct answer a = answer_of(d, "resolve", path, keep);
     if (a.error[0] != '\0')
         fail_msg("said: %s", a.error);
 }
@@ -701,7 +652,7 @@ static void resolve_that_keeps_both_makes_the_other_an_ordinary_file(void **stat
     expect(t, 2, "f.md", "uno\n", 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(list(&t->d[i]).files, before);
-    assert_non_null(strstr(ask(&t->d[0], "conflicts", "", NULL).text, "no conflicts"));
+    assert_non_null(strstr(answer_of(&t->d[0], "conflicts", "", NULL).text, "no conflicts"));
 }
 
 static void resolve_of_several_wants_one_to_be_named(void **state)
@@ -756,12 +707,12 @@ static void status_tells_of_policies_that_do_not_hold(void **state)
     device_save_text(&t->d[0], "d/.persistpolicy", "# mine\n*.x best\n");
     set_policy(t, "*.x lww\n*.y exec:none\n");
     for (int i = 0; i < 2; i++) {
-        struct answer a = ask(&t->d[i], "status", NULL, NULL);
+        struct answer a = answer_of(&t->d[i], "status", NULL, NULL);
         assert_non_null(strstr(a.text, "d/.persistpolicy: line 2: 'best' is no strategy"));
         assert_non_null(strstr(a.text, ".persistpolicy: line 2: this device has no driver 'none'"));
     }
     allow(&t->d[0], "none", "true");
-    assert_null(strstr(ask(&t->d[0], "status", NULL, NULL).text, "'none'"));
+    assert_null(strstr(answer_of(&t->d[0], "status", NULL, NULL).text, "'none'"));
     /* The default holds where nothing above says more, and what is above where it does. */
     edit_apart(t, "d/f.x", "one\n", "first\n", "uno\n");
     expect(t, 2, "d/f.x", "uno\n", 0);

@@ -142,6 +142,36 @@ static void seal_opens_with_its_key_and_data_alone(void **state)
     buf_wipe(NULL);
 }
 
+/* What is sent again is no other form of itself; what is not the same shows no likeness. */
+static void seal_of_the_same_is_the_same(void **state)
+{
+    static const struct {
+        const char *ad, *plain;
+    } rows[] = {
+        {"ad", "plain"}, {"ad", "plaiN"}, {"aD", "plain"}, {"adp", "lain"}, {"", "adplain"}};
+    (void)state;
+    struct buf out = {0}, v[ARRAY_N(rows)] = {{0}}, again = {0}, other = {0};
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        struct bytes ad = bytes_str(rows[i].ad), plain = bytes_str(rows[i].plain);
+        buf_reset(&again);
+        buf_reset(&other);
+        seal_put_same(&v[i], seed, ad, plain);
+        seal_put_same(&again, seed, ad, plain);
+        seal_put_same(&other, other_seed, ad, plain);
+        assert_true(bytes_equal(buf_bytes(&v[i]), buf_bytes(&again)));
+        assert_memory_not_equal(v[i].p, other.p, SEAL_NONCE_SIZE);
+        assert_int_equal(seal_open(buf_bytes(&v[i]), seed, ad, &out), 0);
+        assert_true(bytes_equal(buf_bytes(&out), plain));
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(v[i].p, v[k].p, SEAL_NONCE_SIZE);
+    }
+    for (size_t i = 0; i < ARRAY_N(rows); i++)
+        buf_fini(&v[i]);
+    buf_fini(&again);
+    buf_fini(&other);
+    buf_wipe(&out);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -154,6 +184,7 @@ int main(void)
         cmocka_unit_test(key_that_gives_away_secrets_is_refused),
         cmocka_unit_test(signature_holds_for_its_label_key_and_bytes_alone),
         cmocka_unit_test(seal_opens_with_its_key_and_data_alone),
+        cmocka_unit_test(seal_of_the_same_is_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

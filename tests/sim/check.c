@@ -345,6 +345,30 @@ static void check_order(struct sim *s)
     buf_fini(&there);
 }
 
+/* A change that is thought better of leaves the digest as it was. The clock goes on. */
+static void check_undone(struct sim *s, int i)
+{
+    struct device *d = &s->w->d[i];
+    size_t n;
+    char **paths = world_paths(s->w, i, &n);
+    for (size_t k = 0; k < n && s->mirror == NULL; k++) {
+        struct replica_entry e;
+        struct state_digest before, after;
+        int rc = world_find(s->w, i, paths[k], &e);
+        assert(rc == 0);
+        replica_digest(d->r, &before);
+        struct change *c = replica_begin(d->r, d->batch);
+        assert(c != NULL);
+        if (change_unlink(c, &e.rid, &e.slot) < 0)
+            (void)!change_meta(c, &e.rid, &(struct value_meta){.mode = 0});
+        replica_cancel(c);
+        replica_digest(d->r, &after);
+        SIM_NEED(memcmp(&before, &after, sizeof before) == 0,
+                 "device %d: what was not done to %s is in the digest", i, paths[k]);
+    }
+    world_paths_free(paths, n);
+}
+
 /* Every living record is in the tree, and every deleted one that is still held is needed there. */
 static void check_shape(struct sim *s, int i, bool cleaned)
 {
@@ -416,6 +440,7 @@ static void check_all(struct sim *s)
     for (int i = 0; i < s->setup.devices; i++) {
         sim_check_held(s, i);
         check_shape(s, i, false);
+        check_undone(s, i);
         if (kept)
             check_kept(s, i);
     }

@@ -25,8 +25,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void open_space(struct device *d, const char *label, bool create)
 {
     struct err err = {0};
-    struct space_config cfg = {
-        .dir = d->dir, .create = create, .label = label, .member = d->member};
+    struct space_config cfg = {.dir = d->dir,
+                               .create = create,
+                               .label = label,
+                               .member = d->member,
+                               .onlooker = d->onlooker};
     if (space_open(&cfg, &d->s, &err) < 0)
         fail_msg("%s", err.msg);
     /* What is published, and when, is for the test to say. */
@@ -84,6 +87,23 @@ void device_join(struct device *d, const char *label, unsigned n, struct device 
     open_with(d, label, &k);
 }
 
+void device_granted(struct device *d, const char *label, unsigned n, struct device *of)
+{
+    struct keyring k;
+    struct buf blob CLEANUP(buf_fini) = {0};
+    struct act_add who = {.role = ACT_ROLE_DEVICE};
+    struct grant *grant = calloc(1, sizeof *grant);
+    assert_non_null(grant);
+    make_member(d, n);
+    who.member = d->member->pub;
+    assert_int_equal(space_sync_grant(of->s, &who, label, "notes", &blob), 0);
+    assert_int_equal(grant_open(buf_bytes(&blob), &d->member->keys, grant), 0);
+    assert_int_equal(keyring_grant(&k, grant), 0);
+    grant_fini(grant);
+    free(grant);
+    open_with(d, label, &k);
+}
+
 void device_open(struct device *d, const char *label, const struct device *keys_of)
 {
     d->member = NULL;
@@ -95,6 +115,22 @@ void device_open(struct device *d, const char *label, const struct device *keys_
         assert_int_equal(system(command), 0);
     }
     open_space(d, label, true);
+}
+
+void device_copy(struct device *d, struct device *of)
+{
+    char command[256], label[LIMIT_LABEL + 1];
+    memcpy(label, of->s->label, sizeof label);
+    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
+    assert_non_null(mkdtemp(d->dir));
+    d->member = calloc(1, sizeof *d->member);
+    assert_non_null(d->member);
+    *d->member = *of->member;
+    space_close(of->s);
+    snprintf(command, sizeof command, "cp -a %s/. %s", of->dir, d->dir);
+    assert_int_equal(system(command), 0);
+    open_space(of, label, false);
+    open_space(d, label, false);
 }
 
 void device_reopen(struct device *d)

@@ -11,6 +11,7 @@ struct device {
     char dir[64];
     struct space *s;
     struct space_member *member; /* NULL: signs nothing */
+    bool onlooker;               /* see struct space_config */
 };
 
 /** Opens a new space; with @keys_of, as another member of that one's. */
@@ -19,6 +20,10 @@ void device_open(struct device *d, const char *label, const struct device *keys_
 void device_found(struct device *d, const char *label, unsigned n);
 /** Opens the space of @of, which it joins as device number @n through a door opened there. */
 void device_join(struct device *d, const char *label, unsigned n, struct device *of);
+/** Opens a copy of the whole device @of, keys and database, as after copying its home. */
+void device_copy(struct device *d, struct device *of);
+/** Likewise, but @of made it a member and granted it the space. */
+void device_granted(struct device *d, const char *label, unsigned n, struct device *of);
 /** Closes and opens it again, as after a restart. */
 void device_reopen(struct device *d);
 /** Closes it and deletes all. */

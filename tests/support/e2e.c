@@ -131,12 +131,28 @@ pid_t e2e_mount_pid(const struct e2e *f)
     return read_pid(f, "mount-notes.pid");
 }
 
-/* The sync process serves all folders and stays when one is unmounted. */
-static void end_sync(const struct e2e *f)
+pid_t e2e_sync_pid(const struct e2e *f)
 {
-    pid_t pid = read_pid(f, "sync.pid");
+    return read_pid(f, "sync.pid");
+}
+
+void e2e_end_sync(const struct e2e *f)
+{
+    pid_t pid = e2e_sync_pid(f);
     if (pid > 0 && kill(pid, SIGTERM) == 0)
         e2e_wait_gone(pid, END_MS);
+}
+
+void e2e_leave(struct e2e *f)
+{
+    if (e2e_is_mounted(f->folder))
+        e2e_unmount(f);
+    e2e_end_sync(f);
+    if (!f->errors_expected)
+        check_logs(f);
+    if (e2e_unmount_below(f->top) > 0)
+        check_fail("a mount stayed behind below %s", f->top);
+    e2e_processes(f->top, f->guard, tell_left, NULL);
 }
 
 void e2e_end(struct e2e *f)
@@ -146,15 +162,8 @@ void e2e_end(struct e2e *f)
     if (chdir("/") < 0)
         abort();
     check_about("after the test");
-    if (e2e_is_mounted(f->folder))
-        e2e_unmount(f);
-    end_sync(f);
-    if (!f->errors_expected)
-        check_logs(f);
-    if (e2e_unmount_below(f->top) > 0)
-        check_fail("a mount stayed behind below %s", f->top);
-    e2e_processes(f->home, f->guard, tell_left, NULL);
-    e2e_clean(f->top, f->home, f->guard);
+    e2e_leave(f);
+    e2e_clean(f->top, f->guard);
     e2e_guard_end(f);
     if (waitpid(-1, NULL, WNOHANG) >= 0)
         check_fail("a child process of the test stayed behind");

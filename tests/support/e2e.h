@@ -4,8 +4,8 @@
  * A fixture is a fresh state directory and a folder below a temporary directory. When it ends,
  * everything it started must be gone (mounts, processes) and the logs must hold no errors, else the
  * test fails; what did stay is taken away, also when the test program itself dies: a guardian
- * process waits for that. Only processes whose environment has this fixture's PERSIST_HOME are ever
- * ended, by their ids.
+ * process waits for that. Only processes whose environment has a PERSIST_HOME below this fixture's
+ * directory are ever ended, by their ids.
  *
  * Environment: PERSIST_BIN, the program. PERSIST_E2E_FOLDER, a directory of another file system:
  * tests of E2E_SHARED then run there and nothing is mounted, to check the tests themselves.
@@ -70,6 +70,8 @@ int e2e_main(int argc, char **argv, enum e2e_kind kind, const struct e2e_test *t
 struct e2e *e2e_begin(void);
 /** Ends, checks and frees it. Failures are counted as failed checks. Accepts NULL. */
 void e2e_end(struct e2e *f);
+/** Ends what runs with its home, and checks what stayed behind and the logs. */
+void e2e_leave(struct e2e *f);
 
 /* ---- commands ---- */
 
@@ -105,6 +107,10 @@ bool e2e_unmount(struct e2e *f);
 bool e2e_is_mounted(const char *path);
 /** The process that serves the fixture's folder, from run/mount-notes.pid; 0: none. */
 pid_t e2e_mount_pid(const struct e2e *f);
+/** The sync process of the fixture's home, from run/sync.pid; 0: none. */
+pid_t e2e_sync_pid(const struct e2e *f);
+/** Ends the sync process, which serves all folders and stays when one is unmounted. */
+void e2e_end_sync(const struct e2e *f);
 
 /* ---- waiting ---- */
 

@@ -272,10 +272,11 @@ static size_t read_proc(pid_t pid, const char *name, char *to, size_t size)
     return n;
 }
 
+/* Whether a variable of the environment begins so. */
 static bool has_variable(const char *environment, size_t n, const char *variable)
 {
     for (const char *p = environment; p < environment + n; p += strlen(p) + 1)
-        if (strcmp(p, variable) == 0)
+        if (strncmp(p, variable, strlen(variable)) == 0)
             return true;
     return false;
 }
@@ -288,12 +289,12 @@ static bool is_zombie(pid_t pid)
     return p == NULL || p[1] == '\0' || p[2] == 'Z' || p[2] == 'X';
 }
 
-void e2e_processes(const char *home, pid_t but,
-                   void (*each)(pid_t pid, const char *what, void *arg), void *arg)
+void e2e_processes(const char *top, pid_t but, void (*each)(pid_t pid, const char *what, void *arg),
+                   void *arg)
 {
     static char environment[ENVIRON_MAX];
     char variable[E2E_PATH_MAX + 16], what[256];
-    snprintf(variable, sizeof variable, "PERSIST_HOME=%s", home);
+    snprintf(variable, sizeof variable, "PERSIST_HOME=%s/", top);
     DIR *d = opendir("/proc");
     const struct dirent *e;
     while (d != NULL && (e = readdir(d)) != NULL) {
@@ -371,12 +372,12 @@ static void end_one(pid_t pid, const char *what, void *arg)
     is_gone_within(pid, 2000);
 }
 
-void e2e_clean(const char *top, const char *home, pid_t but)
+void e2e_clean(const char *top, pid_t but)
 {
     int ask = SIGTERM, force = SIGKILL;
     e2e_unmount_below(top);
-    e2e_processes(home, but, end_one, &ask);
-    e2e_processes(home, but, end_one, &force);
+    e2e_processes(top, but, end_one, &ask);
+    e2e_processes(top, but, end_one, &force);
     e2e_unmount_below(top);
 }
 
@@ -389,7 +390,7 @@ static void guard(const struct e2e *f, int fd)
     setsid();
     if (chdir("/") < 0 || read(fd, &done, 1) == 1)
         _exit(0);
-    e2e_clean(f->top, f->home, 0);
+    e2e_clean(f->top, 0);
     char *argv[] = {(char[]){"rm"}, (char[]){"-rf"}, (char[]){"--one-file-system"}, strdup(f->top),
                     NULL};
     execv("/bin/rm", argv);

@@ -2,8 +2,9 @@
  * tests/support/link_server - a server as far as links see it: greets, looks at the proof, and then
  * does with the frames of the session what a test wants. A process of its own, which can be killed.
  *
- * Tokens that begin with "good" are accepted. What a test changes in `control` holds from the next
- * event on. Thread: the test's.
+ * Tokens that begin with "good" are accepted. A session of a mount is taken for one with an empty
+ * space: whatever is put is Done, and nothing is kept. What a test changes in `control` holds from
+ * the next event on. Thread: the test's.
  */
 #ifndef TESTS_SUPPORT_LINK_SERVER_H
 #define TESTS_SUPPORT_LINK_SERVER_H

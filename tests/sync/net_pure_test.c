@@ -60,6 +60,31 @@ static void urls_are_taken_apart(void **state)
     }
 }
 
+static void a_url_has_one_spelling(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"WSS://Sync.Example.ORG:443/v1/sync", "wss://sync.example.org"},
+        {"wss://sync.example.org:80/", "wss://sync.example.org:80"},
+        {"ws://LocalHost:80", "ws://localhost"},
+        {"ws://127.0.0.1:8440", "ws://127.0.0.1:8440"},
+        {"ws://[::1]:8440", "ws://[::1]:8440"},
+    };
+    char text[WS_URL_SIZE];
+    struct ws_url u, again;
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        assert_int_equal(ws_url_parse(rows[i][0], false, &u, NULL), 0);
+        assert_string_equal(ws_url_text(&u, text), rows[i][1]);
+        assert_int_equal(ws_url_parse(text, false, &again, NULL), 0);
+    }
+    /* The longest there is. */
+    char longest[WS_HOST_MAX + 32] = "wss://";
+    memset(longest + 6, 'a', WS_HOST_MAX);
+    snprintf(longest + 6 + WS_HOST_MAX, 26, ":65535");
+    assert_int_equal(ws_url_parse(longest, false, &u, NULL), 0);
+    assert_string_equal(ws_url_text(&u, text), longest);
+}
+
 static void what_is_no_url_of_a_server_is_refused(void **state)
 {
     (void)state;
@@ -146,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_double_from_one_second_to_sixty),
         cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(a_url_has_one_spelling),
         cmocka_unit_test(what_is_no_url_of_a_server_is_refused),
         cmocka_unit_test(the_clear_is_for_loopback_unless_insecure),
         cmocka_unit_test(a_full_queue_refuses_until_there_is_room),

@@ -286,7 +286,8 @@ static void *push_many(void *arg)
     for (uint64_t i = 1; i <= EACH; i++) {
         struct server_entry e = {.dot = {p->replica, i}};
         server_entry(&p->at, &e, &b);
-        p->wrong += srv_push_entry(p->f->spaces, &p->at, buf_bytes(&b), SERVER_START_MS, NULL, NULL) != 1;
+        p->wrong +=
+            srv_push_entry(p->f->spaces, &p->at, buf_bytes(&b), SERVER_START_MS, NULL, NULL) != 1;
         if (i % 50 == 0)
             p->wrong += srv_spaces_sync(p->f->spaces) != 0;
         p->wrong +=

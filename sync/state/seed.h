@@ -1,11 +1,11 @@
 /*
- * sync/cli/seed - files with a random seed, from which the keys of this device are derived: its
+ * sync/state/seed - files with a random seed, from which the keys of this device are derived: its
  * identity, and what it signs with as a member of spaces.
  *
  * The file: the seed, and a checksum, as a changed seed would be another device. Thread: one.
  */
-#ifndef SYNC_CLI_SEED_H
-#define SYNC_CLI_SEED_H
+#ifndef SYNC_STATE_SEED_H
+#define SYNC_STATE_SEED_H
 
 #include "proto/base/err.h"
 

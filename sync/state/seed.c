@@ -1,4 +1,4 @@
-#include "sync/cli/seed.h"
+#include "sync/state/seed.h"
 
 #include <errno.h>
 #include <sodium.h>

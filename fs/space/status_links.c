@@ -1,0 +1,159 @@
+#include "fs/space/status_links.h"
+
+#include <stdio.h>
+
+#include "fs/space/sync.h"
+#include "proto/base/escape.h"
+#include "proto/base/human.h"
+
+static const char *state_word(const struct sync_link *l)
+{
+    switch (l->state) {
+    case SYNC_LINK_UP:
+        return l->settled ? "up to date" : l->caught_up ? "syncing" : "connected";
+    case SYNC_LINK_CONNECTING:
+        return "connecting";
+    case SYNC_LINK_REFUSED:
+        return "refused";
+    case SYNC_LINK_DOWN:
+        break;
+    }
+    return "offline";
+}
+
+/* What is to go to a remote: changes of this device that are not signed yet, too. */
+static uint64_t to_push(struct space *s, const struct sync_link *l)
+{
+    return space_sync_to_push(s, l->remote) + space_sync_unsigned(s);
+}
+
+static void put_line(struct buf *out, const char *label, const char *text)
+{
+    char line[640];
+    int n = snprintf(line, sizeof line, "  %-10s  %s\n", label, text);
+    buf_put(out, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+static void put_link(struct space *s, const struct sync_link *l, struct buf *out)
+{
+    char text[600], shown[300], count[HUMAN_MAX], last[HUMAN_MAX], error[220];
+    uint64_t n = to_push(s, l);
+    int at = snprintf(text, sizeof text, "%s  %s",
+                      escape_to(shown, sizeof shown, bytes_str(l->url)), state_word(l));
+    if (l->state == SYNC_LINK_UP && !l->caught_up && l->last > 0)
+        at += snprintf(text + at, sizeof text - (size_t)at, ", %s of %s received",
+                       human_count(l->cursor, count), human_count(l->last, last));
+    if (n > 0)
+        at += snprintf(text + at, sizeof text - (size_t)at, ", %s to send", human_count(n, count));
+    if (l->error[0] != '\0' && l->state != SYNC_LINK_UP)
+        snprintf(text + at, sizeof text - (size_t)at, ": %s",
+                 escape_to(error, sizeof error, bytes_str(l->error)));
+    put_line(out, "server", text);
+}
+
+static void put_counts(const struct sync_counts *c, struct buf *out)
+{
+    char text[300], a[HUMAN_MAX], b[HUMAN_MAX];
+    if (c->content_waiting > 0) {
+        snprintf(text, sizeof text, "%s, %s", human_count(c->content_waiting, a),
+                 human_bytes(c->content_bytes, b));
+        put_line(out, "receiving", text);
+    }
+    if (c->waiting > 0) {
+        snprintf(text, sizeof text, "%s wait for others that they build on",
+                 human_count(c->waiting, a));
+        put_line(out, "held", text);
+    }
+    if (c->refused > 0) {
+        snprintf(text, sizeof text, "%s that came were false: %s", human_count(c->refused, a),
+                 c->last_refused);
+        put_line(out, "refused", text);
+    }
+}
+
+static void put_peer(const struct sync_peer *p, struct buf *out)
+{
+    char text[300], shown[140], when[HUMAN_MAX];
+    snprintf(text, sizeof text, "%s  %s, heard of %s",
+             escape_to(shown, sizeof shown, bytes_str(p->label)),
+             p->equal ? "equal to this one" : "different when last heard of",
+             human_time(p->time_ms, when));
+    put_line(out, "device", text);
+}
+
+int status_links_text(struct space *s, struct buf *out)
+{
+    CLEANUP(buf_fini) struct buf links = {0}, peers = {0};
+    struct sync_counts c;
+    int rc = space_sync_links(s, &links);
+    for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + i, sizeof l);
+        put_link(s, &l, out);
+    }
+    space_sync_counts(s, &c);
+    put_counts(&c, out);
+    if (rc == 0 && space_sync_peers(s, &peers) == 0)
+        for (size_t i = 0; i < peers.n; i += sizeof(struct sync_peer)) {
+            struct sync_peer p;
+            memcpy(&p, peers.p + i, sizeof p);
+            put_peer(&p, out);
+        }
+    return rc;
+}
+
+static void json_link(struct space *s, const struct sync_link *l, struct json *j)
+{
+    json_object(j);
+    json_key_str(j, "url", l->url);
+    json_key_str(j, "state", state_word(l));
+    json_key_u64(j, "to_push", to_push(s, l));
+    json_key_bool(j, "caught_up", l->caught_up);
+    json_key_u64(j, "up_bytes", l->up_bytes);
+    json_key_u64(j, "down_bytes", l->down_bytes);
+    json_key_u64(j, "interval_s", l->interval_s);
+    json_key_str(j, "error", l->error[0] != '\0' ? l->error : NULL);
+    if (l->retry_at_ms > 0)
+        json_key_time(j, "retry", l->retry_at_ms);
+    json_end(j);
+}
+
+static void json_peers(struct space *s, struct json *j)
+{
+    CLEANUP(buf_fini) struct buf peers = {0};
+    json_key(j, "devices");
+    json_list(j);
+    if (space_sync_peers(s, &peers) == 0)
+        for (size_t i = 0; i < peers.n; i += sizeof(struct sync_peer)) {
+            struct sync_peer p;
+            memcpy(&p, peers.p + i, sizeof p);
+            json_object(j);
+            json_key_str(j, "label", p.label);
+            json_key_time(j, "heard", p.time_ms);
+            json_key_bool(j, "equal", p.equal);
+            json_end(j);
+        }
+    json_end(j);
+}
+
+int status_links_json(struct space *s, struct json *j)
+{
+    CLEANUP(buf_fini) struct buf links = {0};
+    struct sync_counts c;
+    int rc = space_sync_links(s, &links);
+    json_key(j, "remotes");
+    json_list(j);
+    for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + i, sizeof l);
+        json_link(s, &l, j);
+    }
+    json_end(j);
+    space_sync_counts(s, &c);
+    json_key_u64(j, "receiving", c.content_waiting);
+    json_key_u64(j, "receiving_bytes", c.content_bytes);
+    json_key_u64(j, "held", c.waiting);
+    json_key_u64(j, "refused", c.refused);
+    json_peers(s, j);
+    return rc;
+}

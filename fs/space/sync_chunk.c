@@ -1,0 +1,70 @@
+/*
+ * Chunks that come: opened, checked against their names, and stored, many with one write.
+ */
+#include <errno.h>
+
+#include "fs/space/sync_priv.h"
+#include "proto/sealed/chunk.h"
+
+enum { FLUSH_BYTES = 8 << 20 };
+
+/* The keys of the epoch in which a chunk has its id, copied; false: in none that is held. */
+static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch_keys *ret)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct epoch_keys *k = sync_epoch_of_chunk(s, c);
+    if (k != NULL)
+        *ret = *k;
+    pthread_mutex_unlock(&s->lock);
+    return k != NULL;
+}
+
+static int store(struct space *s, const struct sync_chunk *c, struct bytes plain)
+{
+    struct sync *y = s->sync;
+    int rc = y->incoming == NULL ? content_put_new(s->db, &y->incoming) : 0;
+    if (rc == 0)
+        rc = content_put_add(y->incoming, &s->keys, c->name, plain);
+    if (rc == 0)
+        y->incoming_bytes += plain.n;
+    return rc;
+}
+
+static int flush(struct space *s)
+{
+    struct sync *y = s->sync;
+    y->incoming_bytes = 0;
+    return y->incoming == NULL ? 0 : content_put_flush(y->incoming);
+}
+
+int space_sync_chunk_take(struct space *s, const struct sync_chunk *c, struct bytes sealed)
+{
+    struct buf plain CLEANUP(buf_fini) = {0};
+    struct epoch_keys k;
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    if (!find_epoch(s, c, &k))
+        return -EBADMSG;
+    int rc = chunk_open(&k, &s->sync->space, &c->id, sealed, &plain);
+    epoch_keys_fini(&k);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&s->sync->incoming_lock);
+    pthread_rwlock_rdlock(&s->builds);
+    rc = store(s, c, buf_bytes(&plain));
+    if (rc == 0 && s->sync->incoming_bytes >= FLUSH_BYTES)
+        rc = flush(s);
+    pthread_rwlock_unlock(&s->builds);
+    pthread_mutex_unlock(&s->sync->incoming_lock);
+    return rc;
+}
+
+int sync_flush_chunks(struct space *s)
+{
+    pthread_mutex_lock(&s->sync->incoming_lock);
+    pthread_rwlock_rdlock(&s->builds);
+    int rc = flush(s);
+    pthread_rwlock_unlock(&s->builds);
+    pthread_mutex_unlock(&s->sync->incoming_lock);
+    return rc;
+}

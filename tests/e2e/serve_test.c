@@ -1,0 +1,252 @@
+/* A server, as who runs it meets it: persist serve, user, token. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/e2e_log.h"
+#include "tests/support/json_read.h"
+#include "tests/support/posix.h"
+
+enum { STOP_MS = 10000 };
+
+/* What serve.pid of a data directory says; 0: there is none. */
+static pid_t server_pid(const struct e2e *f, const char *data)
+{
+    char path[E2E_PATH_MAX + 64];
+    char text[32] = "";
+    snprintf(path, sizeof path, "%s/%s/serve.pid", f->top, data);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    bool has = fgets(text, sizeof text, file) != NULL;
+    fclose(file);
+    return has ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+/* Starts one in the background on a free port; its address, for curl, or "" after a failure. */
+static const char *serve(struct e2e *f, const char *options)
+{
+    static char address[128];
+    static const char said[] = "persist: listening on ws://";
+    address[0] = '\0';
+    if (!e2e_ok(f, "persist serve --listen 127.0.0.1:0 %s", options) ||
+        !contains(f->last.out, said))
+        return address;
+    snprintf(address, sizeof address, "http://%s", strstr(f->last.out, "ws://") + 5);
+    address[strcspn(address, "\n")] = '\0';
+    holds(strstr(address, ":0") == NULL);
+    return address;
+}
+
+static void stop(const struct e2e *f, const char *data)
+{
+    pid_t pid = server_pid(f, data);
+    if (holds(pid > 1) && ok(kill(pid, SIGTERM)) == 0)
+        e2e_wait_gone(pid, STOP_MS);
+    same(server_pid(f, data), 0);
+}
+
+static void copy_value(const struct e2e *f, const char *place, char *to, size_t size)
+{
+    const char *v = e2e_value(f, place);
+    snprintf(to, size, "%s", v != NULL ? v : "");
+}
+
+/* ---- users and tokens ---- */
+
+/* The same commands, whether a server runs or not. */
+static void manage(struct e2e *f)
+{
+    char token[128];
+    char id[64];
+    e2e_ok(f, "persist user add anna");
+    same_text(f->last.out, "");
+    e2e_ok(f, "persist user add ben --json");
+    same_text(e2e_value(f, "user"), "ben");
+    e2e_refused(f, 1, "anna", "persist user add anna");
+    e2e_refused(f, 2, "", "persist user add Not/A/Name");
+    e2e_ok(f, "persist user list --json");
+    same(json_read_count(f->last.out, "users"), 2);
+    e2e_ok(f, "persist user list");
+    contains(f->last.out, "anna");
+    e2e_ok(f, "persist token create --user anna --label laptop");
+    snprintf(token, sizeof token, "%s", f->last.out);
+    same(strlen(token), 59);
+    holds(strncmp(token, "ps1_", 4) == 0);
+    e2e_ok(f, "persist token create --user anna --label phone --json");
+    copy_value(f, "id", id, sizeof id);
+    same(strlen(id), 16);
+    e2e_refused(f, 3, "no user", "persist token create --user nobody --label x");
+    e2e_ok(f, "persist token list --json");
+    same(json_read_count(f->last.out, "tokens"), 2);
+    token[10] = '\0'; /* what is left of it is in no list */
+    holds(strstr(f->last.out, token) == NULL);
+    e2e_ok(f, "persist token revoke %s --json", id);
+    same_text(e2e_value(f, "label"), "phone");
+    e2e_refused(f, 3, "no token", "persist token revoke %s", id);
+    e2e_ok(f, "persist token list --user anna --json");
+    same(json_read_count(f->last.out, "tokens"), 1);
+    e2e_refused(f, 3, "no user", "persist token list --user nobody");
+    e2e_ok(f, "persist user remove ben");
+    e2e_refused(f, 3, "no user", "persist user remove ben");
+    e2e_ok(f, "persist user remove anna");
+    e2e_ok(f, "persist token list --json");
+    same(json_read_count(f->last.out, "tokens"), 0);
+}
+
+static void users_and_tokens_are_managed_while_it_runs_and_while_not(struct e2e *f)
+{
+    e2e_refused(f, 3, "", "persist user list");
+    e2e_refused(f, 3, "", "persist token list --data %s/none", f->top);
+    check_about("stopped");
+    manage(f);
+    check_about("running");
+    serve(f, "");
+    manage(f);
+    stop(f, "home/server");
+    check_about_nothing();
+}
+
+static void wrong_words_are_wrong_usage(struct e2e *f)
+{
+    static const char *const lines[] = {
+        "serve --listen nonsense",
+        "serve --listen localhost:8440",
+        "serve --tls-cert x",
+        "serve --tls-key x",
+        "serve more",
+        "serve --mirror x",
+        "user",
+        "user frobnicate",
+        "user add",
+        "user remove",
+        "user list anna",
+        "token",
+        "token create --user anna",
+        "token create --label x",
+        "token create anna --user anna --label x",
+        "token revoke",
+        "token revoke x --user anna",
+        "token list anna",
+        "token list --label x",
+        "token frobnicate",
+    };
+    for (size_t i = 0; i < ARRAY_N(lines); i++) {
+        check_about("%s", lines[i]);
+        e2e_refused(f, 2, "", "persist %s", lines[i]);
+    }
+    check_about_nothing();
+    e2e_refused(f, 3, "", "persist serve --listen 127.0.0.1:0 --tls-cert no --tls-key no");
+    same(server_pid(f, "home/server"), 0);
+    e2e_ok(f, "persist serve --help");
+    contains(f->last.out, "--listen");
+    holds(strstr(f->last.out, "--mirror") == NULL);
+}
+
+/* ---- the life of a server ---- */
+
+static void it_answers_and_stops(struct e2e *f)
+{
+    const char *address = serve(f, "");
+    pid_t pid = server_pid(f, "home/server");
+    e2e_ok(f, "curl -s -w %%{http_code} %s/healthz", address);
+    same_text(f->last.out, "ok\n200");
+    e2e_ok(f, "curl -s %s/metrics", address);
+    contains(f->last.out, "\npersist_stored_bytes 0\n");
+    e2e_ok(f, "curl -s -o /dev/null -w %%{http_code} %s/v1/sync", address);
+    same_text(f->last.out, "404");
+    e2e_ok(f, "curl -s -o /dev/null -w %%{http_code} %s/other", address);
+    same_text(f->last.out, "404");
+    char said[64];
+    snprintf(said, sizeof said, "process %ld", (long)pid);
+    e2e_refused(f, 1, said, "persist serve --listen 127.0.0.1:0");
+    e2e_refused(f, 1, said, "persist serve --listen 127.0.0.1:0 -f");
+    e2e_refused(f, 1, "cannot listen", "persist serve --data %s/other --listen %s", f->top,
+                address + strlen("http://"));
+    struct stat st;
+    char path[E2E_PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/server/control.sock", f->home);
+    ok(stat(path, &st));
+    same(st.st_mode & 0777, 0600);
+    stop(f, "home/server");
+    fails(stat(path, &st), ENOENT);
+    snprintf(path, sizeof path, "%s/log/serve.log", f->home);
+    e2e_ok(f, "cat %s", path);
+    contains(f->last.out, "listens on");
+    contains(f->last.out, "has stopped");
+}
+
+static void a_killed_one_is_followed_by_another(struct e2e *f)
+{
+    serve(f, "--data data");
+    e2e_ok(f, "persist user add anna --data data");
+    pid_t pid = server_pid(f, "data");
+    kill(pid, SIGKILL);
+    e2e_wait_gone(pid, STOP_MS);
+    /* Its socket is still there, and nobody listens: that is not a server. */
+    e2e_ok(f, "persist user list --data data --json");
+    same(json_read_count(f->last.out, "users"), 1);
+    serve(f, "--data data");
+    holds(server_pid(f, "data") != pid);
+    e2e_ok(f, "persist user list --data data --json");
+    same(json_read_count(f->last.out, "users"), 1);
+    stop(f, "data");
+}
+
+static void in_the_foreground_it_says_where_and_ends_with_a_signal(struct e2e *f)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    char path[E2E_PATH_MAX + 64];
+    for (size_t i = 0; i < ARRAY_N(signals); i++) {
+        check_about("signal %d", signals[i]);
+        pid_t pid = e2e_start(f, "exec persist serve -f --listen 127.0.0.1:0 >out 2>>f.log");
+        uint64_t end = e2e_now_ms() + STOP_MS;
+        while (server_pid(f, "home/server") != pid && e2e_now_ms() < end)
+            next_tick();
+        same(server_pid(f, "home/server"), pid);
+        kill(pid, signals[i]);
+        int status = -1;
+        if (e2e_wait_gone(pid, STOP_MS))
+            waitpid(pid, &status, 0);
+        same(status, 0);
+        snprintf(path, sizeof path, "%s/out", f->top);
+        e2e_ok(f, "cat %s", path);
+        contains(f->last.out, "persist: listening on ws://127.0.0.1:");
+        same(strchr(f->last.out, '\n') - f->last.out, (intmax_t)f->last.out_n - 1);
+    }
+}
+
+static void with_a_certificate_it_speaks_tls(struct e2e *f)
+{
+    e2e_ok(f, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+              "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout key -out cert "
+              "2>/dev/null");
+    if (!e2e_ok(f, "persist serve --listen 127.0.0.1:0 --tls-cert cert --tls-key key"))
+        return;
+    const char *at = strstr(f->last.out, "wss://");
+    char address[64];
+    if (!holds(at != NULL))
+        return;
+    snprintf(address, sizeof address, "%s", at + strlen("wss://"));
+    address[strcspn(address, "\n")] = '\0';
+    e2e_ok(f, "curl -s --cacert cert https://%s/healthz", address);
+    same_text(f->last.out, "ok\n");
+    stop(f, "home/server");
+}
+
+int main(int argc, char **argv)
+{
+    const struct e2e_test tests[] = {
+        E2E_TEST(users_and_tokens_are_managed_while_it_runs_and_while_not),
+        E2E_TEST(wrong_words_are_wrong_usage),
+        E2E_TEST(it_answers_and_stops),
+        E2E_TEST(a_killed_one_is_followed_by_another),
+        E2E_TEST(in_the_foreground_it_says_where_and_ends_with_a_signal),
+        E2E_TEST(with_a_certificate_it_speaks_tls),
+    };
+    return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
+}

@@ -1,0 +1,391 @@
+/*
+ * How a folder is linked with a server: joining, waiting, what is refused, what goes on after an
+ * interruption of any of the processes.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/e2e_log.h"
+#include "tests/support/json_read.h"
+#include "tests/support/manifest.h"
+#include "tests/support/posix.h"
+#include "tests/support/sync_world.h"
+
+static struct sync_world world;
+
+static struct e2e *at(size_t i)
+{
+    return world_at(&world, i);
+}
+
+/* ---- joining -----------------------------------------------------------------------------------
+ */
+
+/* A folder with some history, linked with a server. */
+static bool begin_with_files(struct e2e *f, unsigned files)
+{
+    if (!world_begin(&world, f, 1))
+        return false;
+    ok(mkdir(world_path(at(0), "folder"), 0755));
+    for (unsigned i = 0; i < files; i++) {
+        char name[32], text[64];
+        snprintf(name, sizeof name, "%s%u.md", i % 2 == 0 ? "folder/" : "", i);
+        snprintf(text, sizeof text, "file %u\n", i);
+        world_save(at(0), name, text);
+    }
+    e2e_ok(at(0), "head -c 3000000 /dev/urandom >notes/large");
+    return true;
+}
+
+static void an_existing_folder_is_cloned(struct e2e *f)
+{
+    if (begin_with_files(f, 200)) {
+        ok(unlink(world_path(at(0), "1.md")));
+        ok(rename(world_path(at(0), "folder"), world_path(at(0), "moved")));
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        struct e2e *d = world_add(&world);
+        if (d != NULL && world_clone(&world, d)) {
+            /* The tree is there when it returns; what is large may follow. */
+            check_file(world_path(d, "moved/0.md"), "file 0\n");
+            check_file(world_path(d, "199.md"), "file 199\n");
+            holds(!exists(world_path(d, "1.md")));
+            world_even(&world);
+            /* It is a device like the others. */
+            world_save(d, "199.md", "by the new one\n");
+            world_wait_text(at(0), "199.md", "by the new one\n");
+        }
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
+static void a_clone_while_others_save(struct e2e *f)
+{
+    if (begin_with_files(f, 50)) {
+        pid_t saver =
+            e2e_start(at(0), "cd notes; i=0; while test ! -e ../stop; do i=$((i+1)); "
+                             "echo \"save $i\" >busy.md; echo \"new $i\" >new$((i %% 50)).md; "
+                             "sleep 0.02; done; echo end >busy.md");
+        struct e2e *d = world_add(&world);
+        bool joined = d != NULL && world_clone(&world, d);
+        e2e_ok(at(0), "touch stop");
+        e2e_wait_gone(saver, 30000);
+        e2e_stop(saver);
+        if (joined) {
+            world_wait_text(d, "busy.md", "end\n");
+            world_even(&world);
+            same(world_named(d, "conflict"), 0);
+        }
+    }
+    world_end(&world);
+}
+
+/* A device that could not join has nothing of the space. */
+static void check_nothing_left(struct e2e *d)
+{
+    struct stat st;
+    e2e_ok(d, "persist status");
+    contains(d->last.out, "no folders yet");
+    e2e_ok(d, "persist remote list --json");
+    same(json_read_count(d->last.out, "remotes"), 0);
+    e2e_ok(d, "ls -A notes; ls -A home/spaces 2>/dev/null; cat home/sync/tokens 2>/dev/null; true");
+    same_text(d->last.out, "");
+    holds(!e2e_is_mounted(d->folder));
+    ok(stat(d->folder, &st));
+}
+
+static void a_clone_that_cannot_be_leaves_nothing(struct e2e *f)
+{
+    if (begin_with_files(f, 5)) {
+        struct e2e *d = world_add(&world);
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        e2e_ok(d, "echo 'none of the passphrases' >wrong; echo psd_AAAAAAAAAAAAAAAAAAAAA >bad");
+        e2e_refused(d, 4, "the passphrase is wrong",
+                    "persist clone %s notes --token-file token --passphrase-file wrong", world.url);
+        check_nothing_left(d);
+        e2e_refused(d, 4, "token",
+                    "persist clone %s notes --token-file bad --passphrase-file ../passphrase",
+                    world.url);
+        check_nothing_left(d);
+        e2e_refused(d, 3, "no such space",
+                    "persist clone %s notes --space ffffffff --token-file token "
+                    "--passphrase-file ../passphrase",
+                    world.url);
+        check_nothing_left(d);
+        /* A token belongs to the first device that uses it. */
+        e2e_refused(d, 4, "token",
+                    "persist clone %s notes --token-file ../d0/token "
+                    "--passphrase-file ../passphrase",
+                    world.url);
+        check_nothing_left(d);
+        world_server_stop(&world, SIGTERM);
+        e2e_refused(d, 5, world.url,
+                    "persist clone %s notes --token-file token --passphrase-file ../passphrase",
+                    world.url);
+        check_nothing_left(d);
+        holds(world_server_start(&world));
+        world_clone(&world, d);
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
+
+static void sync_waits_until_all_is_there(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        for (unsigned i = 0; i < 15; i++) {
+            char name[32], text[64];
+            struct e2e *from = at(i % 2), *to = at(1 - i % 2);
+            snprintf(name, sizeof name, "file %u", i % 5);
+            snprintf(text, sizeof text, "round %u\n", i);
+            world_save(from, name, text);
+            if (i % 5 == 4)
+                e2e_ok(from, "head -c 2000000 /dev/urandom >notes/large");
+            e2e_ok(from, "persist sync --wait %s", from->folder);
+            e2e_ok(to, "persist sync --wait %s", to->folder);
+            char *one = manifest_of(from->folder, MANIFEST_LINKS | MANIFEST_XATTR);
+            char *other = manifest_of(to->folder, MANIFEST_LINKS | MANIFEST_XATTR);
+            same_tree(other, one);
+            free(one);
+            free(other);
+        }
+        /* Who reaches nobody says so. */
+        world_server_stop(&world, SIGTERM);
+        world_save(at(0), "later", "later\n");
+        e2e_refused(at(0), 5, "no server is reached", "persist sync --wait %s", at(0)->folder);
+        e2e_refused(at(0), 5, "no server is reached", "persist sync %s", at(0)->folder);
+        holds(world_server_start(&world));
+        world_wait_text(at(1), "later", "later\n");
+        e2e_ok(at(0), "mkdir alone && persist mount alone");
+        e2e_refused(at(0), 5, "has no server", "persist sync --wait alone");
+        e2e_ok(at(0), "persist unmount alone");
+    }
+    world_end(&world);
+}
+
+static void an_interval_holds_saves_back(struct e2e *f)
+{
+    enum { INTERVAL_MS = 5000 };
+    if (world_begin(&world, f, 2)) {
+        e2e_ok(at(0),
+               "persist remote add %s %s --token-file token --passphrase-file ../passphrase "
+               "--interval %d",
+               world.url, at(0)->folder, INTERVAL_MS / 1000);
+        world_wait_link(at(0), "connected");
+        world_save(at(0), "note.md", "first\n");
+        world_wait_text(at(1), "note.md", "first\n");
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        world_save(at(0), "note.md", "second\n");
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        e2e_ok(at(1), "persist sync --wait %s", at(1)->folder);
+        same_text(world_text(at(1), "note.md"), "second\n");
+        uint64_t began = e2e_now_ms();
+        world_save(at(0), "note.md", "third\n");
+        world_wait_text(at(1), "note.md", "third\n");
+        printf("    a save took %ju ms\n", (uintmax_t)(e2e_now_ms() - began));
+        began = e2e_now_ms();
+        world_save(at(0), "note.md", "fourth\n");
+        world_wait_text(at(1), "note.md", "fourth\n");
+        printf("    the next one took %ju ms\n", (uintmax_t)(e2e_now_ms() - began));
+        holds(e2e_now_ms() - began > INTERVAL_MS / 2);
+        /* The other direction does not wait. */
+        world_save(at(1), "note.md", "fifth\n");
+        world_wait_text(at(0), "note.md", "fifth\n");
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
+/* ---- interruptions -----------------------------------------------------------------------------
+ */
+
+static void a_server_that_restarts_is_found_again(struct e2e *f)
+{
+    static const int signals[] = {SIGTERM, SIGKILL};
+    if (world_begin(&world, f, 2)) {
+        for (size_t i = 0; i < ARRAY_N(signals); i++) {
+            char text[64];
+            world_server_stop(&world, signals[i]);
+            world_wait_link(at(0), "down");
+            for (size_t k = 0; k < 2; k++) {
+                snprintf(text, sizeof text, "without a server, %zu\n", i);
+                world_save(at(k), k == 0 ? "one" : "other", text);
+            }
+            holds(world_server_start(&world));
+            world_wait_text(at(0), "other", text);
+            world_wait_text(at(1), "one", text);
+            world_even(&world);
+        }
+    }
+    world_end(&world);
+}
+
+/* What the server has been sent and has sent, of changes and content. */
+struct traffic {
+    uint64_t entries, acts, chunks, again, sent_items, sent_chunks;
+};
+
+static struct traffic traffic(void)
+{
+    return (struct traffic){
+        .entries = world_metric(&world, "pushed_entries_total"),
+        .acts = world_metric(&world, "pushed_acts_total"),
+        .chunks = world_metric(&world, "pushed_chunks_total"),
+        .again = world_metric(&world, "pushed_again_total"),
+        .sent_items = world_metric(&world, "sent_items_total"),
+        .sent_chunks = world_metric(&world, "sent_chunks_total"),
+    };
+}
+
+static void a_new_mount_goes_on_where_it_was(struct e2e *f)
+{
+    enum { FEW = 6 /* STATEs */ };
+    if (begin_with_files(f, 100)) {
+        struct e2e *d = world_add(&world);
+        if (d != NULL && world_clone(&world, d) && world_even(&world)) {
+            for (size_t i = 0; i < 2; i++)
+                e2e_ok(at(i), "persist sync --wait %s", at(i)->folder);
+            struct traffic before = traffic();
+            for (size_t i = 0; i < 2; i++) {
+                e2e_unmount(at(i));
+                e2e_ok(at(i), "persist mount notes");
+                e2e_ok(at(i), "persist sync --wait %s", at(i)->folder);
+            }
+            struct traffic after = traffic();
+            holds(after.entries - before.entries <= FEW);
+            holds(after.sent_items - before.sent_items <= FEW);
+            same(after.acts, before.acts);
+            same(after.chunks, before.chunks);
+            same(after.sent_chunks, before.sent_chunks);
+            same(after.again, before.again);
+            /* What was made while the folder was not mounted elsewhere is there at once. */
+            e2e_unmount(at(1));
+            world_save(at(0), "meanwhile", "meanwhile\n");
+            e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+            e2e_ok(at(1), "persist mount notes");
+            world_wait_text(at(1), "meanwhile", "meanwhile\n");
+            world_even(&world);
+        }
+    }
+    world_end(&world);
+}
+
+/* ---- what is cut -------------------------------------------------------------------------------
+ */
+
+static bool is_cut(void *arg)
+{
+    struct e2e *d = arg;
+    e2e_sh(d, "persist remote list --json");
+    return strcmp(e2e_value(d, "remotes.0.state"), "refused") == 0;
+}
+
+static void a_revoked_token_cuts_its_device(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        world_wait_link(at(1), "connected");
+        e2e_ok(world.server,
+               "persist token list --user alice --data %s --json | tr '{' '\\n' | grep '\"d1\"'",
+               world.data);
+        char id[64] = "";
+        const char *p = strstr(world.server->last.out, "\"id\":\"");
+        if (holds(p != NULL))
+            sscanf(p + 6, "%63[^\"]", id);
+        uint64_t began = e2e_now_ms();
+        e2e_ok(world.server, "persist token revoke %s --data %s", id, world.data);
+        e2e_wait(is_cut, at(1), 5000, "the link is refused");
+        uint64_t took = e2e_now_ms() - began;
+        printf("    it was cut and said so after %ju ms\n", (uintmax_t)took);
+        holds(took < 1000);
+        e2e_ok(at(1), "persist remote list");
+        contains(at(1)->last.out, "token");
+        e2e_ok(at(1), "persist status %s", at(1)->folder);
+        contains(at(1)->last.out, "token");
+        world_save(at(0), "secret", "not for it\n");
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        e2e_refused(at(1), 5, "token", "persist sync --wait %s", at(1)->folder);
+        holds(!exists(world_path(at(1), "secret")));
+        /* With a new one it goes on. */
+        e2e_ok(world.server, "persist token create --user alice --label again --data %s >%s/token",
+               world.data, at(1)->top);
+        e2e_ok(at(1), "persist remote add %s %s --token-file token --passphrase-file ../passphrase",
+               world.url, at(1)->folder);
+        world_wait_text(at(1), "secret", "not for it\n");
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
+static void a_removed_remote_is_asked_no_more(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        e2e_ok(at(1), "persist remote remove %s %s", world.url, at(1)->folder);
+        world_save(at(0), "note", "after the removal\n");
+        world_save(at(1), "own", "of its own\n");
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        e2e_refused(at(1), 5, "has no server", "persist sync --wait %s", at(1)->folder);
+        holds(!exists(world_path(at(1), "note")));
+        holds(!exists(world_path(at(0), "own")));
+        e2e_ok(at(1), "persist remote add %s %s --token-file token --passphrase-file ../passphrase",
+               world.url, at(1)->folder);
+        world_wait_text(at(1), "note", "after the removal\n");
+        world_wait_text(at(0), "own", "of its own\n");
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
+static void two_spaces_of_one_device_stay_apart(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        struct e2e *a = at(0), *b = at(1);
+        e2e_ok(a,
+               "mkdir second && persist mount second && "
+               "persist remote add %s second --token-file token >second.out && "
+               "sed -n 's/^passphrase: //p' second.out >second.pass",
+               world.url);
+        e2e_ok(b,
+               "mkdir second && persist clone %s second --token-file token "
+               "--passphrase-file ../d0/second.pass",
+               world.url);
+        world_save(a, "in the first", "1\n");
+        e2e_ok(a, "echo 2 >'second/in the second' && persist sync --wait second");
+        world_wait_text(b, "in the first", "1\n");
+        e2e_ok(b, "persist sync --wait second && cat 'second/in the second'");
+        same_text(b->last.out, "2\n");
+        holds(!exists(world_path(b, "in the second")));
+        e2e_ok(b, "ls second");
+        same_text(b->last.out, "in the second\n");
+        e2e_ok(a, "persist remote list --json");
+        same(json_read_count(a->last.out, "remotes"), 2);
+        e2e_ok(a, "persist unmount second");
+        e2e_ok(b, "persist unmount second");
+        world_save(b, "in the first", "still\n");
+        world_wait_text(a, "in the first", "still\n");
+    }
+    world_end(&world);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct e2e_test tests[] = {
+        E2E_TEST(an_existing_folder_is_cloned),
+        E2E_TEST(a_clone_while_others_save),
+        E2E_TEST(a_clone_that_cannot_be_leaves_nothing),
+        E2E_TEST(sync_waits_until_all_is_there),
+        E2E_TEST(an_interval_holds_saves_back),
+        E2E_TEST(a_server_that_restarts_is_found_again),
+        E2E_TEST(a_new_mount_goes_on_where_it_was),
+        E2E_TEST(a_revoked_token_cuts_its_device),
+        E2E_TEST(a_removed_remote_is_asked_no_more),
+        E2E_TEST(two_spaces_of_one_device_stay_apart),
+    };
+    return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
+}
