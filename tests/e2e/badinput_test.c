@@ -431,8 +431,7 @@ static void turned_bits_are_never_believed(struct e2e *f)
                  {"*.sst", 1000},     {"*.pack", 500},   {"*.log", 100}};
     f->errors_expected = true;
     make_good(f);
-    e2e_ok(f,
-           "persist mount notes && (cd notes && sha256sum * > ../sums); persist unmount notes");
+    e2e_ok(f, "persist mount notes && (cd notes && sha256sum * > ../sums); persist unmount notes");
     e2e_end_sync(f);
     e2e_ok(f, "rm -rf good && cp -a home good");
     for (size_t i = 0; i < ARRAY_N(cases); i++) {

@@ -257,8 +257,8 @@ static void check_tokens(struct e2e *d, unsigned device, const struct saver *v)
             check_fail("token-%u-%u is nowhere on %s", device, k, d->folder);
     if (lost > 10)
         check_fail("%u of %u tokens of device %u are lost", lost, n, device);
-    printf("    device %u: %u saves, %u tries cut off, %u replaced unseen, %u siblings\n", device, n,
-           v->failed, unseen, world_named(d, "(conflict from "));
+    printf("    device %u: %u saves, %u tries cut off, %u replaced unseen, %u siblings\n", device,
+           n, v->failed, unseen, world_named(d, "(conflict from "));
     free(seen);
 }
 
