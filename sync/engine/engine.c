@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/space/exchange.h"
+#include "fs/tree/tree.h"
 #include "proto/base/log.h"
 #include "sync/engine/session.h"
 #include "sync/net/loop.h"
@@ -450,6 +451,7 @@ static void *run(void *arg)
     net_timer_set(e->connect_timer, 0);
     if (net_loop_run(e->loop) < 0)
         log_error("sync: the loop of sessions broke; mount the folder again");
+    tree_thread_done();
     return NULL;
 }
 

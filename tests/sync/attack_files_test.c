@@ -223,8 +223,7 @@ static void a_label_with_escape_sequences_is_not_shown(void **state)
 {
     (void)state;
     static const char *const bad[] = {"\x1b[2J", "a/b",
-                                      "..\xe2\x80\xae"
-                                      "gnp.exe",
+                                      "..\u202egnp.exe",
                                       "\xff\xfe", ""};
     for (size_t i = 0; i < ARRAY_N(bad); i++) {
         struct buf raw CLEANUP(buf_fini) = {0}, peers CLEANUP(buf_fini) = {0};
