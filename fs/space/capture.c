@@ -30,6 +30,16 @@ int64_t capture_mtime_ns(const struct attr *a)
     return ns;
 }
 
+struct timespec capture_time(int64_t ns)
+{
+    struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    if (t.tv_nsec < 0) {
+        t.tv_sec--;
+        t.tv_nsec += 1000000000;
+    }
+    return t;
+}
+
 void captured_fini(struct captured *c)
 {
     buf_fini(&c->body);

@@ -134,6 +134,7 @@ static int show_deed(void *arg)
         if (d->edit->merged) {
             a->changes++;
             a->ctime = attr_now();
+            a->mtime = capture_time(d->edit->content.mtime_ns);
             inval_inode(d->invals, a->ino);
         }
         a->has_base = true;

@@ -21,16 +21,6 @@ static void note(struct restore *r, uint64_t dir, struct bytes name)
         restore_tell(r);
 }
 
-static struct timespec time_of(int64_t ns)
-{
-    struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    if (t.tv_nsec < 0) {
-        t.tv_sec--;
-        t.tv_nsec += 1000000000;
-    }
-    return t;
-}
-
 /* The content of a version, as a change takes it. */
 static int load(struct space *s, const struct restore_from *from, struct buf *body,
                 struct value_content *ret)
@@ -89,7 +79,7 @@ static int author(struct restore *r, struct op *x, struct attr *a,
         return op_abort(x, rc);
     }
     a->base = ref;
-    a->mtime = time_of(content->mtime_ns);
+    a->mtime = capture_time(content->mtime_ns);
     a->ctime = attr_now();
     a->changes++;
     op_put(x, a);
@@ -183,7 +173,7 @@ static int make_link(struct restore *r, uint64_t dir, struct bytes name, struct 
     rc = tree_unlink(r->s->tree, dir, name);
     if (rc == 0 || rc == -ENOENT)
         rc = tree_make(r->s->tree, dir, name, what, &a);
-    struct tree_set set = {.what = TREE_SET_MTIME, .mtime = time_of(content.mtime_ns)};
+    struct tree_set set = {.what = TREE_SET_MTIME, .mtime = capture_time(content.mtime_ns)};
     return rc < 0 ? rc : tree_setattr(r->s->tree, a.ino, &set, &a);
 }
 
@@ -192,7 +182,7 @@ static int make_file(struct restore *r, uint64_t dir, struct bytes name, struct 
 {
     struct attr a;
     struct base_ref ref = base_of(&from->rid, &from->content.dot);
-    struct timespec mtime = time_of(from->content.mtime_ns);
+    struct timespec mtime = capture_time(from->content.mtime_ns);
     /* Kept until the file is based on it: nothing is thinned while the lock is held. */
     pthread_mutex_lock(&r->s->lock);
     CLEANUP(buf_fini) struct buf body = {0};

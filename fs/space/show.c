@@ -141,16 +141,6 @@ static int show_target(struct show *w, struct attr *a, const struct replica_cont
     return 0;
 }
 
-static struct timespec time_of(int64_t ns)
-{
-    struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    if (t.tv_nsec < 0) {
-        t.tv_sec--;
-        t.tv_nsec += 1000000000;
-    }
-    return t;
-}
-
 static int show_content(struct show *w, struct attr *a, const struct replica_info *info)
 {
     if (attr_is_dir(a) || dot_is_none(&info->content.dot))
@@ -169,7 +159,7 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
     } else {
         op_set_version(w->x, a, &ref, info->content.size);
     }
-    a->mtime = time_of(info->content.mtime_ns);
+    a->mtime = capture_time(info->content.mtime_ns);
     a->ctime = w->now;
     a->changes++;
     op_put(w->x, a);

@@ -92,6 +92,8 @@ void captured_fini(struct captured *c);
 int capture_meta(struct space *s, const struct attr *a, struct buf *xattrs,
                  struct value_meta *ret) MUST_CHECK;
 int64_t capture_mtime_ns(const struct attr *a);
+/** And back. */
+struct timespec capture_time(int64_t ns);
 /** The kind of record of a file; false: none, it stays on this device. */
 bool capture_kind(const struct attr *a, enum kind *ret);
 

@@ -37,6 +37,16 @@ static int store_own(struct space *s)
     return rc;
 }
 
+static int opening_failed(const struct space *s, int rc, struct err *err)
+{
+    if (rc == -EUCLEAN)
+        return err_set(err, rc,
+                       "the table of what is exchanged with others is damaged; restore %s from a "
+                       "copy, or clone the folder again",
+                       s->cfg.dir);
+    return err_set(err, rc, "opening what is exchanged with others: %s", strerror(-rc));
+}
+
 int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
 {
     if (s->cfg.member == NULL || sodium_is_zero(s->keyring.space.b, SPACE_ID_SIZE)) {
@@ -58,7 +68,7 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     if (rc == 0)
         rc = store_own(s);
     if (rc < 0)
-        return err_set(err, rc, "reading what was exchanged: %s", strerror(-rc));
+        return opening_failed(s, rc, err);
     *ret_replica = replica_id_of(y->me->pub.sign, y->random);
     return 0;
 }
@@ -99,7 +109,7 @@ int sync_open(struct space *s, struct err *err)
     if (rc == 0 && y->members == NULL && s->keyring.genesis.n > 0)
         rc = make_first_acts(s);
     if (rc < 0)
-        return err_set(err, rc, "opening what is exchanged with others: %s", strerror(-rc));
+        return opening_failed(s, rc, err);
     /* What an earlier process signed and did not wait for is made durable before it is sent. */
     y->durable = 0;
     return 0;

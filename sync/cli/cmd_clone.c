@@ -214,12 +214,13 @@ static int open_grant(struct request *r, const struct space_member *me, struct b
 static int ask_to_join(struct request *r, const struct space_member *me, struct err *err)
 {
     uint8_t keys[ACT_MEMBER_SIZE];
-    Persist__Remote remote = PERSIST__REMOTE__INIT;
-    Persist__RemoteJoin join = PERSIST__REMOTE_JOIN__INIT;
+    Persist__Remote remote;
+    Persist__RemoteJoin join;
     Persist__Local f = PERSIST__LOCAL__INIT, *answer;
     memcpy(keys, me->pub.identity, SIGN_KEY_SIZE);
     memcpy(keys + SIGN_KEY_SIZE, me->pub.sign, SIGN_KEY_SIZE);
     memcpy(keys + 2 * SIGN_KEY_SIZE, me->pub.box, BOX_KEY_SIZE);
+    persist__remote_join__init(&join);
     fill_remote(r, &remote);
     remote.space = frame_data(bytes_of(r->id.b, SPACE_ID_SIZE));
     join.remote = &remote;

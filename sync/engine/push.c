@@ -122,8 +122,6 @@ void push_done(struct sync_session *x, uint64_t id)
         x->row.pushed = pushed;
         sync_session_store(x);
     }
-    if (x->founding) /* now it has a log: opened again, its cursor holds */
-        sync_session_fail(x, 1, "");
 }
 
 /* ---- jobs --------------------------------------------------------------------------------------

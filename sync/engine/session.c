@@ -198,8 +198,7 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         x->row.cursor = 0;
         x->comparing = o->exists;
     }
-    x->founding = !o->exists;
-    if (x->founding)
+    if (!o->exists)
         x->row.pushed = 0;
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);

@@ -83,7 +83,6 @@ struct sync_session {
     struct sync_remote row;
     uint64_t last; /* of the remote's log, when the session began */
     bool opened, caught_up, failed;
-    bool founding; /* the remote had nothing of the space */
     /* Asking what is new, to which CaughtUp is the answer; see hear(). */
     enum { HEAR_NOTHING, HEAR_DOTS, HEAR_CAUGHT_UP } hear;
     uint64_t asked_round, heard_round;

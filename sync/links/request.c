@@ -164,8 +164,9 @@ static void ask_spaces(struct caller *c, const Persist__RemoteSpaces *in)
 
 static void ask_to_join(struct caller *c, const Persist__RemoteJoin *in)
 {
-    Persist__Join join = PERSIST__JOIN__INIT;
+    Persist__Join join;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__join__init(&join);
     join.space = in->remote->space;
     join.member = in->member;
     join.label = in->label;

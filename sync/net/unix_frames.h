@@ -3,7 +3,7 @@
  *
  * A frame is a u32 big-endian length of at most 1 MiB, then so many bytes. The rules are those of
  * ws.h: bounded queues, and what is paused is not read. Connections of other users are refused, and
- * more than 64 at a time. Thread: the loop's; no callback runs inside a call of this file.
+ * more than 16 at a time. Thread: the loop's; no callback runs inside a call of this file.
  */
 #ifndef SYNC_NET_UNIX_FRAMES_H
 #define SYNC_NET_UNIX_FRAMES_H
@@ -11,7 +11,7 @@
 #include "proto/base/buf.h"
 #include "sync/net/loop.h"
 
-enum { UNIX_FRAME_MAX = 1 << 20, UNIX_CONNECTIONS_MAX = 64 };
+enum { UNIX_FRAME_MAX = 1 << 20, UNIX_CONNECTIONS_MAX = 16 };
 
 struct unix_conn;
 

@@ -151,8 +151,9 @@ static int make_vhost(struct ws_server *s, struct err *err)
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = ws_protocols,
         .vhost_name = "server",
-        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
-                   (tls ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0),
+        /* Without TLS no flag: see make_context() in loop.c. */
+        .options =
+            tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0,
         .alpn = "http/1.1",
         .user = &files,
         .retry_and_idle_policy = &net_loop_no_keepalive,

@@ -201,7 +201,7 @@ void srv_hub_free(struct srv_hub *h)
     net_watch_free(h->cut_watch);
     if (h->cut_fd >= 0)
         close(h->cut_fd);
-    free(h->items);
+    items_free(h->items);
     buf_fini(&h->scratch);
     free(h);
 }

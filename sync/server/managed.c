@@ -12,7 +12,10 @@
 #include "sync/state/seed.h"
 #include "sync/state/statefile.h"
 
-enum { USERS_MS = 5000 };
+enum {
+    USERS_MS = 5000,
+    BECOMING_MS = 30000, /* a space that was granted is opened, and its acts are fetched */
+};
 
 struct managed *managed_find(struct srv_managed *m, const struct srv_at *at)
 {
@@ -29,11 +32,22 @@ struct bytes srv_managed_member(const struct srv_managed *m)
     return bytes_of(m->public, sizeof m->public);
 }
 
+/* What the server is of a space: 1 a member; -EAGAIN about to become one; -ENOTCONN neither. */
+static int standing(const struct managed *s)
+{
+    if (s->failed)
+        return -ENOTCONN;
+    if (s->space != NULL && space_sync_is_member(s->space))
+        return 1;
+    bool is_new = s->granted_ms != 0 && net_now_ms() < s->granted_ms + BECOMING_MS;
+    return s->space == NULL || is_new ? -EAGAIN : -ENOTCONN;
+}
+
 bool srv_managed_has(struct srv_managed *m, const struct srv_at *at)
 {
     pthread_mutex_lock(&m->lock);
     const struct managed *s = managed_find(m, at);
-    bool has = s != NULL && s->space != NULL && space_sync_is_member(s->space);
+    bool has = s != NULL && standing(s) != -ENOTCONN;
     pthread_mutex_unlock(&m->lock);
     return has;
 }
@@ -56,6 +70,7 @@ static int grant_again(struct managed *s, const struct grant *g, struct err *err
         return err_set(err, -EIO, "the server cannot open what it has of the space");
     if (s->space == NULL)
         return -EAGAIN;
+    s->granted_ms = net_now_ms();
     int rc = space_sync_take_grant(s->space, g);
     return rc < 0 ? err_set(err, rc, "the server has the space under other keys: %s", strerror(-rc))
                   : 0;
@@ -79,6 +94,7 @@ static int grant_new(struct srv_managed *m, const struct srv_at *at, const struc
         managed_free(s); /* it is tried again: what is on disk is found then */
         return err_set(err, rc, "the server cannot open the space: %s", strerror(-rc));
     }
+    s->granted_ms = net_now_ms();
     pthread_mutex_lock(&m->lock);
     ring_add(&m->all, &s->in_all);
     m->n++;
@@ -131,9 +147,9 @@ int srv_managed_join(struct srv_managed *m, const struct srv_at *at, const struc
 {
     pthread_mutex_lock(&m->lock);
     struct managed *s = managed_find(m, at);
-    int rc = s == NULL          ? -ENOENT
-             : s->space == NULL ? -ENOTCONN
-                                : let_in(s, who, ret_acts, ret_grant);
+    int rc = s == NULL ? -ENOENT : standing(s);
+    if (rc == 1)
+        rc = let_in(s, who, ret_acts, ret_grant);
     pthread_mutex_unlock(&m->lock);
     return rc;
 }

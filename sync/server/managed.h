@@ -43,7 +43,7 @@ void srv_managed_free(struct srv_managed *m);
 /** The server's public keys for a Welcome: identity, sign, box. */
 struct bytes srv_managed_member(const struct srv_managed *m);
 
-/** Whether the server is a member of a space. */
+/** Whether the server is a member of a space, or is about to become one. */
 bool srv_managed_has(struct srv_managed *m, const struct srv_at *at);
 
 /**
@@ -63,7 +63,8 @@ struct srv_joining {
 /**
  * Lets it in: @ret_grant gets the blob for it; @ret_acts what the server made of acts, each as
  * buf_put_string() does, to be in the log before the device looks. -ENOENT, -ENOTCONN the server is
- * no member; -EKEYREVOKED the device was one, and was revoked; -ENOBUFS; -EBADMSG; -EIO, -ENOSPC.
+ * no member; -EAGAIN it is about to become one; -EKEYREVOKED the device was one, and was revoked;
+ * -ENOBUFS; -EBADMSG; -EIO, -ENOSPC.
  */
 int srv_managed_join(struct srv_managed *m, const struct srv_at *at, const struct srv_joining *who,
                      struct buf *ret_acts, struct buf *ret_grant) MUST_CHECK;

@@ -23,6 +23,7 @@ struct managed {
     char user[USER_NAME_MAX + 1], name[MANAGED_NAME_SIZE]; /* of its mirror */
     int dir_fd;
     char *dir;
+    uint64_t granted_ms;       /* in this process; the loop's */
     struct srv_own_link *link; /* the loop's; NULL: the space is on its way out */
 
     /* The thread's; @space and @failed change under the lock. */

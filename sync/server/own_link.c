@@ -39,8 +39,9 @@ static int send_local(struct srv_own_link *o, const Persist__Local *f)
 static void tell(struct srv_own_link *o, Persist__LinkState state)
 {
     static char url[] = OWN_LINK_URL;
-    Persist__Link link = PERSIST__LINK__INIT;
+    Persist__Link link;
     Persist__Local f = PERSIST__LOCAL__INIT;
+    persist__link__init(&link);
     link.id = LINK_ID;
     link.generation = o->generation;
     link.state = state;

@@ -17,6 +17,8 @@
 
 enum {
     TOKEN_DIGEST_SIZE = 32,
+    JOIN_TRIES = 50, /* 5 s: who asks waits for 10 */
+    JOIN_AGAIN_MS = 100,
     SPACES_BYTES_MAX = FRAME_MAX - 64 * 1024 /* of all blobs in one Spaces */
 };
 
@@ -231,7 +233,8 @@ static void send_joined(struct srv_session *s, struct bytes grant)
     session_send(s, &f);
 }
 
-static void on_join(struct srv_session *s, const Persist__Join *j)
+/* Lets the device in, or ends the session. -EAGAIN: not yet. */
+static int join(struct srv_session *s, const Persist__Join *j)
 {
     struct srv_at at = s->at;
     struct srv_joining joining = {.member = j->member.data, .label = j->label};
@@ -239,23 +242,43 @@ static void on_join(struct srv_session *s, const Persist__Join *j)
     memcpy(at.space, j->space.data, SPACE_ID_SIZE);
     if (memcmp(j->member.data, s->identity, SIGN_KEY_SIZE) != 0) {
         session_end(s, PERSIST__CODE__CODE_PROOF, "the member is not the device that asks");
-        return;
+        return 0;
     }
     int rc = srv_managed_join(s->hub->cfg.managed, &at, &joining, &acts, &grant);
     if (rc == 0)
         rc = push_acts(s, &at, buf_bytes(&acts));
     if (rc == 0)
         send_joined(s, buf_bytes(&grant));
-    else if (rc == -ENOENT || rc == -ENOTCONN)
+    else if (rc == -ENOENT || rc == -ENOTCONN || (rc == -EAGAIN && s->join_tries == JOIN_TRIES))
         session_end(s, PERSIST__CODE__CODE_NO_SPACE, "the server is no member of such a space");
     else if (rc == -EKEYREVOKED)
         session_end(s, PERSIST__CODE__CODE_TOKEN,
-                    "this device was revoked; it is let in again by "
-                    "another device only");
+                    "this device was revoked; it is let in again by another device only");
     else if (rc == -ENOBUFS)
         session_end(s, PERSIST__CODE__CODE_LIMIT, "the space has as many members as it can have");
-    else
+    else if (rc != -EAGAIN)
         fail(s, rc);
+    return s->state == SESSION_LINKED ? rc : 0;
+}
+
+/* A server that was made a member a moment ago has the space to open first. */
+static void on_join(struct srv_session *s, Persist__Frame **f)
+{
+    if (join(s, (*f)->join) != -EAGAIN) {
+        s->join_tries = 0;
+        return;
+    }
+    s->join_tries++;
+    s->stalled = TAKE_PTR(*f);
+    net_timer_set(s->timer, JOIN_AGAIN_MS);
+}
+
+static void join_again(struct srv_session *s)
+{
+    Persist__Frame *f = TAKE_PTR(s->stalled);
+    on_join(s, &f);
+    frame_free(f);
+    session_steer(s);
 }
 
 /* ---- opening ---- */
@@ -350,7 +373,7 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_LIST_SPACES) {
         on_list_spaces(s);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_JOIN) {
-        on_join(s, (*f)->join);
+        on_join(s, f);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_OPEN) {
         on_open(s, f);
     } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PUT) {
@@ -386,6 +409,8 @@ static void on_timer(void *arg)
     struct srv_session *s = arg;
     if (s->state == SESSION_NEW)
         session_end(s, PERSIST__CODE__CODE_PROOF, "the proof took too long");
+    else if (s->state == SESSION_LINKED && s->stalled != NULL)
+        join_again(s);
     else
         session_put_again(s);
 }

@@ -95,7 +95,8 @@ struct srv_session {
         uint64_t sync, id; /* sync 0: free */
     } pending[2];
     uint64_t open_sync;
-    Persist__Frame *stalled; /* a Put that came too fast */
+    Persist__Frame *stalled; /* a Put that came too fast, or a Join that came too early, */
+    unsigned join_tries;     /* so many times */
     enum { PUTS_TAKEN, PUTS_REFUSED, PUTS_REFUSED_SAID } puts;
     Persist__Code refused_code;
     char *refused_text;
@@ -162,6 +163,7 @@ void session_send(struct srv_session *s, const Persist__Frame *f);
 /** Sends what there is to send, as far as there is room. */
 void session_pump(struct srv_session *s);
 
-struct items *items_new(void); /* free(); NULL: no memory */
+struct items *items_new(void);    /* NULL: no memory */
+void items_free(struct items *i); /* accepts NULL */
 
 #endif

@@ -38,6 +38,13 @@ struct items *items_new(void)
     return calloc(1, sizeof(struct items));
 }
 
+void items_free(struct items *i)
+{
+    if (i != NULL)
+        buf_fini(&i->bytes);
+    free(i);
+}
+
 static int see_item(void *arg, const struct srv_item *item)
 {
     struct items *i = arg;

@@ -95,7 +95,7 @@ static void who_was_revoked_is_known(void **state)
     struct sync_meet m;
     begin(&m);
     struct device *a = &m.d[0], *b = &m.d[1];
-    struct buf raw CLEANUP(buf_fini) = {0}, blob CLEANUP(buf_fini) = {0};
+    struct buf raw CLEANUP(buf_fini) = {0};
     struct member_id id = member_id_of(&b->member->pub);
     struct act revoke;
     assert_false(space_sync_was_revoked(a->s, b->member->pub.identity));

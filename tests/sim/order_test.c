@@ -11,8 +11,9 @@
  * each other which do not meet and do not touch the same names, one is tried: they make the same
  * changes, and no two stamps that are compared differ in their order.
  *
- * PERSIST_LONG=1: all of CASE_OPS, programs that two or three devices run alike, and exchanges
- * before every step: millions of cases. An argument is a pattern of the tests to run.
+ * PERSIST_LONG=1: all of CASE_OPS, all programs and not only the first PROGRAMS_SHORT, also run
+ * alike by two or three devices, and exchanges before every step: millions of cases. An argument is
+ * a pattern of the tests to run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@
 #include "tests/sim/cases.h"
 #include "tests/sim/run.h"
 
-enum { DEVICES = 3, MEETINGS = 4, STEPS = 3, ALL_STEPS = DEVICES * STEPS };
+enum { DEVICES = 3, MEETINGS = 4, STEPS = 3, ALL_STEPS = DEVICES * STEPS, PROGRAMS_SHORT = 6 };
 
 static bool is_long(void)
 {
@@ -99,9 +100,9 @@ static const struct act programs[][STEPS] = {
     {{"mv|/a|/b/a", "ad"}, {"create|/b/a/n|#", "an"}, {"mv|/b/a|/x", "adx"}},
     {{"mv|/b|/a/b", "bd"}, {"rm|/a/g", "g"}, {"mv|/a/b|/b", "bd"}},
     {{"rm|/a/g", "g"}, {"rm|/a", "ad"}, {"rm|/f", "f"}},
-    {{"rm|/f", "f"}, {"mkdir|/f", "f"}, {"create|/f/n|#", "fn"}},
     {{"create|/x|#", "x"}, {"mv|/x|/f", "xf"}, {"mv|/f|/a/g", "fg"}},
     {{"ln|/f|/h", "fh"}, {"rm|/f", "f"}, {"edit|/h|#", "fh"}},
+    {{"rm|/f", "f"}, {"mkdir|/f", "f"}, {"create|/f/n|#", "fn"}},
 };
 
 /* An interleaving so far. A choice is a device and, in its lowest bit, whether it takes first. */
@@ -152,12 +153,12 @@ static bool is_allowed(const struct walk *w)
 /* The next choice of programs, in ascending order. */
 static bool next_programs(struct walk *w)
 {
-    size_t apart = is_long() ? 0 : 1;
+    size_t apart = is_long() ? 0 : 1, n = is_long() ? ARRAY_N(programs) : PROGRAMS_SHORT;
     for (int i = DEVICES; i-- > 0;) {
         w->program[i]++;
         for (int k = i + 1; k < DEVICES; k++)
             w->program[k] = w->program[k - 1] + apart;
-        if (w->program[DEVICES - 1] < ARRAY_N(programs))
+        if (w->program[DEVICES - 1] < n)
             return true;
     }
     return false;

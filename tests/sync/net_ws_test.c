@@ -166,7 +166,11 @@ static void a_reader_that_pauses_stops_the_sender_and_costs_no_memory(void **sta
     assert_true(ws_queued(end.ws) > 0);
     assert_int_equal(ws_received(far->ws), 0);
     assert_true(end.sent < FLOOD / 2);
+#ifdef __SANITIZE_ADDRESS__ /* it keeps what was freed */
+    (void)before;
+#else
     assert_true(rss() - before < 8 * (size_t)SENDQ_MAX);
+#endif
     ws_resume(far->ws);
     net_until_messages(&net, far, FLOOD);
     assert_int_equal(far->bytes, (size_t)FLOOD * CHUNK);

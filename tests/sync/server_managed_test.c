@@ -214,8 +214,9 @@ static void ask_to_join(struct session_world *w, struct caller *d, const uint8_t
     uint8_t member[ACT_MEMBER_SIZE];
     char label[] = "a device";
     struct member_public p = sealed_public(5);
-    Persist__Join j = PERSIST__JOIN__INIT;
+    Persist__Join j;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__join__init(&j);
     memcpy(member, identity, SIGN_KEY_SIZE);
     memcpy(member + SIGN_KEY_SIZE, p.sign, SIGN_KEY_SIZE);
     memcpy(member + 2 * SIGN_KEY_SIZE, p.box, BOX_KEY_SIZE);
