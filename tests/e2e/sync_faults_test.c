@@ -349,10 +349,15 @@ static bool move_server_data(struct crash_power *power)
 
 static void cut_server(struct crash_power *power, struct crash_rand *rand)
 {
-    usleep((50 + (unsigned)crash_below(rand, 300)) * 1000);
+    usleep((200 + (unsigned)crash_below(rand, 300)) * 1000);
     world_server_stop(&world, SIGKILL);
     holds(crash_power_cut(power, crash_next(rand)));
     holds(world_server_start(&world));
+    /* New sync processes connect at once, and do not wait as after many failures. */
+    for (unsigned i = 0; i < DEVICES; i++) {
+        world_offline(at(i));
+        world_online(at(i));
+    }
 }
 
 /* How many times devices have found that the server had lost what it had shown. */
@@ -371,7 +376,7 @@ static void nothing_is_lost_by_a_server_without_power(struct e2e *f)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
     unsigned cuts =
-        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 100 : 20);
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 60 : 12);
     struct savers *savers = crash_shared(sizeof *savers);
     struct crash_power power = {.server = 0};
     pid_t pids[DEVICES];

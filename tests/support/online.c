@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -51,6 +53,15 @@ static void on_stopped(void *arg)
     net_loop_stop(o->loop);
 }
 
+/* The loop's thread alone may end its links. */
+static void on_stop(uint32_t events, void *arg)
+{
+    struct online *o = arg;
+    (void)events;
+    net_watch_want(o->stop, 0);
+    links_stop(o->links);
+}
+
 static void *run(void *arg)
 {
     struct online *o = arg;
@@ -78,6 +89,8 @@ void online_start(struct online *o, struct device *d, unsigned n, const char *co
     cfg.dir_fd = o->dir_fd;
     cfg.identity = &o->identity;
     assert_int_equal(net_loop_new(FD_MAX, &o->loop, &err), 0);
+    o->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_int_equal(net_watch_new(o->loop, o->stop_fd, EPOLLIN, on_stop, o, &o->stop), 0);
     if (links_new(o->loop, &cfg, &o->links, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(pthread_create(&o->thread, NULL, run, o), 0);
@@ -105,10 +118,13 @@ void online_stop(struct online *o)
         return;
     engine_stop(o->engine);
     forget_links(o);
-    net_loop_stop(o->loop);
+    const uint64_t one = 1;
+    assert_int_equal(write(o->stop_fd, &one, sizeof one), sizeof one);
     pthread_join(o->thread, NULL);
     links_free(o->links);
+    net_watch_free(o->stop);
     net_loop_free(o->loop);
+    close(o->stop_fd);
     close(o->listen_fd);
     close(o->dir_fd);
     (void)!statefile_remove_tree(AT_FDCWD, o->dir, NULL);

@@ -15,9 +15,10 @@
 struct online {
     struct device *d;
     char dir[64];
-    int dir_fd, listen_fd;
+    int dir_fd, listen_fd, stop_fd;
     struct member_keys identity;
     struct net_loop *loop;
+    struct net_watch *stop;
     struct links *links;
     pthread_t thread;
     struct engine *engine;
