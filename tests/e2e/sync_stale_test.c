@@ -77,7 +77,8 @@ static void with_backup(struct e2e *f)
     is_merged(f, save_with_backup);
 }
 
-/* A file that is open for writing is not changed under its program, which does not miss anything. */
+/* A file that is open for writing is not changed under its program, which does not miss anything.
+ */
 static void while_it_is_open(struct e2e *f)
 {
     if (world_begin(&world, f, 2)) {
