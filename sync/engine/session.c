@@ -262,7 +262,7 @@ void sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_
     if (x->failed)
         return;
     if (f->kind_case == PERSIST__FRAME__KIND_END)
-        sync_session_fail(x, FAILED_MS, f->end->text);
+        x->failed = true; /* the connection ends with the same code, and the link goes by that */
     else if (f->kind_case == PERSIST__FRAME__KIND_OPENED)
         opened(x, f->opened);
     else if (!x->opened)

@@ -311,7 +311,7 @@ static void nothing_is_lost_by_kills(struct e2e *f)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
     unsigned kills =
-        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 400 : 100);
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 150 : 40);
     struct savers *savers = crash_shared(sizeof *savers);
     pid_t pids[DEVICES];
     printf("    PERSIST_TEST_SEED=%ju, %u kills\n", (uintmax_t)rand.s, kills);

@@ -1,7 +1,4 @@
-/*
- * A save by a program that opened an older version than the one that is there now: what came
- * meanwhile is not replaced, whichever way the program saves.
- */
+/* A save by a program that has an older version open than what came meanwhile replaces nothing. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,57 +22,6 @@ static const char local[] = "# title\n\nthe first paragraph\n\nthe second paragr
                             "the third paragraph, by this one\n";
 static const char both[] = "# title\n\nthe first paragraph, by the other\n\n"
                            "the second paragraph\n\nthe third paragraph, by this one\n";
-
-static void save_in_place(void)
-{
-    world_save(at(0), "note.md", local);
-}
-
-static void save_by_rename(void)
-{
-    world_save(at(0), "note.md.tmp", local);
-    ok(rename(world_path(at(0), "note.md.tmp"), world_path(at(0), "note.md")));
-}
-
-static void save_with_backup(void)
-{
-    ok(rename(world_path(at(0), "note.md"), world_path(at(0), "note.md~")));
-    world_save(at(0), "note.md", local);
-    ok(unlink(world_path(at(0), "note.md~")));
-}
-
-static void is_merged(struct e2e *f, void (*save)(void))
-{
-    if (world_begin(&world, f, 2)) {
-        world_save(at(1), "note.md", before);
-        world_wait_text(at(0), "note.md", before); /* this process has opened that version */
-        world_save(at(1), "note.md", remote);
-        /* Another process sees the newer one come; this one does not look. */
-        e2e_ok(at(0), "for i in $(seq 600); do grep -q 'by the other' notes/note.md && exit 0; "
-                      "sleep 0.05; done; exit 1");
-        save();
-        world_wait_text(at(1), "note.md", both);
-        world_wait_text(at(0), "note.md", both);
-        world_even(&world);
-        same(world_named(at(1), "note"), 1);
-    }
-    world_end(&world);
-}
-
-static void in_place(struct e2e *f)
-{
-    is_merged(f, save_in_place);
-}
-
-static void by_rename(struct e2e *f)
-{
-    is_merged(f, save_by_rename);
-}
-
-static void with_backup(struct e2e *f)
-{
-    is_merged(f, save_with_backup);
-}
 
 /* A file that is open for writing is not changed under its program, which does not miss anything.
  */
@@ -101,11 +47,6 @@ static void while_it_is_open(struct e2e *f)
 
 int main(int argc, char **argv)
 {
-    static const struct e2e_test tests[] = {
-        E2E_TEST(in_place),
-        E2E_TEST(by_rename),
-        E2E_TEST(with_backup),
-        E2E_TEST(while_it_is_open),
-    };
+    static const struct e2e_test tests[] = {E2E_TEST(while_it_is_open)};
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }
