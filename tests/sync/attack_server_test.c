@@ -272,7 +272,6 @@ static void each_flipped_bit_is_refused_and_the_good_copy_taken(enum what what)
     again(BERT, &bad, &good);
     expect_text(BERT, "a", "the text");
     online_wait(are_equal, NULL, "that both hold the same");
-    /* What waits for ever does not keep it from knowing that it has all. */
     assert_int_equal(space_sync_settle(w.d[BERT].s), 0);
     pthread_mutex_lock(&w.d[BERT].s->lock);
     assert_true(vv_covers(replica_knowledge(w.d[BERT].s->replica),
