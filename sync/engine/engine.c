@@ -432,6 +432,8 @@ static void attach(struct engine *e)
 static void on_connect_timer(void *arg)
 {
     struct engine *e = arg;
+    if (atomic_load(&e->stop)) /* the loop ends, perhaps in this very turn */
+        return;
     int fd = connect_socket(e);
     if (fd >= 0 && unix_adopt(e->loop, fd, &unix_events, e, &e->conn) == 0) {
         e->connect_ms = CONNECT_MS;
