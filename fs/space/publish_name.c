@@ -259,7 +259,17 @@ static int take_content(struct space *s, struct publish_item *item, struct view 
     return rc < 0 ? rc : same_act(&before, v) ? 0 : -EAGAIN;
 }
 
-static int publish_once(struct space *s, struct publish_item *item, struct view *v)
+/*
+ * A file that has a record of its own, and content that is not published, takes the name of another
+ * record. Others must not find there what it had before: the content goes first.
+ */
+static bool takes_a_name_unpublished(const struct view *v)
+{
+    return v->act == ACT_MOVE && v->has_record && attr_is_file(&v->file) && v->file.dirty;
+}
+
+static int publish_once(struct space *s, struct publish_item *item, struct view *v,
+                        bool content_is_out)
 {
     struct captured content = {0};
     struct inval_list invals = {0};
@@ -267,6 +277,8 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
     pthread_mutex_lock(&s->lock);
     int rc = publish_look(s, item, v);
     bool waits = v->act == ACT_WAIT || v->act == ACT_KEEP || v->act == ACT_FOLLOW;
+    if (rc == 0 && !content_is_out && takes_a_name_unpublished(v))
+        rc = -EINPROGRESS;
     if (rc == 0 && has_content(v))
         rc = take_content(s, item, v, &content);
     if (rc == 0 && !waits)
@@ -288,10 +300,23 @@ int publish_name(struct space *s, struct publish_item *item)
 {
     enum { TRIES = 8 };
     struct view v = {0};
+    bool content_is_out = false;
     int rc = -EAGAIN;
     /* What is done in parts gets on with each of them, and is no failed try. */
     for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -EINPROGRESS); i += rc == -EAGAIN) {
-        rc = publish_once(s, item, &v);
+        rc = publish_once(s, item, &v, content_is_out);
+        if (rc == -EINPROGRESS && !content_is_out && takes_a_name_unpublished(&v)) {
+            struct publish_item content = *item;
+            content.ino = v.file.ino;
+            content.name = bytes_of(NULL, 0);
+            int published = publish_inode(s, &content);
+            if (published == PUBLISH_OPEN) {
+                item->wait_ino = v.file.ino;
+                break;
+            }
+            content_is_out = true; /* or never will be: a save that nobody ends */
+            rc = published < 0 ? published : -EAGAIN;
+        }
         if (rc == 0 && v.act == ACT_FOLLOW) {
             /* One step only: what is there has the file. */
             struct publish_item to = {.ino = v.to_dir,
@@ -300,13 +325,15 @@ int publish_name(struct space *s, struct publish_item *item)
                                       .quiet = item->quiet,
                                       .forced = item->forced};
             struct view target = {0};
-            rc = publish_once(s, &to, &target);
+            rc = publish_once(s, &to, &target, true);
             buf_fini(&target.to_name);
             if (rc == 0)
                 rc = target.act == ACT_MOVE || target.act == ACT_LINK ? -EAGAIN : -EBUSY;
         }
     }
     buf_fini(&v.to_name);
+    if (rc == -EINPROGRESS && !content_is_out && takes_a_name_unpublished(&v))
+        return PUBLISH_OPEN;
     if (rc == -EAGAIN || rc == -EBUSY || rc == -ENOTEMPTY || rc == -ESTALE)
         return PUBLISH_LATER;
     if (rc < 0)
