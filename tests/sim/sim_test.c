@@ -35,7 +35,7 @@ static void random_runs_hold(void **state)
 {
     (void)state;
     const struct run_options o = {.gen = {.devices_max = 8, .steps_max = 120, .checked = 5}};
-    run(&o, 4000);
+    run(&o, 2500);
 }
 
 int main(int argc, char **argv)
