@@ -257,12 +257,22 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
 }
 
+/* A server that does not want this device closes with the same code, and the link goes by that. */
+static void ended(struct sync_session *x, const Persist__End *e)
+{
+    if (e->code == PERSIST__CODE__CODE_TOKEN || e->code == PERSIST__CODE__CODE_PROOF ||
+        e->code == PERSIST__CODE__CODE_VERSION)
+        x->failed = true;
+    else
+        sync_session_fail(x, FAILED_MS, e->text);
+}
+
 void sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
 {
     if (x->failed)
         return;
     if (f->kind_case == PERSIST__FRAME__KIND_END)
-        x->failed = true; /* the connection ends with the same code, and the link goes by that */
+        ended(x, f->end);
     else if (f->kind_case == PERSIST__FRAME__KIND_OPENED)
         opened(x, f->opened);
     else if (!x->opened)
