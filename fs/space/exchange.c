@@ -27,7 +27,7 @@ int space_stream(struct space *s, const struct vv *have, struct replica_stream *
     return rc;
 }
 
-int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg)
+int exchange_each_content(struct bytes change, exchange_content_fn fn, void *arg)
 {
     struct reader r;
     struct dot dot;
@@ -37,9 +37,28 @@ int space_missing(struct space *s, struct bytes change, content_need_fn fn, void
         struct value v;
         rc = value_change_next(&r, &dot, &v);
         if (rc == 0 && v.facet == FACET_CONTENT)
-            rc = content_missing(s->db, v.content.body, 0, fn, arg);
+            rc = fn(arg, &v.content);
     }
-    return rc < 0 ? rc : rc > 0 ? rc : reader_end(&r);
+    return rc != 0 ? rc : reader_end(&r);
+}
+
+/* What is to be told of missing chunks, and who is. */
+struct missing {
+    struct space *s;
+    content_need_fn fn;
+    void *arg;
+};
+
+static int tell_missing(void *arg, const struct value_content *content)
+{
+    const struct missing *m = arg;
+    return content_missing(m->s->db, content->body, 0, m->fn, m->arg);
+}
+
+int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg)
+{
+    struct missing m = {s, fn, arg};
+    return exchange_each_content(change, tell_missing, &m);
 }
 
 int space_get_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES],
@@ -64,24 +83,14 @@ static int on_missing(void *arg, const struct content_need *need)
 }
 
 /* A body is opaque to the records: one that cannot be read here is not taken in. */
-static int check_bodies(struct space *s, struct bytes change)
+static int check_body(void *arg, const struct value_content *content)
 {
-    struct reader r;
-    struct dot dot;
-    size_t n;
-    int rc = value_change_open(change, &r, &dot, &n);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        struct value v;
-        struct content_info info;
-        rc = value_change_next(&r, &dot, &v);
-        if (rc == 0 && v.facet == FACET_CONTENT)
-            rc = content_parse(v.content.body, &info);
-        if (rc == 0 && v.facet == FACET_CONTENT && info.size != v.content.size)
-            rc = -EBADMSG;
-        if (rc == 0 && v.facet == FACET_CONTENT)
-            rc = content_missing(s->db, v.content.body, 0, on_missing, NULL);
-    }
-    return rc;
+    struct space *s = arg;
+    struct content_info info;
+    int rc = content_parse(content->body, &info);
+    if (rc == 0 && info.size != content->size)
+        rc = -EBADMSG;
+    return rc < 0 ? rc : content_missing(s->db, content->body, 0, on_missing, NULL);
 }
 
 /* What is to be done: apply a change, or an entry with one; know; renew; clean up. */
@@ -165,7 +174,7 @@ static int apply_change(struct space *s, const struct job *j)
 {
     /* No sweep may come between the look at the chunks and the references to them. */
     pthread_rwlock_rdlock(&s->builds);
-    int rc = check_bodies(s, j->change);
+    int rc = exchange_each_content(j->change, check_body, s);
     if (rc == 0)
         rc = apply(s, j);
     pthread_rwlock_unlock(&s->builds);

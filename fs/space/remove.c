@@ -47,18 +47,28 @@ static int lift(int from_fd, const char *name, int top_fd, uint64_t *number)
     }
 }
 
-/* Empties a folder: what is no folder goes, folders go up. 1: there were some. */
-static int empty(int fd, int top_fd, uint64_t *number)
+/* Reads a directory from its beginning; the descriptor stays the caller's. */
+static int list_dir(int fd, DIR **ret)
 {
-    int copy = dup(fd), rc = 0;
-    DIR *d = copy < 0 ? NULL : fdopendir(copy);
-    if (d == NULL) {
-        rc = -errno;
+    int copy = dup(fd);
+    *ret = copy < 0 ? NULL : fdopendir(copy);
+    if (*ret == NULL) {
+        int rc = -errno;
         if (copy >= 0)
             close(copy);
         return rc;
     }
-    rewinddir(d);
+    rewinddir(*ret);
+    return 0;
+}
+
+/* Empties a folder: what is no folder goes, folders go up. 1: there were some. */
+static int empty(int fd, int top_fd, uint64_t *number)
+{
+    DIR *d;
+    int rc = list_dir(fd, &d);
+    if (rc < 0)
+        return rc;
     struct dirent *e;
     while (rc >= 0 && (e = readdir(d)) != NULL) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
@@ -75,15 +85,10 @@ static int empty(int fd, int top_fd, uint64_t *number)
 /* One pass over the folders right below @top_fd. 1: there were some. */
 static int pass(int top_fd, uint64_t *number)
 {
-    int copy = dup(top_fd), rc = 0;
-    DIR *d = copy < 0 ? NULL : fdopendir(copy);
-    if (d == NULL) {
-        rc = -errno;
-        if (copy >= 0)
-            close(copy);
+    DIR *d;
+    int rc = list_dir(top_fd, &d);
+    if (rc < 0)
         return rc;
-    }
-    rewinddir(d);
     struct dirent *e;
     while (rc >= 0 && (e = readdir(d)) != NULL) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)

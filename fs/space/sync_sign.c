@@ -43,19 +43,14 @@ int sync_add_name(void *arg, const uint8_t id[CONTENT_ID_BYTES])
     return buf_status(names);
 }
 
+static int add_names(void *arg, const struct value_content *content)
+{
+    return content_body_ids(content->body, sync_add_name, arg);
+}
+
 int sync_names_of(struct bytes change, struct buf *ret)
 {
-    struct reader r;
-    struct dot dot;
-    size_t n;
-    int rc = value_change_open(change, &r, &dot, &n);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        struct value v;
-        rc = value_change_next(&r, &dot, &v);
-        if (rc == 0 && v.facet == FACET_CONTENT)
-            rc = content_body_ids(v.content.body, sync_add_name, ret);
-    }
-    return rc;
+    return exchange_each_content(change, add_names, ret);
 }
 
 static int ids_of(const struct epoch_keys *k, const struct buf *names, struct buf *ret)
