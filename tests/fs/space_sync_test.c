@@ -215,6 +215,32 @@ static void what_all_know_to_be_deleted_is_cleaned_up(void **state)
     sync_meet_expect_equal(w, 2);
 }
 
+/* An editor's temporary file that was published before it was saved and renamed over the note. */
+static void what_takes_a_name_brings_its_content_along(void **state)
+{
+    struct sync_meet *w = *state;
+    struct arrival at;
+    device_save_text(&w->d[0], "note.md", "note");
+    device_save_text(&w->d[0], "t", "half");
+    sync_meet_give(w, 0, 1);
+    device_save_text(&w->d[0], "t", "whole");
+    device_rename(&w->d[0], "t", "note.md");
+    struct publish_item name = {.ino = TREE_ROOT, .name = bytes_str("note.md"), .forced = true};
+    assert_int_equal(publish_name(w->d[0].s, &name), PUBLISH_DONE);
+    assert_int_equal(space_sync_collect(w->d[0].s), 0);
+    while (space_sync_next(w->d[0].s, w->done[0][1], 2, &at) == 1) {
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+        char text[16] = "";
+        w->done[0][1] = at.number;
+        assert_int_equal(space_sync_seal(w->d[0].s, &at, &bytes, &chunks), 0);
+        assert_int_equal(space_sync_take_entry(w->d[1].s, 1, buf_bytes(&bytes)), SYNC_TAKEN);
+        uint64_t ino = device_ino(&w->d[1], "note.md");
+        assert_true(tree_read(w->d[1].s->tree, ino, 0, text, sizeof text - 1) > 0);
+        assert_string_not_equal(text, "half");
+    }
+    sync_meet_expect(&w->d[1], "note.md", "whole");
+}
+
 /* A child that takes an entry in, and crashes while it does. */
 static void crash_while_taking(struct device *d, const struct dot *dot, int how)
 {
@@ -340,6 +366,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(superseded_entries_go_and_the_next_one_names_them, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_all_know_to_be_deleted_is_cleaned_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_takes_a_name_brings_its_content_along, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_change_that_crashes_the_program_twice_is_left_out, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_copied_device_takes_a_new_id_and_nothing_is_lost, setup,
