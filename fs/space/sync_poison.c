@@ -4,7 +4,7 @@
  * processes crashed is left out from then on, and the folder stays usable. To be killed is no
  * crash.
  *
- *   page    dot 16 (zeros: none is being taken) · crashed 8 · DEAD_MAX times: dot 16 · deaths 8
+ *   page    key 16 (zeros: none is being taken) · crashed 8 · DEAD_MAX times: key 16 · deaths 8
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ static void note_death(struct sync_poison *p)
         p->dead[i].deaths = 0;
     p->dead[i].dot = p->now;
     p->dead[i].deaths++;
-    log_warn("sync: the program ended while it took in change %016llx.%llu%s",
+    log_warn("sync: the program ended while it took in change %016llx%016llx%s",
              (unsigned long long)p->now.replica, (unsigned long long)p->now.counter,
              p->dead[i].deaths >= DEATHS_MAX ? " again; it is left out from now on" : "");
     p->now = (struct dot){0, 0};
@@ -125,6 +125,13 @@ void sync_poison_close(struct sync *y)
         return;
     set_page(y->poison, NULL);
     munmap(y->poison, PAGE);
+}
+
+struct dot sync_poison_key(const struct entry *e)
+{
+    uint8_t hash[HASH_SIZE];
+    entry_head_hash(e->head_raw, hash);
+    return (struct dot){get_u64(hash), get_u64(hash + 8) | 1}; /* a counter of 0 is none */
 }
 
 bool sync_poison_begin(struct sync *y, const struct dot *dot)

@@ -167,6 +167,8 @@ const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct
 /* ---- sync_poison.c ---- */
 int sync_poison_open(struct space *s) MUST_CHECK;
 void sync_poison_close(struct sync *y);
+/** What an entry is noted by: its head, so that a false one of the same dot is another one. */
+struct dot sync_poison_key(const struct entry *e);
 /** Notes that a change is being taken in. False: two processes died of it, it is to be left out. */
 bool sync_poison_begin(struct sync *y, const struct dot *dot);
 void sync_poison_end(struct sync *y);

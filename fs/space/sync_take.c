@@ -364,7 +364,8 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
     bool own = e.head.dot.replica == replica_id(s->replica);
     if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known_or_held(s, &e)) != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
-    if (!sync_poison_begin(s->sync, &e.head.dot))
+    struct dot key = sync_poison_key(&e);
+    if (!sync_poison_begin(s->sync, &key))
         return refuse(s, "makes this program crash, and is left out", &e.head.dot);
     rc = open_and_take(s, remote, &e, sealed);
     sync_poison_end(s->sync);
@@ -372,10 +373,13 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
 }
 
 /* What was kept is taken again, under the same care. */
-static int take_kept(struct space *s, const struct dot *dot, uint64_t source, struct bytes stored,
-                     enum kept kept)
+static int take_kept(struct space *s, uint64_t source, struct bytes stored, enum kept kept)
 {
-    if (!sync_poison_begin(s->sync, dot))
+    struct entry e;
+    if (entry_parse_stored(stored, &e) < 0)
+        return take_stored(s, source, stored, kept); /* says so */
+    struct dot key = sync_poison_key(&e);
+    if (!sync_poison_begin(s->sync, &key))
         return kept == KEPT_HELD ? SYNC_WAITS : SYNC_CONTENT;
     int rc = take_stored(s, source, stored, kept);
     sync_poison_end(s->sync);
@@ -421,7 +425,7 @@ static int look_at_held(struct space *s, const struct sync_key *k, struct bytes 
     struct dot dot = dot_decode(k->p + 1);
     int rc = is_known(s, &dot);
     if (rc == 0)
-        rc = take_kept(s, &dot, get_u64(row.p), stored, KEPT_HELD);
+        rc = take_kept(s, get_u64(row.p), stored, KEPT_HELD);
     else if (rc > 0)
         rc = SYNC_KNOWN;
     return rc < 0 || rc == SYNC_WAITS ? rc : forget(s, k, get_u64(row.p + 8), stored.n);
@@ -557,6 +561,6 @@ int space_sync_retry(struct space *s, const struct dot *dot)
         rc = sync_flush_chunks(s);
     if (rc < 0)
         return rc;
-    return take_kept(s, dot, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
+    return take_kept(s, get_u64(row.p), bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD),
                      KEPT_CONTENT);
 }

@@ -269,12 +269,15 @@ static void a_change_that_crashes_the_program_twice_is_left_out(void **state)
     assert_int_equal(space_sync_collect(w->d[0].s), 0);
     assert_int_equal(space_sync_next(w->d[0].s, w->done[0][1], 2, &at), 1);
     assert_int_equal(space_sync_seal(w->d[0].s, &at, &bytes, &chunks), 0);
+    struct entry e;
+    assert_int_equal(entry_parse_sealed(buf_bytes(&bytes), &e), 0);
+    struct dot key = sync_poison_key(&e);
     for (int i = 0; i < 5; i++)
-        crash_while_taking(&w->d[1], &at.dot, SIGKILL);
-    crash_while_taking(&w->d[1], &at.dot, SIGABRT);
-    assert_true(sync_poison_begin(w->d[1].s->sync, &at.dot));
+        crash_while_taking(&w->d[1], &key, SIGKILL);
+    crash_while_taking(&w->d[1], &key, SIGABRT);
+    assert_true(sync_poison_begin(w->d[1].s->sync, &key));
     sync_poison_end(w->d[1].s->sync);
-    crash_while_taking(&w->d[1], &at.dot, SIGABRT);
+    crash_while_taking(&w->d[1], &key, SIGABRT);
     assert_int_equal(space_sync_take_entry(w->d[1].s, 1, buf_bytes(&bytes)), SYNC_REFUSED);
     w->done[0][1] = at.number;
     device_save_text(&w->d[0], "b.md", "others come");
