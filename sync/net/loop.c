@@ -178,10 +178,10 @@ int net_loop_new(size_t fd_max, struct net_loop **ret, struct err *err)
         rc = net_watch_new(l, l->stop_fd, EPOLLIN, on_stop, l, &l->stop_watch);
     if (rc < 0) {
         net_loop_free(l);
-        return rc == -ELIBACC
-                   ? err_set(err, rc, "event loop: libwebsockets does not find libev; "
-                                      "install libwebsockets-evlib-ev")
-                   : err_set(err, rc, "event loop: cannot start: %s", strerror(-rc));
+        return rc == -ELIBACC ? err_set(err, rc,
+                                        "event loop: libwebsockets does not find libev; "
+                                        "install libwebsockets-evlib-ev")
+                              : err_set(err, rc, "event loop: cannot start: %s", strerror(-rc));
     }
     *ret = l;
     return 0;

@@ -86,8 +86,9 @@ struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *i
 int row_chunk_names(struct bytes sealed, struct chunk_ids *ret) MUST_CHECK;
 
 /*
- * A variant of a chunk. Lists, which name others, are in their row, so that rows tell what goes with a
- * chunk, whatever became of its bytes; all others are in packs. Numbers of variants may have gaps.
+ * A variant of a chunk. Lists, which name others, are in their row, so that rows tell what goes
+ * with a chunk, whatever became of its bytes; all others are in packs. Numbers of variants may have
+ * gaps.
  */
 struct chunk_row {
     uint64_t ms;

@@ -433,7 +433,8 @@ static int chunk_row_has(struct srv_store *store, const struct chunk_row *c, str
     return rc == -EUCLEAN ? 0 : rc < 0 ? rc : bytes_equal(has, sealed);
 }
 
-/* The number of the first free variant, or SPACES_VARIANTS_MAX; -EALREADY: these bytes are there. */
+/* The number of the first free variant, or SPACES_VARIANTS_MAX; -EALREADY: these bytes are there.
+ */
 static int free_chunk_variant(struct push *p, const uint8_t *id, struct bytes sealed)
 {
     struct buf value = {0};

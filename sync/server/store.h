@@ -15,14 +15,7 @@
 #include "proto/base/err.h"
 
 /* Families of rows, by purpose. Their keys and values: sync/server/README.md. */
-enum srv_family {
-    SRV_META,
-    SRV_ACCOUNTS,
-    SRV_LOG,
-    SRV_ENTRIES,
-    SRV_CHUNKS,
-    SRV_FAMILY_N
-};
+enum srv_family { SRV_META, SRV_ACCOUNTS, SRV_LOG, SRV_ENTRIES, SRV_CHUNKS, SRV_FAMILY_N };
 
 enum { SRV_STORE_FORMAT = 2, SRV_PREFIX_MAX = 64 };
 
@@ -72,9 +65,9 @@ void srv_store_reclaim(struct srv_store *s, enum srv_family family, struct bytes
 /* ---- large values ----
  *
  * They lie beside the rows, in packs: written once, never moved. First the bytes are appended, then
- * a batch has the row that names their place, and says so with srv_batch_keep(). A sync brings bytes to
- * the disk before rows. So after a loss of power a row of a place may be there without its bytes
- * only if it was not synced: srv_store_each_torn() finds it.
+ * a batch has the row that names their place, and says so with srv_batch_keep(). A sync brings
+ * bytes to the disk before rows. So after a loss of power a row of a place may be there without its
+ * bytes only if it was not synced: srv_store_each_torn() finds it.
  */
 
 struct srv_place {
@@ -92,7 +85,8 @@ struct srv_place srv_place_decode(const uint8_t from[SRV_PLACE_BYTES]);
 int srv_store_append(struct srv_store *s, struct bytes value, struct srv_place *ret) MUST_CHECK;
 /** Gives up a place that no batch has kept. */
 void srv_store_abandon(struct srv_store *s, const struct srv_place *p);
-/** Reads it into @ret, replacing what is in it. -EUCLEAN it is not what was written, -EIO, -ENOMEM. */
+/** Reads it into @ret, replacing what is in it. -EUCLEAN it is not what was written, -EIO, -ENOMEM.
+ */
 int srv_store_read(struct srv_store *s, const struct srv_place *p, struct buf *ret) MUST_CHECK;
 
 /** The batch has a row with key @key that names the place. */
@@ -109,7 +103,8 @@ int srv_store_give_back(struct srv_store *s, unsigned max) MUST_CHECK;
 typedef int srv_torn_fn(void *arg, struct bytes key, const struct srv_place *p);
 /**
  * Calls @fn for each row whose bytes were lost with the power, until it returns something else than
- * 0: that. It is to delete the row and release the place. After opening, before anything is written.
+ * 0: that. It is to delete the row and release the place. After opening, before anything is
+ * written.
  */
 int srv_store_each_torn(struct srv_store *s, srv_torn_fn *fn, void *arg) MUST_CHECK;
 

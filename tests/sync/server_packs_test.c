@@ -1,6 +1,6 @@
 /*
- * Chunks in packs: what a kill or a loss of power leaves of them, and that their room is given back.
- * The process that pushes is this program again, with words that say what to do.
+ * Chunks in packs: what a kill or a loss of power leaves of them, and that their room is given
+ * back. The process that pushes is this program again, with words that say what to do.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -330,12 +330,9 @@ int main(int argc, char **argv)
 #define CASE(name)                                                                                 \
     cmocka_unit_test_setup_teardown(name, server_fixture_setup, server_fixture_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(torn_chunks_are_gone_and_come_again),
-        CASE(damaged_chunk_is_told),
-        CASE(kill_between_bytes_and_row_costs_no_room),
-        CASE(refused_chunk_costs_no_room),
-        CASE(room_of_dropped_chunks_is_given_back),
-        CASE(room_of_a_removed_user_is_given_back),
+        CASE(torn_chunks_are_gone_and_come_again),      CASE(damaged_chunk_is_told),
+        CASE(kill_between_bytes_and_row_costs_no_room), CASE(refused_chunk_costs_no_room),
+        CASE(room_of_dropped_chunks_is_given_back),     CASE(room_of_a_removed_user_is_given_back),
         CASE(power_loss_keeps_what_was_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
