@@ -1,11 +1,12 @@
 /*
- * libwebsockets waits in poll(); all other descriptors are in one epoll set, which is a single
- * descriptor to it.
+ * libwebsockets waits in an event loop of libev, which costs what is active and not what is
+ * connected; all other descriptors are in one epoll set, which is a single descriptor to it.
  */
 #include "sync/net/loop.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <ev.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -24,6 +25,7 @@ enum {
 };
 
 struct net_loop {
+    struct ev_loop *ev; /* libwebsockets borrows it */
     struct lws_context *lws;
     struct lws_vhost *vhost; /* of the epoll set */
     int epoll_fd;            /* closed by libwebsockets once it has adopted it */
@@ -112,12 +114,17 @@ static int make_context(struct net_loop *l)
         {.name = "epoll", .callback = on_epoll},
         {0},
     };
+    l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    if (l->ev == NULL)
+        return -ENOMEM;
+    void *loops[] = {l->ev};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN,
         .protocols = protocols,
         .vhost_name = "loop",
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
-                   LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME,
+                   LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME | LWS_SERVER_OPTION_LIBEV,
+        .foreign_loops = loops,
         .max_http_header_data = HEADER_MAX,
         .pt_serv_buf_size = READ_BYTES,
         .timeout_secs = HANDSHAKE_S,
@@ -129,11 +136,10 @@ static int make_context(struct net_loop *l)
     lws_set_log_level(LOGGED, log_line);
     l->lws = lws_create_context(&info);
     if (l->lws == NULL)
-        return -ENOMEM;
+        return -ELIBACC;
     /* This one has no connections: without the flag it does not read the roots of the system, which
      * take 1 MB and stay behind when a process has several loops. */
     info.options &= ~(uint64_t)LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    l->timers.lws = l->lws;
     l->vhost = lws_create_vhost(l->lws, &info);
     if (l->vhost == NULL)
         return -ENOMEM;
@@ -162,14 +168,20 @@ int net_loop_new(size_t fd_max, struct net_loop **ret, struct err *err)
     if (l == NULL)
         return err_set(err, -ENOMEM, "event loop: out of memory");
     limit_fds(fd_max);
+    l->timers.fd = -1;
     l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = l->stop_fd < 0 || l->epoll_fd < 0 ? -EMFILE : make_context(l);
     if (rc == 0)
+        rc = net_timers_init(&l->timers, l);
+    if (rc == 0)
         rc = net_watch_new(l, l->stop_fd, EPOLLIN, on_stop, l, &l->stop_watch);
     if (rc < 0) {
         net_loop_free(l);
-        return err_set(err, rc, "event loop: cannot start: %s", strerror(-rc));
+        return rc == -ELIBACC ? err_set(err, rc,
+                                        "event loop: libwebsockets does not find libev; "
+                                        "install libwebsockets-evlib-ev")
+                              : err_set(err, rc, "event loop: cannot start: %s", strerror(-rc));
     }
     *ret = l;
     return 0;
@@ -181,11 +193,13 @@ void net_loop_free(struct net_loop *l)
         return;
     l->ending = true;
     net_watch_free(l->stop_watch);
+    net_watch_free(TAKE_PTR(l->timers.watch));
     bool adopted = l->vhost != NULL;
-    lws_sul_cancel(&l->timers.sul);
     if (l->lws != NULL)
         lws_context_destroy(l->lws);
-    free(l->timers.heap);
+    if (l->ev != NULL)
+        ev_loop_destroy(l->ev);
+    net_timers_fini(&l->timers);
     if (!adopted && l->epoll_fd >= 0)
         close(l->epoll_fd);
     if (l->stop_fd >= 0)
@@ -196,9 +210,12 @@ void net_loop_free(struct net_loop *l)
 int net_loop_run(struct net_loop *l)
 {
     l->stopped = false;
-    while (!l->stopped)
-        if (lws_service(l->lws, 0) < 0)
-            return -EIO;
+    while (!l->stopped) {
+        ev_run(l->ev, EVRUN_ONCE);
+        /* What was read from a socket already and waits: else it is served in an idle turn only. */
+        if (lws_service_adjust_timeout(l->lws, 1, 0) == 0)
+            (void)_lws_plat_service_forced_tsi(l->lws, 0);
+    }
     return 0;
 }
 

@@ -19,7 +19,7 @@ struct net_watch;
 /**
  * Makes the loop of this process. It uses up to @fd_max descriptors: raises or lowers the soft
  * limit of the process to that, as far as the hard limit allows, since tables are sized by it.
- * Errors: -ENOMEM, -EMFILE.
+ * Errors: -ENOMEM, -EMFILE, -ELIBACC the part of libwebsockets for libev is not installed.
  */
 int net_loop_new(size_t fd_max, struct net_loop **ret, struct err *err) MUST_CHECK;
 
@@ -29,7 +29,7 @@ int net_loop_new(size_t fd_max, struct net_loop **ret, struct err *err) MUST_CHE
  */
 void net_loop_free(struct net_loop *l);
 
-/** Serves until net_loop_stop() is called, before or meanwhile. Errors: -EIO the loop is broken. */
+/** Serves until net_loop_stop() is called, before or meanwhile: 0. */
 int net_loop_run(struct net_loop *l) MUST_CHECK;
 
 /** Lets net_loop_run() return soon. Async-signal-safe; thread: any. */

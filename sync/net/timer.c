@@ -1,10 +1,13 @@
 /*
- * Timers of a loop, in a heap. libwebsockets has one of them, for the first that is due: its own
- * list is searched from the beginning for each timer that is set, and there are thousands.
+ * Timers of a loop, in a heap; a descriptor tells when the first is due. Those of libwebsockets are
+ * a list that is searched from the beginning for each timer that is set, and there are thousands.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sync/net/loop_priv.h"
 
@@ -69,24 +72,27 @@ static void take_out(struct net_timer *t)
 
 /* ---- firing ---- */
 
-static void fire(lws_sorted_usec_list_t *sul);
-
-/* Has libwebsockets call for the first one, unless it will do so early enough. */
+/* Has the loop told when the first one is due, unless it will be told early enough. */
 static void arrange(struct net_timers *a)
 {
     if (a->n == 0 || (a->armed_us != 0 && a->armed_us <= a->heap[0]->due_us))
         return;
-    uint64_t now = now_us();
     a->armed_us = a->heap[0]->due_us;
-    lws_sul_schedule(a->lws, 0, &a->sul, fire,
-                     (lws_usec_t)(a->armed_us > now ? a->armed_us - now : 1));
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(a->armed_us / 1000000),
+                                           .tv_nsec = (long)(a->armed_us % 1000000) * 1000}};
+    int rc = timerfd_settime(a->fd, TFD_TIMER_ABSTIME, &when, NULL);
+    assert(rc == 0); /* fails only for what is no timer */
+    (void)rc;
 }
 
 /* Those that are due now; what they set is due later. */
-static void fire(lws_sorted_usec_list_t *sul)
+static void fire(uint32_t events, void *arg)
 {
-    struct net_timers *a = CONTAINER_OF(sul, struct net_timers, sul);
-    uint64_t now = now_us();
+    (void)events;
+    struct net_timers *a = arg;
+    uint64_t now = now_us(), times;
+    if (read(a->fd, &times, sizeof times) < 0)
+        return; /* it was set anew meanwhile */
     a->armed_us = 0;
     while (a->n > 0 && a->heap[0]->due_us <= now) {
         struct net_timer *t = a->heap[0];
@@ -94,6 +100,19 @@ static void fire(lws_sorted_usec_list_t *sul)
         t->fn(t->arg);
     }
     arrange(a);
+}
+
+int net_timers_init(struct net_timers *a, struct net_loop *l)
+{
+    a->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return a->fd < 0 ? -errno : net_watch_new(l, a->fd, EPOLLIN, fire, a, &a->watch);
+}
+
+void net_timers_fini(struct net_timers *a)
+{
+    if (a->fd >= 0)
+        close(a->fd);
+    free(a->heap);
 }
 
 /* ---- timers ---- */

@@ -113,6 +113,11 @@ uint64_t hub_wait_sync(struct srv_session *s)
     return srv_syncer_ask(s->hub->syncer);
 }
 
+void srv_hub_sync(struct srv_hub *h)
+{
+    (void)srv_syncer_ask(h->syncer);
+}
+
 static void on_synced(void *arg, uint64_t sync, int error)
 {
     struct srv_hub *h = arg;

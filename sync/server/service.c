@@ -18,7 +18,8 @@ enum {
     DESCRIPTORS_MAX = 16384, /* connections, those that come, and the store's */
     SWEEP_EVERY_MS = 3600 * 1000,
     SWEEP_STEP_ROWS = 50, /* some milliseconds of work, */
-    SWEEP_STEP_MS = 10    /* then as long for others */
+    SWEEP_STEP_MS = 10,   /* then as long for others */
+    SWEEP_SYNC_MS = 1000  /* then what was dropped is so on the disk, and its room is given back */
 };
 
 static const char pid_name[] = "serve.pid";
@@ -89,8 +90,11 @@ static void sweep(void *arg)
     else if (s->swept.bytes > 0)
         log_info("server: cleared away %ju bytes that nothing needs any more",
                  (uintmax_t)s->swept.bytes);
+    bool gives_back = rc == 0 && s->swept.chunks > 0;
+    if (gives_back)
+        srv_hub_sync(s->hub);
     s->swept = (struct srv_swept){0};
-    net_timer_set(s->sweep_timer, SWEEP_EVERY_MS);
+    net_timer_set(s->sweep_timer, gives_back ? SWEEP_SYNC_MS : SWEEP_EVERY_MS);
 }
 
 /* ---- stopping ---- */

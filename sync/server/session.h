@@ -31,6 +31,9 @@ int srv_hub_new(const struct srv_hub_config *cfg, struct srv_hub **ret, struct e
 /** After all connections are closed. What was pushed is on disk. Accepts NULL. */
 void srv_hub_free(struct srv_hub *h);
 
+/** Has what was written put on the disk, soon. */
+void srv_hub_sync(struct srv_hub *h);
+
 /** Looks at the token of a request: 0, or an HTTP status. */
 unsigned srv_session_check(struct srv_hub *h, const struct ws_request *request);
 /** The same: 0 and a session for srv_session_events, or an HTTP status. */

@@ -9,7 +9,7 @@
 #include "sync/server/accounts.h"
 #include "sync/server/spaces_priv.h"
 
-enum { INFO_VERSION = 1 };
+enum { INFO_VERSION = 1, GIVE_BACK_ROWS = 1000 };
 
 /* ---- accounts in memory ---- */
 
@@ -229,6 +229,9 @@ int srv_spaces_open(struct srv_store *store, struct srv_spaces **ret, struct err
     s->next_space = rc == 0 && v.n == 8 ? get_u64(v.p) : 1;
     rc = rc == -ENOENT ? 0 : rc;
     buf_fini(&v);
+    pthread_mutex_lock(&s->lock);
+    rc = rc == 0 ? chunk_rows_mend(s) : rc;
+    pthread_mutex_unlock(&s->lock);
     uint64_t account;
     while (rc == 0 && (rc = pending_drop(s, &account)) == 1)
         rc = srv_spaces_drop(s, account);
@@ -274,24 +277,27 @@ int srv_spaces_sync(struct srv_spaces *s)
 /* ---- removal ---- */
 
 struct dropping {
-    struct srv_batch *b;
     uint64_t numbers[SPACES_MAX_OF_ACCOUNT];
     unsigned n;
 };
 
-static int drop_numbered(void *arg, uint64_t number)
+static int note_number(void *arg, uint64_t number)
 {
     struct dropping *d = arg;
     if (d->n == SPACES_MAX_OF_ACCOUNT)
         return -EUCLEAN;
     d->numbers[d->n++] = number;
+    return 0;
+}
+
+static void drop_numbered(struct srv_batch *b, uint64_t number)
+{
     uint8_t prefix[8];
     put_u64(prefix, number);
     for (int f = SRV_LOG; f <= SRV_CHUNKS; f++)
-        srv_batch_delete_all(d->b, (enum srv_family)f, bytes_of(prefix, sizeof prefix));
+        srv_batch_delete_all(b, (enum srv_family)f, bytes_of(prefix, sizeof prefix));
     struct row_key k = row_meta('n', number);
-    srv_batch_delete(d->b, SRV_META, row_bytes(&k));
-    return 0;
+    srv_batch_delete(b, SRV_META, row_bytes(&k));
 }
 
 /* With the lock held. */
@@ -304,37 +310,48 @@ static void forget(struct srv_spaces *s, uint64_t number)
     account_free(a);
 }
 
-static int drop_locked(struct srv_spaces *s, uint64_t account, struct dropping *d)
+/* All that is left once the chunks are gone. */
+static int drop_rest(struct srv_spaces *s, uint64_t account, const struct dropping *d)
 {
-    d->b = srv_batch_new(s->store);
-    if (d->b == NULL)
+    struct srv_batch *b = srv_batch_new(s->store);
+    if (b == NULL)
         return -ENOMEM;
-    int rc = each_number(s, account, drop_numbered, d);
-    if (rc == 0) {
-        struct row_key spaces = row_meta('s', account);
-        struct row_key pending = row_meta('d', account);
-        srv_batch_delete_all(d->b, SRV_ACCOUNTS, row_bytes(&spaces));
-        srv_batch_delete(d->b, SRV_META, row_bytes(&pending));
-        rc = srv_store_write(s->store, d->b, SRV_URGENT);
-    }
-    srv_batch_free(d->b);
-    if (rc == 0)
-        forget(s, account);
+    for (unsigned i = 0; i < d->n; i++)
+        drop_numbered(b, d->numbers[i]);
+    struct row_key spaces = row_meta('s', account);
+    struct row_key pending = row_meta('d', account);
+    srv_batch_delete_all(b, SRV_ACCOUNTS, row_bytes(&spaces));
+    srv_batch_delete(b, SRV_META, row_bytes(&pending));
+    int rc = srv_store_write(s->store, b, SRV_URGENT);
+    srv_batch_free(b);
     return rc < 0 ? rc : srv_store_sync(s->store);
+}
+
+/* The user is gone, so nothing comes to its spaces once they are forgotten. Of a crash on the way
+ * the row 'd' is left, and the next process begins anew. */
+static int drop(struct srv_spaces *s, uint64_t account, struct dropping *d)
+{
+    pthread_mutex_lock(&s->lock);
+    forget(s, account);
+    int rc = each_number(s, account, note_number, d);
+    pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; rc == 0 && i < d->n; i++)
+        rc = chunk_rows_drop(s->store, d->numbers[i]);
+    return rc < 0 ? rc : drop_rest(s, account, d);
 }
 
 int srv_spaces_drop(struct srv_spaces *s, uint64_t account)
 {
     struct dropping d = {.n = 0};
-    pthread_mutex_lock(&s->lock);
-    int rc = drop_locked(s, account, &d);
-    pthread_mutex_unlock(&s->lock);
+    int rc = drop(s, account, &d);
     for (unsigned i = 0; rc == 0 && i < d.n; i++) {
         uint8_t prefix[8];
         put_u64(prefix, d.numbers[i]);
         for (int f = SRV_LOG; f <= SRV_CHUNKS; f++)
             srv_store_reclaim(s->store, (enum srv_family)f, bytes_of(prefix, sizeof prefix));
     }
+    while (rc == 0 && (rc = srv_store_give_back(s->store, GIVE_BACK_ROWS)) == 1)
+        rc = 0;
     return rc;
 }
 
@@ -382,19 +399,39 @@ int srv_spaces_usage(struct srv_spaces *s, uint64_t account, struct srv_usage *r
     return rc;
 }
 
-/* Adds the rows of one letter of a space. */
-static int count_rows(struct srv_spaces *s, enum srv_family family, uint64_t space, char letter,
-                      size_t head, uint64_t *rows, uint64_t *bytes)
+/* How many bytes of content a row has. */
+typedef int row_size_fn(struct bytes value, uint64_t *ret);
+
+static int entry_size(struct bytes value, uint64_t *ret)
 {
-    struct row_key k = row_of(space, letter);
-    struct srv_iter *it = srv_iter_new(s->store, family, row_bytes(&k), bytes_of(NULL, 0));
+    *ret = value.n - ENTRY_HEAD_BYTES;
+    return value.n < ENTRY_HEAD_BYTES ? -EUCLEAN : 0;
+}
+
+static int chunk_size(struct bytes value, uint64_t *ret)
+{
+    struct chunk_row c;
+    int rc = chunk_row_parse(value, &c);
+    *ret = rc < 0 ? 0 : c.n;
+    return rc;
+}
+
+/* Adds the rows with a prefix. */
+static int count_rows(struct srv_spaces *s, enum srv_family family, const struct row_key *prefix,
+                      row_size_fn *size, uint64_t *rows, uint64_t *bytes)
+{
+    struct srv_iter *it = srv_iter_new(s->store, family, row_bytes(prefix), bytes_of(NULL, 0));
     if (it == NULL)
         return -ENOMEM;
-    while (srv_iter_next(it)) {
+    int rc = 0;
+    while (rc == 0 && srv_iter_next(it)) {
+        uint64_t n;
+        rc = size(srv_iter_value(it), &n);
         ++*rows;
-        *bytes += srv_iter_value(it).n - head;
+        *bytes += n;
     }
-    int rc = srv_iter_status(it);
+    if (rc == 0)
+        rc = srv_iter_status(it);
     srv_iter_free(it);
     return rc;
 }
@@ -407,11 +444,13 @@ int srv_spaces_recount(struct srv_spaces *s, uint64_t account, struct srv_usage 
     int rc = spaces_account(s, account, &a);
     for (unsigned i = 0; rc == 0 && i < a->spaces_n; i++) {
         uint64_t n = a->spaces[i]->number;
-        for (const char *letter = "aes"; rc == 0 && *letter != '\0'; letter++)
-            rc = count_rows(s, SRV_ENTRIES, n, *letter, ENTRY_HEAD_BYTES, &ret->entries,
-                            &ret->bytes);
+        for (const char *letter = "aes"; rc == 0 && *letter != '\0'; letter++) {
+            struct row_key entries = row_of(n, *letter);
+            rc = count_rows(s, SRV_ENTRIES, &entries, entry_size, &ret->entries, &ret->bytes);
+        }
+        struct row_key chunks = row_of(n, 'c');
         if (rc == 0)
-            rc = count_rows(s, SRV_CHUNKS, n, 'c', CHUNK_HEAD_BYTES, &ret->chunks, &ret->bytes);
+            rc = count_rows(s, SRV_CHUNKS, &chunks, chunk_size, &ret->chunks, &ret->bytes);
         ret->spaces++;
     }
     pthread_mutex_unlock(&s->lock);

@@ -204,8 +204,9 @@ struct srv_swept {
 };
 
 /**
- * Drops what was replaced 30 days ago, and chunks that nothing names for 7 days. Looks at up to
- * @max rows; 1 when there is more to do. Adds to @ret.
+ * Drops what was replaced 30 days ago, and chunks that nothing names for 7 days; gives the room of
+ * chunks back that were dropped before the last sync. Looks at up to @max rows; 1 when there is
+ * more to do. Adds to @ret.
  */
 int srv_spaces_sweep(struct srv_spaces *s, uint64_t now_ms, unsigned max,
                      struct srv_swept *ret) MUST_CHECK;

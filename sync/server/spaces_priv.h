@@ -43,7 +43,7 @@ struct srv_spaces {
 enum {
     ROW_KEY_MAX = 80,
     ENTRY_HEAD_BYTES = 16,      /* seq, ms (STATE: counter) */
-    CHUNK_HEAD_BYTES = 8,       /* ms */
+    CHUNK_HEAD_BYTES = 8 + 1,   /* ms, what follows: the bytes, or their place */
     VARIANT_KEY_DOT = 16 + 1,   /* what follows space and letter in the key of a value, */
     VARIANT_KEY_CHUNK = 32 + 1, /* and of a chunk */
     SPACE_PREFIX_BYTES = 8 + 1,
@@ -84,6 +84,37 @@ struct row_key row_queue(char letter, uint64_t ms, uint64_t space, const void *i
  * those who can open it: only its length is looked at. -EBADMSG.
  */
 int row_chunk_names(struct bytes sealed, struct chunk_ids *ret) MUST_CHECK;
+
+/*
+ * A variant of a chunk. Lists, which name others, are in their row, so that rows tell what goes
+ * with a chunk, whatever became of its bytes; all others are in packs. Numbers of variants may have
+ * gaps.
+ */
+struct chunk_row {
+    uint64_t ms;
+    uint64_t n; /* bytes of the chunk */
+    bool is_placed;
+    struct srv_place place; /* when it is, */
+    struct bytes sealed;    /* when it is not: of the row's value */
+};
+
+/** The value of a row as it is. -EUCLEAN. */
+int chunk_row_parse(struct bytes value, struct chunk_row *ret) MUST_CHECK;
+/** Reads a row, into @value: 1 it is there, 0 it is not, or a negative errno. */
+int chunk_row_get(struct srv_store *store, const struct row_key *k, struct buf *value,
+                  struct chunk_row *ret) MUST_CHECK;
+/** The bytes of a chunk, in its row or @b. -EUCLEAN. */
+int chunk_row_bytes(struct srv_store *store, const struct chunk_row *c, struct buf *b,
+                    struct bytes *ret) MUST_CHECK;
+/** Puts the row of a new chunk into @batch, and its bytes into the packs, if they go there. */
+int chunk_row_put(struct srv_store *store, struct srv_batch *batch, const struct row_key *k,
+                  struct bytes sealed, bool names_others, struct chunk_row *c) MUST_CHECK;
+void chunk_row_delete(struct srv_batch *batch, const struct row_key *k, const struct chunk_row *c);
+
+/** Deletes all chunks of a space that is being dropped, step by step. */
+int chunk_rows_drop(struct srv_store *store, uint64_t space) MUST_CHECK;
+/** Deletes the rows of chunks whose bytes were lost with the power, with the lock held. */
+int chunk_rows_mend(struct srv_spaces *s) MUST_CHECK;
 
 /** Whether anything names a chunk: 1, 0, or a negative errno. */
 int row_is_named(struct srv_store *store, uint64_t space, const uint8_t *id) MUST_CHECK;

@@ -424,21 +424,35 @@ int srv_push_entry(struct srv_spaces *s, const struct srv_at *at, struct bytes e
 
 /* ---- chunks ---- */
 
+/* 1 when a row has these bytes, else 0. What is damaged has none. */
+static int chunk_row_has(struct srv_store *store, const struct chunk_row *c, struct buf *b,
+                         struct bytes sealed)
+{
+    struct bytes has;
+    int rc = c->n != sealed.n ? -EUCLEAN : chunk_row_bytes(store, c, b, &has);
+    return rc == -EUCLEAN ? 0 : rc < 0 ? rc : bytes_equal(has, sealed);
+}
+
+/* The number of the first free variant, or SPACES_VARIANTS_MAX; -EALREADY: these bytes are there.
+ */
 static int free_chunk_variant(struct push *p, const uint8_t *id, struct bytes sealed)
 {
-    struct buf row = {0};
-    int n = 0;
+    struct buf value = {0};
+    struct buf b = {0};
+    int free_one = SPACES_VARIANTS_MAX;
     int rc = 0;
-    for (; n < SPACES_VARIANTS_MAX; n++) {
+    for (int n = 0; rc >= 0 && n < SPACES_VARIANTS_MAX; n++) {
+        struct chunk_row c;
         struct row_key k = row_chunk(p->sp->number, id, (unsigned)n);
-        rc = srv_store_get(p->s->store, SRV_CHUNKS, row_bytes(&k), &row);
-        if (rc == 0 && row_has(&row, CHUNK_HEAD_BYTES, sealed))
+        rc = chunk_row_get(p->s->store, &k, &value, &c);
+        if (rc == 0)
+            free_one = free_one == SPACES_VARIANTS_MAX ? n : free_one;
+        else if (rc == 1 && (rc = chunk_row_has(p->s->store, &c, &b, sealed)) == 1)
             rc = -EALREADY;
-        if (rc < 0)
-            break;
     }
-    buf_fini(&row);
-    return rc == 0 || rc == -ENOENT ? n : rc;
+    buf_fini(&value);
+    buf_fini(&b);
+    return rc < 0 ? rc : free_one;
 }
 
 static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_ids names)
@@ -461,10 +475,14 @@ static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_i
     struct row_key queue = row_queue('u', p->now_ms, p->sp->number, c->id, CHUNK_ID_SIZE);
     srv_batch_put(p->b, SRV_META, row_bytes(&queue), bytes_of(NULL, 0));
     struct row_key k = row_chunk(p->sp->number, c->id, (unsigned)variant);
-    uint8_t head[CHUNK_HEAD_BYTES];
-    put_u64(head, p->now_ms);
-    srv_batch_put_parts(p->b, SRV_CHUNKS, row_bytes(&k), bytes_of(head, sizeof head), c->sealed);
-    return commit(p);
+    struct chunk_row row = {.ms = p->now_ms};
+    rc = chunk_row_put(p->s->store, p->b, &k, c->sealed, names.n > 0, &row);
+    if (rc < 0)
+        return rc;
+    rc = commit(p);
+    if (rc < 0 && row.is_placed)
+        srv_store_abandon(p->s->store, &row.place);
+    return rc;
 }
 
 static int push_chunk(struct push *p, const struct srv_chunk *c)

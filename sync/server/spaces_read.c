@@ -168,24 +168,24 @@ int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t i
 {
     uint64_t space;
     uint64_t end;
-    struct buf row = {0};
+    struct buf value = {0};
+    struct buf bytes = {0};
     int n = 0;
     int rc = spaces_look_up(s, at, &space, &end);
-    for (; rc == 0 && n < SPACES_VARIANTS_MAX; n++) {
-        struct row_key k = row_chunk(space, id, (unsigned)n);
-        rc = srv_store_get(s->store, SRV_CHUNKS, row_bytes(&k), &row);
-        if (rc == -ENOENT) {
-            rc = 0;
-            break;
+    for (unsigned i = 0; rc == 0 && i < SPACES_VARIANTS_MAX; i++) {
+        struct row_key k = row_chunk(space, id, i);
+        struct srv_chunk c = {.id = id};
+        struct chunk_row row;
+        rc = chunk_row_get(s->store, &k, &value, &row);
+        if (rc == 1) {
+            n++;
+            rc = chunk_row_bytes(s->store, &row, &bytes, &c.sealed);
+            if (rc == 0)
+                rc = fn(arg, &c);
         }
-        if (rc == 0 && row.n < CHUNK_HEAD_BYTES)
-            rc = -EUCLEAN;
-        if (rc < 0)
-            break;
-        struct srv_chunk c = {id, bytes_of(row.p + CHUNK_HEAD_BYTES, row.n - CHUNK_HEAD_BYTES)};
-        rc = fn(arg, &c);
     }
-    buf_fini(&row);
+    buf_fini(&value);
+    buf_fini(&bytes);
     return rc != 0 ? rc : n;
 }
 
@@ -193,20 +193,22 @@ int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t i
 static int is_missing(struct srv_spaces *s, uint64_t space, const uint8_t *id, uint64_t now_ms)
 {
     uint64_t newest = 0;
-    int n = 0;
+    bool is_there = false;
     int rc = 0;
-    struct buf row = {0};
-    for (; n < SPACES_VARIANTS_MAX; n++) {
-        struct row_key k = row_chunk(space, id, (unsigned)n);
-        rc = srv_store_get(s->store, SRV_CHUNKS, row_bytes(&k), &row);
-        if (rc < 0)
-            break;
-        newest = max_u64(newest, row.n < CHUNK_HEAD_BYTES ? 0 : get_u64(row.p));
+    struct buf value = {0};
+    for (unsigned i = 0; rc >= 0 && i < SPACES_VARIANTS_MAX; i++) {
+        struct row_key k = row_chunk(space, id, i);
+        struct chunk_row row;
+        rc = chunk_row_get(s->store, &k, &value, &row);
+        if (rc == 1) {
+            is_there = true;
+            newest = max_u64(newest, row.ms);
+        }
     }
-    buf_fini(&row);
-    if (rc < 0 && rc != -ENOENT)
+    buf_fini(&value);
+    if (rc < 0)
         return rc;
-    if (n == 0)
+    if (!is_there)
         return 1;
     if (newest + SPACES_UNREFERENCED_MS > now_ms + SPACES_DAY_MS)
         return 0;

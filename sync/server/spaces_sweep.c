@@ -64,15 +64,13 @@ static int drop_dot(struct sweep *w, const uint8_t *id)
     return rc == -ENOENT ? 0 : rc;
 }
 
-static int drop_variant(struct sweep *w, const uint8_t *id, unsigned variant, struct bytes row)
+static int drop_variant(struct sweep *w, const uint8_t *id, unsigned variant,
+                        const struct chunk_row *c)
 {
-    struct chunk_ids names;
-    if (row.n < CHUNK_HEAD_BYTES)
+    struct chunk_ids names = {.n = 0};
+    if (!c->is_placed && row_chunk_names(c->sealed, &names) < 0)
         return -EUCLEAN;
-    struct bytes sealed = bytes_of(row.p + CHUNK_HEAD_BYTES, row.n - CHUNK_HEAD_BYTES);
-    if (row_chunk_names(sealed, &names) < 0)
-        return -EUCLEAN;
-    if (get_u64(row.p) + SPACES_UNREFERENCED_MS > w->now_ms)
+    if (c->ms + SPACES_UNREFERENCED_MS > w->now_ms)
         return -EAGAIN; /* it came again: its own row in the queue will see to it */
     for (size_t i = 0; i < names.n; i++) {
         struct chunk_id below = chunk_ids_at(names, i);
@@ -80,8 +78,8 @@ static int drop_variant(struct sweep *w, const uint8_t *id, unsigned variant, st
         unname(w, &named, below.b);
     }
     struct row_key k = row_chunk(w->sp->number, id, variant);
-    srv_batch_delete(w->b, SRV_CHUNKS, row_bytes(&k));
-    w->next.bytes -= sealed.n;
+    chunk_row_delete(w->b, &k, c);
+    w->next.bytes -= c->n;
     w->next.chunks--;
     return 0;
 }
@@ -91,15 +89,16 @@ static int drop_chunk(struct sweep *w, const uint8_t *id)
     int rc = row_is_named(w->s->store, w->sp->number, id);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    struct buf row = {0};
+    struct buf value = {0};
     for (unsigned i = 0; rc == 0 && i < SPACES_VARIANTS_MAX; i++) {
         struct row_key k = row_chunk(w->sp->number, id, i);
-        rc = srv_store_get(w->s->store, SRV_CHUNKS, row_bytes(&k), &row);
-        if (rc == 0)
-            rc = drop_variant(w, id, i, buf_bytes(&row));
+        struct chunk_row c;
+        rc = chunk_row_get(w->s->store, &k, &value, &c);
+        if (rc == 1)
+            rc = drop_variant(w, id, i, &c);
     }
-    buf_fini(&row);
-    return rc == -ENOENT ? 0 : rc;
+    buf_fini(&value);
+    return rc;
 }
 
 static void note(struct sweep *w)
@@ -181,6 +180,9 @@ static int sweep_queue(struct sweep *w, char letter, size_t id_bytes, uint64_t k
 int srv_spaces_sweep(struct srv_spaces *s, uint64_t now_ms, unsigned max, struct srv_swept *ret)
 {
     struct sweep w = {.s = s, .now_ms = now_ms, .swept = ret};
-    int rc = sweep_queue(&w, 'r', DOT_SIZE, SPACES_REPLACED_MS, &max);
+    int rc = srv_store_give_back(s->store, max);
+    if (rc != 0)
+        return rc;
+    rc = sweep_queue(&w, 'r', DOT_SIZE, SPACES_REPLACED_MS, &max);
     return rc != 0 ? rc : sweep_queue(&w, 'u', CHUNK_ID_SIZE, SPACES_UNREFERENCED_MS, &max);
 }

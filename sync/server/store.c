@@ -104,8 +104,13 @@ static int check_format(struct srv_store *s, const char *dir, struct err *err)
     struct bytes key = bytes_str("format");
     struct buf v = {0};
     int rc = srv_store_get(s, SRV_META, key, &v);
-    if (rc == 0 && (v.n != 4 || get_u32(v.p) != SRV_STORE_FORMAT))
+    if (rc == 0 && (v.n != 4 || get_u32(v.p) > SRV_STORE_FORMAT))
         rc = err_set(err, -ENOTSUP, "%s: has a format that this program does not know", dir);
+    else if (rc == 0 && get_u32(v.p) < SRV_STORE_FORMAT)
+        rc = err_set(err, -ENOTSUP,
+                     "%s: was made by an older persist; serve an empty directory instead, and "
+                     "add the users and the folders to it again",
+                     dir);
     if (rc == -ENOENT) {
         uint8_t format[4];
         put_u32(format, SRV_STORE_FORMAT);
@@ -131,7 +136,12 @@ static int open_all(struct srv_store *s, const char *dir, bool create, struct er
     int rc = srv_store_lock(s->dir_fd, dir, &s->lock_fd, err);
     if (rc == 0)
         rc = open_rocks(s, dir, create, err);
-    return rc < 0 ? rc : check_format(s, dir, err);
+    if (rc == 0)
+        rc = check_format(s, dir, err);
+    if (rc < 0)
+        return rc;
+    rc = srv_packs_open(s);
+    return rc < 0 ? err_set(err, rc, "%s: the packs cannot be read: %s", dir, strerror(-rc)) : 0;
 }
 
 int srv_store_open(const char *dir, bool create, struct srv_store **ret, struct err *err)
@@ -140,6 +150,7 @@ int srv_store_open(const char *dir, bool create, struct srv_store **ret, struct 
     if (s == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     s->dir_fd = s->lock_fd = -1;
+    pthread_mutex_init(&s->lock, NULL);
     int rc = open_all(s, dir, create, err);
     if (rc < 0) {
         srv_store_close(s);
@@ -164,6 +175,8 @@ void srv_store_close(struct srv_store *s)
         rocksdb_writeoptions_destroy(s->write);
         rocksdb_cache_destroy(s->cache);
     }
+    packs_close(s->packs);
+    pthread_mutex_destroy(&s->lock);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     if (s->dir_fd >= 0)
@@ -208,11 +221,6 @@ int srv_store_has(struct srv_store *s, enum srv_family family, struct bytes key)
 
 /* ---- batches ---- */
 
-struct srv_batch {
-    struct srv_store *s;
-    rocksdb_writebatch_t *wb;
-};
-
 /* The end of the keys that begin with a prefix: the first that is above all of them. */
 struct end {
     uint8_t p[SRV_PREFIX_MAX];
@@ -236,7 +244,7 @@ struct srv_batch *srv_batch_new(struct srv_store *s)
 {
     struct srv_batch *b = malloc(sizeof *b);
     if (b != NULL)
-        *b = (struct srv_batch){s, rocksdb_writebatch_create()};
+        *b = (struct srv_batch){.s = s, .wb = rocksdb_writebatch_create()};
     return b;
 }
 
@@ -287,15 +295,28 @@ int srv_store_write(struct srv_store *s, struct srv_batch *b, enum srv_urgency u
     if (rc < 0)
         return rc;
     char *error = NULL;
+    if (b->releases)
+        pthread_mutex_lock(&s->lock);
     rocksdb_write(s->rocks, s->write, b->wb, &error);
+    if (b->releases) {
+        s->released++;
+        pthread_mutex_unlock(&s->lock);
+    }
     return db_err_take(&error, NULL);
 }
 
 int srv_store_sync(struct srv_store *s)
 {
+    struct srv_packs_sync y;
+    int rc = srv_packs_sync(s, &y);
+    if (rc < 0)
+        return rc;
     char *error = NULL;
     rocksdb_flush_wal(s->rocks, 1, &error);
-    return db_err_take(&error, NULL);
+    rc = db_err_take(&error, NULL);
+    if (rc == 0)
+        srv_packs_synced(s, &y);
+    return rc;
 }
 
 void srv_store_reclaim(struct srv_store *s, enum srv_family family, struct bytes prefix)

@@ -15,16 +15,9 @@
 #include "proto/base/err.h"
 
 /* Families of rows, by purpose. Their keys and values: sync/server/README.md. */
-enum srv_family {
-    SRV_META,
-    SRV_ACCOUNTS,
-    SRV_LOG,
-    SRV_ENTRIES,
-    SRV_CHUNKS, /* large values: their bytes are not moved when tables are merged */
-    SRV_FAMILY_N
-};
+enum srv_family { SRV_META, SRV_ACCOUNTS, SRV_LOG, SRV_ENTRIES, SRV_CHUNKS, SRV_FAMILY_N };
 
-enum { SRV_STORE_FORMAT = 1, SRV_PREFIX_MAX = 64 };
+enum { SRV_STORE_FORMAT = 2, SRV_PREFIX_MAX = 64 };
 
 struct srv_store;
 struct srv_batch;
@@ -32,6 +25,7 @@ struct srv_iter;
 
 /**
  * Opens the store in directory @dir, which it makes (mode 0700) when @create.
+ * What in SRV_META begins with 'p' or 'q' and a number is the store's own, and "synced-to".
  * Errors: -EBUSY another process has it (message names it), -ENOENT, -ENOTSUP of another format,
  * -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
  */
@@ -67,6 +61,52 @@ int srv_store_write(struct srv_store *s, struct srv_batch *b, enum srv_urgency u
 int srv_store_sync(struct srv_store *s) MUST_CHECK;
 /** Gives the room of what was deleted below @prefix back to the disk. Slow. */
 void srv_store_reclaim(struct srv_store *s, enum srv_family family, struct bytes prefix);
+
+/* ---- large values ----
+ *
+ * They lie beside the rows, in packs: written once, never moved. First the bytes are appended, then
+ * a batch has the row that names their place, and says so with srv_batch_keep(). A sync brings
+ * bytes to the disk before rows. So after a loss of power a row of a place may be there without its
+ * bytes only if it was not synced: srv_store_each_torn() finds it.
+ */
+
+struct srv_place {
+    uint64_t at, sum; /* address in the packs; XXH3 of the bytes */
+    uint32_t n;
+};
+
+enum { SRV_PLACE_BYTES = 20, SRV_LARGE_MAX = 1 << 20 };
+
+/** A place as bytes of a row. */
+void srv_place_encode(const struct srv_place *p, uint8_t ret[SRV_PLACE_BYTES]);
+struct srv_place srv_place_decode(const uint8_t from[SRV_PLACE_BYTES]);
+
+/** Writes 1 to SRV_LARGE_MAX bytes. Errors as srv_store_write() of something ordinary, -EFBIG. */
+int srv_store_append(struct srv_store *s, struct bytes value, struct srv_place *ret) MUST_CHECK;
+/** Gives up a place that no batch has kept. */
+void srv_store_abandon(struct srv_store *s, const struct srv_place *p);
+/** Reads it into @ret, replacing what is in it. -EUCLEAN it is not what was written, -EIO, -ENOMEM.
+ */
+int srv_store_read(struct srv_store *s, const struct srv_place *p, struct buf *ret) MUST_CHECK;
+
+/** The batch has a row with key @key that names the place. */
+void srv_batch_keep(struct srv_batch *b, const struct srv_place *p, struct bytes key);
+/** With the batch nothing names the place any more. */
+void srv_batch_release(struct srv_batch *b, const struct srv_place *p);
+
+/**
+ * Gives the room of up to @max places that were released, and are so on the disk, back to the file
+ * system; what was released since the last sync waits for the next. 1 when there are more.
+ */
+int srv_store_give_back(struct srv_store *s, unsigned max) MUST_CHECK;
+
+typedef int srv_torn_fn(void *arg, struct bytes key, const struct srv_place *p);
+/**
+ * Calls @fn for each row whose bytes were lost with the power, until it returns something else than
+ * 0: that. It is to delete the row and release the place. After opening, before anything is
+ * written.
+ */
+int srv_store_each_torn(struct srv_store *s, srv_torn_fn *fn, void *arg) MUST_CHECK;
 
 /**
  * An iterator over the keys that begin with @prefix (up to SRV_PREFIX_MAX bytes), from the first
