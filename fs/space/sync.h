@@ -148,6 +148,12 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
  */
 int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
                           struct bytes sealed) MUST_CHECK;
+/**
+ * The same for one that nobody asked for, as an entry that names it is still to come. -EBADMSG it
+ * does not open; -ENOSPC: too much came so that nothing names.
+ */
+int space_sync_chunk_ahead(struct space *s, const struct chunk_id *id,
+                           struct bytes sealed) MUST_CHECK;
 /** Tries again to apply an entry that waited for content: as space_sync_take_entry(). */
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 

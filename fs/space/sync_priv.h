@@ -77,9 +77,10 @@ struct sync {
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
     struct sync_poison *poison;    /* what is being taken in; see sync_poison.c */
-    pthread_mutex_t incoming_lock; /* guards the two below; taken before any other */
+    pthread_mutex_t incoming_lock; /* guards the three below; taken before any other */
     struct content_put *incoming;  /* chunks that came, and are not written */
     size_t incoming_bytes;
+    uint64_t ahead_bytes; /* of chunks that came before an entry named them, at most */
     uint64_t own_last;    /* the last arrival of this device's own */
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
@@ -176,6 +177,8 @@ void sync_poison_end(struct sync *y);
 /* ---- sync_chunk.c ---- */
 /** Chunks that came can be found when it returns. */
 int sync_flush_chunks(struct space *s) MUST_CHECK;
+/** An entry with @bytes of content was applied: so much of what came ahead is named. */
+void sync_chunks_named(struct space *s, uint64_t bytes);
 
 /* ---- sync_tidy.c ---- */
 /**

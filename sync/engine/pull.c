@@ -236,6 +236,17 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         fetch_look(x, a.fetch, now_ms);
 }
 
+/* Another device puts this one now: it is kept for the entry that will name it. If it is not what it
+ * should be, or there is no room, it is asked for when that entry is here. */
+void pull_passing(struct sync_session *x, const Persist__SealedChunk *c)
+{
+    struct chunk_id id;
+    memcpy(id.b, c->id.data, CHUNK_ID_SIZE);
+    int rc = space_sync_chunk_ahead(x->cfg.space, &id, frame_bytes(c->sealed));
+    if (rc < 0 && rc != -EBADMSG && rc != -ENOSPC)
+        sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
+}
+
 bool pull_is_settled(const struct sync_session *x)
 {
     const struct pull *l = &x->pull;

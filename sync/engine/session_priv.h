@@ -115,6 +115,7 @@ bool push_is_settled(const struct sync_session *x);
 void pull_fini(struct sync_session *x);
 void pull_items(struct sync_session *x, const Persist__Items *items);
 void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms);
+void pull_passing(struct sync_session *x, const Persist__SealedChunk *c);
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms);
 bool pull_is_settled(const struct sync_session *x);
 

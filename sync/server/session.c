@@ -316,6 +316,7 @@ static void open_now(struct srv_session *s)
     s->hub->stats.opened++;
     s->exists = o.exists;
     s->cursor = o.stale ? 0 : open->cursor;
+    s->wants_passing = open->passing;
     s->has_grown = s->owes_caught_up = true;
     frame_free(s->open);
     s->open = NULL;
@@ -484,12 +485,17 @@ static void read_ws(void *to, bool on)
         ws_pause(to);
 }
 
+static size_t queued_ws(void *to)
+{
+    return ws_queued(to);
+}
+
 static void close_ws(void *to, unsigned code, const char *text)
 {
     ws_close(to, code, text);
 }
 
-static const struct srv_wire ws_wire = {send_ws, read_ws, close_ws};
+static const struct srv_wire ws_wire = {send_ws, read_ws, queued_ws, close_ws};
 
 static void on_message(struct ws *w, struct bytes message, void *user)
 {

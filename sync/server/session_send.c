@@ -8,7 +8,8 @@
 
 enum {
     ITEMS_BYTES = 64 * 1024, /* of one Items, unless a single one is larger */
-    KEEP_BUFFER = 16 * 1024  /* a larger one is freed when it is sent */
+    KEEP_BUFFER = 16 * 1024, /* a larger one is freed when it is sent */
+    PASSING_QUEUE = 256 * 1024 /* with more that waits to be sent, no chunk is passed on */
 };
 
 /* 1: the next frame is in s->out; 0: there is none; or a negative errno. */
@@ -335,4 +336,31 @@ void session_pump(struct srv_session *s)
         }
     }
     session_steer(s);
+}
+
+/* ---- passing on ---- */
+
+/* What a device asked for, and the log, come first. */
+static bool takes_passing(const struct srv_session *s)
+{
+    return s->wants_passing && s->state == SESSION_OPEN && !s->blocked && s->question == NULL &&
+           !s->has_grown && !s->owes_caught_up && s->wire->queued(s->to) < PASSING_QUEUE;
+}
+
+void session_pass(struct srv_session *s, const Persist__SealedChunk *c)
+{
+    Persist__SealedChunk chunk = PERSIST__SEALED_CHUNK__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    chunk.id = c->id;
+    chunk.sealed = c->sealed;
+    f.kind_case = PERSIST__FRAME__KIND_PASSING;
+    f.passing = &chunk;
+    for (struct ring *r = s->place->sessions.next; r != &s->place->sessions; r = r->next) {
+        struct srv_session *to = CONTAINER_OF(r, struct srv_session, in_place);
+        if (to == s || !takes_passing(to))
+            continue;
+        s->hub->stats.passed++;
+        session_send(to, &f);
+        session_steer(to);
+    }
 }
