@@ -3,6 +3,7 @@
 
 #include "fs/replica/version.h"
 #include "fs/space/space_priv.h"
+#include "fs/space/sync_priv.h"
 
 bool capture_kind(const struct attr *a, enum kind *ret)
 {
@@ -77,6 +78,12 @@ static int source_next_data(void *arg, uint64_t off, uint64_t *ret_off, uint64_t
     return 0;
 }
 
+static void source_stored(void *arg, struct bytes ids)
+{
+    const struct source *src = arg;
+    sync_put_fresh(src->s, ids);
+}
+
 static int capture_inline(struct space *s, const struct attr *a, struct buf *ret_body)
 {
     CLEANUP(buf_fini) struct buf bytes = {0};
@@ -127,7 +134,11 @@ static int capture_chunks(struct space *s, const struct attr *a, struct captured
         return -EAGAIN;
     struct source arg = {s, a->ino, a->size, a->changes};
     struct content_source src = {
-        .size = a->size, .read = source_read, .next_data = source_next_data, .arg = &arg};
+        .size = a->size,
+                                 .read = source_read,
+                                 .next_data = source_next_data,
+                                 .stored = source_stored,
+                                 .arg = &arg};
     struct content_edit edit = {0};
     CLEANUP(buf_fini) struct buf dirty = {0};
     if (a->has_base && a->base_size > 0 && open_edit_base(s, a, &edit.base) == 0 &&

@@ -102,6 +102,14 @@ int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BY
                         struct chunk_id *ret) MUST_CHECK;
 
 /**
+ * Chunks of a file that is still being cut, so that they can be sent before there is an entry that
+ * names them: those after the first *@at ones, appended to @ret as struct sync_chunk (NULL: none),
+ * and *@at is the number of all. Of many the first are left out: they go with the entry. No list
+ * nodes. It may be that no entry comes, and that some are gone: -ENODATA when they are sealed.
+ */
+int space_sync_fresh(struct space *s, uint64_t *at, struct buf *ret) MUST_CHECK;
+
+/**
  * Signs a STATE of what this device holds now, unless its last one says the same: 1, or 0. To be
  * collected and sent like a change.
  */
@@ -214,8 +222,11 @@ int space_sync_set_link(struct space *s, const struct sync_link *l) MUST_CHECK;
 /** All links, appended to @ret as struct sync_link. */
 int space_sync_links(struct space *s, struct buf *ret) MUST_CHECK;
 
-/** Sets who is to look now, whatever intervals say (NULL: nobody); called with no lock held. */
-void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg);
+/**
+ * Sets who is to look (NULL: nobody), @now: whatever intervals say, else as there is something
+ * fresh. Called under the lock of the space: it notes that, and wakes whom it concerns.
+ */
+void space_sync_on_kick(struct space *s, void (*fn)(void *arg, bool now), void *arg);
 /** Publishes what is pending, and begins a round: it is pushed, and all remotes are asked, now. */
 int space_sync_now(struct space *s) MUST_CHECK;
 /** The number of the last round. */

@@ -86,8 +86,10 @@ struct sync {
     struct sync_link *link;
     size_t link_n;
     uint64_t round; /* space_sync_round() */
-    void (*kick)(void *arg);
+    void (*kick)(void *arg, bool now);
     void *kick_arg;
+    struct buf fresh;   /* names of chunks that were stored last while a file is being cut */
+    uint64_t fresh_end; /* how many there were so far */
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
     bool look_again;         /* something came that held entries may wait for */
@@ -164,6 +166,10 @@ int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
 /* ---- sync_send.c ---- */
 /** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
 const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
+
+/* ---- sync_fresh.c ---- */
+/** A build has stored chunks with these names, and goes on. Thread: any; no lock held. */
+void sync_put_fresh(struct space *s, struct bytes names);
 
 /* ---- sync_poison.c ---- */
 int sync_poison_open(struct space *s) MUST_CHECK;

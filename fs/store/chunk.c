@@ -386,6 +386,18 @@ void chunk_sink_fini(struct chunk_sink *s)
     chunk_batch_fini(&s->batch);
 }
 
+/* Writes the batch, as it is full, and tells what can be found now. */
+static int write_full(struct chunk_sink *s)
+{
+    CLEANUP(buf_fini) struct buf ids = {0};
+    if (s->stored != NULL)
+        buf_put_bytes(&ids, buf_bytes(&s->batch.ids));
+    int rc = chunk_batch_write(&s->batch);
+    if (rc == 0 && s->stored != NULL && buf_status(&ids) == 0)
+        s->stored(s->stored_arg, buf_bytes(&ids));
+    return rc;
+}
+
 int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct bytes data,
                    uint8_t ret_id[static CONTENT_ID_BYTES])
 {
@@ -400,7 +412,7 @@ int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct byte
     if (rc == 0) {
         rc = chunk_batch_put(&s->batch, ret_id, off, data);
         if (rc == 0 && s->batch.writer.end - s->batch.writer.from >= BATCH_BYTES)
-            rc = chunk_sink_flush(s);
+            rc = write_full(s);
         if (rc < 0)
             return rc;
     } else {

@@ -113,6 +113,8 @@ struct chunk_sink {
     struct chunk_batch batch;
     const uint8_t *key;                  /* CONTENT_KEY_BYTES, borrowed */
     uint8_t seen[256][CONTENT_ID_BYTES]; /* some ids that are here or in the batch */
+    void (*stored)(void *arg, struct bytes ids); /* as in struct content_source; may be NULL */
+    void *stored_arg;
 };
 
 /** -ENOMEM. @key is borrowed until chunk_sink_fini(). */

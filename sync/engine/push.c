@@ -10,11 +10,14 @@
 
 enum { FAILED_MS = 10000 };
 
+#define UNREADABLE "a piece of content that is to be sent cannot be read"
+
 int push_init(struct sync_session *x)
 {
     x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
     x->push.next_id = 1;
-    return x->push.puts == NULL ? -ENOMEM : 0;
+    return x->push.puts == NULL ? -ENOMEM
+                                : space_sync_fresh(x->cfg.space, &x->push.fresh_seen, NULL);
 }
 
 static void job_fini(struct job *j)
@@ -29,6 +32,7 @@ void push_fini(struct sync_session *x)
 {
     for (size_t i = 0; i < JOBS_MAX; i++)
         job_fini(&x->push.jobs[i]);
+    buf_fini(&x->push.fresh);
     free(x->push.puts);
 }
 
@@ -192,7 +196,7 @@ static bool seal(struct sync_session *x, const struct sync_chunk *c, struct buf 
 {
     int rc = space_sync_chunk_seal(x->cfg.space, c, sealed, below);
     if (rc < 0)
-        sync_session_fail(x, FAILED_MS, "a piece of content that is to be sent cannot be read");
+        sync_session_fail(x, FAILED_MS, UNREADABLE);
     return rc == 0;
 }
 
@@ -270,6 +274,40 @@ static void pump_job(struct sync_session *x, struct job *j)
     }
 }
 
+/* ---- chunks of a file that is being cut --------------------------------------------------------
+ */
+
+/* The next one; false: there is none. */
+static bool next_fresh(struct sync_session *x, struct sync_chunk *ret)
+{
+    struct push *u = &x->push;
+    if (u->fresh_at == u->fresh.n) {
+        buf_reset(&u->fresh);
+        u->fresh_at = 0;
+        if (space_sync_fresh(x->cfg.space, &u->fresh_seen, &u->fresh) < 0)
+            buf_fini(&u->fresh); /* without memory they go with the entry */
+    }
+    if (u->fresh_at == u->fresh.n)
+        return false;
+    memcpy(ret, u->fresh.p + u->fresh_at, sizeof *ret);
+    u->fresh_at += sizeof *ret;
+    return true;
+}
+
+/* The remote is not asked whether it has them: they are new here. */
+static void pump_fresh(struct sync_session *x)
+{
+    struct sync_chunk c;
+    while (has_room(x, BULK_WINDOW) && next_fresh(x, &c)) {
+        struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
+        int rc = space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below);
+        if (rc == 0)
+            put_chunk(x, &c, &sealed);
+        else if (rc != -ENODATA) /* the version was given up, and swept */
+            sync_session_fail(x, FAILED_MS, UNREADABLE);
+    }
+}
+
 /* ---- arrivals ----------------------------------------------------------------------------------
  */
 
@@ -339,6 +377,7 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
     pump_blob(x);
     for (size_t i = 0; i < JOBS_MAX; i++)
         pump_job(x, &u->jobs[i]);
+    pump_fresh(x);
     if (u->scan > before && x->cfg.interval_ms > 0)
         u->not_before_ms = now_ms + x->cfg.interval_ms;
     if (is_idle(x) && u->scan > x->row.pushed) { /* what follows came from the remote itself */
