@@ -8,9 +8,6 @@
 
 enum { FLUSH_BYTES = 8 << 20 };
 
-/* A server can show old chunks again, which nothing names any more: it does not fill a disk so. */
-#define AHEAD_BYTES_MAX (UINT64_C(4) << 30)
-
 /* The keys of the epoch in which a chunk has its id, copied; false: in none that is held. */
 static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch_keys *ret)
 {
@@ -76,7 +73,7 @@ static bool newest_epoch(struct space *s, struct epoch_keys *ret)
 static int store_ahead(struct space *s, bool is_node, struct bytes plain)
 {
     struct sync *y = s->sync;
-    if (plain.n > AHEAD_BYTES_MAX - y->ahead_bytes)
+    if (plain.n > SYNC_AHEAD_MAX - y->ahead_bytes)
         return -ENOSPC;
     int rc = y->incoming == NULL ? content_put_new(s->db, &y->incoming) : 0;
     if (rc == 0)

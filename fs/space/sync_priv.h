@@ -48,6 +48,10 @@ enum {
     SYNC_AFTER_SIZE = 8,
 };
 
+/* Bytes of chunks that came ahead, and that nothing names so far: a server that shows old chunks
+ * again does not fill a disk with them. */
+#define SYNC_AHEAD_MAX (UINT64_C(4) << 30)
+
 /* Whose what waits is, but for authors (sync_author_of()). */
 #define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
 #define SYNC_LOCKED_ONES UINT64_C(1) /* the key of its epoch is missing: anybody's, too */

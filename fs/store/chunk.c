@@ -239,7 +239,7 @@ static void put_rows(struct db_batch *b, const uint8_t *id, struct bytes data, u
     db_batch_put(b, DB_CHUNKREF, id_bytes(id), bytes_of(row, row_n));
 }
 
-static bool is_in(const struct chunk_batch *b, const uint8_t *id)
+bool chunk_batch_has(const struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES])
 {
     for (size_t at = 0; at < b->ids.n; at += CONTENT_ID_BYTES)
         if (memcmp(b->ids.p + at, id, CONTENT_ID_BYTES) == 0)
@@ -252,7 +252,7 @@ int chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BY
 {
     assert(data.n > 0 && data.n <= CONTENT_CHUNK_MAX);
     uint64_t place;
-    if (is_in(b, id)) /* a second place would be one that no row names */
+    if (chunk_batch_has(b, id)) /* a second place would be one that no row names */
         return 0;
     int rc = db_room(b->db, data.n);
     if (rc == 0)

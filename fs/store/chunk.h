@@ -80,6 +80,9 @@ struct chunk_batch {
 /** -ENOMEM. */
 int chunk_batch_init(struct chunk_batch *b, struct db *db) MUST_CHECK;
 void chunk_batch_fini(struct chunk_batch *b);
+/** Whether a chunk is in the batch. */
+bool chunk_batch_has(const struct chunk_batch *b,
+                     const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 /**
  * Adds a chunk, if it is not in the batch yet; for a node (checked bytes) also its references.
  * @off: where in the file it begins, see pack_append(); else 0. -ENOSPC, -EIO: it is not in the

@@ -162,7 +162,7 @@ int content_put_new_one(struct content_put *p, const struct content_keys *keys, 
     if (rc < 0)
         return rc;
     chunk_id(keys->id, is_node, data, id);
-    rc = chunk_stat(p->batch.db, id, &row);
+    rc = chunk_batch_has(&p->batch, id) ? 1 : chunk_stat(p->batch.db, id, &row);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     rc = chunk_batch_put(&p->batch, id, 0, data);
