@@ -136,6 +136,7 @@ static bool frame_valid(const Persist__Frame *f)
         return f->joined->grant.len > 0 && f->joined->grant.len <= GRANT_BLOB_MAX;
     case PERSIST__FRAME__KIND_LIST_SPACES:
     case PERSIST__FRAME__KIND_DONE:
+    case PERSIST__FRAME__KIND_PASSED:
     case PERSIST__FRAME__KIND_CAUGHT_UP:
         return true;
     case PERSIST__FRAME__KIND__NOT_SET:

@@ -6,7 +6,7 @@
 #include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 
-enum { FLUSH_BYTES = 8 << 20 };
+enum { FLUSH_BYTES = 2 << 20 };
 
 /* The keys of the epoch in which a chunk has its id, copied; false: in none that is held. */
 static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch_keys *ret)

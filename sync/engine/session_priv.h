@@ -9,10 +9,11 @@
 enum {
     JOBS_MAX = 8,                       /* entries with chunks that are pushed at once */
     PUTS_MAX = 4096,                    /* Puts that are not Done */
-    BULK_WINDOW = FRAME_PUT_WINDOW / 2, /* bytes of them beyond which no more chunks are put */
+    BULK_WINDOW = 2 << 20, /* bytes of them beyond which no more chunks are put */
     FETCHES_MAX = 64,                   /* contents that are fetched at once */
     FETCH_NAMES_MAX = 4096,             /* chunks that one of them looks ahead */
-    FETCH_BYTES = 4 << 20,              /* of chunks that were asked for and did not come */
+    FETCH_BYTES = 2 << 20,              /* of chunks that were asked for and did not come */
+    PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
     RETRY_MS = 60000, /* content that the remote did not have is asked for again */
 };
 
@@ -77,6 +78,7 @@ struct pull {
     struct asked asked[FRAME_CHUNKS_MAX]; /* a ring */
     size_t asked_at, asked_n;
     uint64_t asked_bytes;
+    uint64_t passed_bytes; /* of chunks that came ahead, of which the remote was not told */
 };
 
 struct sync_session {

@@ -219,11 +219,6 @@ void unix_resume(struct unix_conn *c)
     rewatch(c);
 }
 
-size_t unix_queued(const struct unix_conn *c)
-{
-    return c->out.bytes;
-}
-
 void unix_close(struct unix_conn *c)
 {
     if (c->closing)

@@ -44,9 +44,6 @@ int unix_send(struct unix_conn *c, struct bytes frame) MUST_CHECK;
 void unix_pause(struct unix_conn *c);
 void unix_resume(struct unix_conn *c);
 
-/** Bytes that wait to be sent, with the bookkeeping. */
-size_t unix_queued(const struct unix_conn *c);
-
 /** Sends what is queued, in 5 s, then closes. No callback but closed() comes any more. */
 void unix_close(struct unix_conn *c);
 

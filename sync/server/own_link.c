@@ -76,12 +76,6 @@ static void read_frames(void *to, bool on)
         unix_pause(o->conn);
 }
 
-static size_t queued_frames(void *to)
-{
-    const struct srv_own_link *o = to;
-    return unix_queued(o->conn);
-}
-
 /* Called from within the session, which is freed when that has returned. */
 static void close_wire(void *to, unsigned code, const char *text)
 {
@@ -91,7 +85,7 @@ static void close_wire(void *to, unsigned code, const char *text)
     net_timer_set(o->timer, 0);
 }
 
-static const struct srv_wire wire = {send_frame, read_frames, queued_frames, close_wire};
+static const struct srv_wire wire = {send_frame, read_frames, close_wire};
 
 /* ---- the link ---- */
 

@@ -383,6 +383,8 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
                                             kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
                                             kind == PERSIST__FRAME__KIND_LIST_DOTS)) {
         on_question(s, f);
+    } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PASSED) {
+        return session_passed(s, (*f)->passed->bytes);
     } else {
         return false;
     }
@@ -485,17 +487,12 @@ static void read_ws(void *to, bool on)
         ws_pause(to);
 }
 
-static size_t queued_ws(void *to)
-{
-    return ws_queued(to);
-}
-
 static void close_ws(void *to, unsigned code, const char *text)
 {
     ws_close(to, code, text);
 }
 
-static const struct srv_wire ws_wire = {send_ws, read_ws, queued_ws, close_ws};
+static const struct srv_wire ws_wire = {send_ws, read_ws, close_ws};
 
 static void on_message(struct ws *w, struct bytes message, void *user)
 {

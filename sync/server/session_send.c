@@ -8,8 +8,7 @@
 
 enum {
     ITEMS_BYTES = 64 * 1024, /* of one Items, unless a single one is larger */
-    KEEP_BUFFER = 16 * 1024, /* a larger one is freed when it is sent */
-    PASSING_QUEUE = 256 * 1024 /* with more that waits to be sent, no chunk is passed on */
+    KEEP_BUFFER = 16 * 1024  /* a larger one is freed when it is sent */
 };
 
 /* 1: the next frame is in s->out; 0: there is none; or a negative errno. */
@@ -341,10 +340,18 @@ void session_pump(struct srv_session *s)
 /* ---- passing on ---- */
 
 /* What a device asked for, and the log, come first. */
-static bool takes_passing(const struct srv_session *s)
+static bool takes_passing(const struct srv_session *s, size_t bytes)
 {
     return s->wants_passing && s->state == SESSION_OPEN && !s->blocked && s->question == NULL &&
-           !s->has_grown && !s->owes_caught_up && s->wire->queued(s->to) < PASSING_QUEUE;
+           !s->has_grown && !s->owes_caught_up && bytes <= FRAME_PASSING_WINDOW - s->passing;
+}
+
+bool session_passed(struct srv_session *s, uint64_t bytes)
+{
+    if (bytes > s->passing)
+        return false;
+    s->passing -= bytes;
+    return true;
 }
 
 void session_pass(struct srv_session *s, const Persist__SealedChunk *c)
@@ -357,8 +364,9 @@ void session_pass(struct srv_session *s, const Persist__SealedChunk *c)
     f.passing = &chunk;
     for (struct ring *r = s->place->sessions.next; r != &s->place->sessions; r = r->next) {
         struct srv_session *to = CONTAINER_OF(r, struct srv_session, in_place);
-        if (to == s || !takes_passing(to))
+        if (to == s || !takes_passing(to, c->sealed.len))
             continue;
+        to->passing += c->sealed.len;
         s->hub->stats.passed++;
         session_send(to, &f);
         session_steer(to);
