@@ -146,8 +146,7 @@ static int capture_chunks(struct space *s, const struct attr *a, struct captured
     if (a->size > STEP_BYTES && publisher_between())
         return -EAGAIN;
     struct source arg = {s, a->ino, a->size, a->changes, true};
-    struct content_source src = {
-        .size = a->size,
+    struct content_source src = {.size = a->size,
                                  .read = source_read,
                                  .next_data = source_next_data,
                                  .stored = source_stored,

@@ -92,8 +92,8 @@ struct sync {
     uint64_t round; /* space_sync_round() */
     void (*kick)(void *arg, bool now);
     void *kick_arg;
-    struct buf fresh;   /* names of chunks that were stored last while a file is being cut */
-    uint64_t fresh_end; /* how many there were so far */
+    struct buf fresh;         /* names of chunks that were stored last while a file is being cut */
+    uint64_t fresh_end;       /* how many there were so far */
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
     bool look_again;         /* something came that held entries may wait for */

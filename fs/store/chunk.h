@@ -114,8 +114,8 @@ void chunk_free_delete(struct db_batch *b, const uint8_t id[static CONTENT_ID_BY
 /* Puts what a build makes into the database, in batches; passes over what is here. Thread: one. */
 struct chunk_sink {
     struct chunk_batch batch;
-    const uint8_t *key;                  /* CONTENT_KEY_BYTES, borrowed */
-    uint8_t seen[256][CONTENT_ID_BYTES]; /* some ids that are here or in the batch */
+    const uint8_t *key;                          /* CONTENT_KEY_BYTES, borrowed */
+    uint8_t seen[256][CONTENT_ID_BYTES];         /* some ids that are here or in the batch */
     void (*stored)(void *arg, struct bytes ids); /* as in struct content_source; may be NULL */
     void *stored_arg;
 };

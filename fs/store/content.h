@@ -81,8 +81,8 @@ struct content_source {
      * 0, with off <= *ret_off < *ret_end, everything in between @off and *ret_off being zeros;
      * -ENXIO when there are only zeros to the end. */
     int (*next_data)(void *arg, uint64_t off, uint64_t *ret_off, uint64_t *ret_end);
-    /* May be NULL. In the middle of a long build: the chunks and nodes with these ids, one after the
-     * other, were not here and can be found now. */
+    /* May be NULL. In the middle of a long build: the chunks and nodes with these ids, one after
+     * the other, were not here and can be found now. */
     void (*stored)(void *arg, struct bytes ids);
     void *arg;
     const atomic_bool *cancel; /* may be NULL; true ends the build with -ECANCELED */

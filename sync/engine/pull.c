@@ -171,8 +171,8 @@ static void send_get(struct sync_session *x, const struct sync_chunk *chunks, si
     sync_session_send(x, &f);
 }
 
-/* Another device puts this one now: it is kept for the entry that will name it. If it is not what it
- * should be, or there is no room, it is asked for when that entry is here. */
+/* Another device puts this one now: it is kept for the entry that will name it. If it is not what
+ * it should be, or there is no room, it is asked for when that entry is here. */
 void pull_passing(struct sync_session *x, const Persist__SealedChunk *c)
 {
     struct chunk_id id;

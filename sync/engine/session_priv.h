@@ -7,12 +7,12 @@
 #include "sync/engine/session.h"
 
 enum {
-    JOBS_MAX = 8,                       /* entries with chunks that are pushed at once */
-    PUTS_MAX = 4096,                    /* Puts that are not Done */
-    BULK_WINDOW = 2 << 20, /* bytes of them beyond which no more chunks are put */
-    FETCHES_MAX = 64,                   /* contents that are fetched at once */
-    FETCH_NAMES_MAX = 4096,             /* chunks that one of them looks ahead */
-    FETCH_BYTES = 2 << 20,              /* of chunks that were asked for and did not come */
+    JOBS_MAX = 8,                            /* entries with chunks that are pushed at once */
+    PUTS_MAX = 4096,                         /* Puts that are not Done */
+    BULK_WINDOW = 2 << 20,                   /* bytes of them beyond which no more chunks are put */
+    FETCHES_MAX = 64,                        /* contents that are fetched at once */
+    FETCH_NAMES_MAX = 4096,                  /* chunks that one of them looks ahead */
+    FETCH_BYTES = 2 << 20,                   /* of chunks that were asked for and did not come */
     PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
     RETRY_MS = 60000, /* content that the remote did not have is asked for again */
 };
@@ -44,7 +44,7 @@ struct push {
     struct job jobs[JOBS_MAX];
     struct buf fresh; /* struct sync_chunk: of a file that is being cut, from fresh_at on */
     size_t fresh_at;
-    uint64_t fresh_seen; /* space_sync_fresh() */
+    uint64_t fresh_seen;    /* space_sync_fresh() */
     struct job *asking;     /* the job whose question is open */
     uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
     uint64_t not_before_ms; /* the interval */

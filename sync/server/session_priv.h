@@ -104,7 +104,7 @@ struct srv_session {
     /* Items. */
     bool exists;
     bool wants_passing;
-    size_t passing; /* bytes that were passed on to it, and that it has not dealt with */
+    size_t passing;        /* bytes that were passed on to it, and that it has not dealt with */
     uint64_t cursor, told; /* told: the last seq that the device heard of */
     bool has_grown, owes_caught_up;
     struct own_range *own;

@@ -458,7 +458,8 @@ static bool is_halfway(void *arg)
     return world_metric(&world, "pushed_chunks_total") >= *(const uint64_t *)arg;
 }
 
-/* Device 0 saves a big file, and its mount is killed when so many chunks of it are at the server. */
+/* Device 0 saves a big file, and its mount is killed when so many chunks of it are at the server.
+ */
 static void begin_upload(const char *name, uint64_t chunks)
 {
     uint64_t n = world_metric(&world, "pushed_chunks_total") + chunks;
@@ -470,8 +471,8 @@ static void begin_upload(const char *name, uint64_t chunks)
     e2e_wait_gone(pid, STOP_MS);
 }
 
-/* Who puts is gone in the middle, then the server, then who follows: nothing is shown of it, nothing
- * waits, others' saves come; and all goes on. */
+/* Who puts is gone in the middle, then the server, then who follows: nothing is shown of it,
+ * nothing waits, others' saves come; and all goes on. */
 static void an_upload_that_is_cut_off_goes_on(struct e2e *f)
 {
     if (world_begin(&world, f, 3)) {
