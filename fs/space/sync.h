@@ -102,12 +102,13 @@ int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BY
                         struct chunk_id *ret) MUST_CHECK;
 
 /**
- * Chunks of a file that is still being cut, so that they can be sent before there is an entry that
- * names them: those after the first *@at ones, appended to @ret as struct sync_chunk (NULL: none),
- * and *@at is the number of all. Of many the first are left out: they go with the entry. No list
- * nodes. It may be that no entry comes, and that some are gone: -ENODATA when they are sealed.
+ * The next chunk of a file that is still being cut, so that it can be sent before there is an entry
+ * that names it: 1, and @ret has it, with its id in the newest clean epoch; 0: there is none. *@at
+ * is how many the caller was given, or passed over; @ret NULL: passes over all. Of many the first
+ * are left out: they go with the entry. No list nodes. It may be that no entry comes, or that the
+ * chunk is gone: -ENODATA when it is sealed.
  */
-int space_sync_fresh(struct space *s, uint64_t *at, struct buf *ret) MUST_CHECK;
+int space_sync_fresh(struct space *s, uint64_t *at, struct sync_chunk *ret) MUST_CHECK;
 
 /**
  * Signs a STATE of what this device holds now, unless its last one says the same: 1, or 0. To be

@@ -39,21 +39,24 @@ void sync_put_fresh(struct space *s, struct bytes names)
     pthread_mutex_unlock(&s->lock);
 }
 
-int space_sync_fresh(struct space *s, uint64_t *at, struct buf *ret)
+int space_sync_fresh(struct space *s, uint64_t *at, struct sync_chunk *ret)
 {
     struct sync *y = s->sync;
+    int rc = 0;
     if (y == NULL)
         return -ENOTCONN;
     pthread_mutex_lock(&s->lock);
     const struct epoch_keys *k = y->members == NULL ? NULL : sync_epoch(s);
-    size_t n = min_u64(y->fresh_end - *at, y->fresh.n / CONTENT_ID_BYTES);
-    const uint8_t *name = y->fresh.p + (y->fresh.n - n * CONTENT_ID_BYTES);
-    for (; ret != NULL && k != NULL && n > 0; n--, name += CONTENT_ID_BYTES) {
-        struct sync_chunk c = {.id = chunk_id_of(k, name)};
-        memcpy(c.name, name, CONTENT_ID_BYTES);
-        buf_put(ret, &c, sizeof c);
+    uint64_t n = min_u64(y->fresh_end - *at, y->fresh.n / CONTENT_ID_BYTES);
+    if (ret == NULL || k == NULL)
+        n = 0;
+    if (n > 0) {
+        memcpy(ret->name, y->fresh.p + y->fresh.n - n * CONTENT_ID_BYTES, CONTENT_ID_BYTES);
+        ret->id = chunk_id_of(k, ret->name);
+        n--;
+        rc = 1;
     }
-    *at = y->fresh_end;
+    *at = y->fresh_end - n;
     pthread_mutex_unlock(&s->lock);
-    return ret == NULL ? 0 : buf_status(ret);
+    return rc;
 }

@@ -16,8 +16,7 @@ int push_init(struct sync_session *x)
 {
     x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
     x->push.next_id = 1;
-    return x->push.puts == NULL ? -ENOMEM
-                                : space_sync_fresh(x->cfg.space, &x->push.fresh_seen, NULL);
+    return x->push.puts == NULL ? -ENOMEM : space_sync_fresh(x->cfg.space, &x->push.fresh, NULL);
 }
 
 static void job_fini(struct job *j)
@@ -32,7 +31,6 @@ void push_fini(struct sync_session *x)
 {
     for (size_t i = 0; i < JOBS_MAX; i++)
         job_fini(&x->push.jobs[i]);
-    buf_fini(&x->push.fresh);
     free(x->push.puts);
 }
 
@@ -277,28 +275,11 @@ static void pump_job(struct sync_session *x, struct job *j)
 /* ---- chunks of a file that is being cut --------------------------------------------------------
  */
 
-/* The next one; false: there is none. */
-static bool next_fresh(struct sync_session *x, struct sync_chunk *ret)
-{
-    struct push *u = &x->push;
-    if (u->fresh_at == u->fresh.n) {
-        buf_reset(&u->fresh);
-        u->fresh_at = 0;
-        if (space_sync_fresh(x->cfg.space, &u->fresh_seen, &u->fresh) < 0)
-            buf_fini(&u->fresh); /* without memory they go with the entry */
-    }
-    if (u->fresh_at == u->fresh.n)
-        return false;
-    memcpy(ret, u->fresh.p + u->fresh_at, sizeof *ret);
-    u->fresh_at += sizeof *ret;
-    return true;
-}
-
 /* The remote is not asked whether it has them: they are new here. */
 static void pump_fresh(struct sync_session *x)
 {
     struct sync_chunk c;
-    while (has_room(x, BULK_WINDOW) && next_fresh(x, &c)) {
+    while (has_room(x, BULK_WINDOW) && space_sync_fresh(x->cfg.space, &x->push.fresh, &c) == 1) {
         struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
         int rc = space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below);
         if (rc == 0)
@@ -326,7 +307,8 @@ static bool take(struct sync_session *x, const struct arrival *a)
         return false;
     *j = (struct job){.used = true, .at = *a, .todo = chunks};
     chunks = (struct buf){0};
-    return true;
+    /* What is not put yet goes with the job: put twice, it would be there in two forms. */
+    return space_sync_fresh(x->cfg.space, &x->push.fresh, NULL) == 0;
 }
 
 static void pump_arrivals(struct sync_session *x)

@@ -42,9 +42,7 @@ struct push {
     struct put *puts; /* a ring of PUTS_MAX */
     size_t puts_at, puts_n, bytes;
     struct job jobs[JOBS_MAX];
-    struct buf fresh; /* struct sync_chunk: of a file that is being cut, from fresh_at on */
-    size_t fresh_at;
-    uint64_t fresh_seen;    /* space_sync_fresh() */
+    uint64_t fresh;         /* of a file that is being cut: space_sync_fresh() */
     struct job *asking;     /* the job whose question is open */
     uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
     uint64_t not_before_ms; /* the interval */
