@@ -42,6 +42,11 @@ static bool spaces_valid(const Persist__Spaces *s)
     return ok;
 }
 
+static bool chunk_valid(const Persist__SealedChunk *c)
+{
+    return is_size(c->id, CHUNK_ID_SIZE) && c->sealed.len > 0 && c->sealed.len <= CHUNK_SEALED_MAX;
+}
+
 static bool put_valid(const Persist__Put *p)
 {
     switch (p->what_case) {
@@ -50,8 +55,7 @@ static bool put_valid(const Persist__Put *p)
     case PERSIST__PUT__WHAT_ENTRY:
         return p->entry.len > 0 && p->entry.len <= LIMIT_ENTRY;
     case PERSIST__PUT__WHAT_CHUNK:
-        return is_size(p->chunk->id, CHUNK_ID_SIZE) && p->chunk->sealed.len > 0 &&
-               p->chunk->sealed.len <= CHUNK_SEALED_MAX;
+        return chunk_valid(p->chunk);
     case PERSIST__PUT__WHAT_DOOR:
         return p->door.len <= GRANT_BLOB_MAX; /* of either kind */
     case PERSIST__PUT__WHAT__NOT_SET:
@@ -113,6 +117,8 @@ static bool frame_valid(const Persist__Frame *f)
         return get_chunks_valid(f->get_chunks);
     case PERSIST__FRAME__KIND_CHUNK:
         return is_size(f->chunk->id, CHUNK_ID_SIZE) && f->chunk->sealed.len <= CHUNK_SEALED_MAX;
+    case PERSIST__FRAME__KIND_PASSING:
+        return chunk_valid(f->passing);
     case PERSIST__FRAME__KIND_ASK_CHUNKS:
         return ids_valid(f->ask_chunks->ids, CHUNK_ID_SIZE, LIMIT_CHUNK_IDS);
     case PERSIST__FRAME__KIND_MISSING_CHUNKS:
@@ -130,6 +136,7 @@ static bool frame_valid(const Persist__Frame *f)
         return f->joined->grant.len > 0 && f->joined->grant.len <= GRANT_BLOB_MAX;
     case PERSIST__FRAME__KIND_LIST_SPACES:
     case PERSIST__FRAME__KIND_DONE:
+    case PERSIST__FRAME__KIND_PASSED:
     case PERSIST__FRAME__KIND_CAUGHT_UP:
         return true;
     case PERSIST__FRAME__KIND__NOT_SET:

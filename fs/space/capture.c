@@ -3,6 +3,7 @@
 
 #include "fs/replica/version.h"
 #include "fs/space/space_priv.h"
+#include "fs/space/sync_priv.h"
 
 bool capture_kind(const struct attr *a, enum kind *ret)
 {
@@ -50,13 +51,14 @@ enum { STEP_BYTES = 1 << 20 };
 struct source {
     struct space *s;
     uint64_t ino, size, changes;
+    bool is_bulk; /* there is much to be read: what is small goes first */
 };
 
 static int source_read(void *arg, uint64_t off, void *p, size_t n)
 {
     struct source *src = arg;
     struct attr a;
-    if (src->size > CONTENT_INLINE_MAX)
+    if (src->is_bulk)
         publisher_pause(src->size > STEP_BYTES);
     int64_t got = tree_read_unseen(src->s->tree, src->ino, off, p, n);
     int rc = got < 0 ? (int)got : tree_getattr(src->s->tree, src->ino, &a);
@@ -77,6 +79,12 @@ static int source_next_data(void *arg, uint64_t off, uint64_t *ret_off, uint64_t
     return 0;
 }
 
+static void source_stored(void *arg, struct bytes ids)
+{
+    const struct source *src = arg;
+    sync_put_fresh(src->s, ids);
+}
+
 static int capture_inline(struct space *s, const struct attr *a, struct buf *ret_body)
 {
     CLEANUP(buf_fini) struct buf bytes = {0};
@@ -86,7 +94,8 @@ static int capture_inline(struct space *s, const struct attr *a, struct buf *ret
     } else {
         rc = buf_resize(&bytes, a->size);
         if (rc == 0 && a->size > 0)
-            rc = source_read(&(struct source){s, a->ino, a->size, a->changes}, 0, bytes.p, bytes.n);
+            rc = source_read(&(struct source){s, a->ino, a->size, a->changes, false}, 0, bytes.p,
+                             bytes.n);
     }
     return rc < 0 ? rc : content_inline(buf_bytes(&bytes), ret_body);
 }
@@ -121,13 +130,27 @@ static int dirty_ranges(struct space *s, const struct attr *a, const struct cont
     return buf_status(ret);
 }
 
+/* Whether a build reads little more than a small file has. */
+static bool is_small(const struct content_edit *e, uint64_t size)
+{
+    if (e->base == NULL)
+        return false;
+    uint64_t n = size - min_u64(size, content_size(e->base));
+    for (size_t i = 0; i < e->dirty_n; i++)
+        n += e->dirty[i].end - e->dirty[i].off;
+    return n <= STEP_BYTES;
+}
+
 static int capture_chunks(struct space *s, const struct attr *a, struct captured *ret)
 {
     if (a->size > STEP_BYTES && publisher_between())
         return -EAGAIN;
-    struct source arg = {s, a->ino, a->size, a->changes};
-    struct content_source src = {
-        .size = a->size, .read = source_read, .next_data = source_next_data, .arg = &arg};
+    struct source arg = {s, a->ino, a->size, a->changes, true};
+    struct content_source src = {.size = a->size,
+                                 .read = source_read,
+                                 .next_data = source_next_data,
+                                 .stored = source_stored,
+                                 .arg = &arg};
     struct content_edit edit = {0};
     CLEANUP(buf_fini) struct buf dirty = {0};
     if (a->has_base && a->base_size > 0 && open_edit_base(s, a, &edit.base) == 0 &&
@@ -137,6 +160,7 @@ static int capture_chunks(struct space *s, const struct attr *a, struct captured
     }
     edit.dirty = (const struct content_range *)(void *)dirty.p;
     edit.dirty_n = dirty.n / sizeof(struct content_range);
+    arg.is_bulk = !is_small(&edit, a->size);
     int rc = content_build(s->db, &s->keys, &src, edit.base != NULL ? &edit : NULL, &ret->body,
                            ret->content.hash);
     content_free(edit.base);

@@ -128,6 +128,7 @@ void sync_close(struct space *s)
     free(y->link);
     pthread_cond_destroy(&y->moved);
     content_put_free(y->incoming);
+    buf_fini(&y->fresh);
     pthread_mutex_destroy(&y->incoming_lock);
     vv_fini(&y->highest);
     free(y);

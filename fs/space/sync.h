@@ -102,6 +102,15 @@ int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BY
                         struct chunk_id *ret) MUST_CHECK;
 
 /**
+ * The next chunk of a file that is still being cut, so that it can be sent before there is an entry
+ * that names it: 1, and @ret has it, with its id in the newest clean epoch; 0: there is none. *@at
+ * is how many the caller was given, or passed over; @ret NULL: passes over all. Of many the first
+ * are left out: they go with the entry. No list nodes. It may be that no entry comes, or that the
+ * chunk is gone: -ENODATA when it is sealed.
+ */
+int space_sync_fresh(struct space *s, uint64_t *at, struct sync_chunk *ret) MUST_CHECK;
+
+/**
  * Signs a STATE of what this device holds now, unless its last one says the same: 1, or 0. To be
  * collected and sent like a change.
  */
@@ -148,6 +157,12 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
  */
 int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
                           struct bytes sealed) MUST_CHECK;
+/**
+ * The same for one that nobody asked for, as an entry that names it is still to come. -EBADMSG it
+ * does not open; -ENOSPC: too much came so that nothing names.
+ */
+int space_sync_chunk_ahead(struct space *s, const struct chunk_id *id,
+                           struct bytes sealed) MUST_CHECK;
 /** Tries again to apply an entry that waited for content: as space_sync_take_entry(). */
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 
@@ -208,8 +223,11 @@ int space_sync_set_link(struct space *s, const struct sync_link *l) MUST_CHECK;
 /** All links, appended to @ret as struct sync_link. */
 int space_sync_links(struct space *s, struct buf *ret) MUST_CHECK;
 
-/** Sets who is to look now, whatever intervals say (NULL: nobody); called with no lock held. */
-void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg);
+/**
+ * Sets who is to look (NULL: nobody), @now: whatever intervals say, else as there is something
+ * fresh. Called under the lock of the space: it notes that, and wakes whom it concerns.
+ */
+void space_sync_on_kick(struct space *s, void (*fn)(void *arg, bool now), void *arg);
 /** Publishes what is pending, and begins a round: it is pushed, and all remotes are asked, now. */
 int space_sync_now(struct space *s) MUST_CHECK;
 /** The number of the last round. */

@@ -6,7 +6,7 @@
 #include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 
-enum { FLUSH_BYTES = 8 << 20 };
+enum { FLUSH_BYTES = 2 << 20 };
 
 /* The keys of the epoch in which a chunk has its id, copied; false: in none that is held. */
 static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch_keys *ret)
@@ -57,6 +57,64 @@ int space_sync_chunk_take(struct space *s, const struct sync_chunk *c, struct by
     pthread_rwlock_unlock(&s->builds);
     pthread_mutex_unlock(&s->sync->incoming_lock);
     return rc;
+}
+
+/* The keys of the newest epoch, copied; false: there is none. */
+static bool newest_epoch(struct space *s, struct epoch_keys *ret)
+{
+    pthread_mutex_lock(&s->lock);
+    size_t n = s->keyring.epochs_n;
+    if (n > 0)
+        *ret = s->keyring.epochs[n - 1];
+    pthread_mutex_unlock(&s->lock);
+    return n > 0;
+}
+
+static int store_ahead(struct space *s, bool is_node, struct bytes plain)
+{
+    struct sync *y = s->sync;
+    if (plain.n > SYNC_AHEAD_MAX - y->ahead_bytes)
+        return -ENOSPC;
+    int rc = y->incoming == NULL ? content_put_new(s->db, &y->incoming) : 0;
+    if (rc == 0)
+        rc = content_put_new_one(y->incoming, &s->keys, is_node, plain);
+    if (rc == 1) {
+        y->incoming_bytes += plain.n;
+        y->ahead_bytes += plain.n;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int space_sync_chunk_ahead(struct space *s, const struct chunk_id *id, struct bytes sealed)
+{
+    struct buf plain CLEANUP(buf_fini) = {0};
+    struct epoch_keys k;
+    struct chunk_ids names;
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    int rc = chunk_names(sealed, &names);
+    if (rc < 0 || !newest_epoch(s, &k))
+        return -EBADMSG;
+    rc = chunk_open(&k, &s->sync->space, id, sealed, &plain);
+    epoch_keys_fini(&k);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&s->sync->incoming_lock);
+    pthread_rwlock_rdlock(&s->builds);
+    rc = store_ahead(s, names.n > 0, buf_bytes(&plain));
+    if (rc == 0 && s->sync->incoming_bytes >= FLUSH_BYTES)
+        rc = flush(s);
+    pthread_rwlock_unlock(&s->builds);
+    pthread_mutex_unlock(&s->sync->incoming_lock);
+    return rc;
+}
+
+void sync_chunks_named(struct space *s, uint64_t bytes)
+{
+    struct sync *y = s->sync;
+    pthread_mutex_lock(&y->incoming_lock);
+    y->ahead_bytes -= min_u64(bytes, y->ahead_bytes);
+    pthread_mutex_unlock(&y->incoming_lock);
 }
 
 int sync_flush_chunks(struct space *s)

@@ -59,7 +59,7 @@ int space_sync_links(struct space *s, struct buf *ret)
     return buf_status(ret);
 }
 
-void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg)
+void space_sync_on_kick(struct space *s, void (*fn)(void *arg, bool now), void *arg)
 {
     if (s->sync == NULL)
         return;
@@ -72,11 +72,9 @@ void space_sync_on_kick(struct space *s, void (*fn)(void *arg), void *arg)
 static void kick(struct space *s)
 {
     pthread_mutex_lock(&s->lock);
-    void (*fn)(void *) = s->sync->kick;
-    void *arg = s->sync->kick_arg;
+    if (s->sync->kick != NULL)
+        s->sync->kick(s->sync->kick_arg, true);
     pthread_mutex_unlock(&s->lock);
-    if (fn != NULL)
-        fn(arg);
 }
 
 /* Whether every link that is up is settled and was heard in the last round, and nothing is left to

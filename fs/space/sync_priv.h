@@ -48,6 +48,10 @@ enum {
     SYNC_AFTER_SIZE = 8,
 };
 
+/* Bytes of chunks that came ahead, and that nothing names so far: a server that shows old chunks
+ * again does not fill a disk with them. */
+#define SYNC_AHEAD_MAX (UINT64_C(4) << 30)
+
 /* Whose what waits is, but for authors (sync_author_of()). */
 #define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
 #define SYNC_LOCKED_ONES UINT64_C(1) /* the key of its epoch is missing: anybody's, too */
@@ -77,16 +81,19 @@ struct sync {
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
     struct sync_poison *poison;    /* what is being taken in; see sync_poison.c */
-    pthread_mutex_t incoming_lock; /* guards the two below; taken before any other */
+    pthread_mutex_t incoming_lock; /* guards the three below; taken before any other */
     struct content_put *incoming;  /* chunks that came, and are not written */
     size_t incoming_bytes;
+    uint64_t ahead_bytes; /* of chunks that came before an entry named them, at most */
     uint64_t own_last;    /* the last arrival of this device's own */
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
     uint64_t round; /* space_sync_round() */
-    void (*kick)(void *arg);
+    void (*kick)(void *arg, bool now);
     void *kick_arg;
+    struct buf fresh;         /* names of chunks that were stored last while a file is being cut */
+    uint64_t fresh_end;       /* how many there were so far */
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
     bool look_again;         /* something came that held entries may wait for */
@@ -164,6 +171,10 @@ int sync_add_name(void *names, const uint8_t id[CONTENT_ID_BYTES]) MUST_CHECK;
 /** The epoch in which a chunk has its id; NULL: in none that is held. Lock held. */
 const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c);
 
+/* ---- sync_fresh.c ---- */
+/** A build has stored chunks with these names, and goes on. Thread: any; no lock held. */
+void sync_put_fresh(struct space *s, struct bytes names);
+
 /* ---- sync_poison.c ---- */
 int sync_poison_open(struct space *s) MUST_CHECK;
 void sync_poison_close(struct sync *y);
@@ -176,6 +187,8 @@ void sync_poison_end(struct sync *y);
 /* ---- sync_chunk.c ---- */
 /** Chunks that came can be found when it returns. */
 int sync_flush_chunks(struct space *s) MUST_CHECK;
+/** An entry with @bytes of content was applied: so much of what came ahead is named. */
+void sync_chunks_named(struct space *s, uint64_t bytes);
 
 /* ---- sync_tidy.c ---- */
 /**

@@ -228,7 +228,9 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t, 
                                .change = t->change,
                                .stored = stored};
     entry_head_hash(t->e.head_raw, x.head_hash);
-    int rc = exchange_apply(s, &x);
+    int rc = t->e.refs.chunks.n > 0 ? sync_flush_chunks(s) : 0; /* they may have come ahead */
+    if (rc == 0)
+        rc = exchange_apply(s, &x);
     if (rc == -ENODATA)
         return keep_content(s, source, t, stored, kept);
     if (rc == -EAGAIN) /* too many concurrent values of one facet: when some were superseded */
@@ -238,6 +240,7 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t, 
     if (rc < 0)
         return rc;
     was_kept(s, t, kept);
+    sync_chunks_named(s, t->content_bytes);
     return rc == 1 ? SYNC_TAKEN : SYNC_KNOWN;
 }
 

@@ -239,7 +239,7 @@ static void put_rows(struct db_batch *b, const uint8_t *id, struct bytes data, u
     db_batch_put(b, DB_CHUNKREF, id_bytes(id), bytes_of(row, row_n));
 }
 
-static bool is_in(const struct chunk_batch *b, const uint8_t *id)
+bool chunk_batch_has(const struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES])
 {
     for (size_t at = 0; at < b->ids.n; at += CONTENT_ID_BYTES)
         if (memcmp(b->ids.p + at, id, CONTENT_ID_BYTES) == 0)
@@ -252,7 +252,7 @@ int chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BY
 {
     assert(data.n > 0 && data.n <= CONTENT_CHUNK_MAX);
     uint64_t place;
-    if (is_in(b, id)) /* a second place would be one that no row names */
+    if (chunk_batch_has(b, id)) /* a second place would be one that no row names */
         return 0;
     int rc = db_room(b->db, data.n);
     if (rc == 0)
@@ -386,6 +386,18 @@ void chunk_sink_fini(struct chunk_sink *s)
     chunk_batch_fini(&s->batch);
 }
 
+/* Writes the batch, as it is full, and tells what can be found now. */
+static int write_full(struct chunk_sink *s)
+{
+    CLEANUP(buf_fini) struct buf ids = {0};
+    if (s->stored != NULL)
+        buf_put_bytes(&ids, buf_bytes(&s->batch.ids));
+    int rc = chunk_batch_write(&s->batch);
+    if (rc == 0 && s->stored != NULL && buf_status(&ids) == 0)
+        s->stored(s->stored_arg, buf_bytes(&ids));
+    return rc;
+}
+
 int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct bytes data,
                    uint8_t ret_id[static CONTENT_ID_BYTES])
 {
@@ -400,7 +412,7 @@ int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct byte
     if (rc == 0) {
         rc = chunk_batch_put(&s->batch, ret_id, off, data);
         if (rc == 0 && s->batch.writer.end - s->batch.writer.from >= BATCH_BYTES)
-            rc = chunk_sink_flush(s);
+            rc = write_full(s);
         if (rc < 0)
             return rc;
     } else {

@@ -80,6 +80,9 @@ struct chunk_batch {
 /** -ENOMEM. */
 int chunk_batch_init(struct chunk_batch *b, struct db *db) MUST_CHECK;
 void chunk_batch_fini(struct chunk_batch *b);
+/** Whether a chunk is in the batch. */
+bool chunk_batch_has(const struct chunk_batch *b,
+                     const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 /**
  * Adds a chunk, if it is not in the batch yet; for a node (checked bytes) also its references.
  * @off: where in the file it begins, see pack_append(); else 0. -ENOSPC, -EIO: it is not in the
@@ -111,8 +114,10 @@ void chunk_free_delete(struct db_batch *b, const uint8_t id[static CONTENT_ID_BY
 /* Puts what a build makes into the database, in batches; passes over what is here. Thread: one. */
 struct chunk_sink {
     struct chunk_batch batch;
-    const uint8_t *key;                  /* CONTENT_KEY_BYTES, borrowed */
-    uint8_t seen[256][CONTENT_ID_BYTES]; /* some ids that are here or in the batch */
+    const uint8_t *key;                          /* CONTENT_KEY_BYTES, borrowed */
+    uint8_t seen[256][CONTENT_ID_BYTES];         /* some ids that are here or in the batch */
+    void (*stored)(void *arg, struct bytes ids); /* as in struct content_source; may be NULL */
+    void *stored_arg;
 };
 
 /** -ENOMEM. @key is borrowed until chunk_sink_fini(). */

@@ -81,6 +81,9 @@ struct content_source {
      * 0, with off <= *ret_off < *ret_end, everything in between @off and *ret_off being zeros;
      * -ENXIO when there are only zeros to the end. */
     int (*next_data)(void *arg, uint64_t off, uint64_t *ret_off, uint64_t *ret_end);
+    /* May be NULL. In the middle of a long build: the chunks and nodes with these ids, one after
+     * the other, were not here and can be found now. */
+    void (*stored)(void *arg, struct bytes ids);
     void *arg;
     const atomic_bool *cancel; /* may be NULL; true ends the build with -ECANCELED */
 };
@@ -235,6 +238,12 @@ int content_put_new(struct db *db, struct content_put **ret) MUST_CHECK;
 /** As content_put_chunk(), but it can be found after content_put_flush(). */
 int content_put_add(struct content_put *p, const struct content_keys *keys,
                     const uint8_t id[static CONTENT_ID_BYTES], struct bytes data) MUST_CHECK;
+/**
+ * The same for one whose id is not known, of the newest keys: 1; 0: it is here. -EBADMSG: it cannot
+ * be one.
+ */
+int content_put_new_one(struct content_put *p, const struct content_keys *keys, bool is_node,
+                        struct bytes data) MUST_CHECK;
 /** After an error all since the last one is lost, and has to come again. */
 int content_put_flush(struct content_put *p) MUST_CHECK;
 void content_put_free(struct content_put *p); /* accepts NULL; forgets what was not flushed */

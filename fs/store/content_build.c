@@ -261,6 +261,8 @@ static int build_large(struct db *db, const struct content_keys *keys,
     lister_init(&b->lister, &b->sink);
     int rc = feed_init(&b->feed, src, edit);
     int rc_sink = chunk_sink_init(&b->sink, db, keys->id);
+    b->sink.stored = src->stored;
+    b->sink.stored_arg = src->arg;
     if (rc == 0)
         rc = rc_sink;
     return rc < 0 ? rc : build_list(b, ret_body);

@@ -150,6 +150,25 @@ int content_put_add(struct content_put *p, const struct content_keys *keys,
     return rc < 0 ? rc : chunk_batch_put(&p->batch, id, 0, data);
 }
 
+int content_put_new_one(struct content_put *p, const struct content_keys *keys, bool is_node,
+                        struct bytes data)
+{
+    uint8_t id[CONTENT_ID_BYTES];
+    struct chunk_row row;
+    struct list_head head;
+    if (data.n == 0 || data.n > CONTENT_CHUNK_MAX)
+        return -EBADMSG;
+    int rc = is_node ? list_parse_node(data, &head) : 0;
+    if (rc < 0)
+        return rc;
+    chunk_id(keys->id, is_node, data, id);
+    rc = chunk_batch_has(&p->batch, id) ? 1 : chunk_stat(p->batch.db, id, &row);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = chunk_batch_put(&p->batch, id, 0, data);
+    return rc < 0 ? rc : 1;
+}
+
 int content_put_flush(struct content_put *p)
 {
     return chunk_batch_write(&p->batch);

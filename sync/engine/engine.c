@@ -329,10 +329,11 @@ static void on_own_change(void *arg, const struct dot *dot, bool own)
         wake(e);
 }
 
-static void on_kick(void *arg)
+static void on_kick(void *arg, bool now)
 {
     struct engine *e = arg;
-    atomic_store(&e->kicked, true);
+    if (now)
+        atomic_store(&e->kicked, true);
     wake(e);
 }
 

@@ -171,6 +171,29 @@ static void send_get(struct sync_session *x, const struct sync_chunk *chunks, si
     sync_session_send(x, &f);
 }
 
+/* Another device puts this one now: it is kept for the entry that will name it. If it is not what
+ * it should be, or there is no room, it is asked for when that entry is here. */
+void pull_passing(struct sync_session *x, const Persist__SealedChunk *c)
+{
+    struct chunk_id id;
+    memcpy(id.b, c->id.data, CHUNK_ID_SIZE);
+    int rc = space_sync_chunk_ahead(x->cfg.space, &id, frame_bytes(c->sealed));
+    if (rc < 0 && rc != -EBADMSG && rc != -ENOSPC)
+        sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
+    x->pull.passed_bytes += c->sealed.len;
+}
+
+static void tell_passed(struct sync_session *x)
+{
+    Persist__Passed p = PERSIST__PASSED__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    p.bytes = x->pull.passed_bytes;
+    x->pull.passed_bytes = 0;
+    f.kind_case = PERSIST__FRAME__KIND_PASSED;
+    f.passed = &p;
+    sync_session_send(x, &f);
+}
+
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
@@ -188,6 +211,8 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         while (l->fetch[i].used && n < FRAME_CHUNKS_MAX && ask_next(x, &l->fetch[i], &chunks[n]))
             n++;
     send_get(x, chunks, n);
+    if (l->passed_bytes >= PASSED_BYTES && sync_session_can_send(x))
+        tell_passed(x);
     return l->retry_ms;
 }
 

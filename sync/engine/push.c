@@ -10,11 +10,13 @@
 
 enum { FAILED_MS = 10000 };
 
+#define UNREADABLE "a piece of content that is to be sent cannot be read"
+
 int push_init(struct sync_session *x)
 {
     x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
     x->push.next_id = 1;
-    return x->push.puts == NULL ? -ENOMEM : 0;
+    return x->push.puts == NULL ? -ENOMEM : space_sync_fresh(x->cfg.space, &x->push.fresh, NULL);
 }
 
 static void job_fini(struct job *j)
@@ -192,7 +194,7 @@ static bool seal(struct sync_session *x, const struct sync_chunk *c, struct buf 
 {
     int rc = space_sync_chunk_seal(x->cfg.space, c, sealed, below);
     if (rc < 0)
-        sync_session_fail(x, FAILED_MS, "a piece of content that is to be sent cannot be read");
+        sync_session_fail(x, FAILED_MS, UNREADABLE);
     return rc == 0;
 }
 
@@ -270,6 +272,23 @@ static void pump_job(struct sync_session *x, struct job *j)
     }
 }
 
+/* ---- chunks of a file that is being cut --------------------------------------------------------
+ */
+
+/* The remote is not asked whether it has them: they are new here. */
+static void pump_fresh(struct sync_session *x)
+{
+    struct sync_chunk c;
+    while (has_room(x, BULK_WINDOW) && space_sync_fresh(x->cfg.space, &x->push.fresh, &c) == 1) {
+        struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
+        int rc = space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below);
+        if (rc == 0)
+            put_chunk(x, &c, &sealed);
+        else if (rc != -ENODATA) /* the version was given up, and swept */
+            sync_session_fail(x, FAILED_MS, UNREADABLE);
+    }
+}
+
 /* ---- arrivals ----------------------------------------------------------------------------------
  */
 
@@ -288,7 +307,8 @@ static bool take(struct sync_session *x, const struct arrival *a)
         return false;
     *j = (struct job){.used = true, .at = *a, .todo = chunks};
     chunks = (struct buf){0};
-    return true;
+    /* What is not put yet goes with the job: put twice, it would be there in two forms. */
+    return space_sync_fresh(x->cfg.space, &x->push.fresh, NULL) == 0;
 }
 
 static void pump_arrivals(struct sync_session *x)
@@ -339,6 +359,7 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
     pump_blob(x);
     for (size_t i = 0; i < JOBS_MAX; i++)
         pump_job(x, &u->jobs[i]);
+    pump_fresh(x);
     if (u->scan > before && x->cfg.interval_ms > 0)
         u->not_before_ms = now_ms + x->cfg.interval_ms;
     if (is_idle(x) && u->scan > x->row.pushed) { /* what follows came from the remote itself */

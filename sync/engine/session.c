@@ -86,6 +86,7 @@ void sync_session_start(struct sync_session *x)
     }
     open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
     open.cursor = x->row.cursor;
+    open.passing = true;
     x->asked_round = space_sync_round(x->cfg.space);
     if (!sodium_is_zero(x->row.run, SYNC_RUN_SIZE))
         open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
@@ -241,6 +242,8 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         pull_items(x, f->items);
     else if (f->kind_case == PERSIST__FRAME__KIND_CHUNK)
         pull_chunk(x, f->chunk, now_ms);
+    else if (f->kind_case == PERSIST__FRAME__KIND_PASSING)
+        pull_passing(x, f->passing);
     else if (f->kind_case == PERSIST__FRAME__KIND_CAUGHT_UP)
         caught_up(x, f->caught_up);
     else if (f->kind_case == PERSIST__FRAME__KIND_DONE)

@@ -7,12 +7,13 @@
 #include "sync/engine/session.h"
 
 enum {
-    JOBS_MAX = 8,                       /* entries with chunks that are pushed at once */
-    PUTS_MAX = 4096,                    /* Puts that are not Done */
-    BULK_WINDOW = FRAME_PUT_WINDOW / 2, /* bytes of them beyond which no more chunks are put */
-    FETCHES_MAX = 64,                   /* contents that are fetched at once */
-    FETCH_NAMES_MAX = 4096,             /* chunks that one of them looks ahead */
-    FETCH_BYTES = 4 << 20,              /* of chunks that were asked for and did not come */
+    JOBS_MAX = 8,                            /* entries with chunks that are pushed at once */
+    PUTS_MAX = 4096,                         /* Puts that are not Done */
+    BULK_WINDOW = 2 << 20,                   /* bytes of them beyond which no more chunks are put */
+    FETCHES_MAX = 64,                        /* contents that are fetched at once */
+    FETCH_NAMES_MAX = 4096,                  /* chunks that one of them looks ahead */
+    FETCH_BYTES = 2 << 20,                   /* of chunks that were asked for and did not come */
+    PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
     RETRY_MS = 60000, /* content that the remote did not have is asked for again */
 };
 
@@ -41,6 +42,7 @@ struct push {
     struct put *puts; /* a ring of PUTS_MAX */
     size_t puts_at, puts_n, bytes;
     struct job jobs[JOBS_MAX];
+    uint64_t fresh;         /* of a file that is being cut: space_sync_fresh() */
     struct job *asking;     /* the job whose question is open */
     uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
     uint64_t not_before_ms; /* the interval */
@@ -74,6 +76,7 @@ struct pull {
     struct asked asked[FRAME_CHUNKS_MAX]; /* a ring */
     size_t asked_at, asked_n;
     uint64_t asked_bytes;
+    uint64_t passed_bytes; /* of chunks that came ahead, of which the remote was not told */
 };
 
 struct sync_session {
@@ -115,6 +118,7 @@ bool push_is_settled(const struct sync_session *x);
 void pull_fini(struct sync_session *x);
 void pull_items(struct sync_session *x, const Persist__Items *items);
 void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms);
+void pull_passing(struct sync_session *x, const Persist__SealedChunk *c);
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms);
 bool pull_is_settled(const struct sync_session *x);
 

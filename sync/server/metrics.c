@@ -39,6 +39,7 @@ int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv
         {"sessions_failed_total", COUNTER, "sessions ended by an error", hub.ended},
         {"sent_items_total", COUNTER, "entries and acts sent", hub.items},
         {"sent_chunks_total", COUNTER, "chunks sent", hub.chunks},
+        {"passed_chunks_total", COUNTER, "chunks sent on as they came", hub.passed},
         {"sent_bytes_total", COUNTER, "bytes of frames sent", hub.sent_bytes},
         {"pushed_entries_total", COUNTER, "entries stored", s.entries},
         {"pushed_acts_total", COUNTER, "acts stored", s.acts},

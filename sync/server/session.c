@@ -316,6 +316,7 @@ static void open_now(struct srv_session *s)
     s->hub->stats.opened++;
     s->exists = o.exists;
     s->cursor = o.stale ? 0 : open->cursor;
+    s->wants_passing = open->passing;
     s->has_grown = s->owes_caught_up = true;
     frame_free(s->open);
     s->open = NULL;
@@ -382,6 +383,8 @@ static bool handle(struct srv_session *s, Persist__Frame **f)
                                             kind == PERSIST__FRAME__KIND_ASK_CHUNKS ||
                                             kind == PERSIST__FRAME__KIND_LIST_DOTS)) {
         on_question(s, f);
+    } else if (s->state == SESSION_OPEN && kind == PERSIST__FRAME__KIND_PASSED) {
+        return session_passed(s, (*f)->passed->bytes);
     } else {
         return false;
     }

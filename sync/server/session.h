@@ -47,6 +47,7 @@ struct srv_hub_stats {
     uint64_t sessions;      /* connections with a token, now */
     uint64_t opened;        /* sessions that were opened, ever */
     uint64_t items, chunks; /* sent */
+    uint64_t passed;        /* chunks that were sent on as they came */
     uint64_t sent_bytes;    /* of frames */
     uint64_t ended;         /* by an error of either side */
 };

@@ -103,6 +103,8 @@ struct srv_session {
 
     /* Items. */
     bool exists;
+    bool wants_passing;
+    size_t passing;        /* bytes that were passed on to it, and that it has not dealt with */
     uint64_t cursor, told; /* told: the last seq that the device heard of */
     bool has_grown, owes_caught_up;
     struct own_range *own;
@@ -162,6 +164,10 @@ uint64_t session_own_end(struct srv_session *s);
 void session_send(struct srv_session *s, const Persist__Frame *f);
 /** Sends what there is to send, as far as there is room. */
 void session_pump(struct srv_session *s);
+/** Sends a chunk that @s put on to those that read along, where nothing else is to be sent. */
+void session_pass(struct srv_session *s, const Persist__SealedChunk *c);
+/** The device has dealt with some of that. False: it was not sent so much. */
+bool session_passed(struct srv_session *s, uint64_t bytes);
 
 struct items *items_new(void);    /* NULL: no memory */
 void items_free(struct items *i); /* accepts NULL */

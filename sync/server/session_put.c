@@ -68,6 +68,8 @@ static int store(struct srv_session *s, const Persist__Put *p, struct err *err)
     }
     if (seq != 0)
         note_own(s, seq);
+    if (rc == 1 && p->what_case == PERSIST__PUT__WHAT_CHUNK)
+        session_pass(s, p->chunk);
     return rc;
 }
 

@@ -336,3 +336,39 @@ void session_pump(struct srv_session *s)
     }
     session_steer(s);
 }
+
+/* ---- passing on ---- */
+
+/* What a device asked for, and the log, come first. */
+static bool takes_passing(const struct srv_session *s, size_t bytes)
+{
+    return s->wants_passing && s->state == SESSION_OPEN && !s->blocked && s->question == NULL &&
+           !s->has_grown && !s->owes_caught_up && bytes <= FRAME_PASSING_WINDOW - s->passing;
+}
+
+bool session_passed(struct srv_session *s, uint64_t bytes)
+{
+    if (bytes > s->passing)
+        return false;
+    s->passing -= bytes;
+    return true;
+}
+
+void session_pass(struct srv_session *s, const Persist__SealedChunk *c)
+{
+    Persist__SealedChunk chunk = PERSIST__SEALED_CHUNK__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    chunk.id = c->id;
+    chunk.sealed = c->sealed;
+    f.kind_case = PERSIST__FRAME__KIND_PASSING;
+    f.passing = &chunk;
+    for (struct ring *r = s->place->sessions.next; r != &s->place->sessions; r = r->next) {
+        struct srv_session *to = CONTAINER_OF(r, struct srv_session, in_place);
+        if (to == s || !takes_passing(to, c->sealed.len))
+            continue;
+        to->passing += c->sealed.len;
+        s->hub->stats.passed++;
+        session_send(to, &f);
+        session_steer(to);
+    }
+}

@@ -450,6 +450,70 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     world_end(&world);
 }
 
+/* ---- an upload that is cut off ------------------------------------------------------------------
+ */
+
+static bool is_halfway(void *arg)
+{
+    return world_metric(&world, "pushed_chunks_total") >= *(const uint64_t *)arg;
+}
+
+/* Device 0 saves a big file, and its mount is killed when so many chunks of it are at the server.
+ */
+static void begin_upload(const char *name, uint64_t chunks)
+{
+    uint64_t n = world_metric(&world, "pushed_chunks_total") + chunks;
+    e2e_ok(at(0), "head -c 48M /dev/urandom >notes/%s", name);
+    e2e_wait(is_halfway, &n, AFTER_MS, "some of its chunks are at the server");
+    pid_t pid = e2e_mount_pid(at(0));
+    if (holds(pid > 0))
+        ok(kill(pid, SIGKILL));
+    e2e_wait_gone(pid, STOP_MS);
+}
+
+/* Who puts is gone in the middle, then the server, then who follows: nothing is shown of it,
+ * nothing waits, others' saves come; and all goes on. */
+static void an_upload_that_is_cut_off_goes_on(struct e2e *f)
+{
+    if (world_begin(&world, f, 3)) {
+        begin_upload("big", 150);
+        world_save(at(1), "meanwhile.md", "by another\n");
+        world_wait_text(at(2), "meanwhile.md", "by another\n");
+        for (size_t i = 1; i < 3; i++) {
+            holds(!exists(world_path(at(i), "big")));
+            e2e_ok(at(i), "persist sync --wait %s", at(i)->folder);
+            e2e_ok(at(i), "persist status %s", at(i)->folder);
+            holds(strstr(at(i)->last.out, "waiting") == NULL);
+        }
+        kill_server(100);
+        kill_mount(at(1), 10);
+        world_wait_link(at(1), "connected");
+        e2e_mount(at(0), NULL);
+        world_even_within(&world, AFTER_MS);
+        e2e_ok(at(0), "cmp notes/big %s", world_path(at(1), "big"));
+        for (size_t i = 0; i < 3; i++)
+            e2e_ok(at(i), "persist check %s", at(i)->folder);
+    }
+    world_end(&world);
+}
+
+/* What was uploaded in part is replaced: the new version needs nothing of it. */
+static void a_later_version_does_not_wait_for_one_that_was_cut_off(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        begin_upload("file", 100);
+        e2e_mount(at(0), NULL);
+        world_save(at(0), "file", "small by now\n");
+        world_wait_text(at(1), "file", "small by now\n");
+        world_even(&world);
+        /* A device that joins sees no more than the others. */
+        struct e2e *d = world_add(&world);
+        if (d != NULL && world_clone(&world, d))
+            world_even(&world);
+    }
+    world_end(&world);
+}
+
 /* ---- copies ------------------------------------------------------------------------------------
  */
 
@@ -550,6 +614,8 @@ int main(int argc, char **argv)
         E2E_TEST(nothing_is_lost_by_kills),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
+        E2E_TEST(an_upload_that_is_cut_off_goes_on),
+        E2E_TEST(a_later_version_does_not_wait_for_one_that_was_cut_off),
         E2E_TEST(a_server_from_an_older_copy_gets_the_rest_again),
         E2E_TEST(a_copied_device_is_another_one),
     };
