@@ -35,7 +35,8 @@ void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     opened(fi);
-    /* Else who has not seen it would read it from the kernel's cache, and it would not be noticed. */
+    /* Else who has not seen it would read it from the kernel's cache, and it would not be noticed.
+     */
     fi->keep_cache = rc == 0;
     /* A call that was interrupted has no one to release the handle. */
     if (fuse_reply_open(req, fi) == -ENOENT)

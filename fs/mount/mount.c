@@ -146,7 +146,7 @@ static void at_request(void *space, const void *request, size_t n)
 
 static void after_request(void *space)
 {
-    tree_served(space_tree(space));
+    tree_serve(0);
     space_used(space);
 }
 

@@ -13,7 +13,7 @@ struct deed {
     struct edit *edit;
     struct inval_list *invals;
     struct rid rid; /* what the file shows from now on */
-    bool more; /* a part of what is gone is still to be deleted */
+    bool more;      /* a part of what is gone is still to be deleted */
 };
 
 static int author_create(struct deed *d, const struct rid *dir)
@@ -187,8 +187,8 @@ static int publish_deed(struct deed *d, struct inval_list *invals)
 }
 
 /* Carries out what was seen. Most of the work is done before names are locked. */
-static int carry_out(struct space *s, struct publish_item *item, struct view *v,
-                     struct edit *edit, struct inval_list *invals)
+static int carry_out(struct space *s, struct publish_item *item, struct view *v, struct edit *edit,
+                     struct inval_list *invals)
 {
     struct op x;
     int rc = op_begin(s->tree, false, &x);

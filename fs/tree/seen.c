@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/tree/process.h"
 
@@ -11,6 +12,7 @@ enum {
     BUCKETS = 4096,
     THREADS = 512,    /* whose process is remembered, */
     THREAD_MS = 1000, /* for so long: no number is used again that soon */
+    UNSETTLED_MAX = 256,
     KEY_BYTES = 16,
 };
 
@@ -39,14 +41,26 @@ struct program {
 };
 
 struct thread {
-    pid_t tid, process;
+    pid_t tid, process; /* process 0: it is to be looked up */
     uint64_t until_ms;
+};
+
+/* A thread whose process is to be looked up. */
+struct unsettled {
+    pid_t tid;
+    uint64_t since_ms; /* what it has seen from then on is its process' */
 };
 
 struct seen {
     struct seen_source source;
     _Atomic unsigned behind_n;
+    pthread_t thread;
+    pthread_cond_t wake;
+    pthread_mutex_t turn; /* one looks up at a time; taken before lock */
     pthread_mutex_t lock; /* guards all below */
+    bool stop;
+    size_t unsettled_n;
+    struct unsettled unsettled[UNSETTLED_MAX];
     unsigned n;
     struct link all; /* the newest first */
     struct view *views[BUCKETS];
@@ -54,12 +68,8 @@ struct seen {
     struct thread threads[THREADS];
 };
 
-/* For whom this thread works, and a view that it has made for a thread of an unknown process. */
-static _Thread_local struct {
-    pid_t tid;
-    bool unsettled;
-    uint8_t key[KEY_BYTES];
-} caller;
+/* For whom this thread works. */
+static _Thread_local pid_t caller;
 
 /* ---- lists ---- */
 
@@ -215,15 +225,90 @@ static struct thread *thread_slot(struct seen *s, pid_t tid)
 }
 
 /* The process of a thread; 0: not known without looking. */
-static pid_t thread_known(struct seen *s, pid_t tid)
+static pid_t thread_known(struct seen *s, pid_t tid, uint64_t now_ms)
 {
     const struct thread *t = thread_slot(s, tid);
-    return t->tid == tid && s->source.now_ms() < t->until_ms ? t->process : 0;
+    return t->tid == tid && now_ms < t->until_ms ? t->process : 0;
 }
 
-static void thread_note(struct seen *s, pid_t tid, pid_t process)
+/* As whose the views of the caller are to be noted: its process, or itself until that is known. */
+static pid_t caller_known(struct seen *s, uint64_t now_ms)
 {
-    *thread_slot(s, tid) = (struct thread){tid, process, s->source.now_ms() + THREAD_MS};
+    struct thread *t = thread_slot(s, caller);
+    if (t->tid == caller && now_ms < t->until_ms)
+        return t->process != 0 ? t->process : caller;
+    if (s->unsettled_n == UNSETTLED_MAX) /* so be it: most processes have one thread */
+        return caller;
+    *t = (struct thread){caller, 0, now_ms + THREAD_MS};
+    s->unsettled[s->unsettled_n++] = (struct unsettled){caller, now_ms};
+    if (s->unsettled_n == 1)
+        pthread_cond_signal(&s->wake);
+    return caller;
+}
+
+/* What a thread has seen is its process', and takes the place of what that had seen before. */
+static void settle(struct seen *s, const struct unsettled *u, pid_t process)
+{
+    *thread_slot(s, u->tid) = (struct thread){u->tid, process, s->source.now_ms() + THREAD_MS};
+    struct program *from = *program_slot(s, u->tid);
+    struct program *to = process != u->tid && from != NULL ? program_of(s, process) : NULL;
+    if (to == NULL)
+        return;
+    for (unsigned n = from->n; n > 0; n--) {
+        struct view *v = CONTAINER_OF(from->views.next, struct view, own);
+        if (v->seen_ms < u->since_ms)
+            break;
+        struct view *old = view_get(s, v->key, process);
+        own_remove(s, v);
+        own_add(v, to);
+        if (old != NULL)
+            view_drop(s, old);
+    }
+    program_rest(s, to);
+}
+
+void seen_settle(struct seen *s)
+{
+    struct unsettled u[UNSETTLED_MAX];
+    pid_t process;
+    pthread_mutex_lock(&s->turn);
+    pthread_mutex_lock(&s->lock);
+    size_t n = s->unsettled_n;
+    memcpy(u, s->unsettled, n * sizeof *u);
+    s->unsettled_n = 0;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (s->source.process_of(u[i].tid, &process) < 0)
+            continue;
+        pthread_mutex_lock(&s->lock);
+        settle(s, &u[i], process);
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->turn);
+}
+
+static void *settle_later(void *arg)
+{
+    struct seen *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        if (s->unsettled_n == 0) {
+            pthread_cond_wait(&s->wake, &s->lock);
+            continue;
+        }
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        t.tv_nsec += SEEN_SETTLE_MS * 1000000L;
+        t.tv_sec += t.tv_nsec / 1000000000;
+        t.tv_nsec %= 1000000000;
+        while (!s->stop && pthread_cond_timedwait(&s->wake, &s->lock, &t) == 0)
+            ;
+        pthread_mutex_unlock(&s->lock);
+        seen_settle(s);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
 }
 
 /* The process that this thread works for, looked up if need be; 0: nobody, or it is gone. */
@@ -231,48 +316,14 @@ static pid_t caller_process(struct seen *s)
 {
     pid_t process;
     pthread_mutex_lock(&s->lock);
-    pid_t known = thread_known(s, caller.tid);
+    pid_t known = thread_known(s, caller, s->source.now_ms());
     pthread_mutex_unlock(&s->lock);
-    if (known != 0 || s->source.process_of(caller.tid, &process) < 0)
-        return known;
-    pthread_mutex_lock(&s->lock);
-    thread_note(s, caller.tid, process);
-    pthread_mutex_unlock(&s->lock);
-    return process;
+    return known != 0 || s->source.process_of(caller, &process) < 0 ? known : process;
 }
 
 void seen_caller(pid_t thread)
 {
-    caller.tid = thread;
-    caller.unsettled = false;
-}
-
-/* A view that was made for a thread is its process', and takes the place of an older one. */
-static void settle(struct seen *s, pid_t process)
-{
-    struct view *v = view_get(s, caller.key, caller.tid), *old = NULL;
-    if (v == NULL || process == caller.tid)
-        return;
-    struct program *p = program_of(s, process);
-    if (p == NULL)
-        return;
-    old = view_get(s, caller.key, process);
-    own_remove(s, v);
-    own_add(v, p);
-    if (old != NULL)
-        view_drop(s, old);
-}
-
-void seen_settle(struct seen *s)
-{
-    if (caller.unsettled) {
-        pid_t process = caller_process(s);
-        pthread_mutex_lock(&s->lock);
-        if (process != 0)
-            settle(s, process);
-        pthread_mutex_unlock(&s->lock);
-    }
-    seen_caller(0);
+    caller = thread;
 }
 
 /* ---- what is seen ---- */
@@ -291,19 +342,15 @@ static void key_of(const struct attr *a, bool gone, uint8_t key[KEY_BYTES])
 
 static void note(struct seen *s, const struct attr *a, bool writes)
 {
-    if (caller.tid == 0 || !attr_is_file(a))
+    if (caller == 0 || !attr_is_file(a))
         return;
     /* Its record has another file, which it got while this one was being opened. */
     bool gone = !a->bound && a->nlink == 0 && a->has_base && !a->dirty;
     uint8_t key[KEY_BYTES];
     key_of(a, gone, key);
     pthread_mutex_lock(&s->lock);
-    pid_t pid = thread_known(s, caller.tid);
-    if (pid == 0) {
-        pid = caller.tid;
-        caller.unsettled = true;
-        memcpy(caller.key, key, sizeof key);
-    }
+    uint64_t now_ms = s->source.now_ms();
+    pid_t pid = caller_known(s, now_ms);
     struct view *v = view_get(s, key, pid);
     bool keep = writes && v != NULL;
     if (v == NULL)
@@ -312,7 +359,7 @@ static void note(struct seen *s, const struct attr *a, bool writes)
         view_touch(s, v);
     if (v != NULL && !keep) {
         set_behind(s, v, gone);
-        v->seen_ms = s->source.now_ms();
+        v->seen_ms = now_ms;
         v->based = a->has_base;
         v->base = a->base;
     }
@@ -344,8 +391,9 @@ static bool is_behind(struct seen *s, const uint8_t record[KEY_BYTES])
 bool seen_behind(struct seen *s, const uint8_t record[16], struct base_ref *ret)
 {
     uint64_t began_ms;
-    if (caller.tid == 0 || atomic_load(&s->behind_n) == 0 || !is_behind(s, record))
+    if (caller == 0 || atomic_load(&s->behind_n) == 0 || !is_behind(s, record))
         return false;
+    seen_settle(s);
     pid_t process = caller_process(s);
     if (process == 0 || s->source.process_began(process, &began_ms) < 0)
         return false;
@@ -417,6 +465,14 @@ void seen_replaced(struct seen *s, const uint8_t record[16])
 
 /* ---- the whole ---- */
 
+static void destroy(struct seen *s)
+{
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->turn);
+    free(s);
+}
+
 struct seen *seen_new(const struct seen_source *source)
 {
     static const struct seen_source here = {process_of, process_began, process_now_ms};
@@ -424,17 +480,30 @@ struct seen *seen_new(const struct seen_source *source)
     if (s == NULL)
         return NULL;
     s->source = source != NULL ? *source : here;
+    pthread_mutex_init(&s->turn, NULL);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     list_init(&s->all);
-    return s;
+    if (pthread_create(&s->thread, NULL, settle_later, s) == 0)
+        return s;
+    destroy(s);
+    return NULL;
 }
 
 void seen_free(struct seen *s)
 {
     if (s == NULL)
         return;
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->thread, NULL);
     while (s->n > 0)
         view_drop(s, CONTAINER_OF(s->all.prev, struct view, all));
-    pthread_mutex_destroy(&s->lock);
-    free(s);
+    destroy(s);
 }

@@ -7,7 +7,7 @@
  *
  * A process is known by its number, and that it began before it opened the file: else another one
  * has got the number since. Requests bear the number of a thread; which process that is of is
- * looked up once the request is answered (seen_settle()), and when it matters.
+ * looked up by a thread of this, some ms later, or when it matters: no open waits for /proc.
  *
  * Thread: any. A leaf: no lock is taken while its own is held, and /proc is not read under it.
  */
@@ -19,7 +19,11 @@
 
 #include "fs/tree/attr.h"
 
-enum { SEEN_MAX = 8192, SEEN_OF_ONE_MAX = 512 };
+enum {
+    SEEN_MAX = 8192,
+    SEEN_OF_ONE_MAX = 512,
+    SEEN_SETTLE_MS = 50, /* what is gone after that has nothing to save */
+};
 
 struct seen;
 
@@ -30,13 +34,13 @@ struct seen_source {
     uint64_t (*now_ms)(void);
 };
 
-/** NULL: out of memory. @source NULL: this machine's. */
+/** NULL: out of memory, or no thread. @source NULL: this machine's. */
 struct seen *seen_new(const struct seen_source *source) MUST_CHECK;
 void seen_free(struct seen *s); /* accepts NULL */
 
 /** From now on this thread works for that one of a program; 0: for none. */
 void seen_caller(pid_t thread);
-/** The request is answered: looks up whose it was, if it opened something. Ends seen_caller(). */
+/** Looks up now what is still to be. */
 void seen_settle(struct seen *s);
 
 /** The caller sees what is in the file: its base, or (when it is dirty) what is not published. */

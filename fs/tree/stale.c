@@ -14,11 +14,6 @@ void tree_serve(pid_t tid)
     seen_caller(tid);
 }
 
-void tree_served(struct tree *t)
-{
-    seen_settle(t->seen);
-}
-
 void tree_published(struct tree *t, uint64_t ino, const struct base_ref *ref, bool merged)
 {
     seen_published(t->seen, ino, ref, merged);
@@ -89,7 +84,8 @@ int stale_truncate(struct op *x, struct node *n, struct attr *a, uint64_t size,
     return rc;
 }
 
-/* @a, which has no record, becomes an edit of what the caller saw of a file that has version @there.
+/* @a, which has no record, becomes an edit of what the caller saw of a file that has version
+ * @there.
  */
 static void edit_of(struct tree *t, struct attr *a, const struct base_ref *there)
 {

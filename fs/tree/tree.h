@@ -57,8 +57,6 @@ struct tree_caller {
 
 /** From now on this thread works for thread @tid of a program; 0: for none. */
 void tree_serve(pid_t tid);
-/** What it asked for is answered: the process it is of is looked up, if need be. */
-void tree_served(struct tree *t);
 /**
  * What was in file @ino is published: version @ref. @merged: what it shows now is another one, made
  * of that and of what had come from elsewhere.

@@ -3,6 +3,7 @@
  * nothing.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/support/posix.h"
+#include "tests/support/pty.h"
 #include "tests/support/sync_world.h"
 
 static struct sync_world world;
@@ -157,8 +159,8 @@ static bool deleted_and_made_anew(const char *path, const char *text)
 static bool without_truncation(const char *path, const char *text)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    bool good = fd >= 0 && write_all(fd, text, strlen(text), 0) &&
-                ftruncate(fd, (off_t)strlen(text)) == 0;
+    bool good =
+        fd >= 0 && write_all(fd, text, strlen(text), 0) && ftruncate(fd, (off_t)strlen(text)) == 0;
     return fd >= 0 && close(fd) == 0 && good;
 }
 
@@ -175,8 +177,8 @@ static bool reads_and_writes_some(const char *path, const char *text)
 {
     char found[1024] = "";
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    const char *at = fd >= 0 && read_all(fd, found, sizeof found - 1, 0) > 0
-                         ? strstr(found, "third") : NULL;
+    const char *at =
+        fd >= 0 && read_all(fd, found, sizeof found - 1, 0) > 0 ? strstr(found, "third") : NULL;
     bool good = at != NULL && write_all(fd, text, strlen(text), at - found);
     return fd >= 0 && close(fd) == 0 && good;
 }
@@ -215,9 +217,12 @@ static void by_who_saw_an_older_version(struct e2e *f)
         const char *name;
         way how;
     } ways[] = {
-        {"in-place.md", in_place},         {"emptied.md", emptied_when_open},
-        {"by-rename.md", by_rename},       {"with-backup.md", with_backup},
-        {"deleted.md", deleted_and_made_anew}, {"without-truncation.md", without_truncation},
+        {"in-place.md", in_place},
+        {"emptied.md", emptied_when_open},
+        {"by-rename.md", by_rename},
+        {"with-backup.md", with_backup},
+        {"deleted.md", deleted_and_made_anew},
+        {"without-truncation.md", without_truncation},
         {"some-bytes.md", some_bytes},
     };
     char last[512], all[512];
@@ -300,6 +305,97 @@ static void plain_edits(struct e2e *f)
     world_end(&world);
 }
 
+/* The mount dies between the saves and their publication: each file knows what it is an edit of. */
+static void over_the_death_of_the_mount(struct e2e *f)
+{
+    static const way ways[] = {in_place, by_rename, with_backup, deleted_and_made_anew};
+    enum { FILES = 4 * ARRAY_N(ways) };
+    char names[FILES][16];
+    struct program p = program_start();
+    if (world_begin(&world, f, 2)) {
+        for (size_t i = 0; i < FILES; i++) {
+            snprintf(names[i], sizeof names[i], "note%zu.md", i);
+            begin_file(&p, names[i], before);
+        }
+        for (size_t i = 0; i < FILES; i++)
+            comes(names[i], remote);
+        pid_t pid = e2e_mount_pid(at(0));
+        for (size_t i = 0; i < FILES; i++)
+            does(&p, ways[i % ARRAY_N(ways)], names[i], local);
+        ok(kill(pid, SIGKILL));
+        e2e_wait_gone(pid, WORLD_EVEN_MS);
+        e2e_mount(at(0), NULL);
+        for (size_t i = 0; i < FILES; i++)
+            both_have(names[i], both);
+        world_even(&world);
+        same(world_named(at(1), "conflict"), 0);
+    }
+    program_end(&p);
+    world_end(&world);
+}
+
+/* ---- editors -----------------------------------------------------------------------------------
+ */
+
+static const char with_line[] = "# title\n\nthe first paragraph, by the other\n\n"
+                                "the second paragraph\n\nthe third paragraph\nmy line\n";
+
+/*
+ * An editor has the note open, and saves it, whatever it says of the newer one. Not Emacs: that
+ * reads the newer one to compare, asks twice, and so has seen it.
+ */
+struct editor {
+    const char *open, *edit, *save, *quit;
+};
+
+static bool is_saved(void *arg)
+{
+    return strstr(world_text(at(0), arg), "my line") != NULL;
+}
+
+static void edits(const struct editor *e, const char *name)
+{
+    struct pty *p = pty_start(at(0), "unset TMPDIR; cd notes && exec %s %s", e->open, name);
+    if (pty_wait_text(p, "third", 30000)) {
+        pty_wait_quiet(p, 100);
+        comes(name, remote);
+        pty_type(p, e->edit);
+        pty_wait_quiet(p, 100);
+        pty_type(p, e->save);
+        if (pty_wait(p, is_saved, (void *)(uintptr_t)name, 10000, "the note was not saved")) {
+            both_have(name, with_line);
+            pty_type(p, e->quit);
+            pty_wait_end(p, 10000);
+        }
+    }
+    pty_end(p);
+}
+
+static void in_real_editors(struct e2e *f)
+{
+    static const struct editor editors[] = {
+        {"vim -i NONE", "Gomy line\033", ":w!\r" PTY_PAUSE "y", ":q\r"},
+        {"nvim -i NONE", "Gomy line\033", ":w!\r" PTY_PAUSE "y", ":q\r"},
+        {"kak -n -e 'set-option global autoreload no'", "geomy line\033" PTY_PAUSE, ":w!\r",
+         ":q\r"},
+        {"nano -I", "\033/my line", "\x13" PTY_PAUSE "y", "\x18"},
+    };
+    if (world_begin(&world, f, 2)) {
+        for (size_t i = 0; i < ARRAY_N(editors); i++) {
+            char name[32];
+            snprintf(name, sizeof name, "note%zu.md", i);
+            check_about("%s", editors[i].open);
+            world_save(at(1), name, before);
+            world_wait_text(at(0), name, before);
+            edits(&editors[i], name);
+        }
+        check_about_nothing();
+        world_even(&world);
+        same(world_named(at(1), "conflict"), 0);
+    }
+    world_end(&world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
@@ -307,6 +403,8 @@ int main(int argc, char **argv)
         E2E_TEST(by_who_saw_an_older_version),
         E2E_TEST(what_cannot_be_merged),
         E2E_TEST(plain_edits),
+        E2E_TEST(over_the_death_of_the_mount),
+        E2E_TEST(in_real_editors),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }
