@@ -35,6 +35,9 @@ void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     opened(fi);
+    /* Else who has not seen it would read it from the kernel's cache, and it would not be noticed.
+     */
+    fi->keep_cache = rc == 0;
     /* A call that was interrupted has no one to release the handle. */
     if (fuse_reply_open(req, fi) == -ENOENT)
         tree_close_file(ll_tree(req), ino, writes(fi));
@@ -56,6 +59,7 @@ void ll_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
         return;
     }
     opened(fi);
+    fi->keep_cache = rc == 0;
     struct fuse_entry_param e;
     ll_entry(&a, &e);
     if (fuse_reply_create(req, &e, fi) == -ENOENT)
@@ -87,8 +91,9 @@ void ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 void ll_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t off,
               struct fuse_file_info *fi)
 {
-    (void)fi;
-    struct tree_write how = {.offset = (uint64_t)off, .kill_suid = device_kills_suid()};
+    struct tree_write how = {.offset = (uint64_t)off,
+                             .adds = (fi->flags & O_APPEND) != 0,
+                             .kill_suid = device_kills_suid()};
     int rc = tree_write(ll_tree(req), ino, bytes_of(p, n), &how);
     if (rc < 0)
         ll_reply(req, rc);

@@ -1,6 +1,7 @@
 #include "fs/mount/mount.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "fs/mount/notify.h"
 #include "fs/mount/virtual.h"
 #include "fs/space/space.h"
+#include "fs/tree/tree.h"
 #include "proto/base/log.h"
 
 /* Passed on to the kernel, or meant for others and dropped. */
@@ -125,14 +127,26 @@ static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
     return loop_join(loop);
 }
 
+/* The thread of a program that a request comes from; 0: the kernel's own. */
+static pid_t caller_of(const void *request, size_t n)
+{
+    struct fuse_in_header h;
+    if (n < sizeof h)
+        return 0;
+    memcpy(&h, request, sizeof h);
+    return (pid_t)h.pid;
+}
+
 static void at_request(void *space, const void *request, size_t n)
 {
     space_use(space);
     device_look(request, n);
+    tree_serve(caller_of(request, n));
 }
 
 static void after_request(void *space)
 {
+    tree_serve(0);
     space_used(space);
 }
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "fs/space/ignore.h"
-#include "fs/space/merger.h"
+#include "fs/space/publish_edit.h"
 
 /* What has to be published of an inode. */
 struct need {
@@ -83,29 +83,14 @@ static int forget(struct space *s, uint64_t ino)
 }
 
 struct deed {
+    struct space *s;
     struct op *x;
     const struct attr *seen;
     const struct need *need;
-    const struct edit *edit;
+    struct edit *edit;
     struct inval_list *invals;
     struct rid rid;
-    struct dot dot;
 };
-
-/* What is published as the content. */
-struct edit {
-    struct value_content content;
-    struct captured captured;
-    bool merged;     /* with a version that came since the file was opened: */
-    struct dot over; /* this one */
-    struct buf body; /* of what is merged */
-};
-
-static void edit_fini(struct edit *e)
-{
-    captured_fini(&e->captured);
-    buf_fini(&e->body);
-}
 
 /* The same file, with the same bytes and attributes as they were captured. */
 static int still_so(const struct deed *d, struct attr **ret)
@@ -128,69 +113,24 @@ static int show_deed(void *arg)
     if (rc < 0)
         return rc;
     if (d->need->content) {
-        struct base_ref ref = base_of(&d->rid, &d->dot);
-        if (attr_is_file(a))
-            op_set_version(d->x, a, &ref, d->edit->content.size);
-        if (d->edit->merged) {
-            a->changes++;
-            a->ctime = attr_now();
-            a->mtime = capture_time(d->edit->content.mtime_ns);
-            inval_inode(d->invals, a->ino);
-        }
-        a->has_base = true;
-        a->base = ref;
-        a->dirty = false;
+        edit_show(d->s, d->x, a, d->edit, d->invals);
         op_put(d->x, a);
     }
     drop_pending(d->x, a->ino);
     return 0;
 }
 
-/* The version of its record that a file is based on: true, or none is known. */
-static bool base_version(const struct attr *a, struct dot *ret)
-{
-    struct rid rid = bind_rid(a), base_rid;
-    base_split(&a->base, &base_rid, ret);
-    return a->has_base && rid_cmp(&rid, &base_rid) == 0;
-}
-
-/* Takes the content, and what came meanwhile into it: that is not to be replaced unseen. */
-static int take_edit(struct space *s, const struct attr *a, const struct need *need, struct edit *e)
-{
-    struct rid rid = bind_rid(a);
-    struct dot base;
-    int rc = capture_content(s, a, &e->captured);
-    e->content = e->captured.content;
-    if (rc < 0 || need->writing || !attr_is_file(a) || !base_version(a, &base))
-        return rc;
-    rc = merge_stale(s, &rid, &base, &e->captured.content, &e->body, &e->content, &e->over);
-    e->merged = rc == 1;
-    return rc < 0 ? rc : 0;
-}
-
-/* An edit is one of the version that the file was based on, or that it was merged with. */
-static int author_content(struct space *s, struct change *c, const struct deed *d)
-{
-    struct dot base;
-    struct replica_info info;
-    const struct edit *e = d->edit;
-    bool based = base_version(d->seen, &base);
-    int rc = e->merged ? replica_stat(s->replica, &d->rid, &info) : 0;
-    if (rc == 0 && e->merged && !dot_equal(&info.content.dot, &e->over))
-        rc = -EAGAIN;
-    if (rc < 0)
-        return rc;
-    return change_edit(c, &d->rid, &e->content, e->merged ? &e->over : based ? &base : NULL);
-}
-
 static int author(struct space *s, struct deed *d, struct inval_list *invals)
 {
-    struct change *c = replica_begin(s->replica, d->x->batch);
-    if (c == NULL)
-        return op_abort(d->x, -ENOMEM);
     d->rid = bind_rid(d->seen);
-    d->dot = change_dot(c);
-    int rc = d->need->content ? author_content(s, c, d) : 0;
+    int rc = d->need->content ? edit_keep_saved(s, d->x->batch, &d->rid, d->edit) : 0;
+    struct change *c = rc < 0 ? NULL : replica_begin(s->replica, d->x->batch);
+    if (c == NULL) {
+        replica_abort(s->replica);
+        return op_abort(d->x, rc < 0 ? rc : -ENOMEM);
+    }
+    if (d->need->content)
+        rc = edit_author(c, &d->rid, d->edit);
     CLEANUP(buf_fini) struct buf xattrs = {0};
     struct value_meta meta;
     if (rc == 0 && d->need->meta)
@@ -206,13 +146,13 @@ static int author(struct space *s, struct deed *d, struct inval_list *invals)
 }
 
 static int carry_out(struct space *s, const struct attr *seen, const struct need *need,
-                     const struct edit *edit, struct inval_list *invals)
+                     struct edit *edit, struct inval_list *invals)
 {
     struct op x;
     int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
-    struct deed d = {.x = &x, .seen = seen, .need = need, .edit = edit, .invals = invals};
+    struct deed d = {.s = s, .x = &x, .seen = seen, .need = need, .edit = edit, .invals = invals};
     if (!need->show)
         return author(s, &d, invals);
     struct attr *a;
@@ -245,7 +185,8 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
     struct edit edit = {.merged = false};
     struct inval_list invals = {0};
     pthread_rwlock_rdlock(&s->builds);
-    rc = need.content ? take_edit(s, &a, &need, &edit) : 0;
+    struct rid rid = bind_rid(&a);
+    rc = need.content ? edit_take(s, &rid, &a, !need.writing, &edit) : 0;
     if (rc == 0) {
         pthread_mutex_lock(&s->lock);
         rc = carry_out(s, &a, &need, &edit, &invals);

@@ -1,6 +1,7 @@
 /* A name of the tree that changed, published as a change of records. */
 #include <errno.h>
 
+#include "fs/space/publish_edit.h"
 #include "fs/space/publish_view.h"
 
 struct deed {
@@ -9,10 +10,10 @@ struct deed {
     struct change *c;
     struct publish_item *item;
     struct view *v;
-    struct captured *content;
+    struct edit *edit;
+    struct inval_list *invals;
     struct rid rid; /* what the file shows from now on */
-    struct dot dot;
-    bool more; /* a part of what is gone is still to be deleted */
+    bool more;      /* a part of what is gone is still to be deleted */
 };
 
 static int author_create(struct deed *d, const struct rid *dir)
@@ -21,16 +22,17 @@ static int author_create(struct deed *d, const struct rid *dir)
     (void)capture_kind(&d->v->file, &kind);
     CLEANUP(buf_fini) struct buf xattrs = {0};
     struct value_meta meta;
+    d->edit->dot = d->edit->saved = change_dot(d->c);
     int rc = capture_meta(d->s, &d->v->file, &xattrs, &meta);
     return rc < 0 ? rc
                   : change_create(d->c, kind, dir, d->item->name, &meta,
-                                  kind == KIND_DIR ? NULL : &d->content->content, &d->rid);
+                                  kind == KIND_DIR ? NULL : &d->edit->content, &d->rid);
 }
 
 static int author_replace(struct deed *d)
 {
     d->rid = d->v->record.rid;
-    int rc = change_edit(d->c, &d->rid, &d->content->content, NULL);
+    int rc = edit_author(d->c, &d->rid, d->edit);
     CLEANUP(buf_fini) struct buf xattrs = {0}, theirs = {0};
     struct value_meta meta;
     struct replica_info info;
@@ -75,15 +77,9 @@ static int author(struct deed *d)
 
 static void set_published(struct deed *d, struct attr *a)
 {
-    struct base_ref ref = base_of(&d->rid, &d->dot);
     bind_put(d->x, &d->rid, a);
-    if (attr_is_file(a)) {
-        op_set_version(d->x, a, &ref, a->size);
-    } else if (S_ISLNK(a->mode)) {
-        a->has_base = true;
-        a->base = ref;
-        a->dirty = false;
-    }
+    if (!attr_is_dir(a))
+        edit_show(d->s, d->x, a, d->edit, d->invals);
     uint8_t key[PENDING_KEY_MAX];
     size_t n = pending_inode_key(a->ino, key);
     db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
@@ -173,11 +169,14 @@ static bool same_act(const struct view *a, const struct view *b)
 
 static int publish_deed(struct deed *d, struct inval_list *invals)
 {
-    d->c = replica_begin(d->s->replica, d->x->batch);
-    if (d->c == NULL)
-        return op_abort(d->x, -ENOMEM);
-    d->dot = change_dot(d->c);
-    int rc = author(d);
+    d->invals = invals;
+    int rc = edit_keep_saved(d->s, d->x->batch, &d->v->record.rid, d->edit);
+    d->c = rc < 0 ? NULL : replica_begin(d->s->replica, d->x->batch);
+    if (d->c == NULL) {
+        replica_abort(d->s->replica);
+        return op_abort(d->x, rc < 0 ? rc : -ENOMEM);
+    }
+    rc = author(d);
     d->more = rc > 0;
     if (rc < 0) {
         replica_cancel(d->c);
@@ -188,14 +187,14 @@ static int publish_deed(struct deed *d, struct inval_list *invals)
 }
 
 /* Carries out what was seen. Most of the work is done before names are locked. */
-static int carry_out(struct space *s, struct publish_item *item, struct view *v,
-                     struct captured *content, struct inval_list *invals)
+static int carry_out(struct space *s, struct publish_item *item, struct view *v, struct edit *edit,
+                     struct inval_list *invals)
 {
     struct op x;
     int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
-    struct deed d = {.s = s, .x = &x, .item = item, .v = v, .content = content};
+    struct deed d = {.s = s, .x = &x, .item = item, .v = v, .edit = edit};
     if (v->act == ACT_FORGET) {
         op_lock_names(&x);
         rc = show_deed(&d);
@@ -243,15 +242,29 @@ static bool has_content(const struct view *v)
     return (v->act == ACT_CREATE || v->act == ACT_REPLACE) && !attr_is_dir(&v->file);
 }
 
-/* Takes the content; that of a big file without the lock, so what was seen is looked at again. */
-static int take_content(struct space *s, struct publish_item *item, struct view *v,
-                        struct captured *content)
+/* Is the file an edit of an older version of the record than the one that is shown? */
+static bool is_stale(struct space *s, const struct view *v)
 {
-    if (v->file.size <= CONTENT_INLINE_MAX)
-        return capture_content(s, &v->file, content);
+    struct dot base;
+    struct replica_info info;
+    return v->act == ACT_REPLACE && edit_base(&v->record.rid, &v->file, &base) &&
+           replica_stat(s->replica, &v->record.rid, &info) == 0 &&
+           !dot_equal(&info.content.dot, &base);
+}
+
+/*
+ * Takes the content; that of a big file, and one that is to be merged, without the lock, so what
+ * was seen is looked at again.
+ */
+static int take_content(struct space *s, struct publish_item *item, struct view *v,
+                        struct edit *edit)
+{
+    const struct rid *rid = v->act == ACT_REPLACE && v->file.base_size == 0 ? &v->record.rid : NULL;
+    if (v->file.size <= CONTENT_INLINE_MAX && (rid == NULL || !is_stale(s, v)))
+        return edit_take(s, rid, &v->file, false, edit);
     struct view before = *v;
     pthread_mutex_unlock(&s->lock);
-    int rc = capture_content(s, &v->file, content);
+    int rc = edit_take(s, rid != NULL ? &before.record.rid : NULL, &before.file, true, edit);
     pthread_mutex_lock(&s->lock);
     if (rc < 0)
         return rc;
@@ -271,7 +284,7 @@ static bool takes_a_name_unpublished(const struct view *v)
 static int publish_once(struct space *s, struct publish_item *item, struct view *v,
                         bool content_is_out)
 {
-    struct captured content = {0};
+    struct edit edit = {.merged = false};
     struct inval_list invals = {0};
     pthread_rwlock_rdlock(&s->builds);
     pthread_mutex_lock(&s->lock);
@@ -280,12 +293,12 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
     if (rc == 0 && !content_is_out && takes_a_name_unpublished(v))
         rc = -EINPROGRESS;
     if (rc == 0 && has_content(v))
-        rc = take_content(s, item, v, &content);
+        rc = take_content(s, item, v, &edit);
     if (rc == 0 && !waits)
-        rc = carry_out(s, item, v, &content, &invals);
+        rc = carry_out(s, item, v, &edit, &invals);
     pthread_mutex_unlock(&s->lock);
     pthread_rwlock_unlock(&s->builds);
-    captured_fini(&content);
+    edit_fini(&edit);
     if (rc == 0)
         tell_children(s, v);
     buf_fini(&v->children);

@@ -84,6 +84,8 @@ static int author(struct restore *r, struct op *x, struct attr *a,
     a->changes++;
     op_put(x, a);
     inval_inode(&r->invals, a->ino);
+    tree_replaced(s->tree,
+                  a->record); /* who has the newer one in an editor saves an edit of that */
     return publish_commit(s, x, c, NULL, NULL, &r->invals);
 }
 

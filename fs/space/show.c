@@ -159,6 +159,7 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
     } else {
         op_set_version(w->x, a, &ref, info->content.size);
     }
+    tree_replaced(w->s->tree, a->record);
     a->mtime = capture_time(info->content.mtime_ns);
     a->ctime = w->now;
     a->changes++;

@@ -20,7 +20,8 @@ enum attr_data {
     ATTR_DATA_VERSION, /* in the base alone: as published */
 };
 
-/* A version of content, as the layer above names it (record id and dot); opaque here. */
+/* A version of content, as the layer above names it: which record (as in attr.record), and then
+ * which version of it; that is opaque here. */
 struct base_ref {
     uint8_t b[TREE_BASE_BYTES];
 };
@@ -40,11 +41,12 @@ struct attr {
     bool bound;     /* record holds */
     bool dirty;     /* content differs from what was last published */
     bool half; /* a published file in the middle of a save: written, not yet closed or fsynced */
-    bool unsynced;        /* staged, and written since the last fsync */
-    uint8_t record[16];   /* the record that shows this file */
-    struct base_ref base; /* the version that unwritten blocks come from */
-    uint64_t base_size;   /* bytes of the base that still show; past them are zeros */
-    uint32_t staging; /* which staging file of this inode: one more after each that was dropped */
+    bool unsynced;      /* staged, and written since the last fsync */
+    uint8_t record[16]; /* the record that shows this file */
+    struct base_ref
+        base;           /* the version that unwritten blocks come from, and that it is an edit of */
+    uint64_t base_size; /* bytes of the base that still show; past them are zeros */
+    uint32_t staging;   /* which staging file of this inode: one more after each that was dropped */
 };
 
 /** Appends the encoding of @a to @out. */

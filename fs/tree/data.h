@@ -72,6 +72,7 @@ struct file {
     struct segment *segments[MAP_CACHE_SEGMENTS]; /* by index, direct-mapped; made when needed */
     uint64_t dirty[DIRTY_BLOCKS_MAX]; /* blocks written since the last fsync, not in DB_REDO */
     unsigned dirty_n;
+    bool stale;       /* who opened it to write has not seen what is in it */
     bool cut;         /* emptied by who writes it, and neither closed nor fsynced since */
     bool dirty_many;  /* more than fit: the staging file has to be synced */
     bool name_synced; /* the staging folder's entry is on disk */

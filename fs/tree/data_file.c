@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/tree/data.h"
+#include "fs/tree/seen.h"
 
 struct file *file_of(struct node *n)
 {
@@ -133,6 +134,14 @@ int file_open_staging(struct tree *t, const struct attr *a, struct file *f)
     return 0;
 }
 
+static void note_open(struct tree *t, const struct attr *a, bool writing)
+{
+    if (writing)
+        seen_write(t->seen, a);
+    else
+        seen_read(t->seen, a);
+}
+
 int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, struct attr *ret)
 {
     struct op x;
@@ -152,10 +161,15 @@ int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, st
     f->opens++;
     f->writers += writing;
     bool cut = truncate && a->size > 0;
+    struct base_ref seen;
+    bool stale = writing && !truncate && stale_is(t, a, &seen);
+    f->stale = f->stale || stale;
     if (truncate) {
         struct timespec t0 = attr_now();
-        rc = file_truncate(&x, n, a, 0, &t0);
+        rc = stale_truncate(&x, n, a, 0, &t0);
         op_put(&x, a);
+    } else if (!stale) {
+        note_open(t, a, writing);
     }
     now = *a;
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
@@ -166,7 +180,7 @@ int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, st
     *ret = now;
     if (cut)
         tree_tell(t, TREE_INODE, ino);
-    return 0;
+    return stale;
 }
 
 /* The last writer has closed a published file: its content is whole. */
@@ -195,6 +209,7 @@ void tree_close_file(struct tree *t, uint64_t ino, bool writing)
         f->opens -= f->opens > 0;
         f->writers -= writing && f->writers > 0;
         f->cut = f->cut && f->writers > 0;
+        f->stale = f->stale && f->writers > 0;
     }
     bool told = writing && (f == NULL || f->writers == 0) && a->dirty;
     bool whole = told && a->half;

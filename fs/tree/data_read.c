@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "fs/tree/data.h"
+#include "fs/tree/seen.h"
 
 /* Reads exactly @n bytes of a staging file; past its end are zeros. */
 static int staging_read(struct staging *s, uint64_t offset, uint8_t *p, size_t n)
@@ -139,6 +140,10 @@ static int64_t read_any(struct tree *t, uint64_t ino, uint64_t offset, void *p, 
     if (f == NULL)
         return op_abort(&x, -ENOMEM);
     n = offset >= a->size ? 0 : (size_t)min_u64(n, a->size - offset);
+    if (touch && f->stale) {
+        f->stale = false;
+        seen_read(t->seen, a);
+    }
     bool flush = touch && atime_touch(t, node);
     int64_t got = (int64_t)n;
     if (n > 0 && a->data == ATTR_DATA_VERSION && file_in_use(f)) {

@@ -245,7 +245,9 @@ int tree_write(struct tree *t, uint64_t ino, struct bytes data, const struct tre
         rc = -EINVAL;
     else if (data.n > FILE_BYTES_MAX || offset > FILE_BYTES_MAX - data.n)
         rc = -EFBIG;
-    else
+    else if (f->stale && !how->append && !how->adds)
+        rc = stale_write(&x, node, a, offset);
+    if (rc == 0)
         rc = file_write(&x, a, f, offset, data.p, data.n);
     if (rc == 0) {
         struct timespec now = attr_now();

@@ -66,7 +66,10 @@ struct tree_moved {
 
 enum { PENDING_KEY_MAX = 9 + TREE_NAME_MAX };
 
-/** A name: 'n', directory, name -> nothing, or where the file went (ino, directory, name). */
+/**
+ * A name: 'n', directory, name -> nothing, or where the file went (ino, directory, name), or which
+ * version it was that was deleted (0, 0, base_ref).
+ */
 size_t pending_name_key(uint64_t dir, struct bytes name, uint8_t key[PENDING_KEY_MAX]);
 /** An inode's content or attributes: 'i', ino -> nothing. */
 size_t pending_inode_key(uint64_t ino, uint8_t key[PENDING_KEY_MAX]);

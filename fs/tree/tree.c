@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/tree/data.h"
+#include "fs/tree/seen.h"
 #include "fs/tree/tree_priv.h"
 
 static const char seed_key[] = "name-seed", clean_key[] = "clean";
@@ -133,10 +134,13 @@ int tree_open(const struct tree_config *cfg, struct tree **ret_tree, struct err 
     t->cfg = *cfg;
     t->db = cfg->db;
     t->staging_fd = -1;
+    t->seen = seen_new(NULL);
     pthread_mutex_init(&t->lock, NULL);
     pthread_mutex_init(&t->late_lock, NULL);
     pthread_mutex_init(&t->atime_lock, NULL);
     int rc = node_cache_init(t);
+    if (rc == 0 && t->seen == NULL)
+        rc = err_set(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = open_staging(t, err);
     if (rc == 0) {
@@ -169,6 +173,7 @@ void tree_close(struct tree *t)
     }
     node_cache_fini(t);
     tree_thread_done();
+    seen_free(t->seen);
     if (t->staging_fd >= 0)
         close(t->staging_fd);
     buf_fini(&t->late);

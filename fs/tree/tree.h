@@ -15,6 +15,8 @@
 #ifndef FS_TREE_TREE_H
 #define FS_TREE_TREE_H
 
+#include <sys/types.h>
+
 #include "fs/store/db.h"
 #include "fs/tree/attr.h"
 
@@ -49,6 +51,19 @@ void tree_thread_done(void);
 struct tree_caller {
     uint32_t uid, gid;
 };
+
+/* ---- who has seen what (stale.c, seen.h) -------------------------------------------------------
+ */
+
+/** From now on this thread works for thread @tid of a program; 0: for none. */
+void tree_serve(pid_t tid);
+/**
+ * What was in file @ino is published: version @ref. @merged: what it shows now is another one, made
+ * of that and of what had come from elsewhere.
+ */
+void tree_published(struct tree *t, uint64_t ino, const struct base_ref *ref, bool merged);
+/** What is shown of a record (attr.record) came from elsewhere: no program has seen it yet. */
+void tree_replaced(struct tree *t, const uint8_t record[16]);
 
 /* ---- names (tree_names.c, tree_rename.c, tree_list.c) ------------------------------------------
  */
@@ -145,7 +160,11 @@ int tree_xattr_remove(struct tree *t, uint64_t ino, struct bytes name) MUST_CHEC
 /* ---- data (data_*.c)
  * ------------------------------------------------------------------------------- */
 
-/** @truncate: O_TRUNC. Every success is matched by one tree_close_file() with the same @writing. */
+/**
+ * @truncate: O_TRUNC. Every success is matched by one tree_close_file() with the same @writing. 1:
+ * success; the caller opens it to write, and has not seen what is in it: to notice whether it reads
+ * that now, its reads are to come here.
+ */
 int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate,
                    struct attr *ret) MUST_CHECK;
 void tree_close_file(struct tree *t, uint64_t ino, bool writing);
@@ -167,6 +186,7 @@ int tree_dirty(struct tree *t, uint64_t ino, struct buf *ret) MUST_CHECK;
 struct tree_write {
     uint64_t offset;
     bool append;    /* O_APPEND: @offset is ignored */
+    bool adds;      /* @offset is the end of the file, whatever it is */
     bool kill_suid; /* clear setuid and setgid */
 };
 

@@ -43,7 +43,7 @@ static int set_in(struct op *x, struct attr *a, const struct tree_set *set)
     if ((set->what & TREE_SET_SIZE) != 0) {
         if (!attr_is_file(a))
             return attr_is_dir(a) ? -EISDIR : -EINVAL;
-        int rc = file_truncate(x, op_node_of(x, a), a, set->size, &now);
+        int rc = stale_truncate(x, op_node_of(x, a), a, set->size, &now);
         if (rc < 0)
             return rc;
     }

@@ -88,7 +88,9 @@ static int make(struct op *x, uint64_t dir, struct bytes name, const struct tree
     if (rc < 0)
         return rc;
     fill_new(a, d, what, &now);
-    rc = what->inherits ? acl_inherit(x, d, a, what->umask) : 0;
+    rc = stale_renew(x, dir, name, a);
+    if (rc == 0 && what->inherits)
+        rc = acl_inherit(x, d, a, what->umask);
     if (rc < 0)
         return rc;
     if (S_ISLNK(what->mode)) {
@@ -211,7 +213,7 @@ static int remove_name(struct op *x, uint64_t dir, struct bytes name, bool is_rm
     struct timespec now = attr_now();
     names_touch(x, d, &now);
     dirent_delete(x, dir, name);
-    op_pending_name(x, dir, name, NULL);
+    stale_remove(x, dir, name, a);
     names_drop(x, a, &now);
     return 0;
 }

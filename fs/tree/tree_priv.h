@@ -21,6 +21,7 @@ enum {
 
 #define TREE_NEXT_INO_KEY "next-ino"
 
+struct seen; /* seen.h */
 struct file; /* the state of a file whose data is in use: data.h */
 
 /* An inode in memory. There is at most one of each number, so it is the truth while it is held. */
@@ -52,6 +53,7 @@ struct tree {
     pthread_mutex_t lock;            /* names */
     uint64_t next_ino, reserved_ino; /* guarded by lock */
     struct node_shard shards[NODE_SHARDS];
+    struct seen *seen;        /* which version each process saw last */
     _Atomic uint64_t orphans; /* files without a name that are still in the database */
     _Atomic uint64_t files;
     pthread_mutex_t atime_lock;
@@ -90,6 +92,24 @@ int xattr_put(struct op *x, struct attr *a, struct bytes name, struct bytes valu
               int flags) MUST_CHECK;
 /** -ENODATA. The caller does op_put(). */
 int xattr_delete(struct op *x, struct attr *a, struct bytes name) MUST_CHECK;
+
+/* ---- stale.c: saves of programs that have not seen what is there ---- */
+/** The version that the caller saw last of a file, if it is not the one that it is based on. */
+bool stale_is(struct tree *t, const struct attr *a, struct base_ref *ret);
+/** Truncates, as file_truncate(): what is written then is an edit of what the caller saw. */
+int stale_truncate(struct op *x, struct node *n, struct attr *a, uint64_t size,
+                   const struct timespec *now) MUST_CHECK;
+/**
+ * Before a write into an open file that its writer has not seen: it has the bytes again that the
+ * writer saw. Not so where those end before @offset: what is added there belongs to what is there.
+ */
+int stale_write(struct op *x, struct node *n, struct attr *a, uint64_t offset) MUST_CHECK;
+/** A new file takes the name of another one: it is an edit of what its author saw of that. */
+void stale_replace(struct tree *t, struct attr *a, const struct attr *old);
+/** The same for a new file at a name that another one has just left. */
+int stale_renew(struct op *x, uint64_t dir, struct bytes name, struct attr *a) MUST_CHECK;
+/** op_pending_name() of a name that the file loses. */
+void stale_remove(struct op *x, uint64_t dir, struct bytes name, const struct attr *a);
 
 /* ---- tree_version.c ---- */
 /** File @ino, which is not that of the version's own record, is based on @ref. */

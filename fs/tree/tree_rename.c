@@ -82,6 +82,7 @@ static int move(struct op *x, struct side *from, struct side *to, const struct t
             return rc;
         if (attr_is_dir(to->file))
             to->dir->nlink--;
+        stale_replace(x->t, from->file, to->file);
         names_drop(x, to->file, now);
     }
     dirent_delete(x, from->dir->ino, from->name);
