@@ -152,6 +152,13 @@ int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 
 /**
+ * Takes over what others made that is void, and was taken in here before that was known, when the
+ * time for it has come: a random one within a minute, as one device is enough. Returns the time for
+ * the next call, as space_now_ms() has it; 0: nothing is left.
+ */
+uint64_t space_sync_adopt(struct space *s, uint64_t now_ms);
+
+/**
  * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here
  * and not there arrives anew, acts too. How many changes, or a negative errno.
  */
@@ -165,6 +172,9 @@ struct sync_counts {
     uint64_t content_bytes;
     uint64_t refused; /* since the start */
     char last_refused[160];
+    uint64_t forks;      /* replicas that were ended as they contradicted themselves: acts */
+    char last_fork[160]; /* the last one since the start; empty: none */
+    bool taking_over;    /* void changes are held, and are going to be taken over */
 };
 
 /* Another device, as its newest STATE tells. */

@@ -89,6 +89,8 @@ struct sync {
     void *kick_arg;
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
+    bool ends_due;           /* acts came: replicas may have ended */
+    uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
     bool look_again;         /* something came that held entries may wait for */
     struct sync_root *roots; /* ROOTS of them: what was verified, see sync_take.c */
     bool failed;             /* memory and database may differ: nothing more is authored */
@@ -136,7 +138,15 @@ int sync_author(struct space *s, struct act *a, const struct member_keys *k,
                 struct db_batch *batch) MUST_CHECK;
 /** The acts that make this device's replica known: own and label. 1: some were missing; 0. */
 int sync_author_own(struct space *s, struct db_batch *batch) MUST_CHECK;
-/** Whether this device is a member that owns its replica: then it may sign. */
+/**
+ * Who owns a replica, as far as all acts here say; NULL: nobody. @ret_past, which the answer
+ * borrows from, is to be freed in any case.
+ */
+const struct member_public *sync_owner_of(const struct sync *y, uint64_t replica,
+                                          struct members_past **ret_past);
+/** Whether this device is a member that owns its replica. */
+bool sync_owns_replica(struct space *s);
+/** And that replica has not ended: then it may sign. */
 bool sync_may_sign(struct space *s);
 /** The keys of the epoch to seal under; NULL: none. */
 const struct epoch_keys *sync_epoch(struct space *s);
@@ -194,6 +204,8 @@ void sync_states_fini(struct sync *y);
 int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
+/** No STATE knows what is void. */
+void sync_cap_states(struct space *s);
 /** Takes the stored form of a STATE: as space_sync_take_entry(). */
 int sync_take_state(struct space *s, uint64_t source, struct bytes stored) MUST_CHECK;
 
@@ -211,17 +223,48 @@ int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
 /** Has this device go on under a new replica id, own changes that are not signed with it. */
 int exchange_renew(struct space *s) MUST_CHECK;
 
+/** Takes over some of what ended replicas left: as sync_put_adopted(). */
+int exchange_adopt(struct space *s) MUST_CHECK;
+
+/** What replicas made after their end is known no more. */
+int exchange_end(struct space *s) MUST_CHECK;
+
 /** Removes some of what every member knows to be deleted: how many records, or an error. */
 int exchange_clean(struct space *s) MUST_CHECK;
 
 /* ---- sync_renew.c ---- */
 /** The renewal itself, in @batch. Lock held. */
 int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
+/** The same with what goes round it: a new id, registered. */
+int sync_renew(struct space *s) MUST_CHECK;
 /**
  * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, 0 it
  * is of another copy of it, and this one has a new replica id now; or a negative errno.
  */
 int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
+
+/* ---- sync_fork.c ---- */
+/**
+ * Looks at an entry whose dot is known here. If it is another form of what is here, both signed by
+ * the owner, that is made an act of. SYNC_KNOWN, SYNC_TAKEN, or a negative errno; -EBADMSG: it is
+ * not signed by the owner.
+ */
+int sync_see_form(struct space *s, const struct entry *e) MUST_CHECK;
+
+/* ---- sync_ends.c ---- */
+/** When opening: which replicas have ended. */
+int sync_load_ends(struct space *s) MUST_CHECK;
+/** After acts came: what follows for replicas that ended. Lock held by nobody. */
+int sync_take_ends(struct space *s) MUST_CHECK;
+/** In the database. Lock held. 1: something is pending; 0. */
+int sync_put_ended(struct space *s, struct db_batch *batch) MUST_CHECK;
+
+/* ---- sync_adopt.c ---- */
+/** If void values are held, the time is drawn when they are taken over. Lock held. */
+int sync_plan_adoption(struct space *s) MUST_CHECK;
+/** Takes some over, or drops those that somebody else took over. Lock held. How many; 0: all done.
+ */
+int sync_put_adopted(struct space *s, struct db_batch *batch) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */

@@ -91,6 +91,18 @@ int sync_load_states(struct space *s)
     return rc;
 }
 
+void sync_cap_states(struct space *s)
+{
+    for (size_t i = 0; i < s->sync->state_n; i++)
+        replica_cap(s->replica, &s->sync->state[i].known);
+}
+
+/* Whether its replica goes on; else it says nothing any more. */
+static bool is_current(const struct sync *y, const struct sync_state *st)
+{
+    return members_cut(y->members, st->replica) == MEMBERS_NO_CUT;
+}
+
 /* The row and arrival of a STATE, in place of the one before. */
 static int put_state(struct space *s, struct bytes stored, const struct entry *e,
                      const struct state *v, uint64_t source)
@@ -118,7 +130,10 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
     db_batch_free(batch);
     if (rc < 0)
         y->next = a.number;
-    return rc < 0 ? rc : remember(y, e, v, a.number);
+    if (rc == 0)
+        rc = remember(y, e, v, a.number);
+    sync_cap_states(s);
+    return rc;
 }
 
 /* ---- making ------------------------------------------------------------------------------------
@@ -255,7 +270,7 @@ static int find_equal(struct space *s, struct vv *ret)
     now.digest = digest;
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        if (st->replica == replica_id(s->replica) || !is_said(st, &now))
+        if (st->replica == replica_id(s->replica) || !is_said(st, &now) || !is_current(y, st))
             continue;
         int rc = believed(s, st, ret);
         if (rc < 0 || !vv_covers(replica_knowledge(s->replica), ret))
@@ -363,7 +378,7 @@ int space_sync_peers(struct space *s, struct buf *ret)
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
         struct sync_peer p = {.time_ms = st->time_ms, .equal = is_said(st, &now)};
-        if (st->replica == replica_id(s->replica))
+        if (st->replica == replica_id(s->replica) || !is_current(y, st))
             continue;
         if (!sync_label_of(s, st->replica, p.label))
             snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));

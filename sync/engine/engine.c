@@ -249,7 +249,7 @@ static bool has_session(const struct engine *e)
 
 static void pump(struct engine *e, bool now)
 {
-    uint64_t now_ms = net_now_ms(), next = 0;
+    uint64_t now_ms = net_now_ms(), next = space_sync_adopt(e->cfg.space, now_ms);
     int more = 0;
     do {
         more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
