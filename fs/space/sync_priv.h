@@ -238,8 +238,9 @@ int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** The same with what goes round it: a new id, registered. */
 int sync_renew(struct space *s) MUST_CHECK;
 /**
- * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, 0 it
- * is of another copy of it, and this one has a new replica id now; or a negative errno.
+ * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, or of
+ * a fork and void; 0 it is of another copy of it, and this one has a new replica id now; or a
+ * negative errno.
  */
 int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
 

@@ -86,12 +86,13 @@ int sync_check_own(struct space *s, const struct entry *e)
     if (rc != 0)
         return rc;
     rc = verify(s, e);
-    if (rc == 0) /* others may have the form that is here */
+    if (rc == 0) /* others may have the form that is here: then both are void */
         rc = sync_see_form(s, e);
+    bool fork = rc == SYNC_TAKEN;
     if (rc >= 0)
         rc = sync_renew(s);
     if (rc >= 0)
         log_warn("sync: another copy of this device has written to the folder; this one goes on "
                  "under a new id");
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : fork;
 }
