@@ -69,6 +69,11 @@ static void put_counts(const struct sync_counts *c, struct buf *out)
                  c->last_refused);
         put_line(out, "refused", text);
     }
+    if (c->left_out > 0) {
+        snprintf(text, sizeof text, "%s, of which a server has too many other forms",
+                 human_count(c->left_out, a));
+        put_line(out, "not sent", text);
+    }
     if (c->last_fork[0] != '\0') {
         char shown[300];
         put_line(out, "forked", escape_to(shown, sizeof shown, bytes_str(c->last_fork)));
@@ -162,6 +167,7 @@ int status_links_json(struct space *s, struct json *j)
     json_key_u64(j, "receiving_bytes", c.content_bytes);
     json_key_u64(j, "held", c.waiting);
     json_key_u64(j, "refused", c.refused);
+    json_key_u64(j, "left_out", c.left_out);
     json_key_u64(j, "forks", c.forks);
     json_key_bool(j, "taking_over", c.taking_over);
     json_key_str(j, "last_fork", c.last_fork[0] != '\0' ? c.last_fork : NULL);

@@ -106,6 +106,8 @@ int sync_open(struct space *s, struct err *err)
     if (rc == 0)
         rc = sync_load_states(s);
     if (rc == 0)
+        rc = sync_load_left_out(s);
+    if (rc == 0)
         rc = sync_load_ends(s);
     y->look_again = true;
     if (rc == 0 && y->members == NULL && s->keyring.genesis.n > 0)

@@ -46,6 +46,13 @@ uint64_t space_sync_remote_id(const char *url);
 int space_sync_get_remote(struct space *s, uint64_t remote, struct sync_remote *ret) MUST_CHECK;
 int space_sync_put_remote(struct space *s, uint64_t remote, const struct sync_remote *v) MUST_CHECK;
 int space_sync_forget_remote(struct space *s, uint64_t remote) MUST_CHECK;
+/**
+ * An arrival that the remote will never take is not offered to it again: it has too many other
+ * forms of it.
+ */
+int space_sync_leave_out(struct space *s, uint64_t remote, uint64_t arrival) MUST_CHECK;
+/** It has nothing of the space: all is offered to it again. */
+int space_sync_leave_none_out(struct space *s, uint64_t remote) MUST_CHECK;
 
 /** The id of the space. -ENOTCONN. */
 int space_sync_id(struct space *s, struct space_id *ret) MUST_CHECK;
@@ -69,8 +76,8 @@ struct arrival {
 int space_sync_collect(struct space *s) MUST_CHECK;
 
 /**
- * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret
- * has the number up to which was looked.
+ * The first arrival after number @after that @remote did not bring, and that is not left out: 1; 0
+ * there is none, and @ret has the number up to which was looked.
  */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
@@ -172,6 +179,7 @@ struct sync_counts {
     uint64_t content_bytes;
     uint64_t refused; /* since the start */
     char last_refused[160];
+    uint64_t left_out;   /* arrivals that a remote will not take */
     uint64_t forks;      /* replicas that were ended as they contradicted themselves: acts */
     char last_fork[160]; /* the last one since the start; empty: none */
     bool taking_over;    /* void changes are held, and are going to be taken over */

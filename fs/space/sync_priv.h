@@ -12,6 +12,7 @@
  *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
+ *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
@@ -41,6 +42,7 @@ enum {
     SYNC_GAP = 'g',
     SYNC_ARRIVAL = 'n',
     SYNC_REMOTE = 'r',
+    SYNC_LEFT_OUT = 'l',
     SYNC_BLOB = 'd',
     SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
@@ -117,6 +119,11 @@ void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a)
 int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret) MUST_CHECK;
 /** Reads a row, without its first @skip bytes, into @ret (replaced). -ENOENT. */
 int sync_get(struct space *s, const struct sync_key *key, size_t skip, struct buf *ret) MUST_CHECK;
+
+/** Whether an arrival is left out of what a remote is sent: 1, 0. */
+int sync_is_left_out(struct space *s, uint64_t remote, uint64_t arrival) MUST_CHECK;
+/** Counts them, when opening. */
+int sync_load_left_out(struct space *s) MUST_CHECK;
 
 /* ---- sync.c ---- */
 /** Before the replica is opened: the id that a new one gets. -ENOMEM, -EIO. */

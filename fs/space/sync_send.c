@@ -40,7 +40,8 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arr
         if (rc < 0 || (ret->source == 0 && ret->number > durable))
             break;
         seen = ret->number;
-        rc = ret->source != remote;
+        rc = ret->source == remote ? 1 : sync_is_left_out(s, remote, ret->number);
+        rc = rc < 0 ? rc : !rc;
     }
     if (rc == 0)
         rc = db_iter_status(it);

@@ -11,6 +11,8 @@
 
 #include "fs/space/sync_priv.h"
 #include "proto/base/log.h"
+#include "tests/support/hostile_server.h"
+#include "tests/support/online.h"
 #include "tests/support/sync_meet.h"
 
 enum { ANNA, BERT, CARL, COPY, DEVICES };
@@ -18,6 +20,8 @@ enum { ANNA, BERT, CARL, COPY, DEVICES };
 static const char *const labels[] = {"anna", "bert", "carl"};
 
 static struct sync_meet w;
+static struct online on[BERT + 1];
+static struct hostile_server server;
 static uint64_t forked; /* the replica of anna, and of her copy */
 
 static void save(size_t i, const char *path, const char *text)
@@ -31,6 +35,7 @@ static int setup(void **state)
 {
     (void)state;
     log_set_level(LOG_LEVEL_NONE);
+    memset(on, 0, sizeof on);
     sync_meet_open(&w, labels, COPY);
     save(ANNA, "a", "before");
     save(ANNA, "b", "before");
@@ -54,6 +59,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < ARRAY_N(on); i++)
+        online_stop(&on[i]);
     sync_meet_close(&w);
     return 0;
 }
@@ -142,10 +149,10 @@ static void what_two_lost_copies_wrote_is_taken_over(void **state)
         sync_meet_expect(&w.d[i], "a", "of the original");
         sync_meet_expect(&w.d[i], "b", "of the copy");
     }
-    struct state_digest bert, carl;
-    replica_digest(w.d[BERT].s->replica, &bert);
+    struct state_digest theirs, carl;
+    replica_digest(w.d[BERT].s->replica, &theirs);
     replica_digest(w.d[CARL].s->replica, &carl);
-    assert_memory_equal(&bert, &carl, sizeof bert);
+    assert_memory_equal(&theirs, &carl, sizeof carl);
     assert_true(
         vv_equal(replica_knowledge(w.d[BERT].s->replica), replica_knowledge(w.d[CARL].s->replica)));
 }
@@ -183,6 +190,66 @@ static void every_step_may_be_the_last_one_of_a_process(void **state)
     sync_meet_expect_equal(&w, DEVICES);
 }
 
+/* ---- a server that has four others -------------------------------------------------------------
+ */
+
+static int setup_server(void **state)
+{
+    int rc = setup(state);
+    hostile_server_start(&server);
+    return rc;
+}
+
+static int teardown_server(void **state)
+{
+    int rc = teardown(state);
+    hostile_server_stop(&server);
+    return rc;
+}
+
+static bool bert_has_both(void *arg)
+{
+    (void)arg;
+    return device_ino(&w.d[BERT], "after") != 0 && device_ino(&w.d[BERT], "later") != 0;
+}
+
+static bool is_left_out(void *arg)
+{
+    struct sync_counts c;
+    space_sync_counts(w.d[ANNA].s, &c);
+    return c.left_out == 1 && online_is_settled(arg);
+}
+
+/* It takes no fifth form of one change: that one is left out there, and all later ones go on. */
+static void what_a_server_takes_no_more_forms_of_is_left_out_there(void **state)
+{
+    (void)state;
+    const char *urls[] = {server.url};
+    online_start(&on[ANNA], &w.d[ANNA], 1, urls, 1);
+    online_sync(&on[ANNA]);
+    hostile_server_lock(&server);
+    server.ways.refuses =
+        (struct dot){forked, vv_get(replica_knowledge(w.d[ANNA].s->replica), forked) + 1};
+    hostile_server_unlock(&server);
+    save(ANNA, "refused", "x");
+    online_wait(is_left_out, &on[ANNA], "all else is sent");
+    save(ANNA, "after", "x");
+    online_sync(&on[ANNA]);
+    online_stop(&on[ANNA]);
+    device_reopen(&w.d[ANNA]); /* and so it stays */
+    online_start(&on[ANNA], &w.d[ANNA], 1, urls, 1);
+    save(ANNA, "later", "x");
+    online_wait(is_left_out, &on[ANNA], "goes on after a restart");
+    online_start(&on[BERT], &w.d[BERT], 2, urls, 1);
+    online_wait(bert_has_both, NULL, "bert has what came later");
+    hostile_server_lock(&server);
+    unsigned sessions = server.sessions;
+    hostile_server_unlock(&server);
+    assert_in_range(sessions, 4,
+                    5); /* anna's first, one after the refusal, one after the restart */
+    assert_int_equal(device_ino(&w.d[BERT], "refused"), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -190,6 +257,8 @@ int main(void)
         TEST(two_copies_that_were_both_heard_go_on_as_two),
         TEST(what_two_lost_copies_wrote_is_taken_over),
         TEST(every_step_may_be_the_last_one_of_a_process),
+        cmocka_unit_test_setup_teardown(what_a_server_takes_no_more_forms_of_is_left_out_there,
+                                        setup_server, teardown_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
