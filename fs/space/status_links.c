@@ -89,7 +89,9 @@ static void put_peer(const struct sync_peer *p, struct buf *out)
     char text[300], shown[140], when[HUMAN_MAX];
     snprintf(text, sizeof text, "%s  %s, heard of %s",
              escape_to(shown, sizeof shown, bytes_str(p->label)),
-             p->equal ? "equal to this one" : "different when last heard of",
+             p->equal     ? "equal to this one"
+             : p->differs ? "holds something else, though it knows the same: withheld or damaged"
+                          : "different when last heard of",
              human_time(p->time_ms, when));
     put_line(out, "device", text);
 }
@@ -144,6 +146,7 @@ static void json_peers(struct space *s, struct json *j)
             json_key_str(j, "label", p.label);
             json_key_time(j, "heard", p.time_ms);
             json_key_bool(j, "equal", p.equal);
+            json_key_bool(j, "differs", p.differs);
             json_end(j);
         }
     json_end(j);

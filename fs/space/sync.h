@@ -166,6 +166,13 @@ int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 uint64_t space_sync_adopt(struct space *s, uint64_t now_ms);
 
 /**
+ * Looks whether others' STATEs know what this device does, and hold something else: then something
+ * was withheld or damaged, and that is logged and shown. Returns the time for the next call, as
+ * space_now_ms() has it; 0: when something came.
+ */
+uint64_t space_sync_watch(struct space *s, uint64_t now_ms);
+
+/**
  * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here
  * and not there arrives anew, acts too. How many changes, or a negative errno.
  */
@@ -190,6 +197,7 @@ struct sync_peer {
     char label[LIMIT_LABEL + 1];
     uint64_t time_ms; /* of the STATE, since 1970 */
     bool equal;       /* it holds what this device holds now */
+    bool differs;     /* it knows the same, and has held something else for a minute */
 };
 
 /** All others that sent a STATE, appended to @ret as struct sync_peer. */

@@ -590,6 +590,48 @@ static void a_state_in_anothers_name_and_an_old_one_count_for_nothing(void **sta
     assert_int_equal(peers.n, sizeof(struct sync_peer));
 }
 
+static bool differs(size_t i)
+{
+    struct buf peers CLEANUP(buf_fini) = {0};
+    bool any = false;
+    assert_int_equal(space_sync_peers(w.d[i].s, &peers), 0);
+    for (size_t at = 0; at < peers.n; at += sizeof(struct sync_peer)) {
+        struct sync_peer p;
+        memcpy(&p, peers.p + at, sizeof p);
+        any = any || p.differs;
+    }
+    return any;
+}
+
+/* Who knows the same and holds something else is told of, when that stays so. */
+static void a_state_of_equal_knowledge_and_other_values_is_told_of(void **state)
+{
+    (void)state;
+    struct buf sealed CLEANUP(buf_fini) = {0}, known CLEANUP(buf_fini) = {0};
+    save(ANNA, "a", "anna's");
+    sync_meet_all(&w, DEVICES);
+    for (size_t i = 0; i < DEVICES; i++)
+        assert_true(space_sync_state(w.d[i].s) >= 0);
+    sync_meet_all(&w, DEVICES);
+    struct space *s = w.d[BERT].s;
+    assert_int_equal(space_sync_watch(s, 1), 0);
+    struct state st = {.heads = hostile_heads(&w.d[BERT]), .time_ms = tidy_now_ms()};
+    vv_put_elements(&known, replica_knowledge(s->replica));
+    st.known = (struct dots){known.p, known.n / DOT_SIZE};
+    st.digest.b[0] = 1;
+    hostile_state(mallory(), 1000, &st, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_TAKEN);
+    uint64_t at = space_sync_watch(s, 1);
+    assert_true(at > 1 && !differs(BERT));
+    assert_int_equal(space_sync_watch(s, at), 0);
+    assert_true(differs(BERT));
+    /* Something new: they are not of equal knowledge any more. */
+    save(ANNA, "b", "anna's");
+    sync_meet_give(&w, ANNA, BERT);
+    assert_int_equal(space_sync_watch(s, at), 0);
+    assert_false(differs(BERT));
+}
+
 /* ---- attack 27 ---------------------------------------------------------------------------------
  */
 
@@ -635,6 +677,7 @@ int main(void)
         TEST(a_state_that_knows_anothers_future_hides_none_of_it),
         TEST(a_state_that_knows_what_a_server_withholds_does_not_hide_it),
         TEST(a_state_in_anothers_name_and_an_old_one_count_for_nothing),
+        TEST(a_state_of_equal_knowledge_and_other_values_is_told_of),
         TEST(names_that_leave_the_folder_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
