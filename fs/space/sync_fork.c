@@ -25,9 +25,11 @@ static int find_other(struct space *s, const struct entry *e, struct buf *row, s
     }
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
-    if (entry_parse_stored(buf_bytes(row), ret) < 0)
+    if (row->n < ENTRY_HEAD_SIZE)
         return -EUCLEAN;
-    return memcmp(ret->head_raw, e->head_raw, ENTRY_HEAD_SIZE) != 0;
+    if (memcmp(row->p, e->head_raw, ENTRY_HEAD_SIZE) == 0)
+        return 0;
+    return entry_parse_stored(buf_bytes(row), ret) < 0 ? -EUCLEAN : 1;
 }
 
 /* Whether a fork of this dot would say something new. Lock held. */
