@@ -19,7 +19,7 @@ static int apply_value(struct replica *r, const struct value *v, const uint8_t *
     struct values vs = record_facet(&rec, v->facet, &v->slot);
     size_t stay = 1;
     for (size_t i = 0; i < vs.n; i++)
-        stay += !dots_cover(v->ctx, &vs.v[i].dot);
+        stay += !record_drops(r, v, &vs.v[i]);
     if (stay > LIMIT_FACET_VALUES)
         return -EAGAIN;
     rc = record_put(r, &rec, v, head_hash);

@@ -126,4 +126,37 @@ int replica_clean(struct replica *r, struct db_batch *batch, size_t max) MUST_CH
 int replica_renew(struct replica *r, struct db_batch *batch, uint64_t new_id,
                   uint64_t confirmed) MUST_CHECK;
 
+/* ---- replicas that ended ------------------------------------------------------------------------
+ *
+ * What a replica made after its end (a fork, a revocation) is void for everybody. Who holds such
+ * values as current ones takes them over as own changes, so that nothing is lost.
+ */
+
+/**
+ * The replicas that ended: of each the last dot that counts, with counter 0: none. Void values are
+ * from then on superseded by nothing of others. Copied, in memory: to be said again after opening.
+ * The own replica is none of them (asserted).
+ */
+int replica_set_ends(struct replica *r, const struct dot *last, size_t n) MUST_CHECK;
+
+/**
+ * Takes void changes out of what is known, applied and acknowledged. Pending in @batch. 1; 0: there
+ * are none there.
+ */
+int replica_end(struct replica *r, struct db_batch *batch) MUST_CHECK;
+
+/** Lowers a vector, of another device's knowledge, to the ends. Takes no memory. */
+void replica_cap(const struct replica *r, struct vv *v);
+
+/** Whether a void value is held: 1, 0. */
+int replica_has_void(struct replica *r) MUST_CHECK;
+
+/**
+ * Drops void values that somebody took over, and, if @alone, takes over the others, by one own
+ * change for each void one: contents, names and attributes are written anew, deletions taken back.
+ * Of at most @max records of such changes (if @alone); how many. Pending in @batch. 0: nothing is
+ * left to do.
+ */
+int replica_adopt(struct replica *r, struct db_batch *batch, bool alone, size_t max) MUST_CHECK;
+
 #endif

@@ -79,6 +79,13 @@ bool record_holds(const struct record *rec, const struct dot *dot)
     return false;
 }
 
+bool record_drops(const struct replica *r, const struct value *v, const struct value *old)
+{
+    return value_same_facet(old, v) && value_seen(v, &old->dot) &&
+           (v->dot.replica == r->id || dot_equal(&v->dot, &old->dot) ||
+            !replica_is_void(r, &old->dot));
+}
+
 struct bytes record_log_key(uint8_t key[LOG_KEY], const struct dot *dot, const struct rid *rid)
 {
     dot_encode(dot, key);
@@ -138,22 +145,23 @@ static int enter(struct replica *r, const struct record *rec, const struct value
     return rc < 0 ? rc : past_add(r, v);
 }
 
+/* @v NULL: drops @also alone. */
 static int put(struct replica *r, struct record *rec, const struct value *also,
                const struct value *v, const uint8_t *head_hash)
 {
     const struct record was = *rec;
-    assert(rid_equal(&rec->rid, &v->rid));
+    assert(v == NULL || rid_equal(&rec->rid, &v->rid));
     int rc = effects_touch(r, rec);
     const struct value **kept = txn_alloc(&r->txn, (rec->n + 1) * sizeof(*kept));
     const struct value **gone = txn_alloc(&r->txn, (rec->n + 1) * sizeof(*gone));
     if (rc < 0 || kept == NULL || gone == NULL)
         return rc < 0 ? rc : -ENOMEM;
     size_t kept_n = 0, gone_n = 0;
-    bool in = false;
+    bool in = v == NULL;
     for (size_t i = 0; i < rec->n; i++) {
         const struct value *old = &rec->v[i];
-        if (old == also ||
-            (value_same_facet(old, v) && (value_seen(v, &old->dot) || MUTANT(one_value)))) {
+        if (old == also || (v != NULL && (record_drops(r, v, old) ||
+                                          (MUTANT(one_value) && value_same_facet(old, v))))) {
             gone[gone_n++] = old;
             continue;
         }
@@ -165,7 +173,8 @@ static int put(struct replica *r, struct record *rec, const struct value *also,
     }
     if (!in)
         kept[kept_n++] = v;
-    rc = enter(r, rec, v, head_hash);
+    if (v != NULL)
+        rc = enter(r, rec, v, head_hash);
     if (rc == 0)
         rc = store(r, &was.rid, kept, kept_n);
     if (rc == 0)
@@ -187,6 +196,12 @@ int record_replace(struct replica *r, struct record *rec, const struct value *al
                    const struct value *v)
 {
     return put(r, rec, also, v, NULL);
+}
+
+int record_forget(struct replica *r, struct record *rec, const struct value *gone)
+{
+    assert(rec->n > 1);
+    return put(r, rec, gone, NULL, NULL);
 }
 
 int record_remove(struct replica *r, struct record *rec)

@@ -40,6 +40,12 @@ bool record_has(const struct record *rec, const struct value *v);
 /** Whether it holds a value of @dot. */
 bool record_holds(const struct record *rec, const struct dot *dot);
 
+/**
+ * Whether @v takes the place of @old, a value of its record: it has seen it. What is void only an
+ * own change has seen for sure: others may have seen what another of its forms was.
+ */
+bool record_drops(const struct replica *r, const struct value *v, const struct value *old);
+
 /** The key in DB_LOG of the values of @dot in record @rid. */
 struct bytes record_log_key(uint8_t key[LOG_KEY], const struct dot *dot, const struct rid *rid);
 
@@ -55,6 +61,9 @@ int record_put(struct replica *r, struct record *rec, const struct value *v,
 /** The same for a value without a head hash, and drops @also (one of @rec's values). */
 int record_replace(struct replica *r, struct record *rec, const struct value *also,
                    const struct value *v) MUST_CHECK;
+
+/** Drops @gone, one of @rec's values, of which another one of its facet says all. */
+int record_forget(struct replica *r, struct record *rec, const struct value *gone) MUST_CHECK;
 
 /** Takes the whole record out, but for its history. */
 int record_remove(struct replica *r, struct record *rec) MUST_CHECK;

@@ -139,6 +139,7 @@ void replica_close(struct replica *r)
     free(r->groups.v);
     free(r->clusters.v);
     free(r->told);
+    free(r->ends);
     free(r);
 }
 

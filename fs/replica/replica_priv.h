@@ -82,6 +82,8 @@ struct replica {
     } saved;
     struct txn txn;
     struct change change;
+    struct dot *ends; /* of replicas that ended the last dot that counts */
+    size_t ends_n;
     struct pending_change *told; /* changes to tell of once they are written */
     size_t told_n, told_cap;
     struct buf scratch; /* for encodings; used within one function */
@@ -103,6 +105,13 @@ void replica_tell(struct replica *r, const struct dot *dot, bool own);
 int replica_done(struct replica *r, int rc);
 /** The label of a replica, fit for a file name, into @ret. */
 void replica_label(struct replica *r, uint64_t id, char ret[LIMIT_LABEL + 1]);
+
+/** The last counter of a replica that counts; UINT64_MAX: it goes on. */
+uint64_t replica_end_of(const struct replica *r, uint64_t id);
+static inline bool replica_is_void(const struct replica *r, const struct dot *dot)
+{
+    return dot->counter > replica_end_of(r, dot->replica);
+}
 
 /** The brings-up-to-date of everything derived. */
 int settle(struct replica *r) MUST_CHECK;

@@ -93,13 +93,16 @@ static int check_body(void *arg, const struct value_content *content)
     return rc < 0 ? rc : content_missing(s->db, content->body, 0, on_missing, NULL);
 }
 
-/* What is to be done: apply a change, or an entry with one; know; renew; clean up. */
+/* What is to be done: apply a change, or an entry with one; know; renew; clean up; end replicas,
+ * take over what they left. */
 struct job {
     struct bytes change;
     const struct exchange_entry *entry;
     const struct vv *knowledge;
     bool renew;
     bool clean;
+    bool end;
+    bool adopt;
 };
 
 static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
@@ -110,6 +113,10 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
         return sync_put_cleaned(s, batch);
     if (j->renew)
         return sync_put_renewed(s, batch);
+    if (j->adopt)
+        return sync_put_adopted(s, batch);
+    if (j->end)
+        return sync_put_ended(s, batch);
     int taken =
         replica_apply(s->replica, batch, j->change, j->entry == NULL ? NULL : j->entry->head_hash);
     if (taken < 0 || j->entry == NULL)
@@ -207,6 +214,17 @@ int exchange_renew(struct space *s)
     s->sync->states = before.states;
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+int exchange_end(struct space *s)
+{
+    int rc = apply(s, &(struct job){.end = true});
+    return rc < 0 ? rc : 0;
+}
+
+int exchange_adopt(struct space *s)
+{
+    return apply(s, &(struct job){.adopt = true});
 }
 
 int exchange_clean(struct space *s)

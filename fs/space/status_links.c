@@ -69,6 +69,19 @@ static void put_counts(const struct sync_counts *c, struct buf *out)
                  c->last_refused);
         put_line(out, "refused", text);
     }
+    if (c->left_out > 0) {
+        snprintf(text, sizeof text, "%s, of which a server has too many other forms",
+                 human_count(c->left_out, a));
+        put_line(out, "not sent", text);
+    }
+    if (c->last_fork[0] != '\0') {
+        char shown[300];
+        put_line(out, "forked", escape_to(shown, sizeof shown, bytes_str(c->last_fork)));
+    }
+    if (c->taking_over)
+        put_line(out, "forked",
+                 "changes of a device that do not count any more are taken over "
+                 "within a minute");
 }
 
 static void put_peer(const struct sync_peer *p, struct buf *out)
@@ -76,7 +89,9 @@ static void put_peer(const struct sync_peer *p, struct buf *out)
     char text[300], shown[140], when[HUMAN_MAX];
     snprintf(text, sizeof text, "%s  %s, heard of %s",
              escape_to(shown, sizeof shown, bytes_str(p->label)),
-             p->equal ? "equal to this one" : "different when last heard of",
+             p->equal     ? "equal to this one"
+             : p->differs ? "holds something else, though it knows the same: withheld or damaged"
+                          : "different when last heard of",
              human_time(p->time_ms, when));
     put_line(out, "device", text);
 }
@@ -131,6 +146,7 @@ static void json_peers(struct space *s, struct json *j)
             json_key_str(j, "label", p.label);
             json_key_time(j, "heard", p.time_ms);
             json_key_bool(j, "equal", p.equal);
+            json_key_bool(j, "differs", p.differs);
             json_end(j);
         }
     json_end(j);
@@ -154,6 +170,10 @@ int status_links_json(struct space *s, struct json *j)
     json_key_u64(j, "receiving_bytes", c.content_bytes);
     json_key_u64(j, "held", c.waiting);
     json_key_u64(j, "refused", c.refused);
+    json_key_u64(j, "left_out", c.left_out);
+    json_key_u64(j, "forks", c.forks);
+    json_key_bool(j, "taking_over", c.taking_over);
+    json_key_str(j, "last_fork", c.last_fork[0] != '\0' ? c.last_fork : NULL);
     json_peers(s, j);
     return rc;
 }

@@ -105,6 +105,10 @@ int sync_open(struct space *s, struct err *err)
         rc = sync_load_waiting(s);
     if (rc == 0)
         rc = sync_load_states(s);
+    if (rc == 0)
+        rc = sync_load_left_out(s);
+    if (rc == 0)
+        rc = sync_load_ends(s);
     y->look_again = true;
     if (rc == 0 && y->members == NULL && s->keyring.genesis.n > 0)
         rc = make_first_acts(s);
@@ -153,6 +157,7 @@ void space_sync_counts(struct space *s, struct sync_counts *ret)
         return;
     pthread_mutex_lock(&s->lock);
     *ret = s->sync->counts;
+    ret->taking_over = s->sync->adopt_at_ms != 0;
     pthread_mutex_unlock(&s->lock);
 }
 

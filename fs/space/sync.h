@@ -46,6 +46,13 @@ uint64_t space_sync_remote_id(const char *url);
 int space_sync_get_remote(struct space *s, uint64_t remote, struct sync_remote *ret) MUST_CHECK;
 int space_sync_put_remote(struct space *s, uint64_t remote, const struct sync_remote *v) MUST_CHECK;
 int space_sync_forget_remote(struct space *s, uint64_t remote) MUST_CHECK;
+/**
+ * An arrival that the remote will never take is not offered to it again: it has too many other
+ * forms of it.
+ */
+int space_sync_leave_out(struct space *s, uint64_t remote, uint64_t arrival) MUST_CHECK;
+/** It has nothing of the space: all is offered to it again. */
+int space_sync_leave_none_out(struct space *s, uint64_t remote) MUST_CHECK;
 
 /** The id of the space. -ENOTCONN. */
 int space_sync_id(struct space *s, struct space_id *ret) MUST_CHECK;
@@ -69,8 +76,8 @@ struct arrival {
 int space_sync_collect(struct space *s) MUST_CHECK;
 
 /**
- * The first arrival after number @after that @remote did not bring: 1; 0 there is none, and @ret
- * has the number up to which was looked.
+ * The first arrival after number @after that @remote did not bring, and that is not left out: 1; 0
+ * there is none, and @ret has the number up to which was looked.
  */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
@@ -167,6 +174,20 @@ int space_sync_chunk_ahead(struct space *s, const struct chunk_id *id,
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 
 /**
+ * Takes over what others made that is void, and was taken in here before that was known, when the
+ * time for it has come: a random one within a minute, as one device is enough. Returns the time for
+ * the next call, as space_now_ms() has it; 0: nothing is left.
+ */
+uint64_t space_sync_adopt(struct space *s, uint64_t now_ms);
+
+/**
+ * Looks whether others' STATEs know what this device does, and hold something else: then something
+ * was withheld or damaged, and that is logged and shown. Returns the time for the next call, as
+ * space_now_ms() has it; 0: when something came.
+ */
+uint64_t space_sync_watch(struct space *s, uint64_t now_ms);
+
+/**
  * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here
  * and not there arrives anew, acts too. How many changes, or a negative errno.
  */
@@ -180,6 +201,10 @@ struct sync_counts {
     uint64_t content_bytes;
     uint64_t refused; /* since the start */
     char last_refused[160];
+    uint64_t left_out;   /* arrivals that a remote will not take */
+    uint64_t forks;      /* replicas that were ended as they contradicted themselves: acts */
+    char last_fork[160]; /* the last one since the start; empty: none */
+    bool taking_over;    /* void changes are held, and are going to be taken over */
 };
 
 /* Another device, as its newest STATE tells. */
@@ -187,6 +212,7 @@ struct sync_peer {
     char label[LIMIT_LABEL + 1];
     uint64_t time_ms; /* of the STATE, since 1970 */
     bool equal;       /* it holds what this device holds now */
+    bool differs;     /* it knows the same, and has held something else for a minute */
 };
 
 /** All others that sent a STATE, appended to @ret as struct sync_peer. */

@@ -110,9 +110,8 @@ static struct act new_act(const struct sync *y, enum act_kind kind)
     return a;
 }
 
-/* Who owns a replica, as far as all acts here say; NULL: nobody. */
-static const struct member_public *owner_of(const struct sync *y, uint64_t replica,
-                                            struct members_past **ret_past)
+const struct member_public *sync_owner_of(const struct sync *y, uint64_t replica,
+                                          struct members_past **ret_past)
 {
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
     struct act_ids ids = {heads, members_heads(y->members, heads)};
@@ -121,16 +120,22 @@ static const struct member_public *owner_of(const struct sync *y, uint64_t repli
     return members_past_owner(*ret_past, replica);
 }
 
-bool sync_may_sign(struct space *s)
+bool sync_owns_replica(struct space *s)
 {
     struct sync *y = s->sync;
     if (y == NULL || y->members == NULL || y->failed || members_find(y->members, &y->id) == NULL)
         return false;
     struct members_past *past = NULL;
-    const struct member_public *owner = owner_of(y, replica_id(s->replica), &past);
+    const struct member_public *owner = sync_owner_of(y, replica_id(s->replica), &past);
     bool mine = owner != NULL && memcmp(owner->sign, y->me->pub.sign, SIGN_KEY_SIZE) == 0;
     members_past_free(past);
     return mine;
+}
+
+bool sync_may_sign(struct space *s)
+{
+    return sync_owns_replica(s) &&
+           members_cut(s->sync->members, replica_id(s->replica)) == MEMBERS_NO_CUT;
 }
 
 const struct epoch_keys *sync_epoch(struct space *s)
@@ -303,7 +308,7 @@ bool sync_label_of(void *space, uint64_t replica, char ret[LIMIT_LABEL + 1])
     if (y == NULL || y->members == NULL)
         return false;
     struct members_past *past = NULL;
-    const struct member_public *owner = owner_of(y, replica, &past);
+    const struct member_public *owner = sync_owner_of(y, replica, &past);
     bool ok = owner != NULL && read_label(s, owner, ret);
     members_past_free(past);
     return ok;
@@ -323,7 +328,7 @@ int space_sync_take_act(struct space *s, uint64_t remote, struct bytes act)
         int written = db_write(s->db, batch, false);
         y->failed = y->failed || written < 0;
         rc = written < 0 ? written : rc == 1 ? SYNC_TAKEN : SYNC_WAITS;
-        y->look_again = true;
+        y->look_again = y->ends_due = true;
         if (rc == SYNC_TAKEN && sync_acts_changed(s) < 0)
             rc = -EIO;
     } else if (rc == 0) {

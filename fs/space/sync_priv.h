@@ -12,6 +12,7 @@
  *   'g' replica 8, after 8 -> counter 8: a change that was applied beyond what is known
  *   'n' arrival number 8   -> kind 1 · source 8 · act index 4, or dot 16
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
+ *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
@@ -41,6 +42,7 @@ enum {
     SYNC_GAP = 'g',
     SYNC_ARRIVAL = 'n',
     SYNC_REMOTE = 'r',
+    SYNC_LEFT_OUT = 'l',
     SYNC_BLOB = 'd',
     SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
@@ -96,6 +98,8 @@ struct sync {
     uint64_t fresh_end;       /* how many there were so far */
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
+    bool ends_due;           /* acts came: replicas may have ended */
+    uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
     bool look_again;         /* something came that held entries may wait for */
     struct sync_root *roots; /* ROOTS of them: what was verified, see sync_take.c */
     bool failed;             /* memory and database may differ: nothing more is authored */
@@ -123,6 +127,11 @@ int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret)
 /** Reads a row, without its first @skip bytes, into @ret (replaced). -ENOENT. */
 int sync_get(struct space *s, const struct sync_key *key, size_t skip, struct buf *ret) MUST_CHECK;
 
+/** Whether an arrival is left out of what a remote is sent: 1, 0. */
+int sync_is_left_out(struct space *s, uint64_t remote, uint64_t arrival) MUST_CHECK;
+/** Counts them, when opening. */
+int sync_load_left_out(struct space *s) MUST_CHECK;
+
 /* ---- sync.c ---- */
 /** Before the replica is opened: the id that a new one gets. -ENOMEM, -EIO. */
 int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err) MUST_CHECK;
@@ -143,7 +152,15 @@ int sync_author(struct space *s, struct act *a, const struct member_keys *k,
                 struct db_batch *batch) MUST_CHECK;
 /** The acts that make this device's replica known: own and label. 1: some were missing; 0. */
 int sync_author_own(struct space *s, struct db_batch *batch) MUST_CHECK;
-/** Whether this device is a member that owns its replica: then it may sign. */
+/**
+ * Who owns a replica, as far as all acts here say; NULL: nobody. @ret_past, which the answer
+ * borrows from, is to be freed in any case.
+ */
+const struct member_public *sync_owner_of(const struct sync *y, uint64_t replica,
+                                          struct members_past **ret_past);
+/** Whether this device is a member that owns its replica. */
+bool sync_owns_replica(struct space *s);
+/** And that replica has not ended: then it may sign. */
 bool sync_may_sign(struct space *s);
 /** The keys of the epoch to seal under; NULL: none. */
 const struct epoch_keys *sync_epoch(struct space *s);
@@ -207,6 +224,8 @@ void sync_states_fini(struct sync *y);
 int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
+/** No STATE knows what is void. */
+void sync_cap_states(struct space *s);
 /** Takes the stored form of a STATE: as space_sync_take_entry(). */
 int sync_take_state(struct space *s, uint64_t source, struct bytes stored) MUST_CHECK;
 
@@ -224,17 +243,49 @@ int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
 /** Has this device go on under a new replica id, own changes that are not signed with it. */
 int exchange_renew(struct space *s) MUST_CHECK;
 
+/** Takes over some of what ended replicas left: as sync_put_adopted(). */
+int exchange_adopt(struct space *s) MUST_CHECK;
+
+/** What replicas made after their end is known no more. */
+int exchange_end(struct space *s) MUST_CHECK;
+
 /** Removes some of what every member knows to be deleted: how many records, or an error. */
 int exchange_clean(struct space *s) MUST_CHECK;
 
 /* ---- sync_renew.c ---- */
 /** The renewal itself, in @batch. Lock held. */
 int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
+/** The same with what goes round it: a new id, registered. */
+int sync_renew(struct space *s) MUST_CHECK;
 /**
- * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, 0 it
- * is of another copy of it, and this one has a new replica id now; or a negative errno.
+ * Looks at an entry of the own replica that came from elsewhere: 1 it is one of this device, or of
+ * a fork and void; 0 it is of another copy of it, and this one has a new replica id now; or a
+ * negative errno.
  */
 int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
+
+/* ---- sync_fork.c ---- */
+/**
+ * Looks at an entry whose dot is known here. If it is another form of what is here, both signed by
+ * the owner, that is made an act of. SYNC_KNOWN, SYNC_TAKEN, or a negative errno; -EBADMSG: it is
+ * not signed by the owner.
+ */
+int sync_see_form(struct space *s, const struct entry *e) MUST_CHECK;
+
+/* ---- sync_ends.c ---- */
+/** When opening: which replicas have ended. */
+int sync_load_ends(struct space *s) MUST_CHECK;
+/** After acts came: what follows for replicas that ended. Lock held by nobody. */
+int sync_take_ends(struct space *s) MUST_CHECK;
+/** In the database. Lock held. 1: something is pending; 0. */
+int sync_put_ended(struct space *s, struct db_batch *batch) MUST_CHECK;
+
+/* ---- sync_adopt.c ---- */
+/** If void values are held, the time is drawn when they are taken over. Lock held. */
+int sync_plan_adoption(struct space *s) MUST_CHECK;
+/** Takes some over, or drops those that somebody else took over. Lock held. How many; 0: all done.
+ */
+int sync_put_adopted(struct space *s, struct db_batch *batch) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */

@@ -14,7 +14,8 @@
 int sync_put_renewed(struct space *s, struct db_batch *batch)
 {
     struct sync *y = s->sync;
-    uint64_t confirmed = y->signed_to;
+    /* What was signed after a fork is void, and written anew, too. */
+    uint64_t confirmed = min_u64(y->signed_to, members_cut(y->members, replica_id(s->replica)));
     randombytes_buf(y->random, sizeof y->random);
     int rc = replica_renew(s->replica, batch, replica_id_of(y->me->pub.sign, y->random), confirmed);
     if (rc < 0)
@@ -39,6 +40,12 @@ static int register_id(struct space *s)
     pthread_mutex_unlock(&s->lock);
     db_batch_free(batch);
     return rc;
+}
+
+int sync_renew(struct space *s)
+{
+    int rc = exchange_renew(s);
+    return rc < 0 ? rc : register_id(s);
 }
 
 /* Whether the entry with this head is one that this device signed: 1, 0. */
@@ -79,12 +86,13 @@ int sync_check_own(struct space *s, const struct entry *e)
     if (rc != 0)
         return rc;
     rc = verify(s, e);
-    if (rc == 0)
-        rc = exchange_renew(s);
-    if (rc == 0)
-        rc = register_id(s);
-    if (rc == 0)
+    if (rc == 0) /* others may have the form that is here: then both are void */
+        rc = sync_see_form(s, e);
+    bool fork = rc == SYNC_TAKEN;
+    if (rc >= 0)
+        rc = sync_renew(s);
+    if (rc >= 0)
         log_warn("sync: another copy of this device has written to the folder; this one goes on "
                  "under a new id");
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : fork;
 }

@@ -160,3 +160,66 @@ int space_sync_forget_remote(struct space *s, uint64_t remote)
 {
     return write_remote(s, remote, NULL);
 }
+
+/* ---- what a remote does not take ---------------------------------------------------------------
+ */
+
+static struct sync_key left_out_key(uint64_t remote, uint64_t arrival)
+{
+    return sync_key_dot(SYNC_LEFT_OUT, &(struct dot){remote, arrival});
+}
+
+/* Counts the rows anew. Lock held. */
+int sync_load_left_out(struct space *s)
+{
+    const uint8_t prefix = SYNC_LEFT_OUT;
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    if (it == NULL)
+        return -ENOMEM;
+    s->sync->counts.left_out = 0;
+    while (db_iter_next(it))
+        s->sync->counts.left_out++;
+    int rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
+static int write_left_out(struct space *s, struct db_batch *batch)
+{
+    pthread_mutex_lock(&s->lock);
+    int rc = db_write(s->db, batch, false);
+    if (rc == 0)
+        rc = sync_load_left_out(s);
+    pthread_mutex_unlock(&s->lock);
+    db_batch_free(batch);
+    return rc;
+}
+
+int space_sync_leave_out(struct space *s, uint64_t remote, uint64_t arrival)
+{
+    struct sync_key key = left_out_key(remote, arrival);
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), bytes_of(NULL, 0));
+    return write_left_out(s, batch);
+}
+
+int space_sync_leave_none_out(struct space *s, uint64_t remote)
+{
+    struct sync_key from = left_out_key(remote, 0), to = left_out_key(remote, UINT64_MAX);
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    db_batch_delete_range(batch, DB_SYNC, sync_key_bytes(&from), sync_key_bytes(&to));
+    return write_left_out(s, batch);
+}
+
+int sync_is_left_out(struct space *s, uint64_t remote, uint64_t arrival)
+{
+    struct sync_key key = left_out_key(remote, arrival);
+    pthread_mutex_lock(&s->lock);
+    bool any = s->sync->counts.left_out > 0;
+    pthread_mutex_unlock(&s->lock);
+    return any ? db_has(s->db, DB_SYNC, sync_key_bytes(&key)) : 0;
+}

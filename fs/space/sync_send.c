@@ -40,7 +40,8 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arr
         if (rc < 0 || (ret->source == 0 && ret->number > durable))
             break;
         seen = ret->number;
-        rc = ret->source != remote;
+        rc = ret->source == remote ? 1 : sync_is_left_out(s, remote, ret->number);
+        rc = rc < 0 ? rc : !rc;
     }
     if (rc == 0)
         rc = db_iter_status(it);
@@ -84,12 +85,21 @@ static int put_chunks(const struct entry *e, struct buf *ret)
     return rc < 0 ? rc : buf_status(ret);
 }
 
+/* What others would refuse is not sent: void changes, and STATEs of a replica that ended. */
+static bool counts(struct space *s, const struct arrival *a)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t cut = members_cut(s->sync->members, a->dot.replica);
+    pthread_mutex_unlock(&s->lock);
+    return cut == MEMBERS_NO_CUT || (a->kind == ARRIVAL_ENTRY && a->dot.counter <= cut);
+}
+
 static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
                       struct buf *ret_chunks)
 {
     struct buf stored CLEANUP(buf_fini) = {0};
     struct entry e;
-    int rc = get_stored(s, a, &stored);
+    int rc = counts(s, a) ? get_stored(s, a, &stored) : -ENOENT;
     if (rc == 0 && entry_parse_stored(buf_bytes(&stored), &e) < 0)
         rc = -EUCLEAN;
     if (rc == 0 && a->kind == ARRIVAL_ENTRY)

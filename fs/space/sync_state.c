@@ -7,10 +7,13 @@
 #include <stdlib.h>
 
 #include "fs/space/sync_priv.h"
+#include "proto/base/log.h"
 
 /* The newest STATE of a replica, own included. */
 struct sync_state {
     uint64_t replica, number, arrival, time_ms;
+    uint64_t differs_ms; /* since when it knows the same and holds something else; 0: it does not */
+    bool told;           /* people know that */
     struct state_digest digest;
     struct vv known;
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
@@ -91,6 +94,18 @@ int sync_load_states(struct space *s)
     return rc;
 }
 
+void sync_cap_states(struct space *s)
+{
+    for (size_t i = 0; i < s->sync->state_n; i++)
+        replica_cap(s->replica, &s->sync->state[i].known);
+}
+
+/* Whether its replica goes on; else it says nothing any more. */
+static bool is_current(const struct sync *y, const struct sync_state *st)
+{
+    return members_cut(y->members, st->replica) == MEMBERS_NO_CUT;
+}
+
 /* The row and arrival of a STATE, in place of the one before. */
 static int put_state(struct space *s, struct bytes stored, const struct entry *e,
                      const struct state *v, uint64_t source)
@@ -118,7 +133,10 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
     db_batch_free(batch);
     if (rc < 0)
         y->next = a.number;
-    return rc < 0 ? rc : remember(y, e, v, a.number);
+    if (rc == 0)
+        rc = remember(y, e, v, a.number);
+    sync_cap_states(s);
+    return rc;
 }
 
 /* ---- making ------------------------------------------------------------------------------------
@@ -255,7 +273,7 @@ static int find_equal(struct space *s, struct vv *ret)
     now.digest = digest;
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        if (st->replica == replica_id(s->replica) || !is_said(st, &now))
+        if (st->replica == replica_id(s->replica) || !is_said(st, &now) || !is_current(y, st))
             continue;
         int rc = believed(s, st, ret);
         if (rc < 0 || !vv_covers(replica_knowledge(s->replica), ret))
@@ -350,6 +368,89 @@ int sync_put_cleaned(struct space *s, struct db_batch *batch)
     return rc;
 }
 
+/* ---- who knows the same and holds something else -----------------------------------------------
+ */
+
+enum { DIFFERS_MS = 60000 };
+
+/* Nothing is under way here that would explain a difference. */
+static bool is_at_rest(struct space *s)
+{
+    const struct sync *y = s->sync;
+    return sync_may_sign(s) && y->adopt_at_ms == 0 && y->counts.content_waiting == 0 &&
+           y->counts.waiting == sync_wait_count(y, SYNC_LOCKED_ONES) &&
+           vv_equal(replica_applied(s->replica), replica_knowledge(s->replica)) &&
+           vv_get(replica_knowledge(s->replica), replica_id(s->replica)) == y->signed_to;
+}
+
+static bool differs(struct space *s, const struct sync_state *st, const struct state *now,
+                    const struct vv *known)
+{
+    return st->replica != replica_id(s->replica) && is_current(s->sync, st) &&
+           st->heads_n == now->heads.n &&
+           memcmp(st->heads, now->heads.p, now->heads.n * ACT_ID_SIZE) == 0 &&
+           memcmp(&st->digest, &now->digest, sizeof now->digest) != 0 &&
+           vv_equal(&st->known, known);
+}
+
+static void tell_difference(struct space *s, struct sync_state *st)
+{
+    char label[LIMIT_LABEL + 1];
+    if (!sync_label_of(s, st->replica, label))
+        snprintf(label, sizeof label, "device %08x", (unsigned)(st->replica >> 32));
+    log_error("sync: %s knows the same changes as this device, but holds something else: something "
+              "was withheld or damaged; 'persist check' on both says what is whole",
+              label);
+    st->told = true;
+}
+
+/* One device's difference, which has to stay for a minute: when to look again, 0: not. */
+static uint64_t note_difference(struct space *s, struct sync_state *st, bool is, uint64_t now_ms)
+{
+    if (!is) {
+        st->differs_ms = 0;
+        st->told = false;
+        return 0;
+    }
+    if (st->differs_ms == 0)
+        st->differs_ms = now_ms;
+    if (now_ms < st->differs_ms + DIFFERS_MS)
+        return st->differs_ms + DIFFERS_MS;
+    if (!st->told)
+        tell_difference(s, st);
+    return 0;
+}
+
+static uint64_t watch(struct space *s, uint64_t now_ms)
+{
+    struct sync *y = s->sync;
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    struct vv known = {.n = 0};
+    uint64_t next = 0;
+    struct state now = {.heads = {heads, members_heads(y->members, heads)}};
+    bool ready = is_at_rest(s) && known_now(s, &known) == 0;
+    replica_digest(s->replica, &now.digest);
+    for (size_t i = 0; i < y->state_n; i++) {
+        struct sync_state *st = &y->state[i];
+        uint64_t at = note_difference(s, st, ready && differs(s, st, &now, &known), now_ms);
+        next = next == 0 ? at : at == 0 ? next : min_u64(next, at);
+    }
+    vv_fini(&known);
+    return next;
+}
+
+uint64_t space_sync_watch(struct space *s, uint64_t now_ms)
+{
+    uint64_t next = 0;
+    if (s->sync == NULL)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    if (s->sync->members != NULL && s->sync->state_n > 0)
+        next = watch(s, now_ms);
+    pthread_mutex_unlock(&s->lock);
+    return next;
+}
+
 int space_sync_peers(struct space *s, struct buf *ret)
 {
     struct sync *y = s->sync;
@@ -362,8 +463,9 @@ int space_sync_peers(struct space *s, struct buf *ret)
     replica_digest(s->replica, &now.digest);
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        struct sync_peer p = {.time_ms = st->time_ms, .equal = is_said(st, &now)};
-        if (st->replica == replica_id(s->replica))
+        struct sync_peer p = {
+            .time_ms = st->time_ms, .equal = is_said(st, &now), .differs = st->told};
+        if (st->replica == replica_id(s->replica) || !is_current(y, st))
             continue;
         if (!sync_label_of(s, st->replica, p.label))
             snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));

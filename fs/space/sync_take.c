@@ -299,6 +299,13 @@ static int is_known_or_held(struct space *s, const struct entry *e)
     return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
 }
 
+/* What comes of an entry whose dot is known. */
+static int see_form(struct space *s, const struct entry *e)
+{
+    int rc = sync_see_form(s, e);
+    return rc == -EBADMSG ? refuse(s, verify_text(VERIFY_SIGNATURE), &e->head.dot) : rc;
+}
+
 /* The keys of an epoch, copied; false: they are not held. */
 static bool find_epoch(struct space *s, const struct epoch_id *id, struct epoch_keys *ret)
 {
@@ -366,7 +373,7 @@ int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
         return refuse(s, "is malformed", &(struct dot){0, 0});
     bool own = e.head.dot.replica == replica_id(s->replica);
     if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known_or_held(s, &e)) != 0)
-        return rc < 0 ? rc : SYNC_KNOWN;
+        return rc < 0 ? rc : see_form(s, &e);
     struct dot key = sync_poison_key(&e);
     if (!sync_poison_begin(s->sync, &key))
         return refuse(s, "makes this program crash, and is left out", &e.head.dot);
@@ -426,11 +433,12 @@ static int look_at_held(struct space *s, const struct sync_key *k, struct bytes 
         return -EUCLEAN;
     struct bytes stored = bytes_of(row.p + HELD_HEAD, row.n - HELD_HEAD);
     struct dot dot = dot_decode(k->p + 1);
+    struct entry e;
     int rc = is_known(s, &dot);
     if (rc == 0)
         rc = take_kept(s, get_u64(row.p), stored, KEPT_HELD);
     else if (rc > 0)
-        rc = SYNC_KNOWN;
+        rc = entry_parse_stored(stored, &e) < 0 ? SYNC_KNOWN : see_form(s, &e);
     return rc < 0 || rc == SYNC_WAITS ? rc : forget(s, k, get_u64(row.p + 8), stored.n);
 }
 
@@ -483,6 +491,7 @@ int space_sync_settle(struct space *s)
     int rc = 0;
     if (s->sync == NULL)
         return 0;
+    rc = sync_take_ends(s);
     for (bool again = true; rc == 0 && again;) {
         pthread_mutex_lock(&s->lock);
         again = s->sync->look_again && s->sync->counts.waiting > 0;
@@ -492,6 +501,8 @@ int space_sync_settle(struct space *s)
             rc = look_again(s, SYNC_LOCKED);
         if (again && rc == 0)
             rc = look_again(s, SYNC_HELD);
+        if (again && rc == 0)
+            rc = sync_take_ends(s); /* what waited may have been a fork */
     }
     return rc < 0 ? rc : sync_close_by_states(s);
 }

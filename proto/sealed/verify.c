@@ -116,7 +116,7 @@ const char *verify_text(enum verify_result r)
     case VERIFY_SIGNATURE:
         return "is not signed by the owner of its replica";
     case VERIFY_CUT:
-        return "is later than what is accepted of a revoked device";
+        return "is later than what is accepted of its replica";
     case VERIFY_VECTOR:
         return "claims to have seen what cannot be";
     case VERIFY_MEMBER:

@@ -247,9 +247,17 @@ static bool has_session(const struct engine *e)
     return false;
 }
 
+/* What is due in the space by itself: when to come again, 0: when something happens. */
+static uint64_t look_after(const struct engine *e, uint64_t now_ms)
+{
+    uint64_t adopt = space_sync_adopt(e->cfg.space, now_ms);
+    uint64_t watch = space_sync_watch(e->cfg.space, now_ms);
+    return adopt == 0 ? watch : watch == 0 ? adopt : min_u64(adopt, watch);
+}
+
 static void pump(struct engine *e, bool now)
 {
-    uint64_t now_ms = net_now_ms(), next = 0;
+    uint64_t now_ms = net_now_ms(), next = look_after(e, now_ms);
     int more = 0;
     do {
         more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;

@@ -42,8 +42,7 @@ static bool has_room(const struct sync_session *x, size_t window)
     return x->push.puts_n < PUTS_MAX && x->push.bytes < window && sync_session_can_send(x);
 }
 
-static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival,
-                struct job *j)
+static void put_for(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t of)
 {
     struct push *u = &x->push;
     Persist__Frame f = PERSIST__FRAME__INIT;
@@ -51,9 +50,20 @@ static void put(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t 
     f.kind_case = PERSIST__FRAME__KIND_PUT;
     f.put = p;
     u->puts[(u->puts_at + u->puts_n++) % PUTS_MAX] =
-        (struct put){.id = p->id, .arrival = arrival, .bytes = bytes, .job = j};
+        (struct put){.id = p->id, .of = of, .bytes = bytes};
     u->bytes += bytes;
     sync_session_send(x, &f);
+}
+
+/* The last one of an arrival: the entry or act itself. */
+static void put_last(struct sync_session *x, Persist__Put *p, size_t bytes, uint64_t arrival,
+                     struct job *j)
+{
+    struct push *u = &x->push;
+    struct put *last = &u->puts[(u->puts_at + u->puts_n) % PUTS_MAX];
+    put_for(x, p, bytes, arrival);
+    last->arrival = arrival;
+    last->job = j;
 }
 
 /* Seals an arrival: 1; 0: it was superseded, or the session failed. */
@@ -77,7 +87,7 @@ static void put_sealed(struct sync_session *x, const struct arrival *a, const st
         p.what_case = PERSIST__PUT__WHAT_ENTRY;
         p.entry = frame_data(buf_bytes(bytes));
     }
-    put(x, &p, bytes->n, a->number, j);
+    put_last(x, &p, bytes->n, a->number, j);
 }
 
 /* The first arrival that the remote may not have yet. */
@@ -124,6 +134,17 @@ void push_done(struct sync_session *x, uint64_t id)
         x->row.pushed = pushed;
         sync_session_store(x);
     }
+}
+
+bool push_left_out(struct sync_session *x, uint64_t id)
+{
+    const struct push *u = &x->push;
+    for (size_t i = 0; i < u->puts_n; i++) {
+        const struct put *p = &u->puts[(u->puts_at + i) % PUTS_MAX];
+        if (p->id == id && p->of != 0)
+            return space_sync_leave_out(x->cfg.space, x->remote, p->of) == 0;
+    }
+    return false;
 }
 
 /* ---- jobs --------------------------------------------------------------------------------------
@@ -198,7 +219,8 @@ static bool seal(struct sync_session *x, const struct sync_chunk *c, struct buf 
     return rc == 0;
 }
 
-static void put_chunk(struct sync_session *x, const struct sync_chunk *c, const struct buf *sealed)
+static void put_chunk(struct sync_session *x, const struct job *j, const struct sync_chunk *c,
+                      const struct buf *sealed)
 {
     Persist__SealedChunk chunk = PERSIST__SEALED_CHUNK__INIT;
     Persist__Put p = PERSIST__PUT__INIT;
@@ -206,7 +228,7 @@ static void put_chunk(struct sync_session *x, const struct sync_chunk *c, const 
     chunk.sealed = frame_data(buf_bytes(sealed));
     p.what_case = PERSIST__PUT__WHAT_CHUNK;
     p.chunk = &chunk;
-    put(x, &p, sealed->n, 0, NULL);
+    put_for(x, &p, sealed->n, j->at.number);
 }
 
 /* One chunk that the remote misses. A list node is put after all below it: where a node is, there
@@ -224,7 +246,7 @@ static void send_one(struct sync_session *x, struct job *j)
     if (!seal(x, &c, &sealed, &below))
         return;
     if (!content_id_is_node(c.name)) {
-        put_chunk(x, &c, &sealed);
+        put_chunk(x, j, &c, &sealed);
         return;
     }
     buf_put(&j->nodes, &c, sizeof c);
@@ -240,7 +262,7 @@ static void send_node(struct sync_session *x, struct job *j)
     j->nodes.n -= sizeof c;
     memcpy(&c, j->nodes.p + j->nodes.n, sizeof c);
     if (seal(x, &c, &sealed, &below))
-        put_chunk(x, &c, &sealed);
+        put_chunk(x, j, &c, &sealed);
 }
 
 /* All chunks are put: the entry follows. */
@@ -346,7 +368,7 @@ static void pump_blob(struct sync_session *x)
     x->push.blob_id = x->push.next_id;
     p.what_case = PERSIST__PUT__WHAT_DOOR;
     p.door = frame_data(buf_bytes(&blob));
-    put(x, &p, blob.n, 0, NULL);
+    put_for(x, &p, blob.n, 0);
 }
 
 uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)

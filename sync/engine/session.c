@@ -8,7 +8,7 @@
 #include "proto/base/log.h"
 #include "sync/engine/session_priv.h"
 
-enum { FAILED_MS = 10000, REFUSED_MS = 30000 };
+enum { FAILED_MS = 10000, REFUSED_MS = 30000, GO_ON_MS = 1000 };
 
 /* ---- sending -----------------------------------------------------------------------------------
  */
@@ -199,8 +199,11 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         x->row.cursor = 0;
         x->comparing = o->exists;
     }
-    if (!o->exists)
+    if (!o->exists) {
         x->row.pushed = 0;
+        if (space_sync_leave_none_out(x->cfg.space, x->remote) < 0)
+            sync_session_fail(x, FAILED_MS, "the database cannot be written to");
+    }
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
     x->push.scan = x->row.pushed;
@@ -232,8 +235,9 @@ static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
 static void refused(struct sync_session *x, const Persist__Refused *r)
 {
     char why[FRAME_TEXT_MAX + 64];
+    bool left_out = r->code == PERSIST__CODE__CODE_VARIANTS && push_left_out(x, r->id);
     snprintf(why, sizeof why, "the server refused: %s", r->text != NULL ? r->text : "");
-    sync_session_fail(x, REFUSED_MS, why);
+    sync_session_fail(x, left_out ? GO_ON_MS : REFUSED_MS, why);
 }
 
 static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)

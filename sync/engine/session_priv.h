@@ -20,6 +20,7 @@ enum {
 /* A Put that is not Done. */
 struct put {
     uint64_t id, arrival; /* arrival 0: of a chunk */
+    uint64_t of;          /* the arrival that it is sent for; 0: none */
     size_t bytes;
     struct job *job; /* of the entry that ends it */
 };
@@ -110,6 +111,11 @@ void push_fini(struct sync_session *x);
 /** Puts what there is to put; returns when to come again, 0: when something happens. */
 uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now);
 void push_done(struct sync_session *x, uint64_t id);
+/**
+ * The remote does not take a Put, as it has too many other forms of it: what it was sent for is
+ * left out from now on. False: it is none that can be.
+ */
+bool push_left_out(struct sync_session *x, uint64_t id);
 void push_missing(struct sync_session *x, ProtobufCBinaryData bits);
 /** Whether all arrivals are put and Done. */
 bool push_is_settled(const struct sync_session *x);

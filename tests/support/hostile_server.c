@@ -16,7 +16,7 @@ enum { TICK_MS = 5, FRAME_BYTES = 128 * 1024, ITEMS_IN_FRAME = 256, FD_MAX = 256
 struct hostile_peer {
     struct ws *ws; /* NULL: not open */
     uint8_t nonce[FRAME_NONCE_SIZE], token_hash[HASH_SIZE], identity[SIGN_KEY_SIZE];
-    bool welcomed, opened, caught_up;
+    bool welcomed, opened, caught_up, refused;
     size_t at;      /* items before it were shown */
     struct buf out; /* frames that had no room, each with its length */
 };
@@ -302,10 +302,35 @@ static void hold(struct hostile_server *s, const struct hostile_peer *p, const P
     }
 }
 
+static bool is_full(const struct hostile_server *s, const Persist__Put *put)
+{
+    struct entry e;
+    return put->what_case == PERSIST__PUT__WHAT_ENTRY &&
+           entry_parse_sealed(frame_bytes(put->entry), &e) == 0 && e.head.kind == ENTRY_VALUE &&
+           dot_equal(&e.head.dot, &s->ways.refuses);
+}
+
+static void refuse(struct hostile_peer *p, uint64_t id)
+{
+    Persist__Refused r;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    persist__refused__init(&r);
+    r.id = id;
+    r.code = PERSIST__CODE__CODE_VARIANTS;
+    f.kind_case = PERSIST__FRAME__KIND_REFUSED;
+    f.refused = &r;
+    p->refused = true;
+    send_frame(p, &f);
+}
+
 static void on_put(struct hostile_server *s, struct hostile_peer *p, const Persist__Put *put)
 {
     Persist__Done d = PERSIST__DONE__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    if (!p->refused && is_full(s, put))
+        refuse(p, put->id);
+    if (p->refused)
+        return;
     if (!s->ways.drops)
         hold(s, p, put);
     d.id = put->id + s->ways.done;

@@ -36,6 +36,7 @@ struct hostile_chunk {
 struct hostile_ways {
     bool stale;                /* says that any cursor is none of its log */
     bool forgets;              /* says that it has no such space */
+    struct dot refuses;        /* has four other forms of it; {0, 0}: of none */
     bool drops;                /* says Done, and holds nothing of what was put */
     bool hides_last;           /* says in Opened that its log is empty */
     uint64_t caught_up;        /* says so in CaughtUp; 0: the truth */

@@ -429,24 +429,78 @@ static void dots_that_a_member_says_it_replaces_are_replaced_nowhere(void **stat
 /* ---- attack 14, the part of malice -------------------------------------------------------------
  */
 
+/* What it wrote later is refused, and not passed on. */
+static void expect_no_more_of(size_t i, const struct dot *forked)
+{
+    struct buf sealed CLEANUP(buf_fini) = {0};
+    struct hostile_file f = file_of("later", "x");
+    struct hostile_entry x = {.dot = {forked->replica, forked->counter + 1}};
+    x.after = forked->counter;
+    seal_file(&x, &f, &sealed);
+    assert_int_equal(tell(i, &sealed), SYNC_REFUSED);
+}
+
+static int note_content(void *arg, const struct replica_content *c)
+{
+    struct buf *dots = arg;
+    buf_put(dots, &c->dot, sizeof c->dot);
+    return buf_status(dots);
+}
+
+static bool has_content(struct space *s, const struct rid *rid, const struct dot *dot,
+                        const char *text)
+{
+    struct buf body CLEANUP(buf_fini) = {0};
+    struct content_info info;
+    assert_int_equal(replica_version_get(s->replica, rid, dot, &body), 0);
+    assert_int_equal(content_parse(buf_bytes(&body), &info), 0);
+    return bytes_equal(info.data, bytes_str(text));
+}
+
+/* Both contents are those of the file, everywhere: a conflict, as of two honest devices. */
+static void expect_both(const struct hostile_file *f, const char *one, const char *other)
+{
+    for (size_t i = 0; i < DEVICES; i++) {
+        struct buf dots CLEANUP(buf_fini) = {0};
+        struct dot d[2];
+        struct space *s = w.d[i].s;
+        assert_int_equal(replica_contents(s->replica, &f->rid, note_content, &dots), 0);
+        assert_int_equal(dots.n, sizeof d);
+        memcpy(d, dots.p, sizeof d);
+        bool first = has_content(s, &f->rid, &d[0], one);
+        assert_true(has_content(s, &f->rid, &d[first], other));
+        assert_true(has_content(s, &f->rid, &d[!first], one));
+        assert_true(members_cut(s->sync->members, d[0].replica) == MEMBERS_NO_CUT);
+        assert_true(members_cut(s->sync->members, d[1].replica) == MEMBERS_NO_CUT);
+    }
+}
+
 static void two_changes_under_one_dot_end_its_replica(void **state)
 {
     (void)state;
     struct buf one CLEANUP(buf_fini) = {0}, other CLEANUP(buf_fini) = {0};
     struct hostile_file f = file_of("x", "for anna"), g = file_of("x", "for bert");
-    skip(); /* nothing makes fork acts yet: the two devices stay apart in this file */
+    save(MALLORY, "a", "before");
+    sync_meet_all(&w, DEVICES);
     struct hostile_entry x = {.dot = hostile_next_dot(mallory())};
+    x.after = x.dot.counter - 1;
     seal_file(&x, &f, &one);
     g.rid = f.rid;
     seal_file(&x, &g, &other);
     assert_int_equal(tell(ANNA, &one), SYNC_TAKEN);
     assert_int_equal(tell(BERT, &other), SYNC_TAKEN);
     sync_meet_all(&w, DEVICES);
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(members_cut(w.d[i].s->sync->members, x.dot.replica), x.dot.counter - 1);
+        assert_int_equal(vv_get(replica_knowledge(w.d[i].s->replica), x.dot.replica),
+                         x.dot.counter - 1);
+        expect_no_more_of(i, &x.dot);
+    }
+    for (size_t i = 0; i < DEVICES; i++)
+        assert_int_equal(space_sync_adopt(w.d[i].s, UINT64_MAX), 0);
+    sync_meet_all(&w, DEVICES);
     sync_meet_expect_equal(&w, DEVICES);
-    assert_int_equal(members_cut(w.d[ANNA].s->sync->members, replica_of(MALLORY)),
-                     x.dot.counter - 1);
-    assert_int_equal(members_cut(w.d[BERT].s->sync->members, replica_of(MALLORY)),
-                     x.dot.counter - 1);
+    expect_both(&f, "for anna", "for bert");
 }
 
 /* ---- attack 33, and attack 4 by a member -------------------------------------------------------
@@ -536,6 +590,48 @@ static void a_state_in_anothers_name_and_an_old_one_count_for_nothing(void **sta
     assert_int_equal(peers.n, sizeof(struct sync_peer));
 }
 
+static bool differs(size_t i)
+{
+    struct buf peers CLEANUP(buf_fini) = {0};
+    bool any = false;
+    assert_int_equal(space_sync_peers(w.d[i].s, &peers), 0);
+    for (size_t at = 0; at < peers.n; at += sizeof(struct sync_peer)) {
+        struct sync_peer p;
+        memcpy(&p, peers.p + at, sizeof p);
+        any = any || p.differs;
+    }
+    return any;
+}
+
+/* Who knows the same and holds something else is told of, when that stays so. */
+static void a_state_of_equal_knowledge_and_other_values_is_told_of(void **state)
+{
+    (void)state;
+    struct buf sealed CLEANUP(buf_fini) = {0}, known CLEANUP(buf_fini) = {0};
+    save(ANNA, "a", "anna's");
+    sync_meet_all(&w, DEVICES);
+    for (size_t i = 0; i < DEVICES; i++)
+        assert_true(space_sync_state(w.d[i].s) >= 0);
+    sync_meet_all(&w, DEVICES);
+    struct space *s = w.d[BERT].s;
+    assert_int_equal(space_sync_watch(s, 1), 0);
+    struct state st = {.heads = hostile_heads(&w.d[BERT]), .time_ms = tidy_now_ms()};
+    vv_put_elements(&known, replica_knowledge(s->replica));
+    st.known = (struct dots){known.p, known.n / DOT_SIZE};
+    st.digest.b[0] = 1;
+    hostile_state(mallory(), 1000, &st, &sealed);
+    assert_int_equal(tell(BERT, &sealed), SYNC_TAKEN);
+    uint64_t at = space_sync_watch(s, 1);
+    assert_true(at > 1 && !differs(BERT));
+    assert_int_equal(space_sync_watch(s, at), 0);
+    assert_true(differs(BERT));
+    /* Something new: they are not of equal knowledge any more. */
+    save(ANNA, "b", "anna's");
+    sync_meet_give(&w, ANNA, BERT);
+    assert_int_equal(space_sync_watch(s, at), 0);
+    assert_false(differs(BERT));
+}
+
 /* ---- attack 27 ---------------------------------------------------------------------------------
  */
 
@@ -581,6 +677,7 @@ int main(void)
         TEST(a_state_that_knows_anothers_future_hides_none_of_it),
         TEST(a_state_that_knows_what_a_server_withholds_does_not_hide_it),
         TEST(a_state_in_anothers_name_and_an_old_one_count_for_nothing),
+        TEST(a_state_of_equal_knowledge_and_other_values_is_told_of),
         TEST(names_that_leave_the_folder_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
