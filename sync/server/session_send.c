@@ -7,7 +7,7 @@
 #include "sync/server/session_priv.h"
 
 enum {
-    ITEMS_BYTES = 64 * 1024, /* of one Items, unless a single one is larger */
+    ITEMS_BYTES = 256 * 1024, /* of one Items, unless a single one is larger */
     KEEP_BUFFER = 16 * 1024  /* a larger one is freed when it is sent */
 };
 
