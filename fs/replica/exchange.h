@@ -50,8 +50,8 @@ const struct vv *replica_stream_knowledge(const struct replica_stream *s);
 int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret) MUST_CHECK;
 
 /**
- * Applies one received change. Pending in @batch like an own one. Known, superseded or repeated
- * parts are dropped. @head_hash: of the change's entry, HASH_SIZE bytes; NULL: not known. Values of
+ * Applies one received change. Pending in @batch like an own one; @batch NULL: replica_put()
+ * follows, perhaps after more changes. Known, superseded or repeated parts are dropped. @head_hash: of the change's entry, HASH_SIZE bytes; NULL: not known. Values of
  * the change that are held already without a head hash get it.
  * 1: something is pending; 0: nothing new.
  * Errors, with nothing changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES
@@ -60,6 +60,9 @@ int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret
  */
 int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change,
                   const uint8_t *head_hash) MUST_CHECK;
+
+/** Puts into @batch what changes that were applied without one have changed. */
+int replica_put(struct replica *r, struct db_batch *batch) MUST_CHECK;
 
 /**
  * The own change @dot was signed: what is held of it gets the head hash of its entry. Pending in

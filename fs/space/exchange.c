@@ -109,13 +109,18 @@ static int apply_entries(struct space *s, struct exchange_entry *e, size_t n,
 {
     int rc = 0, any = 0;
     for (size_t i = 0; rc >= 0 && i < n; i++) {
-        rc = replica_apply(s->replica, batch, e[i].change, e[i].head_hash);
+        rc = replica_apply(s->replica, NULL, e[i].change, e[i].head_hash);
         if (rc < 0)
-            break;
+            return rc;
         e[i].is_new = rc == 1;
         any = any || rc == 1;
         rc = sync_put_applied(s, batch, &e[i]);
     }
+    sync_put_own(s->sync, batch);
+    if (rc == 0)
+        rc = replica_put(s->replica, batch);
+    if (rc == 0)
+        rc = sync_put_known(s, batch, e, n);
     return rc < 0 ? rc : any;
 }
 

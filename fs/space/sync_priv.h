@@ -110,7 +110,7 @@ static inline struct bytes sync_key_bytes(const struct sync_key *k)
 }
 /** The own row, into @batch. */
 void sync_put_own(const struct sync *y, struct db_batch *batch);
-/** Gives the next arrival number to what @a describes, into @batch with the own row. */
+/** Gives the next arrival number to what @a describes, into @batch; sync_put_own() has to follow. */
 void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a);
 int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret) MUST_CHECK;
 /** Reads a row, without its first @skip bytes, into @ret (replaced). -ENOENT. */
@@ -263,8 +263,11 @@ int sync_put_renewed(struct space *s, struct db_batch *batch) MUST_CHECK;
 int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
-/** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */
+/** Rows of an entry that is applied in @batch, but for the own one. Lock held. */
 int sync_put_applied(struct space *s, struct db_batch *batch,
                      const struct exchange_entry *e) MUST_CHECK;
+/** The knowledge that follows when these entries are applied. Lock held. */
+int sync_put_known(struct space *s, struct db_batch *batch, const struct exchange_entry *e,
+                   size_t n) MUST_CHECK;
 
 #endif

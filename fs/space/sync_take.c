@@ -252,13 +252,12 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t, 
     return rc == 1 ? SYNC_TAKEN : SYNC_KNOWN;
 }
 
-/* Takes a stored entry apart, and verifies it: 0 and @ret, or what became of it. Free claims. */
-static int examine(struct space *s, struct bytes stored, struct taken *t, enum verify_result *ret)
+/* Takes a parsed entry apart, and verifies it: 0 and @ret, or what became of it. Free claims. */
+static int examine(struct space *s, const struct entry *e, struct taken *t,
+                   enum verify_result *ret)
 {
-    *t = (struct taken){.author = SYNC_NOBODY};
-    int rc = entry_parse_stored(stored, &t->e);
-    if (rc == 0)
-        rc = take_apart(t);
+    *t = (struct taken){.author = SYNC_NOBODY, .e = *e};
+    int rc = take_apart(t);
     if (rc < 0)
         return rc == -EBADMSG ? refuse(s, "is malformed", &t->e.head.dot) : rc;
     pthread_mutex_lock(&s->lock);
@@ -281,9 +280,14 @@ static int carry_out(struct space *s, uint64_t source, const struct taken *t, st
 /* Takes a stored entry, which may have been kept. */
 static int take_stored(struct space *s, uint64_t source, struct bytes stored, enum kept kept)
 {
-    struct taken t;
+    struct entry e;
+    struct taken t = {.claims = NULL};
     enum verify_result r;
-    int rc = examine(s, stored, &t, &r);
+    int rc = entry_parse_stored(stored, &e);
+    if (rc < 0)
+        rc = rc == -EBADMSG ? refuse(s, "is malformed", &e.head.dot) : rc;
+    if (rc == 0)
+        rc = examine(s, &e, &t, &r);
     if (rc == 0)
         rc = carry_out(s, source, &t, stored, kept, r);
     if (rc == SYNC_REFUSED && kept == KEPT_CONTENT) {
@@ -297,11 +301,12 @@ static int take_stored(struct space *s, uint64_t source, struct bytes stored, en
 }
 
 /* Takes an entry that came into a batch, when it can be applied by itself; else at once. */
-static int take_into(struct sync_batch *b, uint64_t source, struct buf *stored)
+static int take_into(struct sync_batch *b, uint64_t source, const struct entry *e,
+                     struct buf *stored)
 {
     struct taken t;
     enum verify_result r;
-    int rc = examine(b->s, buf_bytes(stored), &t, &r);
+    int rc = examine(b->s, e, &t, &r);
     if (rc == 0 && r == VERIFY_ACCEPT && !t.chunked) {
         struct exchange_entry x = entry_of(source, &t, buf_bytes(stored));
         sync_batch_add(b, &x, stored);
@@ -313,17 +318,24 @@ static int take_into(struct sync_batch *b, uint64_t source, struct buf *stored)
     return rc;
 }
 
+static int has_row(struct space *s, int tag, const struct dot *dot)
+{
+    struct sync_key key = sync_key_dot(tag, dot);
+    return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
+}
+
 /* Whether a verified VALUE with this dot was here before: 1, 0. */
 static int is_known(struct space *s, const struct dot *dot)
 {
-    static const int tags[] = {SYNC_ENTRY, SYNC_CONTENT_WAITS};
     pthread_mutex_lock(&s->lock);
     int rc = vv_has(replica_knowledge(s->replica), dot);
+    bool applied = vv_has(replica_applied(s->replica), dot); /* else there is no row of it */
+    bool waits = s->sync->counts.content_waiting > 0;
     pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; rc == 0 && i < ARRAY_N(tags); i++) {
-        struct sync_key key = sync_key_dot(tags[i], dot);
-        rc = db_has(s->db, DB_SYNC, sync_key_bytes(&key));
-    }
+    if (rc == 0 && applied)
+        rc = has_row(s, SYNC_ENTRY, dot);
+    if (rc == 0 && waits)
+        rc = has_row(s, SYNC_CONTENT_WAITS, dot);
     return rc;
 }
 
@@ -332,7 +344,10 @@ static int is_known(struct space *s, const struct dot *dot)
 static int is_known_or_held(struct space *s, const struct entry *e)
 {
     int rc = is_known(s, &e->head.dot);
-    if (rc != 0)
+    pthread_mutex_lock(&s->lock);
+    bool waits = s->sync->counts.waiting > 0;
+    pthread_mutex_unlock(&s->lock);
+    if (rc != 0 || !waits)
         return rc;
     struct sync_key key = held_key(e);
     return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
@@ -378,7 +393,7 @@ static int take_opened(struct sync_batch *b, uint64_t remote, const struct entry
         return refuse(s, "is not signed by this device", &e->head.dot);
     if (rc != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
-    return take_into(b, remote, stored);
+    return take_into(b, remote, e, stored);
 }
 
 /* Opens and takes a parsed entry. */
