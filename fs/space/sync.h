@@ -74,6 +74,9 @@ int space_sync_collect(struct space *s) MUST_CHECK;
  */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
+/** The same of up to @max (> 0) of them, in their order: how many. */
+int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
+                    size_t max) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
 
