@@ -11,6 +11,7 @@
 enum {
     FAILED_MS = 10000,
     ARRIVALS_N = 64, /* that are looked at with one reading */
+    STORE_N = 64,    /* that are Done before that is written down, while more are under way */
 };
 
 int push_init(struct sync_session *x)
@@ -120,8 +121,9 @@ void push_done(struct sync_session *x, uint64_t id)
         if (space_sync_set_blob(x->cfg.space, x->remote, bytes_of(NULL, 0)) < 0)
             sync_session_fail(x, FAILED_MS, "the database does not take what was sent");
     }
+    /* What is not written down is put again by the next session, and known there. */
     uint64_t pushed = first_open(x) - 1;
-    if (pushed > x->row.pushed) {
+    if (pushed >= x->row.pushed + STORE_N || (pushed > x->row.pushed && u->puts_n == 0)) {
         x->row.pushed = pushed;
         sync_session_store(x);
     }
