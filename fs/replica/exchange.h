@@ -58,12 +58,12 @@ int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret
 
 /**
  * Applies one received change. Pending in @batch like an own one; @batch NULL: replica_put()
- * follows, perhaps after more changes. Known, superseded or repeated parts are dropped. @head_hash: of the change's entry, HASH_SIZE bytes; NULL: not known. Values of
- * the change that are held already without a head hash get it.
- * 1: something is pending; 0: nothing new.
- * Errors, with nothing changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES
- * concurrent values: keep the change for later, and do not take over the sender's knowledge;
- * -E2BIG it is of one replica more than LIMIT_VECTOR.
+ * follows, perhaps after more changes. Known, superseded or repeated parts are dropped. @head_hash:
+ * of the change's entry, HASH_SIZE bytes; NULL: not known. Values of the change that are held
+ * already without a head hash get it. 1: something is pending; 0: nothing new. Errors, with nothing
+ * changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES concurrent values: keep the
+ * change for later, and do not take over the sender's knowledge; -E2BIG it is of one replica more
+ * than LIMIT_VECTOR.
  */
 int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change,
                   const uint8_t *head_hash) MUST_CHECK;

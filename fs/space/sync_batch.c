@@ -71,8 +71,7 @@ static int apply_each(struct sync_batch *b)
 {
     int rc = 0;
     for (size_t i = 0; rc >= 0 && i < b->n; i++)
-        rc = *b->fates[i] =
-            sync_take_alone(b->s, b->entry[i].source, buf_bytes(&b->stored[i]));
+        rc = *b->fates[i] = sync_take_alone(b->s, b->entry[i].source, buf_bytes(&b->stored[i]));
     return rc;
 }
 

@@ -110,7 +110,8 @@ static inline struct bytes sync_key_bytes(const struct sync_key *k)
 }
 /** The own row, into @batch. */
 void sync_put_own(const struct sync *y, struct db_batch *batch);
-/** Gives the next arrival number to what @a describes, into @batch; sync_put_own() has to follow. */
+/** Gives the next arrival number to what @a describes, into @batch; sync_put_own() has to follow.
+ */
 void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a);
 int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret) MUST_CHECK;
 /** Reads a row, without its first @skip bytes, into @ret (replaced). -ENOENT. */

@@ -69,8 +69,7 @@ static int read_part(struct taken *t, struct reader *r, const struct dot *dot)
     if (v.facet == FACET_CONTENT) {
         struct content_info info;
         t->content_bytes += v.content.size;
-        t->chunked =
-            t->chunked || content_parse(v.content.body, &info) < 0 || !info.is_inline;
+        t->chunked = t->chunked || content_parse(v.content.body, &info) < 0 || !info.is_inline;
     }
     return 0;
 }
@@ -253,8 +252,7 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t, 
 }
 
 /* Takes a parsed entry apart, and verifies it: 0 and @ret, or what became of it. Free claims. */
-static int examine(struct space *s, const struct entry *e, struct taken *t,
-                   enum verify_result *ret)
+static int examine(struct space *s, const struct entry *e, struct taken *t, enum verify_result *ret)
 {
     *t = (struct taken){.author = SYNC_NOBODY, .e = *e};
     int rc = take_apart(t);

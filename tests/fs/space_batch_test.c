@@ -57,15 +57,14 @@ static void make_files(size_t n)
 {
     struct arrival at;
     for (size_t i = 0; i < n; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "f%zu", i);
         device_save_text(&w.d[ANNA], name, name);
     }
     sync_meet_sign(&w.d[ANNA]);
     for (size_t i = 0; i < n; i++) {
         struct buf chunks CLEANUP(buf_fini) = {0};
-        assert_int_equal(
-            space_sync_next(w.d[ANNA].s, w.done[ANNA][BERT], BERT + 1, &at), 1);
+        assert_int_equal(space_sync_next(w.d[ANNA].s, w.done[ANNA][BERT], BERT + 1, &at), 1);
         assert_int_equal(space_sync_seal(w.d[ANNA].s, &at, &came[i], &chunks), 0);
         w.done[ANNA][BERT] = at.number;
         given[i] = buf_bytes(&came[i]);
@@ -84,7 +83,7 @@ static size_t bert_has(void)
 {
     size_t has = 0;
     for (size_t i = 0; i < MANY; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "f%zu", i);
         has += device_ino(bert(), name) != 0;
     }
@@ -97,8 +96,7 @@ static void expect_known(void)
     uint64_t anna = replica_id(w.d[ANNA].s->replica);
     CLEANUP(vv_fini) struct vv known = {0};
     assert_int_equal(space_knowledge(bert()->s, &known), 0);
-    assert_int_equal(vv_get(&known, anna),
-                     vv_get(replica_knowledge(w.d[ANNA].s->replica), anna));
+    assert_int_equal(vv_get(&known, anna), vv_get(replica_knowledge(w.d[ANNA].s->replica), anna));
 }
 
 /* ---- tests -------------------------------------------------------------------------------------
