@@ -21,7 +21,6 @@ enum {
     ARENA_BYTES = 128 << 10,
     BLOOM_BITS = 10,
     FILES_MAX = 768,
-    TABLES_BEFORE_MERGE = 8,
 };
 
 static const struct {
@@ -68,8 +67,6 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     /* More than all families may have: they are written to tables together, see db_log.c. */
     rocksdb_options_set_write_buffer_size(o, 2 * MEMTABLES_BYTES_MAX);
     rocksdb_options_set_arena_block_size(o, ARENA_BYTES);
-    /* Each writing to tables makes one for each family, most of them small. */
-    rocksdb_options_set_level0_file_num_compaction_trigger(o, TABLES_BEFORE_MERGE);
     if (cf == DB_DIRENT) { /* most names that are asked for are not there */
         rocksdb_options_set_memtable_whole_key_filtering(o, 1);
         rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.005);
