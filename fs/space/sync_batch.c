@@ -57,9 +57,20 @@ void sync_batch_add(struct sync_batch *b, const struct exchange_entry *x, struct
     *stored = (struct buf){0};
 }
 
+/* Notes what is being taken in: one that is by itself is to blame. False: it is to be left out. */
+static bool begin(struct sync_batch *b)
+{
+    struct dot key = sync_poison_key_of(b->entry[0].head_hash);
+    if (b->n == 1)
+        return sync_poison_begin(b->s->sync, &key);
+    sync_poison_begin_many(b->s->sync);
+    return true;
+}
+
 static int apply_all(struct sync_batch *b)
 {
-    sync_poison_begin_many(b->s->sync);
+    if (!begin(b))
+        return -EPERM;
     int rc = exchange_apply(b->s, b->entry, b->n);
     sync_poison_end(b->s->sync);
     for (size_t i = 0; rc >= 0 && i < b->n; i++)
@@ -77,7 +88,7 @@ static int apply_each(struct sync_batch *b)
 
 int sync_batch_flush(struct sync_batch *b)
 {
-    int rc = b->n > 1 ? apply_all(b) : -EAGAIN;
+    int rc = b->n > 0 ? apply_all(b) : 0;
     if (rc < 0)
         rc = apply_each(b);
     drop(b);

@@ -138,11 +138,17 @@ void sync_poison_close(struct sync *y)
     munmap(y->poison, PAGE);
 }
 
+struct dot sync_poison_key_of(const uint8_t head_hash[static HASH_SIZE])
+{
+    /* A counter of 0 is none. */
+    return (struct dot){get_u64(head_hash), get_u64(head_hash + 8) | 1};
+}
+
 struct dot sync_poison_key(const struct entry *e)
 {
     uint8_t hash[HASH_SIZE];
     entry_head_hash(e->head_raw, hash);
-    return (struct dot){get_u64(hash), get_u64(hash + 8) | 1}; /* a counter of 0 is none */
+    return sync_poison_key_of(hash);
 }
 
 bool sync_poison_begin(struct sync *y, const struct dot *dot)

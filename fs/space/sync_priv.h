@@ -170,6 +170,7 @@ int sync_poison_open(struct space *s) MUST_CHECK;
 void sync_poison_close(struct sync *y);
 /** What an entry is noted by: its head, so that a false one of the same dot is another one. */
 struct dot sync_poison_key(const struct entry *e);
+struct dot sync_poison_key_of(const uint8_t head_hash[static HASH_SIZE]);
 /** Notes that a change is being taken in. False: two processes died of it, it is to be left out. */
 bool sync_poison_begin(struct sync *y, const struct dot *dot);
 /** Notes that several are being taken in at once; which of them is to blame is found out later. */
