@@ -128,6 +128,11 @@ int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change
     return 1;
 }
 
+int replica_put(struct replica *r, struct db_batch *batch)
+{
+    return r->pending ? replica_flush(r, 0, batch) : 0;
+}
+
 /* @ret := what both cover; no more replicas than fit. */
 static int join(struct vv *ret, const struct vv *a, const struct vv *b)
 {

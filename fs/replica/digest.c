@@ -130,38 +130,63 @@ int digest_sign(struct replica *r, const struct rid *rid, const struct dot *dot,
     return rc < 0 ? rc : store(r, &d);
 }
 
+/* Records with a part of one of the heads' changes, each with the place of that head. */
+struct signing {
+    const struct replica_head *heads;
+    size_t n, at;
+    struct buf found; /* of struct signed_part */
+};
+
+struct signed_part {
+    size_t head;
+    struct rid rid;
+};
+
 static int collect(void *ctx, struct bytes key, struct bytes row)
 {
-    struct rids *l = ctx;
+    struct signing *s = ctx;
     (void)row;
     if (key.n != LOG_KEY)
         return -EUCLEAN;
-    struct rid rid = rid_at(key, DOT_SIZE);
-    l->head = l->n; /* the rows differ: no search for repetitions */
-    return rids_add(l, &rid);
+    struct dot dot = dot_decode(key.p);
+    while (s->at < s->n && dot_cmp(&s->heads[s->at].dot, &dot) < 0)
+        s->at++;
+    if (s->at == s->n)
+        return 1;
+    if (!dot_equal(&s->heads[s->at].dot, &dot))
+        return 0;
+    struct signed_part p = {s->at, rid_at(key, DOT_SIZE)};
+    buf_put(&s->found, &p, sizeof p);
+    return buf_status(&s->found);
 }
 
-static int sign(struct replica *r, const struct dot *dot, const uint8_t head_hash[static HASH_SIZE])
+static int sign(struct replica *r, const struct replica_head *heads, size_t n)
 {
-    struct rids in = {0};
-    uint8_t prefix[DOT_SIZE];
-    dot_encode(dot, prefix);
-    int rc = txn_scan(&r->txn, DB_LOG, bytes_of(prefix, sizeof prefix), (struct bytes){NULL, 0},
-                      collect, &in);
-    for (size_t i = 0; i < in.n && rc == 0; i++)
-        rc = digest_sign(r, &in.v[i], dot, head_hash);
-    rids_fini(&in);
+    struct signing s = {.heads = heads, .n = n};
+    uint8_t from[DOT_SIZE];
+    if (n == 0)
+        return 0;
+    dot_encode(&heads[0].dot, from);
+    int rc = txn_scan(&r->txn, DB_LOG, bytes_of(from, sizeof heads->dot.replica),
+                      bytes_of(from, sizeof from), collect, &s);
+    rc = rc < 0 ? rc : 0;
+    for (size_t i = 0; i < s.found.n && rc == 0; i += sizeof(struct signed_part)) {
+        struct signed_part p;
+        memcpy(&p, s.found.p + i, sizeof p);
+        rc = digest_sign(r, &p.rid, &heads[p.head].dot, heads[p.head].hash);
+    }
+    buf_fini(&s.found);
     return rc;
 }
 
-int replica_signed(struct replica *r, struct db_batch *batch, const struct dot *dot,
-                   const uint8_t head_hash[static HASH_SIZE])
+int replica_signed(struct replica *r, struct db_batch *batch, const struct replica_head *heads,
+                   size_t n)
 {
     assert(!r->change.open);
     int rc = replica_pend(r);
     size_t mark = txn_mark(&r->txn);
     if (rc == 0)
-        rc = sign(r, dot, head_hash);
+        rc = sign(r, heads, n);
     bool changed = txn_mark(&r->txn) != mark;
     if (rc == 0 && changed)
         rc = replica_flush(r, mark, batch);

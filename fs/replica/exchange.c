@@ -13,10 +13,11 @@
 
 enum { LOG_KEY_SIZE = DOT_SIZE + RID_SIZE };
 
-/* Iterators over one state of the database, and room for what is decoded. */
+/* Where changes are read: iterators over one state of the database, or, without them, as it is. */
 struct source {
+    struct db *db;
     struct db_iter *record, *version;
-    struct txn arena;
+    struct txn arena; /* room for what is decoded */
 };
 
 struct replica_stream {
@@ -41,25 +42,48 @@ static int seek_exact(struct db_iter *it, struct bytes key, struct bytes *ret)
     return 1;
 }
 
-static int put_part(struct source *from, const struct value *stored, struct buf *b)
+/* A row, good until the iterator moves, or @hold is given back: 1; 0: there is none. */
+static int read_row(struct source *from, struct db_iter *it, enum db_cf cf, struct bytes key,
+                    struct db_value *hold, struct bytes *ret)
 {
-    struct value v = *stored;
-    if (v.facet == FACET_CONTENT) {
-        uint8_t k[KEY_MAX];
-        struct bytes key = past_version_key(k, &v.rid, &v.dot), row;
-        struct replica_content c;
-        int rc = seek_exact(from->version, key, &row);
-        if (rc == 1)
-            rc = past_version(key, row, &c, &v.content.body);
-        else if (rc == 0)
-            rc = -EUCLEAN; /* the body of a current value is always there */
-        if (rc < 0)
-            return rc;
-    }
+    *hold = (struct db_value){.pin = NULL};
+    if (it != NULL)
+        return seek_exact(it, key, ret);
+    int rc = db_get(from->db, cf, key, hold);
+    *ret = hold->v;
+    return rc == -ENOENT ? 0 : rc < 0 ? rc : 1;
+}
+
+static int encode_part(const struct value *v, struct buf *b)
+{
     CLEANUP(buf_fini) struct buf one = {0};
-    value_encode(&v, VALUE_WIRE, &one);
+    value_encode(v, VALUE_WIRE, &one);
     buf_put_string(b, buf_bytes(&one));
     return one.failed || b->failed ? -ENOMEM : 0;
+}
+
+/* A content, with its body. */
+static int put_content(struct source *from, const struct value *stored, struct buf *b)
+{
+    struct value v = *stored;
+    uint8_t k[KEY_MAX];
+    struct bytes key = past_version_key(k, &v.rid, &v.dot), row;
+    struct replica_content c;
+    struct db_value hold;
+    int rc = read_row(from, from->version, DB_VERSION, key, &hold, &row);
+    if (rc == 1)
+        rc = past_version(key, row, &c, &v.content.body);
+    else if (rc == 0)
+        rc = -EUCLEAN; /* the body of a current value is always there */
+    if (rc == 0)
+        rc = encode_part(&v, b);
+    db_value_fini(&hold);
+    return rc;
+}
+
+static int put_part(struct source *from, const struct value *v, struct buf *b)
+{
+    return v->facet == FACET_CONTENT ? put_content(from, v, b) : encode_part(v, b);
 }
 
 /* Appends every part of @dot that record @rid holds: their number. */
@@ -68,7 +92,8 @@ static int put_record(struct source *from, const struct dot *dot, const struct r
 {
     struct bytes row;
     struct record rec;
-    int n = 0, rc = seek_exact(from->record, rid_bytes(rid), &row);
+    struct db_value hold;
+    int n = 0, rc = read_row(from, from->record, DB_RECORD, rid_bytes(rid), &hold, &row);
     if (rc <= 0)
         return rc;
     rc = record_decode(&from->arena, rid, row, &rec);
@@ -78,18 +103,23 @@ static int put_record(struct source *from, const struct dot *dot, const struct r
         rc = put_part(from, &rec.v[i], b);
         n++;
     }
+    db_value_fini(&hold);
     txn_reset(&from->arena);
     return rc < 0 ? rc : n;
 }
 
+/* @snap NULL: as it is. */
 static int source_init(struct source *s, struct db *db, const struct db_snapshot *snap)
 {
     const struct bytes all = {NULL, 0};
     const uint8_t versions = HISTORY_VERSION;
     int rc = txn_init(&s->arena, db);
+    s->db = db;
+    if (rc < 0 || snap == NULL)
+        return rc;
     s->record = db_iter_new(db, DB_RECORD, all, snap);
     s->version = db_iter_new(db, DB_VERSION, bytes_of(&versions, 1), snap);
-    return s->record == NULL || s->version == NULL ? -ENOMEM : rc;
+    return s->record == NULL || s->version == NULL ? -ENOMEM : 0;
 }
 
 static void source_fini(struct source *s)
@@ -127,13 +157,40 @@ int replica_stream_new(struct replica *r, const struct vv *have, struct replica_
     return 0;
 }
 
+int replica_stream_own(struct replica *r, uint64_t after, struct replica_stream **ret_stream)
+{
+    assert(!r->pending);
+    uint8_t prefix[8];
+    put_u64(prefix, r->id);
+    struct replica_stream *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
+    s->db = r->db;
+    int rc = source_init(&s->from, r->db, NULL);
+    s->log = db_iter_new(r->db, DB_LOG, bytes_of(prefix, sizeof prefix), NULL);
+    if (rc == 0 && s->log == NULL)
+        rc = -ENOMEM;
+    if (rc == 0 && after > 0)
+        rc = vv_set(&s->have, r->id, after);
+    if (rc < 0) {
+        replica_stream_free(s);
+        return rc;
+    }
+    uint8_t from[DOT_SIZE];
+    dot_encode(&(struct dot){r->id, after + 1}, from);
+    db_iter_seek(s->log, bytes_of(from, sizeof from));
+    s->on = db_iter_next(s->log);
+    *ret_stream = s;
+    return 0;
+}
+
 void replica_stream_free(struct replica_stream *s)
 {
     if (s == NULL)
         return;
     db_iter_free(s->log);
     source_fini(&s->from);
-    db_snapshot_free(s->db, s->snap);
+    db_snapshot_free(s->db, s->snap); /* accepts NULL */
     vv_fini(&s->have);
     vv_fini(&s->known);
     free(s);

@@ -40,6 +40,13 @@ int replica_stream_new(struct replica *r, const struct vv *have,
                        struct replica_stream **ret_stream) MUST_CHECK;
 void replica_stream_free(struct replica_stream *s); /* accepts NULL */
 
+/**
+ * The same of own changes above counter @after alone, in their order, at less cost: nothing may be
+ * written until it is freed. It has no knowledge to tell.
+ */
+int replica_stream_own(struct replica *r, uint64_t after,
+                       struct replica_stream **ret_stream) MUST_CHECK;
+
 /** The next change, encoded (proto/value), into @ret (replaced). 1; 0: that was all. */
 int replica_stream_next(struct replica_stream *s, struct dot *ret_dot, struct buf *ret) MUST_CHECK;
 
@@ -50,23 +57,32 @@ const struct vv *replica_stream_knowledge(const struct replica_stream *s);
 int replica_change_get(struct replica *r, const struct dot *dot, struct buf *ret) MUST_CHECK;
 
 /**
- * Applies one received change. Pending in @batch like an own one. Known, superseded or repeated
- * parts are dropped. @head_hash: of the change's entry, HASH_SIZE bytes; NULL: not known. Values of
- * the change that are held already without a head hash get it.
- * 1: something is pending; 0: nothing new.
- * Errors, with nothing changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES
- * concurrent values: keep the change for later, and do not take over the sender's knowledge;
- * -E2BIG it is of one replica more than LIMIT_VECTOR.
+ * Applies one received change. Pending in @batch like an own one; @batch NULL: replica_put()
+ * follows, perhaps after more changes. Known, superseded or repeated parts are dropped. @head_hash:
+ * of the change's entry, HASH_SIZE bytes; NULL: not known. Values of the change that are held
+ * already without a head hash get it. 1: something is pending; 0: nothing new. Errors, with nothing
+ * changed: -EBADMSG malformed; -EAGAIN a facet has LIMIT_FACET_VALUES concurrent values: keep the
+ * change for later, and do not take over the sender's knowledge; -E2BIG it is of one replica more
+ * than LIMIT_VECTOR.
  */
 int replica_apply(struct replica *r, struct db_batch *batch, struct bytes change,
                   const uint8_t *head_hash) MUST_CHECK;
 
+/** Puts into @batch what changes that were applied without one have changed. */
+int replica_put(struct replica *r, struct db_batch *batch) MUST_CHECK;
+
+/* A change that was signed, and the head hash of its entry. */
+struct replica_head {
+    struct dot dot;
+    uint8_t hash[HASH_SIZE];
+};
+
 /**
- * The own change @dot was signed: what is held of it gets the head hash of its entry. Pending in
- * @batch; nothing happens when all of it was superseded, or has one.
+ * Own changes were signed, @n of one replica, ascending: what is held of them gets their head
+ * hashes. Pending in @batch; nothing happens when all of it was superseded, or has one.
  */
-int replica_signed(struct replica *r, struct db_batch *batch, const struct dot *dot,
-                   const uint8_t head_hash[static HASH_SIZE]) MUST_CHECK;
+int replica_signed(struct replica *r, struct db_batch *batch, const struct replica_head *heads,
+                   size_t n) MUST_CHECK;
 
 /**
  * Everything that @knowledge covers was applied: knows it from now on. Pending in @batch.

@@ -232,7 +232,7 @@ int replica_flush(struct replica *r, size_t mark, struct db_batch *batch)
 {
     struct change to = {.r = r, .batch = batch};
     int rc = put_state(r);
-    return rc < 0 ? rc : txn_flush(&r->txn, mark, batch, flush_row, &to);
+    return rc < 0 || batch == NULL ? rc : txn_flush(&r->txn, mark, batch, flush_row, &to);
 }
 
 void replica_undo(struct replica *r, size_t mark)

@@ -94,7 +94,7 @@ struct replica {
 
 /** Before anything pending: remembers the state to go back to. */
 int replica_pend(struct replica *r) MUST_CHECK;
-/** Puts what is pending since @mark, and the replica's own state, into @batch. */
+/** Puts what is pending since @mark, and the replica's own state, into @batch; NULL: later. */
 int replica_flush(struct replica *r, size_t mark, struct db_batch *batch) MUST_CHECK;
 /** Undoes what an operation did since @mark. */
 void replica_undo(struct replica *r, size_t mark);

@@ -93,17 +93,39 @@ static int check_body(void *arg, const struct value_content *content)
     return rc < 0 ? rc : content_missing(s->db, content->body, 0, on_missing, NULL);
 }
 
-/* What is to be done: apply a change, or an entry with one; know; renew; clean up; end replicas,
+/* What is to be done: apply a change, or entries with one each; know; renew; clean up; end replicas,
  * take over what they left. */
 struct job {
     struct bytes change;
-    const struct exchange_entry *entry;
+    struct exchange_entry *entry;
+    size_t entry_n;
     const struct vv *knowledge;
     bool renew;
     bool clean;
     bool end;
     bool adopt;
 };
+
+/* 1: something of them is new; 0. */
+static int apply_entries(struct space *s, struct exchange_entry *e, size_t n,
+                         struct db_batch *batch)
+{
+    int rc = 0, any = 0;
+    for (size_t i = 0; rc >= 0 && i < n; i++) {
+        rc = replica_apply(s->replica, NULL, e[i].change, e[i].head_hash);
+        if (rc < 0)
+            return rc;
+        e[i].is_new = rc == 1;
+        any = any || rc == 1;
+        rc = sync_put_applied(s, batch, &e[i]);
+    }
+    sync_put_own(s->sync, batch);
+    if (rc == 0)
+        rc = replica_put(s->replica, batch);
+    if (rc == 0)
+        rc = sync_put_known(s, batch, e, n);
+    return rc < 0 ? rc : any;
+}
 
 static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
 {
@@ -117,12 +139,9 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
         return sync_put_adopted(s, batch);
     if (j->end)
         return sync_put_ended(s, batch);
-    int taken =
-        replica_apply(s->replica, batch, j->change, j->entry == NULL ? NULL : j->entry->head_hash);
-    if (taken < 0 || j->entry == NULL)
-        return taken;
-    int rc = sync_put_applied(s, batch, j->entry);
-    return rc < 0 ? rc : taken;
+    if (j->entry_n > 0)
+        return apply_entries(s, j->entry, j->entry_n, batch);
+    return replica_apply(s->replica, batch, j->change, NULL);
 }
 
 /* One try. -EAGAIN: @blocked names a file that has to be published first. */
@@ -131,10 +150,11 @@ static int apply_once(struct space *s, const struct job *j, struct inval_list *i
 {
     struct op x;
     uint64_t next = s->sync == NULL ? 0 : s->sync->next;
-    int rc = op_begin(s->tree, true, &x);
+    int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
     int taken = do_job(s, j, x.batch);
+    op_lock_names(&x); /* programs wait for names no longer than they are changed */
     rc = taken < 0 ? taken : show_effects(s, &x, invals, blocked);
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     if (rc < 0) {
@@ -181,7 +201,9 @@ static int apply_change(struct space *s, const struct job *j)
 {
     /* No sweep may come between the look at the chunks and the references to them. */
     pthread_rwlock_rdlock(&s->builds);
-    int rc = exchange_each_content(j->change, check_body, s);
+    int rc = j->entry_n > 0 ? 0 : exchange_each_content(j->change, check_body, s);
+    for (size_t i = 0; rc == 0 && i < j->entry_n; i++)
+        rc = exchange_each_content(j->entry[i].change, check_body, s);
     if (rc == 0)
         rc = apply(s, j);
     pthread_rwlock_unlock(&s->builds);
@@ -193,9 +215,9 @@ int space_apply(struct space *s, struct bytes change)
     return apply_change(s, &(struct job){.change = change});
 }
 
-int exchange_apply(struct space *s, const struct exchange_entry *e)
+int exchange_apply(struct space *s, struct exchange_entry *e, size_t n)
 {
-    int rc = apply_change(s, &(struct job){.change = e->change, .entry = e});
+    int rc = apply_change(s, &(struct job){.entry = e, .entry_n = n});
     if (rc == 1) /* it may make a conflict, or make one known whole */
         merger_wake(s);
     return rc;

@@ -19,7 +19,7 @@ enum {
     LATER_DOUBLINGS = 9,
     RETRY_MS = 1000,        /* after a failure */
     BUSY_ITEMS = 64,        /* with more pending, somebody makes or moves many files: */
-    BUSY_MS = 1000,         /* that goes first, and a new name is looked at after so long */
+    BUSY_MS = 250,          /* that goes first, and a new name is looked at after so long */
     MANY_ITEMS = 50000,     /* more than one wants to have in memory: they do not wait */
     GAP_MS = 20,            /* the folder is in use for so long after a request */
     PATIENCE_MS = 8000,     /* bulk stands back so long for that; then it works */

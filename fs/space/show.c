@@ -164,7 +164,8 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
     a->ctime = w->now;
     a->changes++;
     op_put(w->x, a);
-    inval_inode(w->invals, a->ino);
+    if (op_node_of(w->x, a) != NULL) /* of a new one the kernel knows nothing */
+        inval_inode(w->invals, a->ino);
     return 0;
 }
 
@@ -603,7 +604,9 @@ void inval_name(struct inval_list *l, uint64_t dir, struct bytes name)
 
 void inval_inode(struct inval_list *l, uint64_t ino)
 {
-    inval_name(l, ino, bytes_of(NULL, 0));
+    if (l->last != ino) /* many names of a folder come after each other */
+        inval_name(l, ino, bytes_of(NULL, 0));
+    l->last = ino;
 }
 
 void inval_send(struct space *s, struct inval_list *l)
@@ -619,4 +622,5 @@ void inval_send(struct space *s, struct inval_list *l)
     }
     pthread_mutex_unlock(&s->inval_lock);
     buf_fini(&l->b);
+    l->last = 0;
 }

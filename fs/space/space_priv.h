@@ -28,6 +28,7 @@ struct sync;
 /* What the kernel has to be told once no lock is held. */
 struct inval_list {
     struct buf b;
+    uint64_t last; /* inode */
 };
 
 struct space {

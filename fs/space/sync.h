@@ -10,7 +10,7 @@
  *   sender    space_sync_collect() signs what is new; space_sync_next() each arrival, then
  *             space_sync_seal() its bytes; of the chunks that an entry names space_sync_chunks(),
  *             space_sync_chunk_seal(). When the remote has it on disk: space_sync_put_remote()
- *   receiver  space_sync_take_act(), space_sync_take_entry(). An entry whose content is not here
+ *   receiver  space_sync_take_act(), space_sync_take_entries(). An entry whose content is not here
  *             waits, in the database: space_sync_waiting(), space_sync_needs(),
  *             space_sync_chunk_take(), then space_sync_retry()
  *
@@ -81,6 +81,9 @@ int space_sync_collect(struct space *s) MUST_CHECK;
  */
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
                     struct arrival *ret) MUST_CHECK;
+/** The same of up to @max (> 0) of them, in their order: how many. */
+int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
+                    size_t max) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
 
@@ -138,6 +141,13 @@ enum sync_taken {
 int space_sync_take_act(struct space *s, uint64_t remote, struct bytes act) MUST_CHECK;
 /** Takes a sealed entry or STATE, likewise. */
 int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed) MUST_CHECK;
+/**
+ * Takes @n of them, in their order; those that can be applied are so with few writes, and each
+ * write is there wholly or not at all. What became of each into @ret (n of enum sync_taken), and 0;
+ * a negative errno: some of them are perhaps not taken, all are to be brought again.
+ */
+int space_sync_take_entries(struct space *s, uint64_t remote, const struct bytes *sealed, size_t n,
+                            int *ret) MUST_CHECK;
 /** After some of these: what waits for acts, keys or changes is looked at again, if it may help. */
 int space_sync_settle(struct space *s) MUST_CHECK;
 

@@ -30,6 +30,7 @@ static void put_acts(struct sync *y, size_t from, uint64_t source, struct db_bat
         db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
         sync_put_arrival(y, batch, &at);
     }
+    sync_put_own(y, batch);
 }
 
 int sync_insert_act(struct space *s, struct bytes act, uint64_t source, struct db_batch *batch)

@@ -210,6 +210,7 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     uint64_t next = s->sync->next;
     acts_again(s->sync, batch);
     int n = entries_again(s, batch, dots);
+    sync_put_own(s->sync, batch);
     int rc = n < 0 ? n : db_write(s->db, batch, true);
     if (rc < 0)
         s->sync->next = next;

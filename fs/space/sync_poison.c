@@ -2,9 +2,11 @@
  * What made this program crash. The change that is being taken in is noted in a page of the file
  * `taking`, shared with the kernel, so that the note outlives the process. A change on which two
  * processes crashed is left out from then on, and the folder stays usable. To be killed is no
- * crash.
+ * crash. Of a crash while several are taken at once none is to blame yet: as many as may have come
+ * together are then taken one by one.
  *
  *   page    key 16 (zeros: none is being taken) · crashed 8 · DEAD_MAX times: key 16 · deaths 8
+ *           · how many more are to be taken one by one 8
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +18,10 @@
 #include "fs/space/sync_priv.h"
 #include "proto/base/log.h"
 
-enum { PAGE = 4096, DEAD_MAX = 64, DEATHS_MAX = 2 };
+enum { PAGE = 4096, DEAD_MAX = 64, DEATHS_MAX = 2, ALONE_N = 1024 };
+
+/* The key of several: that of no entry is so. */
+static const struct dot many = {0, UINT64_MAX};
 
 struct sync_poison {
     struct dot now;
@@ -25,6 +30,7 @@ struct sync_poison {
         struct dot dot;
         uint64_t deaths;
     } dead[DEAD_MAX];
+    uint64_t alone;
 };
 
 _Static_assert(sizeof(struct sync_poison) <= PAGE, "fits a page");
@@ -40,6 +46,12 @@ static size_t place_of(const struct sync_poison *p, const struct dot *dot)
 
 static void note_death(struct sync_poison *p)
 {
+    p->alone = ALONE_N;
+    if (dot_equal(&p->now, &many)) {
+        log_warn("sync: the program ended while it took in several changes; the next ones are "
+                 "taken one by one");
+        return;
+    }
     size_t i = place_of(p, &p->now);
     if (p->dead[i].deaths == 0 || !dot_equal(&p->dead[i].dot, &p->now))
         p->dead[i].deaths = 0;
@@ -48,7 +60,6 @@ static void note_death(struct sync_poison *p)
     log_warn("sync: the program ended while it took in change %016llx%016llx%s",
              (unsigned long long)p->now.replica, (unsigned long long)p->now.counter,
              p->dead[i].deaths >= DEATHS_MAX ? " again; it is left out from now on" : "");
-    p->now = (struct dot){0, 0};
 }
 
 /* ---- crashes -----------------------------------------------------------------------------------
@@ -127,11 +138,17 @@ void sync_poison_close(struct sync *y)
     munmap(y->poison, PAGE);
 }
 
+struct dot sync_poison_key_of(const uint8_t head_hash[static HASH_SIZE])
+{
+    /* A counter of 0 is none. */
+    return (struct dot){get_u64(head_hash), get_u64(head_hash + 8) | 1};
+}
+
 struct dot sync_poison_key(const struct entry *e)
 {
     uint8_t hash[HASH_SIZE];
     entry_head_hash(e->head_raw, hash);
-    return (struct dot){get_u64(hash), get_u64(hash + 8) | 1}; /* a counter of 0 is none */
+    return sync_poison_key_of(hash);
 }
 
 bool sync_poison_begin(struct sync *y, const struct dot *dot)
@@ -143,7 +160,20 @@ bool sync_poison_begin(struct sync *y, const struct dot *dot)
     return true;
 }
 
+void sync_poison_begin_many(struct sync *y)
+{
+    y->poison->now = many;
+}
+
 void sync_poison_end(struct sync *y)
 {
     y->poison->now = (struct dot){0, 0};
+}
+
+bool sync_poison_alone(struct sync *y)
+{
+    if (y->poison->alone == 0)
+        return false;
+    y->poison->alone--;
+    return true;
 }

@@ -121,7 +121,8 @@ static inline struct bytes sync_key_bytes(const struct sync_key *k)
 }
 /** The own row, into @batch. */
 void sync_put_own(const struct sync *y, struct db_batch *batch);
-/** Gives the next arrival number to what @a describes, into @batch with the own row. */
+/** Gives the next arrival number to what @a describes, into @batch; sync_put_own() has to follow.
+ */
 void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a);
 int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret) MUST_CHECK;
 /** Reads a row, without its first @skip bytes, into @ret (replaced). -ENOENT. */
@@ -197,9 +198,18 @@ int sync_poison_open(struct space *s) MUST_CHECK;
 void sync_poison_close(struct sync *y);
 /** What an entry is noted by: its head, so that a false one of the same dot is another one. */
 struct dot sync_poison_key(const struct entry *e);
+struct dot sync_poison_key_of(const uint8_t head_hash[static HASH_SIZE]);
 /** Notes that a change is being taken in. False: two processes died of it, it is to be left out. */
 bool sync_poison_begin(struct sync *y, const struct dot *dot);
+/** Notes that several are being taken in at once; which of them is to blame is found out later. */
+void sync_poison_begin_many(struct sync *y);
 void sync_poison_end(struct sync *y);
+/** Whether the next one is to be taken in by itself, as a process died of several. */
+bool sync_poison_alone(struct sync *y);
+
+/* ---- sync_take.c ---- */
+/** Takes one that was in a batch by itself: as space_sync_take_entry(). */
+int sync_take_alone(struct space *s, uint64_t source, struct bytes stored) MUST_CHECK;
 
 /* ---- sync_chunk.c ---- */
 /** Chunks that came can be found when it returns. */
@@ -236,9 +246,40 @@ struct exchange_entry {
     uint64_t after, source;
     struct bytes change, stored;
     uint8_t head_hash[HASH_SIZE];
+    bool is_new; /* told: something of it was */
 };
-/** As space_apply(), with the entry's rows and what follows from it for the knowledge. */
-int exchange_apply(struct space *s, const struct exchange_entry *e) MUST_CHECK;
+/**
+ * As space_apply(), with the rows of @n entries and what follows from them for the knowledge, all
+ * in one write. After an error nothing of any of them is there.
+ */
+int exchange_apply(struct space *s, struct exchange_entry *e, size_t n) MUST_CHECK;
+
+/* ---- sync_batch.c ---- */
+enum { SYNC_BATCH_MAX = 64 };
+
+/* Entries that are applied together. */
+struct sync_batch {
+    struct space *s;
+    int *fate; /* of the one that is being taken */
+    size_t n, bytes;
+    struct exchange_entry entry[SYNC_BATCH_MAX];
+    struct buf stored[SYNC_BATCH_MAX];
+    int *fates[SYNC_BATCH_MAX];
+};
+/** Empty; NULL: out of memory. */
+struct sync_batch *sync_batch_new(struct space *s) MUST_CHECK;
+/** Accepts NULL. What is in it and was not flushed is dropped. */
+void sync_batch_free(struct sync_batch *b);
+bool sync_batch_has(const struct sync_batch *b, const struct dot *dot);
+/** Whether it is to be flushed before the next one is taken. */
+bool sync_batch_is_full(struct sync_batch *b);
+/** Adds the entry @x, a view of @stored, which is taken over. Not when it is full. */
+void sync_batch_add(struct sync_batch *b, const struct exchange_entry *x, struct buf *stored);
+/**
+ * Applies all that is in it, with one write: 0. When that fails each is taken by itself, so that a
+ * bad one does the others no harm; a negative errno: one of them could not be stored.
+ */
+int sync_batch_flush(struct sync_batch *b) MUST_CHECK;
 
 /** Has this device go on under a new replica id, own changes that are not signed with it. */
 int exchange_renew(struct space *s) MUST_CHECK;
@@ -288,8 +329,11 @@ int sync_plan_adoption(struct space *s) MUST_CHECK;
 int sync_put_adopted(struct space *s, struct db_batch *batch) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
-/** Rows of an entry that is applied in @batch, and the knowledge that follows. Lock held. */
+/** Rows of an entry that is applied in @batch, but for the own one. Lock held. */
 int sync_put_applied(struct space *s, struct db_batch *batch,
                      const struct exchange_entry *e) MUST_CHECK;
+/** The knowledge that follows when these entries are applied. Lock held. */
+int sync_put_known(struct space *s, struct db_batch *batch, const struct exchange_entry *e,
+                   size_t n) MUST_CHECK;
 
 #endif

@@ -67,7 +67,6 @@ void sync_put_arrival(struct sync *y, struct db_batch *batch, struct arrival *a)
     }
     struct sync_key key = sync_key_u64(SYNC_ARRIVAL, a->number);
     db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), bytes_of(row, n));
-    sync_put_own(y, batch);
 }
 
 int sync_arrival_decode(struct bytes key, struct bytes row, struct arrival *ret)

@@ -19,11 +19,13 @@ uint64_t space_sync_last(struct space *s)
     return last;
 }
 
-int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret)
+int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
+                    size_t max)
 {
     const uint8_t prefix = SYNC_ARRIVAL;
     struct sync_key from = sync_key_u64(SYNC_ARRIVAL, after + 1);
-    uint64_t seen = after;
+    struct arrival a;
+    size_t n = 0;
     if (s->sync == NULL)
         return -ENOTCONN;
     pthread_mutex_lock(&s->lock);
@@ -34,21 +36,28 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arr
         return -ENOMEM;
     db_iter_seek(it, sync_key_bytes(&from));
     int rc = 0;
-    while (rc == 0 && db_iter_next(it)) {
-        rc = sync_arrival_decode(db_iter_key(it), db_iter_value(it), ret);
+    while (rc == 0 && n < max && db_iter_next(it)) {
+        rc = sync_arrival_decode(db_iter_key(it), db_iter_value(it), &a);
         /* What may not be on disk yet is not told: it comes with the next collection. */
-        if (rc < 0 || (ret->source == 0 && ret->number > durable))
+        if (rc < 0 || (a.source == 0 && a.number > durable))
             break;
-        seen = ret->number;
-        rc = ret->source == remote ? 1 : sync_is_left_out(s, remote, ret->number);
-        rc = rc < 0 ? rc : !rc;
+        after = a.number;
+        rc = a.source == remote ? 1 : sync_is_left_out(s, remote, a.number);
+        if (rc == 0)
+            ret[n++] = a;
+        rc = rc < 0 ? rc : 0;
     }
     if (rc == 0)
         rc = db_iter_status(it);
     db_iter_free(it);
-    if (rc == 0)
-        ret->number = seen;
-    return rc;
+    if (rc == 0 && n == 0)
+        ret->number = after;
+    return rc < 0 ? rc : (int)n;
+}
+
+int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret)
+{
+    return space_sync_list(s, after, remote, ret, 1);
 }
 
 /* The stored form of an entry or STATE into @ret. -ENOENT. */

@@ -111,57 +111,49 @@ static int add_draft(struct space *s, struct tree_draft *t, const struct dot *do
     return 0;
 }
 
+/* Drafts what is left of one change. */
+static int draft_change(struct space *s, struct tree_draft *t, const struct dot *dot,
+                        struct bytes change, uint64_t *after)
+{
+    int rc = add_draft(s, t, dot, change, *after);
+    if (rc == -E2BIG) { /* vectors of hundreds of devices: more than an entry can hold */
+        log_error("sync: one change is too big to be sent; it stays on this device");
+        return 0;
+    }
+    *after = dot->counter;
+    return rc;
+}
+
 /* Drafts what is left of own changes that are not signed, from the next one on. 1: there is more.
  */
 static int draft_tree(struct space *s, struct tree_draft *t)
 {
     struct sync *y = s->sync;
-    uint8_t prefix[8], from[DOT_SIZE];
-    struct dot dot = {replica_id(s->replica), y->signed_to + 1};
     struct buf change CLEANUP(buf_fini) = {0};
+    struct replica_stream *own = NULL;
+    struct dot dot;
     uint64_t after = y->signed_last;
-    put_u64(prefix, dot.replica);
-    dot_encode(&dot, from);
-    struct db_iter *log = db_iter_new(s->db, DB_LOG, bytes_of(prefix, sizeof prefix), NULL);
-    if (log == NULL)
-        return -ENOMEM;
-    db_iter_seek(log, bytes_of(from, sizeof from));
-    int rc = 0;
     bool more = false;
-    t->to = vv_get(replica_knowledge(s->replica), dot.replica);
-    while (rc == 0 && db_iter_next(log)) {
-        dot = dot_decode(db_iter_key(log).p);
-        if (t->n > 0 && dot.counter == t->dot[t->n - 1].counter)
-            continue; /* another record of the same change */
-        if (t->n == ENTRY_TREE_MAX || t->bytes >= TREE_BYTES_MAX) {
+    t->to = vv_get(replica_knowledge(s->replica), replica_id(s->replica));
+    int rc = replica_stream_own(s->replica, y->signed_to, &own);
+    while (rc == 0 && (rc = replica_stream_next(own, &dot, &change)) == 1) {
+        more = t->n == ENTRY_TREE_MAX || t->bytes >= TREE_BYTES_MAX;
+        if (more) {
             t->to = dot.counter - 1;
-            more = true;
             break;
         }
-        rc = replica_change_get(s->replica, &dot, &change);
-        if (rc == 0)
-            rc = add_draft(s, t, &dot, buf_bytes(&change), after);
-        if (rc == -E2BIG) { /* vectors of hundreds of devices: more than an entry can hold */
-            log_error("sync: one change is too big to be sent; it stays on this device");
-            rc = 0;
-            continue;
-        }
-        after = dot.counter;
+        rc = draft_change(s, t, &dot, buf_bytes(&change), &after);
     }
-    if (rc == 0)
-        rc = db_iter_status(log);
-    db_iter_free(log);
+    replica_stream_free(own);
     return rc < 0 ? rc : more;
 }
 
 /* ---- signing -----------------------------------------------------------------------------------
  */
 
-static int put_entry(struct space *s, struct tree_draft *t, size_t i, struct db_batch *batch)
+static int put_entry(struct sync *y, const struct tree_draft *t, size_t i, struct db_batch *batch)
 {
-    struct sync *y = s->sync;
     struct buf row CLEANUP(buf_fini) = {0};
-    uint8_t hash[HASH_SIZE];
     struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = t->dot[i]};
     sync_put_arrival(y, batch, &a);
     buf_put_u64(&row, a.number);
@@ -170,8 +162,18 @@ static int put_entry(struct space *s, struct tree_draft *t, size_t i, struct db_
         return -ENOMEM;
     struct sync_key key = sync_key_dot(SYNC_ENTRY, &t->dot[i]);
     db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
-    entry_head_hash(t->draft[i].head, hash);
-    return replica_signed(s->replica, batch, &t->dot[i], hash);
+    return 0;
+}
+
+/* What is held of the changes gets the hashes of their heads. */
+static int put_heads(struct space *s, const struct tree_draft *t)
+{
+    struct replica_head heads[ENTRY_TREE_MAX];
+    for (size_t i = 0; i < t->n; i++) {
+        heads[i].dot = t->dot[i];
+        entry_head_hash(t->draft[i].head, heads[i].hash);
+    }
+    return replica_signed(s->replica, t->batch, heads, t->n);
 }
 
 static int write_tree(struct space *s, struct tree_draft *t)
@@ -183,7 +185,9 @@ static int write_tree(struct space *s, struct tree_draft *t)
         y->signed_last = t->dot[t->n - 1].counter;
     y->signed_to = t->to;
     for (size_t i = 0; rc == 0 && i < t->n; i++)
-        rc = put_entry(s, t, i, t->batch);
+        rc = put_entry(s->sync, t, i, t->batch);
+    if (rc == 0)
+        rc = put_heads(s, t);
     if (rc == 0) {
         sync_put_own(y, t->batch);
         rc = db_write(s->db, t->batch, false);

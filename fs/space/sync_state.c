@@ -122,6 +122,7 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
         db_batch_delete(batch, DB_SYNC, sync_key_bytes(&gone));
     }
     sync_put_arrival(y, batch, &a);
+    sync_put_own(y, batch);
     buf_put_u64(&row, a.number);
     buf_put_bytes(&row, stored);
     struct sync_key key = sync_key_u64(SYNC_STATE, e->head.dot.replica);

@@ -46,6 +46,7 @@ struct taken {
     size_t claims_n;
     uint64_t content_bytes;
     uint64_t author; /* SYNC_NOBODY until the signature is verified */
+    bool chunked;    /* not all of its content is in the change itself */
 };
 
 static void add_claim(struct taken *t, struct dots dots, bool origin)
@@ -65,8 +66,11 @@ static int read_part(struct taken *t, struct reader *r, const struct dot *dot)
         add_claim(t, v.from, true);
     if (v.facet == FACET_PLACE && !v.place.alive)
         add_claim(t, v.place.cseen, false);
-    if (v.facet == FACET_CONTENT)
+    if (v.facet == FACET_CONTENT) {
+        struct content_info info;
         t->content_bytes += v.content.size;
+        t->chunked = t->chunked || content_parse(v.content.body, &info) < 0 || !info.is_inline;
+    }
     return 0;
 }
 
@@ -219,8 +223,7 @@ static void was_kept(struct space *s, const struct taken *t, enum kept kept)
 /* ---- taking ------------------------------------------------------------------------------------
  */
 
-static int apply_taken(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
-                       enum kept kept)
+static struct exchange_entry entry_of(uint64_t source, const struct taken *t, struct bytes stored)
 {
     struct exchange_entry x = {.dot = t->e.head.dot,
                                .after = t->after,
@@ -228,9 +231,16 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t, 
                                .change = t->change,
                                .stored = stored};
     entry_head_hash(t->e.head_raw, x.head_hash);
+    return x;
+}
+
+static int apply_taken(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
+                       enum kept kept)
+{
+    struct exchange_entry x = entry_of(source, t, stored);
     int rc = t->e.refs.chunks.n > 0 ? sync_flush_chunks(s) : 0; /* they may have come ahead */
     if (rc == 0)
-        rc = exchange_apply(s, &x);
+        rc = exchange_apply(s, &x, 1);
     if (rc == -ENODATA)
         return keep_content(s, source, t, stored, kept);
     if (rc == -EAGAIN) /* too many concurrent values of one facet: when some were superseded */
@@ -244,26 +254,43 @@ static int apply_taken(struct space *s, uint64_t source, const struct taken *t, 
     return rc == 1 ? SYNC_TAKEN : SYNC_KNOWN;
 }
 
+/* Takes a parsed entry apart, and verifies it: 0 and @ret, or what became of it. Free claims. */
+static int examine(struct space *s, const struct entry *e, struct taken *t, enum verify_result *ret)
+{
+    *t = (struct taken){.author = SYNC_NOBODY, .e = *e};
+    int rc = take_apart(t);
+    if (rc < 0)
+        return rc == -EBADMSG ? refuse(s, "is malformed", &t->e.head.dot) : rc;
+    pthread_mutex_lock(&s->lock);
+    *ret = verify(s, t);
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+/* Does with an examined entry what is to be done. */
+static int carry_out(struct space *s, uint64_t source, const struct taken *t, struct bytes stored,
+                     enum kept kept, enum verify_result r)
+{
+    if (r == VERIFY_ACCEPT)
+        return apply_taken(s, source, t, stored, kept);
+    if (verify_holds(r))
+        return keep_held(s, source, t, stored, kept);
+    return refuse(s, verify_text(r), &t->e.head.dot);
+}
+
 /* Takes a stored entry, which may have been kept. */
 static int take_stored(struct space *s, uint64_t source, struct bytes stored, enum kept kept)
 {
-    struct taken t = {.author = SYNC_NOBODY};
-    int rc = entry_parse_stored(stored, &t.e);
+    struct entry e;
+    struct taken t = {.claims = NULL};
+    enum verify_result r;
+    int rc = entry_parse_stored(stored, &e);
+    if (rc < 0)
+        rc = rc == -EBADMSG ? refuse(s, "is malformed", &e.head.dot) : rc;
     if (rc == 0)
-        rc = take_apart(&t);
-    if (rc == -EBADMSG)
-        rc = refuse(s, "is malformed", &t.e.head.dot);
-    if (rc == 0) {
-        pthread_mutex_lock(&s->lock);
-        enum verify_result r = verify(s, &t);
-        pthread_mutex_unlock(&s->lock);
-        if (r == VERIFY_ACCEPT)
-            rc = apply_taken(s, source, &t, stored, kept);
-        else if (verify_holds(r))
-            rc = keep_held(s, source, &t, stored, kept);
-        else
-            rc = refuse(s, verify_text(r), &t.e.head.dot);
-    }
+        rc = examine(s, &e, &t, &r);
+    if (rc == 0)
+        rc = carry_out(s, source, &t, stored, kept, r);
     if (rc == SYNC_REFUSED && kept == KEPT_CONTENT) {
         struct sync_key key = sync_key_dot(SYNC_CONTENT_WAITS, &t.e.head.dot);
         int dropped = drop(s, &key);
@@ -274,17 +301,42 @@ static int take_stored(struct space *s, uint64_t source, struct bytes stored, en
     return rc;
 }
 
+/* Takes an entry that came into a batch, when it can be applied by itself; else at once. */
+static int take_into(struct sync_batch *b, uint64_t source, const struct entry *e,
+                     struct buf *stored)
+{
+    struct taken t;
+    enum verify_result r;
+    int rc = examine(b->s, e, &t, &r);
+    if (rc == 0 && r == VERIFY_ACCEPT && !t.chunked) {
+        struct exchange_entry x = entry_of(source, &t, buf_bytes(stored));
+        sync_batch_add(b, &x, stored);
+        rc = SYNC_TAKEN;
+    } else if (rc == 0) {
+        rc = carry_out(b->s, source, &t, buf_bytes(stored), KEPT_NOWHERE, r);
+    }
+    free(t.claims);
+    return rc;
+}
+
+static int has_row(struct space *s, int tag, const struct dot *dot)
+{
+    struct sync_key key = sync_key_dot(tag, dot);
+    return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
+}
+
 /* Whether a verified VALUE with this dot was here before: 1, 0. */
 static int is_known(struct space *s, const struct dot *dot)
 {
-    static const int tags[] = {SYNC_ENTRY, SYNC_CONTENT_WAITS};
     pthread_mutex_lock(&s->lock);
     int rc = vv_has(replica_knowledge(s->replica), dot);
+    bool applied = vv_has(replica_applied(s->replica), dot); /* else there is no row of it */
+    bool waits = s->sync->counts.content_waiting > 0;
     pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; rc == 0 && i < ARRAY_N(tags); i++) {
-        struct sync_key key = sync_key_dot(tags[i], dot);
-        rc = db_has(s->db, DB_SYNC, sync_key_bytes(&key));
-    }
+    if (rc == 0 && applied)
+        rc = has_row(s, SYNC_ENTRY, dot);
+    if (rc == 0 && waits)
+        rc = has_row(s, SYNC_CONTENT_WAITS, dot);
     return rc;
 }
 
@@ -293,7 +345,10 @@ static int is_known(struct space *s, const struct dot *dot)
 static int is_known_or_held(struct space *s, const struct entry *e)
 {
     int rc = is_known(s, &e->head.dot);
-    if (rc != 0)
+    pthread_mutex_lock(&s->lock);
+    bool waits = s->sync->counts.waiting > 0;
+    pthread_mutex_unlock(&s->lock);
+    if (rc != 0 || !waits)
         return rc;
     struct sync_key key = held_key(e);
     return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
@@ -334,23 +389,26 @@ static int keep_locked(struct space *s, uint64_t source, const struct dot *dot, 
 }
 
 /* Takes what was opened. */
-static int take_opened(struct space *s, uint64_t remote, const struct entry *e, struct bytes stored)
+static int take_opened(struct sync_batch *b, uint64_t remote, const struct entry *e,
+                       struct buf *stored)
 {
+    struct space *s = b->s;
     bool own = e->head.dot.replica == replica_id(s->replica);
     if (e->head.kind == ENTRY_STATE)
-        return sync_take_state(s, remote, stored);
+        return sync_take_state(s, remote, buf_bytes(stored));
     int rc = own ? sync_check_own(s, e) : 0;
     if (rc == -EBADMSG)
         return refuse(s, "is not signed by this device", &e->head.dot);
     if (rc != 0)
         return rc < 0 ? rc : SYNC_KNOWN;
-    return take_stored(s, remote, stored, KEPT_NOWHERE);
+    return take_into(b, remote, e, stored);
 }
 
 /* Opens and takes a parsed entry. */
-static int open_and_take(struct space *s, uint64_t remote, const struct entry *e,
+static int open_and_take(struct sync_batch *b, uint64_t remote, const struct entry *e,
                          struct bytes sealed)
 {
+    struct space *s = b->s;
     struct buf stored CLEANUP(buf_wipe) = {0};
     struct entry opened;
     struct epoch_keys k;
@@ -360,24 +418,68 @@ static int open_and_take(struct space *s, uint64_t remote, const struct entry *e
     epoch_keys_fini(&k);
     if (rc < 0)
         return rc == -ENOMEM ? rc : refuse(s, "does not open", &e->head.dot);
-    return take_opened(s, remote, &opened, buf_bytes(&stored));
+    return take_opened(b, remote, &opened, &stored);
 }
 
-int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
+/* Takes one of many: what became of it, which of one in the batch is told when that is flushed. */
+static int take_sealed(struct sync_batch *b, uint64_t remote, struct bytes sealed)
 {
+    struct space *s = b->s;
     struct entry e;
-    if (s->sync == NULL)
-        return -ENOTCONN;
     int rc = entry_parse_sealed(sealed, &e);
     if (rc < 0)
         return refuse(s, "is malformed", &(struct dot){0, 0});
     bool own = e.head.dot.replica == replica_id(s->replica);
+    /* Before what looks at all that is here, and before another one of the same dot. */
+    if (own || e.head.kind != ENTRY_VALUE || sync_batch_has(b, &e.head.dot))
+        rc = sync_batch_flush(b);
+    if (rc < 0)
+        return rc;
     if (e.head.kind == ENTRY_VALUE && !own && (rc = is_known_or_held(s, &e)) != 0)
         return rc < 0 ? rc : see_form(s, &e);
     struct dot key = sync_poison_key(&e);
     if (!sync_poison_begin(s->sync, &key))
         return refuse(s, "makes this program crash, and is left out", &e.head.dot);
-    rc = open_and_take(s, remote, &e, sealed);
+    rc = open_and_take(b, remote, &e, sealed);
+    sync_poison_end(s->sync);
+    return rc;
+}
+
+int space_sync_take_entries(struct space *s, uint64_t remote, const struct bytes *sealed, size_t n,
+                            int *ret)
+{
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    struct sync_batch *b = sync_batch_new(s);
+    int rc = b == NULL ? -ENOMEM : 0;
+    for (size_t i = 0; rc >= 0 && i < n; i++) {
+        b->fate = &ret[i];
+        rc = ret[i] = take_sealed(b, remote, sealed[i]);
+        if (rc >= 0 && sync_batch_is_full(b))
+            rc = sync_batch_flush(b);
+    }
+    if (rc >= 0)
+        rc = sync_batch_flush(b);
+    sync_batch_free(b);
+    return rc < 0 ? rc : 0;
+}
+
+int space_sync_take_entry(struct space *s, uint64_t remote, struct bytes sealed)
+{
+    int fate;
+    int rc = space_sync_take_entries(s, remote, &sealed, 1, &fate);
+    return rc < 0 ? rc : fate;
+}
+
+int sync_take_alone(struct space *s, uint64_t source, struct bytes stored)
+{
+    struct entry e;
+    if (entry_parse_stored(stored, &e) < 0)
+        return -EUCLEAN;
+    struct dot key = sync_poison_key(&e);
+    if (!sync_poison_begin(s->sync, &key))
+        return refuse(s, "makes this program crash, and is left out", &e.head.dot);
+    int rc = take_stored(s, source, stored, KEPT_NOWHERE);
     sync_poison_end(s->sync);
     return rc;
 }

@@ -20,25 +20,48 @@ void pull_fini(struct sync_session *x)
 /* ---- Items -------------------------------------------------------------------------------------
  */
 
-static int take(struct sync_session *x, const Persist__Items__Item *it)
+static bool is_act(const Persist__Items__Item *it)
 {
-    struct space *s = x->cfg.space;
-    return it->what_case == PERSIST__ITEMS__ITEM__WHAT_ACT
-               ? space_sync_take_act(s, x->remote, frame_bytes(it->act))
-               : space_sync_take_entry(s, x->remote, frame_bytes(it->entry));
+    return it->what_case == PERSIST__ITEMS__ITEM__WHAT_ACT;
+}
+
+/* Takes the entry at @at, and those behind it up to the next act: how many, or a negative errno. */
+static int take_entries(struct sync_session *x, const Persist__Items *items, size_t at)
+{
+    struct bytes entry[FRAME_ITEMS_MAX];
+    int fate[FRAME_ITEMS_MAX];
+    size_t n = 0;
+    do {
+        entry[n] = frame_bytes(items->items[at + n]->entry);
+        n++;
+    } while (at + n < items->n_items && n < FRAME_ITEMS_MAX && !is_act(items->items[at + n]));
+    int rc = space_sync_take_entries(x->cfg.space, x->remote, entry, n, fate);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        x->pull.more_waiting = x->pull.more_waiting || fate[i] == SYNC_CONTENT;
+    return rc < 0 ? rc : (int)n;
+}
+
+/* Takes the item at @at, and those that can be taken with it: how many, or a negative errno. */
+static int take(struct sync_session *x, const Persist__Items *items, size_t at)
+{
+    const Persist__Items__Item *it = items->items[at];
+    if (!is_act(it))
+        return take_entries(x, items, at);
+    int rc = space_sync_take_act(x->cfg.space, x->remote, frame_bytes(it->act));
+    return rc < 0 ? rc : 1;
 }
 
 void pull_items(struct sync_session *x, const Persist__Items *items)
 {
-    for (size_t i = 0; i < items->n_items; i++) {
-        int rc = take(x, items->items[i]);
-        if (rc < 0) {
+    for (size_t i = 0; i < items->n_items;) {
+        int n = take(x, items, i);
+        if (n < 0) {
             sync_session_fail(x, FAILED_MS,
-                              rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
+                              n == -ENOSPC ? "the disk is full" : "what came cannot be stored");
             return;
         }
-        x->pull.more_waiting = x->pull.more_waiting || rc == SYNC_CONTENT;
-        x->row.cursor = max_u64(x->row.cursor, items->items[i]->seq);
+        for (size_t end = i + (size_t)n; i < end; i++)
+            x->row.cursor = max_u64(x->row.cursor, items->items[i]->seq);
     }
     if (space_sync_settle(x->cfg.space) < 0)
         sync_session_fail(x, FAILED_MS, "what came cannot be stored");

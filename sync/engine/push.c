@@ -8,7 +8,11 @@
 
 #include "sync/engine/session_priv.h"
 
-enum { FAILED_MS = 10000 };
+enum {
+    FAILED_MS = 10000,
+    ARRIVALS_N = 64, /* that are looked at with one reading */
+    STORE_N = 64,    /* that are Done before that is written down, while more are under way */
+};
 
 #define UNREADABLE "a piece of content that is to be sent cannot be read"
 
@@ -129,8 +133,9 @@ void push_done(struct sync_session *x, uint64_t id)
         if (space_sync_set_blob(x->cfg.space, x->remote, bytes_of(NULL, 0)) < 0)
             sync_session_fail(x, FAILED_MS, "the database does not take what was sent");
     }
+    /* What is not written down is put again by the next session, and known there. */
     uint64_t pushed = first_open(x) - 1;
-    if (pushed > x->row.pushed) {
+    if (pushed >= x->row.pushed + STORE_N || (pushed > x->row.pushed && u->puts_n == 0)) {
         x->row.pushed = pushed;
         sync_session_store(x);
     }
@@ -335,16 +340,20 @@ static bool take(struct sync_session *x, const struct arrival *a)
 
 static void pump_arrivals(struct sync_session *x)
 {
-    struct arrival a;
-    while (has_room(x, FRAME_PUT_WINDOW - LIMIT_ENTRY)) {
-        int rc = space_sync_next(x->cfg.space, x->push.scan, x->remote, &a);
-        if (rc < 0)
+    struct arrival a[ARRIVALS_N];
+    int n = ARRIVALS_N;
+    while (n == ARRIVALS_N && x->push.scan < space_sync_last(x->cfg.space) &&
+           has_room(x, FRAME_PUT_WINDOW - LIMIT_ENTRY)) {
+        n = space_sync_list(x->cfg.space, x->push.scan, x->remote, a, ARRIVALS_N);
+        if (n < 0)
             sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
-        if (rc < 0 || (rc == 1 && !take(x, &a)))
-            return;
-        x->push.scan = a.number;
-        if (rc == 0)
-            return;
+        if (n == 0)
+            x->push.scan = a[0].number;
+        for (int i = 0; i < n; i++) {
+            if (!has_room(x, FRAME_PUT_WINDOW - LIMIT_ENTRY) || !take(x, &a[i]))
+                return;
+            x->push.scan = a[i].number;
+        }
     }
 }
 
@@ -394,5 +403,6 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
 bool push_is_settled(const struct sync_session *x)
 {
     struct arrival a;
-    return is_idle(x) && space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0;
+    return is_idle(x) && (x->push.scan >= space_sync_last(x->cfg.space) ||
+                          space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0);
 }

@@ -110,24 +110,38 @@ static int read_frames(struct unix_conn *c)
     return 0;
 }
 
-/* One write. */
-static int write_some(struct unix_conn *c)
+/* What is left of a frame, as two pieces. Here sent counts the length, too. */
+static void pieces_of(struct sendq_item *i, uint8_t length[LENGTH_BYTES], struct iovec ret[2])
 {
-    struct sendq_item *i = c->out.first;
-    if (i == NULL)
-        return 0;
-    uint8_t length[LENGTH_BYTES];
     put_u32(length, (uint32_t)i->n);
     size_t head = i->sent < LENGTH_BYTES ? LENGTH_BYTES - i->sent : 0;
     size_t from = i->sent > LENGTH_BYTES ? i->sent - LENGTH_BYTES : 0;
-    struct iovec v[] = {{length + (LENGTH_BYTES - head), head}, {i->data + from, i->n - from}};
-    struct msghdr m = {.msg_iov = v, .msg_iovlen = ARRAY_N(v)};
+    ret[0] = (struct iovec){length + (LENGTH_BYTES - head), head};
+    ret[1] = (struct iovec){i->data + from, i->n - from};
+}
+
+/* One write, of several frames. */
+static int write_some(struct unix_conn *c)
+{
+    uint8_t length[FRAMES][LENGTH_BYTES];
+    struct iovec v[2 * FRAMES];
+    size_t n = 0;
+    for (struct sendq_item *i = c->out.first; i != NULL && n < FRAMES; i = i->next, n++)
+        pieces_of(i, length[n], v + 2 * n);
+    if (n == 0)
+        return 0;
+    struct msghdr m = {.msg_iov = v, .msg_iovlen = 2 * n};
     ssize_t k = sendmsg(c->fd, &m, MSG_NOSIGNAL);
     if (k < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-    i->sent += (size_t)k; /* here it counts the length, too */
-    if (i->sent == i->n + LENGTH_BYTES)
-        sendq_pop(&c->out);
+    for (size_t sent = (size_t)k; sent > 0;) {
+        struct sendq_item *i = c->out.first;
+        size_t of = min_u64(sent, i->n + LENGTH_BYTES - i->sent);
+        i->sent += of;
+        sent -= of;
+        if (i->sent == i->n + LENGTH_BYTES)
+            sendq_pop(&c->out);
+    }
     return 0;
 }
 

@@ -7,8 +7,8 @@
 #include "sync/server/session_priv.h"
 
 enum {
-    ITEMS_BYTES = 64 * 1024, /* of one Items, unless a single one is larger */
-    KEEP_BUFFER = 16 * 1024  /* a larger one is freed when it is sent */
+    ITEMS_BYTES = 256 * 1024, /* of one Items, unless a single one is larger */
+    KEEP_BUFFER = 16 * 1024   /* a larger one is freed when it is sent */
 };
 
 /* 1: the next frame is in s->out; 0: there is none; or a negative errno. */

@@ -335,6 +335,24 @@ static void nothing_is_lost_by_kills(struct e2e *f)
     world_end(&world);
 }
 
+/* Many are taken in with one write: one that ends in the middle is all or nothing. */
+static void a_heap_that_comes_outlives_kills_of_who_takes_it(struct e2e *f)
+{
+    enum { FILES = 1500, KILLS = 5 };
+    if (world_begin(&world, f, 2)) {
+        e2e_ok(at(0), "mkdir %s/many && cd %s/many && for i in $(seq %d); do echo $i >$i; done",
+               at(0)->folder, at(0)->folder, FILES);
+        for (unsigned i = 0; i < KILLS; i++) {
+            usleep(150 * 1000);
+            kill_mount(at(1), 0);
+        }
+        world_even(&world);
+        e2e_ok(at(1), "test $(ls %s/many | wc -l) = %d", at(1)->folder, FILES);
+        e2e_ok(at(1), "persist check %s", at(1)->folder);
+    }
+    world_end(&world);
+}
+
 /* ---- the server's power ------------------------------------------------------------------------
  */
 
@@ -612,6 +630,7 @@ int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(nothing_is_lost_by_kills),
+        E2E_TEST(a_heap_that_comes_outlives_kills_of_who_takes_it),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
         E2E_TEST(an_upload_that_is_cut_off_goes_on),

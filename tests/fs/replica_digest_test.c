@@ -193,7 +193,11 @@ static void log_rows_tell_the_head_hash(void **state)
     DO(world_chmod(w, 0, "/f", 0600));
     DO(world_mv(w, 0, "/f", "/g"));
     assert_int_equal(db_get(w->d[0].db, DB_LOG, bytes_of(key, sizeof key), &v), -ENOENT);
-    DO(replica_signed(w->d[0].r, w->d[0].batch, &dot, world_head(w, &dot)));
+    struct replica_head head = {.dot = dot};
+    const uint8_t *hash = world_head(w, &dot);
+    assert_non_null(hash);
+    memcpy(head.hash, hash, HASH_SIZE);
+    DO(replica_signed(w->d[0].r, w->d[0].batch, &head, 1));
     assert_int_equal(db_batch_n(w->d[0].batch), 0);
 }
 

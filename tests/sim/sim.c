@@ -453,8 +453,11 @@ static int hear_heads(struct sim *s, int i, uint64_t old, uint64_t last)
     int rc = 0;
     for (struct dot dot = {old, 1}; dot.counter <= last && rc == 0; dot.counter++) {
         const uint8_t *head = world_head(s->w, &dot);
-        if (head != NULL)
-            rc = replica_signed(d->r, d->batch, &dot, head);
+        if (head == NULL)
+            continue;
+        struct replica_head h = {.dot = dot};
+        memcpy(h.hash, head, HASH_SIZE);
+        rc = replica_signed(d->r, d->batch, &h, 1);
     }
     return rc < 0 ? rc : world_write(s->w, i);
 }

@@ -36,22 +36,33 @@ static void add_head(struct world *w, const struct dot *dot, struct bytes change
     hash_parts(NULL, "head", &change, 1, w->heads[at].hash);
 }
 
-static void sign_one(struct device *d, const struct dot *dot)
+static struct replica_head head_of(struct device *d, const struct dot *dot)
 {
     CLEANUP(buf_fini) struct buf change = {0};
-    static const uint8_t of_nothing[HASH_SIZE] = {1};
+    struct replica_head head = {.dot = *dot, .hash = {1}}; /* of nothing */
     int rc = replica_change_get(d->r, dot, &change);
     assert(rc == 0 || rc == -ENOENT);
     if (rc == 0 && world_head(d->w, dot) == NULL)
         add_head(d->w, dot, buf_bytes(&change));
-    rc = replica_signed(d->r, d->batch, dot, rc == 0 ? world_head(d->w, dot) : of_nothing);
-    assert(rc == 0);
+    const uint8_t *hash = rc == 0 ? world_head(d->w, dot) : NULL;
+    if (hash != NULL)
+        memcpy(head.hash, hash, HASH_SIZE);
+    return head;
 }
 
+/* Some at a time, so that a batch is signed in more than one call. */
 static void sign_all(struct device *d, uint64_t last)
 {
-    for (uint64_t c = d->signed_to + 1; c <= last; c++)
-        sign_one(d, &(struct dot){d->id, c});
+    struct replica_head heads[3];
+    size_t n = 0;
+    for (uint64_t c = d->signed_to + 1; c <= last; c++) {
+        heads[n++] = head_of(d, &(struct dot){d->id, c});
+        if (n < ARRAY_N(heads) && c < last)
+            continue;
+        int rc = replica_signed(d->r, d->batch, heads, n);
+        assert(rc == 0);
+        n = 0;
+    }
 }
 
 void world_sign(struct world *w, int i)
