@@ -224,7 +224,8 @@ static bool seal(struct sync_session *x, const struct sync_chunk *c, struct buf 
     return rc == 0;
 }
 
-static void put_chunk(struct sync_session *x, const struct job *j, const struct sync_chunk *c,
+/* Of arrival @of; 0: of none yet. */
+static void put_chunk(struct sync_session *x, uint64_t of, const struct sync_chunk *c,
                       const struct buf *sealed)
 {
     Persist__SealedChunk chunk = PERSIST__SEALED_CHUNK__INIT;
@@ -233,7 +234,7 @@ static void put_chunk(struct sync_session *x, const struct job *j, const struct 
     chunk.sealed = frame_data(buf_bytes(sealed));
     p.what_case = PERSIST__PUT__WHAT_CHUNK;
     p.chunk = &chunk;
-    put_for(x, &p, sealed->n, j->at.number);
+    put_for(x, &p, sealed->n, of);
 }
 
 /* One chunk that the remote misses. A list node is put after all below it: where a node is, there
@@ -251,7 +252,7 @@ static void send_one(struct sync_session *x, struct job *j)
     if (!seal(x, &c, &sealed, &below))
         return;
     if (!content_id_is_node(c.name)) {
-        put_chunk(x, j, &c, &sealed);
+        put_chunk(x, j->at.number, &c, &sealed);
         return;
     }
     buf_put(&j->nodes, &c, sizeof c);
@@ -267,7 +268,7 @@ static void send_node(struct sync_session *x, struct job *j)
     j->nodes.n -= sizeof c;
     memcpy(&c, j->nodes.p + j->nodes.n, sizeof c);
     if (seal(x, &c, &sealed, &below))
-        put_chunk(x, j, &c, &sealed);
+        put_chunk(x, j->at.number, &c, &sealed);
 }
 
 /* All chunks are put: the entry follows. */
@@ -310,7 +311,7 @@ static void pump_fresh(struct sync_session *x)
         struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
         int rc = space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below);
         if (rc == 0)
-            put_chunk(x, &c, &sealed);
+            put_chunk(x, 0, &c, &sealed);
         else if (rc != -ENODATA) /* the version was given up, and swept */
             sync_session_fail(x, FAILED_MS, UNREADABLE);
     }
