@@ -330,10 +330,12 @@ static int is_known(struct space *s, const struct dot *dot)
 {
     pthread_mutex_lock(&s->lock);
     int rc = vv_has(replica_knowledge(s->replica), dot);
-    bool applied = vv_has(replica_applied(s->replica), dot); /* else there is no row of it */
+    /* Else there is no row of it. One that was ended leaves rows of what it had. */
+    bool row = vv_has(replica_applied(s->replica), dot) ||
+               members_cut(s->sync->members, dot->replica) != MEMBERS_NO_CUT;
     bool waits = s->sync->counts.content_waiting > 0;
     pthread_mutex_unlock(&s->lock);
-    if (rc == 0 && applied)
+    if (rc == 0 && row)
         rc = has_row(s, SYNC_ENTRY, dot);
     if (rc == 0 && waits)
         rc = has_row(s, SYNC_CONTENT_WAITS, dot);
