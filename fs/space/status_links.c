@@ -21,6 +21,12 @@ static const char *state_word(const struct sync_link *l)
     return "offline";
 }
 
+/* What is wrong with a remote; empty: nothing. */
+static const char *trouble(const struct sync_link *l)
+{
+    return l->full[0] != '\0' ? l->full : l->error;
+}
+
 /* What is to go to a remote: changes of this device that are not signed yet, too. */
 static uint64_t to_push(struct space *s, const struct sync_link *l)
 {
@@ -45,9 +51,9 @@ static void put_link(struct space *s, const struct sync_link *l, struct buf *out
                        human_count(l->cursor, count), human_count(l->last, last));
     if (n > 0)
         at += snprintf(text + at, sizeof text - (size_t)at, ", %s to send", human_count(n, count));
-    if (l->error[0] != '\0' && l->state != SYNC_LINK_UP)
+    if (trouble(l)[0] != '\0' && (l->state != SYNC_LINK_UP || l->full[0] != '\0'))
         snprintf(text + at, sizeof text - (size_t)at, ": %s",
-                 escape_to(error, sizeof error, bytes_str(l->error)));
+                 escape_to(error, sizeof error, bytes_str(trouble(l))));
     put_line(out, "server", text);
 }
 
@@ -127,7 +133,7 @@ static void json_link(struct space *s, const struct sync_link *l, struct json *j
     json_key_u64(j, "up_bytes", l->up_bytes);
     json_key_u64(j, "down_bytes", l->down_bytes);
     json_key_u64(j, "interval_s", l->interval_s);
-    json_key_str(j, "error", l->error[0] != '\0' ? l->error : NULL);
+    json_key_str(j, "error", trouble(l)[0] != '\0' ? trouble(l) : NULL);
     if (l->retry_at_ms > 0)
         json_key_time(j, "retry", l->retry_at_ms);
     json_end(j);

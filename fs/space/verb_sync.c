@@ -23,6 +23,7 @@ struct tally {
     size_t links, up, caught_up, settled;
     uint64_t cursor, last;
     char error[SYNC_TEXT_MAX];
+    char full[SYNC_TEXT_MAX]; /* in this round, a server had no room */
 };
 
 static int count(struct space *s, struct tally *ret)
@@ -40,6 +41,8 @@ static int count(struct space *s, struct tally *ret)
         ret->settled += l.state == SYNC_LINK_UP && l.settled;
         if (l.error[0] != '\0')
             memcpy(ret->error, l.error, sizeof ret->error);
+        if (l.full[0] != '\0' && l.heard >= space_sync_round(s))
+            memcpy(ret->full, l.full, sizeof ret->full);
     }
     return rc;
 }
@@ -102,6 +105,10 @@ static int wait_for(struct space *s, bool first, struct out *out)
             out_progress(out, t.cursor, t.last, "changes");
         if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
             return VERB_OK;
+        if (!first && t.full[0] != '\0') {
+            out_error(out, "sync: %s; 'persist status' shows what is left", t.full);
+            return VERB_FAILED;
+        }
         show_progress(s, out, &most);
         if (out_cancelled(out, STEP_MS))
             return VERB_FAILED;

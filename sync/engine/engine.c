@@ -25,6 +25,7 @@ enum {
     CONNECT_MS_MAX = 5000,
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
     STATE_MS_MAX = 10000, /* and at most so late */
+    FULL_MS = 30000,      /* until a server that had no room is tried again */
     FD_MAX = 1024,
 };
 
@@ -36,6 +37,7 @@ struct link {
     uint64_t generation;
     struct sync_session *session;
     struct sync_link shown;
+    uint64_t bulk_at_ms; /* the server had no room: when to try again; 0: it has */
 };
 
 struct engine {
@@ -115,6 +117,13 @@ static uint64_t wall_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static void session_room(void *arg, const char *why)
+{
+    struct link *l = arg;
+    l->bulk_at_ms = why == NULL ? 0 : net_now_ms() + FULL_MS;
+    snprintf(l->shown.full, sizeof l->shown.full, "%s", why != NULL ? why : "");
+}
+
 static void show(struct link *l)
 {
     bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
@@ -123,6 +132,8 @@ static void show(struct link *l)
         sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
+    if (settled)
+        session_room(l, NULL); /* what there was no room for is gone, perhaps */
     l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
@@ -183,8 +194,10 @@ static void start_session(struct link *l)
     struct sync_session_config cfg = {.space = l->engine->cfg.space,
                                       .url = l->shown.url,
                                       .interval_ms = l->shown.interval_s * 1000,
+                                      .bulk_at_ms = l->bulk_at_ms,
                                       .send = send_data,
                                       .can_send = can_send,
+                                      .room = session_room,
                                       .failed = session_failed,
                                       .arg = l};
     if (sync_session_new(&cfg, &l->session) < 0) {

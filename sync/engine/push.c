@@ -20,6 +20,7 @@ int push_init(struct sync_session *x)
 {
     x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
     x->push.next_id = 1;
+    x->push.hold_until_ms = x->cfg.bulk_at_ms;
     return x->push.puts == NULL ? -ENOMEM : space_sync_fresh(x->cfg.space, &x->push.fresh, NULL);
 }
 
@@ -110,7 +111,23 @@ static uint64_t first_open(const struct sync_session *x)
     for (size_t i = 0; i < JOBS_MAX; i++)
         if (u->jobs[i].used)
             first = min_u64(first, u->jobs[i].at.number);
-    return first;
+    return u->held == 0 ? first : min_u64(first, u->held);
+}
+
+static bool is_chunk(const struct push *u, const struct put *p)
+{
+    return p->arrival == 0 && p->id != u->blob_id;
+}
+
+bool push_is_chunk(const struct sync_session *x, uint64_t id)
+{
+    const struct push *u = &x->push;
+    for (size_t i = 0; i < u->puts_n; i++) {
+        const struct put *p = &u->puts[(u->puts_at + i) % PUTS_MAX];
+        if (p->id == id)
+            return is_chunk(u, p);
+    }
+    return false;
 }
 
 void push_done(struct sync_session *x, uint64_t id)
@@ -125,6 +142,8 @@ void push_done(struct sync_session *x, uint64_t id)
         u->bytes -= p->bytes;
         if (p->job != NULL)
             job_fini(p->job);
+        if (is_chunk(u, p))
+            x->cfg.room(x->cfg.arg, NULL);
         u->puts_at = (u->puts_at + 1) % PUTS_MAX;
         u->puts_n--;
     }
@@ -307,7 +326,8 @@ static void pump_job(struct sync_session *x, struct job *j)
 static void pump_fresh(struct sync_session *x)
 {
     struct sync_chunk c;
-    while (has_room(x, BULK_WINDOW) && space_sync_fresh(x->cfg.space, &x->push.fresh, &c) == 1) {
+    while (x->push.hold_until_ms == 0 && has_room(x, BULK_WINDOW) &&
+           space_sync_fresh(x->cfg.space, &x->push.fresh, &c) == 1) {
         struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
         int rc = space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below);
         if (rc == 0)
@@ -324,11 +344,17 @@ static void pump_fresh(struct sync_session *x)
 static bool take(struct sync_session *x, const struct arrival *a)
 {
     struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+    struct push *u = &x->push;
     struct job *j = free_job(x);
     if (seal_arrival(x, a, &bytes, &chunks) == 0)
         return !x->failed;
     if (chunks.n == 0) {
-        put_sealed(x, a, &bytes, NULL);
+        if (a->number > u->small_to)
+            put_sealed(x, a, &bytes, NULL);
+        return true;
+    }
+    if (u->hold_until_ms != 0) {
+        u->held = u->held == 0 ? a->number : u->held;
         return true;
     }
     if (j == NULL)
@@ -381,9 +407,24 @@ static void pump_blob(struct sync_session *x)
     put_for(x, &p, blob.n, 0);
 }
 
+/* What was passed over is looked at again. */
+static void end_hold(struct push *u)
+{
+    u->hold_until_ms = 0;
+    if (u->held == 0)
+        return;
+    u->small_to = u->scan;
+    u->scan = u->held - 1;
+    u->held = 0;
+}
+
 uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     struct push *u = &x->push;
+    if (u->hold_until_ms != 0 && (now || now_ms >= u->hold_until_ms)) {
+        x->cfg.room(x->cfg.arg, NULL);
+        end_hold(u);
+    }
     if (!now && now_ms < u->not_before_ms)
         return u->not_before_ms;
     uint64_t before = u->scan;
@@ -394,16 +435,18 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
     pump_fresh(x);
     if (u->scan > before && x->cfg.interval_ms > 0)
         u->not_before_ms = now_ms + x->cfg.interval_ms;
-    if (is_idle(x) && u->scan > x->row.pushed) { /* what follows came from the remote itself */
-        x->row.pushed = u->scan;
+    uint64_t pushed = first_open(x) - 1;
+    if (is_idle(x) && pushed > x->row.pushed) { /* what follows came from the remote itself */
+        x->row.pushed = pushed;
         sync_session_store(x);
     }
-    return 0;
+    return u->hold_until_ms;
 }
 
 bool push_is_settled(const struct sync_session *x)
 {
     struct arrival a;
-    return is_idle(x) && (x->push.scan >= space_sync_last(x->cfg.space) ||
-                          space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0);
+    return is_idle(x) && x->push.held == 0 &&
+           (x->push.scan >= space_sync_last(x->cfg.space) ||
+            space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0);
 }

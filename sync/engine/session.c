@@ -8,7 +8,7 @@
 #include "proto/base/log.h"
 #include "sync/engine/session_priv.h"
 
-enum { FAILED_MS = 10000, REFUSED_MS = 30000, GO_ON_MS = 1000 };
+enum { FAILED_MS = 10000, REFUSED_MS = 30000, FULL_MS = 5000, GO_ON_MS = 1000, AGAIN_MS = 100 };
 
 /* ---- sending -----------------------------------------------------------------------------------
  */
@@ -232,12 +232,19 @@ static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
     x->caught_up = true;
 }
 
+/* A remote that has no room for content may have room for what is small. */
 static void refused(struct sync_session *x, const Persist__Refused *r)
 {
     char why[FRAME_TEXT_MAX + 64];
+    bool is_full = r->code == PERSIST__CODE__CODE_FULL || r->code == PERSIST__CODE__CODE_QUOTA;
     bool left_out = r->code == PERSIST__CODE__CODE_VARIANTS && push_left_out(x, r->id);
     snprintf(why, sizeof why, "the server refused: %s", r->text != NULL ? r->text : "");
-    sync_session_fail(x, left_out ? GO_ON_MS : REFUSED_MS, why);
+    if (is_full && push_is_chunk(x, r->id)) {
+        x->cfg.room(x->cfg.arg, why);
+        sync_session_fail(x, AGAIN_MS, why);
+    } else {
+        sync_session_fail(x, is_full ? FULL_MS : left_out ? GO_ON_MS : REFUSED_MS, why);
+    }
 }
 
 static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)

@@ -23,10 +23,13 @@ struct sync_session_config {
     struct space *space;
     const char *url;      /* of the remote; copied */
     unsigned interval_ms; /* at least so long between two pushes; 0: at once */
+    uint64_t bulk_at_ms;  /* no chunks are put before, as the remote had no room; 0: at once */
     /** Sends a frame; it is copied. Only called while can_send(). */
     void (*send)(void *arg, const Persist__Frame *frame);
     /** Whether there is room for a frame. */
     bool (*can_send)(void *arg);
+    /** The remote has no room for a chunk, and says @why; NULL: it took one. */
+    void (*room)(void *arg, const char *why);
     /** The session cannot go on: it is to be ended, and tried again after some ms. */
     void (*failed)(void *arg, uint64_t after_ms, const char *why);
     void *arg;

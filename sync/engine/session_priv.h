@@ -47,6 +47,10 @@ struct push {
     struct job *asking;     /* the job whose question is open */
     uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
     uint64_t not_before_ms; /* the interval */
+    /* While a remote has no room, entries with chunks are passed over until hold_until_ms (0: they
+     * are not), then looked at again from the first one on. */
+    uint64_t hold_until_ms, held; /* held: that arrival; 0: none */
+    uint64_t small_to;            /* arrivals up to here are put, but for those with chunks */
 };
 
 /* A chunk that was asked for. */
@@ -117,6 +121,8 @@ void push_done(struct sync_session *x, uint64_t id);
  */
 bool push_left_out(struct sync_session *x, uint64_t id);
 void push_missing(struct sync_session *x, ProtobufCBinaryData bits);
+/** Whether the Put with this id has a chunk. */
+bool push_is_chunk(const struct sync_session *x, uint64_t id);
 /** Whether all arrivals are put and Done. */
 bool push_is_settled(const struct sync_session *x);
 

@@ -33,6 +33,8 @@ enum {
     SPACES_VARIANTS_MAX = 4,
     SPACES_RATE_S = 200, /* entries and acts of an account, mean */
     SPACES_BURST = 20000,
+    SPACES_KEPT_FROM = 16 << 20, /* a quota from here on keeps a 64th for what is small, */
+    SPACES_KEPT_MAX = 64 << 20,  /* at most so much */
 };
 
 #define SPACES_DAY_MS (UINT64_C(24) * 3600 * 1000)

@@ -68,12 +68,19 @@ static int take_credit(struct push *p)
     return 0;
 }
 
-static int check_quota(struct push *p, uint64_t bytes, uint64_t entries)
+/* What pieces of content leave of a quota to what is small. */
+static uint64_t kept_of(uint64_t quota)
+{
+    return quota < SPACES_KEPT_FROM ? 0 : min_u64(quota / 64, SPACES_KEPT_MAX);
+}
+
+/* @kept: bytes that are to be left. */
+static int check_quota(struct push *p, uint64_t bytes, uint64_t kept, uint64_t entries)
 {
     const struct account *a = p->sp->account;
     char text[HUMAN_MAX];
     int rc = 0;
-    if (bytes > a->quota_bytes - min_u64(a->bytes, a->quota_bytes))
+    if (bytes + kept > a->quota_bytes - min_u64(a->bytes, a->quota_bytes))
         rc = err_set(p->err, -EDQUOT, "the quota of %s on the server is used up",
                      human_bytes(a->quota_bytes, text));
     else if (entries > a->quota_entries - min_u64(a->entries, a->quota_entries))
@@ -95,10 +102,10 @@ static int begin(struct push *p)
     return p->b == NULL ? -ENOMEM : 0;
 }
 
-static int commit(struct push *p)
+static int commit(struct push *p, enum srv_urgency urgency)
 {
     spaces_batch_info(p->b, p->sp, &p->next);
-    int rc = srv_store_write(p->s->store, p->b, SRV_ORDINARY);
+    int rc = srv_store_write(p->s->store, p->b, urgency);
     if (rc < 0)
         return rc;
     spaces_take_info(p->sp, &p->next);
@@ -193,7 +200,7 @@ static int store_act(struct push *p, const uint8_t id[ACT_ID_SIZE], struct bytes
     int rc = srv_store_has(p->s->store, SRV_ENTRIES, row_bytes(&k));
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    rc = check_quota(p, act.n, 1);
+    rc = check_quota(p, act.n, 0, 1);
     if (rc < 0)
         return rc;
     p->next.last_seq++;
@@ -208,7 +215,7 @@ static int store_act(struct push *p, const uint8_t id[ACT_ID_SIZE], struct bytes
     if (rc < 0)
         return rc;
     put_entry(p, &k, p->now_ms, act);
-    return commit(p);
+    return commit(p, SRV_ORDINARY);
 }
 
 static int push_act(struct push *p, struct bytes act)
@@ -334,7 +341,7 @@ static int store_value(struct push *p, const struct entry *e, struct bytes entry
         return variant == -EALREADY ? 0 : variant;
     if (variant == SPACES_VARIANTS_MAX)
         return full_of_variants(p);
-    int rc = check_quota(p, entry.n, 1);
+    int rc = check_quota(p, entry.n, 0, 1);
     if (rc < 0)
         return rc;
     p->next.last_seq++;
@@ -352,7 +359,7 @@ static int store_value(struct push *p, const struct entry *e, struct bytes entry
     if (rc < 0)
         return rc;
     put_entry(p, &k, p->now_ms, entry);
-    return commit(p);
+    return commit(p, SRV_ORDINARY);
 }
 
 /* The newest STATE of a replica, from each device that sends it. */
@@ -378,7 +385,7 @@ static int store_state(struct push *p, const struct entry *e, struct bytes entry
     buf_fini(&old);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    rc = check_quota(p, entry.n - min_u64(old_bytes, entry.n), !is_there);
+    rc = check_quota(p, entry.n - min_u64(old_bytes, entry.n), 0, !is_there);
     if (rc < 0)
         return rc;
     p->next.last_seq++;
@@ -390,7 +397,7 @@ static int store_state(struct push *p, const struct entry *e, struct bytes entry
     if (rc < 0)
         return rc;
     put_entry(p, &k, e->head.dot.counter, entry);
-    return commit(p);
+    return commit(p, SRV_ORDINARY);
 }
 
 static int push_entry(struct push *p, struct bytes entry)
@@ -462,7 +469,7 @@ static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_i
         return variant == -EALREADY ? 0 : variant;
     if (variant == SPACES_VARIANTS_MAX)
         return full_of_variants(p);
-    int rc = check_quota(p, c->sealed.n, 0);
+    int rc = check_quota(p, c->sealed.n, kept_of(p->sp->account->quota_bytes), 0);
     if (rc < 0)
         return rc;
     p->next.bytes += c->sealed.n;
@@ -479,7 +486,7 @@ static int store_chunk(struct push *p, const struct srv_chunk *c, struct chunk_i
     rc = chunk_row_put(p->s->store, p->b, &k, c->sealed, names.n > 0, &row);
     if (rc < 0)
         return rc;
-    rc = commit(p);
+    rc = commit(p, SRV_BULK);
     if (rc < 0 && row.is_placed)
         srv_store_abandon(p->s->store, &row.place);
     return rc;
@@ -518,7 +525,7 @@ static int push_door(struct push *p, struct bytes blob)
         srv_batch_put(p->b, SRV_ENTRIES, row_bytes(&k), blob);
     else
         srv_batch_delete(p->b, SRV_ENTRIES, row_bytes(&k));
-    return commit(p);
+    return commit(p, SRV_ORDINARY);
 }
 
 int srv_push_door(struct srv_spaces *s, const struct srv_at *at, struct bytes blob, uint64_t now_ms,

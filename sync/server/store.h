@@ -52,8 +52,9 @@ void srv_batch_delete(struct srv_batch *b, enum srv_family family, struct bytes 
 /** Deletes every key that begins with @prefix (1 to SRV_PREFIX_MAX bytes). */
 void srv_batch_delete_all(struct srv_batch *b, enum srv_family family, struct bytes prefix);
 
-/* What a batch is for: the last of a disk is kept for what gives room or takes rights away. */
-enum srv_urgency { SRV_ORDINARY, SRV_URGENT };
+/* What a batch is for: pieces of content leave some of a disk to what is small, and that the last
+ * of it to what gives room or takes rights away. */
+enum srv_urgency { SRV_BULK, SRV_ORDINARY, SRV_URGENT };
 
 /** Writes a batch. Errors: -ENOSPC, -EIO, -ENOMEM (nothing of it is there). */
 int srv_store_write(struct srv_store *s, struct srv_batch *b, enum srv_urgency urgency) MUST_CHECK;

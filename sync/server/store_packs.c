@@ -41,7 +41,7 @@ static uint64_t end_of_pages(const struct srv_place *p)
 
 int srv_store_append(struct srv_store *s, struct bytes value, struct srv_place *ret)
 {
-    int rc = value.n > SRV_LARGE_MAX ? -EFBIG : srv_store_room(s, value.n, SRV_ORDINARY);
+    int rc = value.n > SRV_LARGE_MAX ? -EFBIG : srv_store_room(s, value.n, SRV_BULK);
     if (rc < 0)
         return rc;
     struct pack_writer w = {.next = NULL};

@@ -10,7 +10,8 @@
 /* Kept free, or that part of a small disk. */
 static const struct {
     uint64_t bytes, share;
-} kept[] = {[SRV_ORDINARY] = {256 << 20, 5}, [SRV_URGENT] = {16 << 20, 20}};
+} kept[] = {
+    [SRV_BULK] = {256 << 20, 5}, [SRV_ORDINARY] = {128 << 20, 10}, [SRV_URGENT] = {16 << 20, 20}};
 
 enum { ALL_IN_MEMORY = 128 << 20 }; /* more than tables in memory and merges of them ever take */
 

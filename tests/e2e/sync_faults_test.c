@@ -454,9 +454,15 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
             e2e_ok(at(0), "head -c %dM /dev/urandom >notes/big", BIG_MIB);
             e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
             world_save(at(0), "small.md", "while it is full\n");
+            world_wait_text(at(1), "small.md", "while it is full\n");
+            world_save(at(1), "back.md", "by the other one\n");
+            world_wait_text(at(0), "back.md", "by the other one\n");
+            holds(says_full(at(0)));
+            e2e_sh(at(0), "persist sync --wait %s", at(0)->folder);
+            same(at(0)->last.status, 1);
+            holds(strstr(at(0)->last.err, "full") != NULL);
             snprintf(options, sizeof options, "size=%dm", 8 * DISK_MIB);
             ok(mount("persist-test", world.data, NULL, MS_REMOUNT, options));
-            world_wait_text(at(1), "small.md", "while it is full\n");
             world_even_within(&world, AFTER_MS);
         }
         world.server->errors_expected = true;

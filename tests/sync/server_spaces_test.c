@@ -515,6 +515,23 @@ static void quota_of_bytes_at_and_above(void **state)
     buf_fini(&b);
 }
 
+static void quota_of_bytes_keeps_some_for_what_is_small(void **state)
+{
+    struct server_fixture *f = *state;
+    struct srv_user u;
+    struct srv_usage use = {0};
+    unsigned n = 0;
+    assert_int_equal(srv_user_add(f->accounts, "carl", SPACES_KEPT_FROM, 0, 1, &u, NULL), 0);
+    struct srv_at at = server_make_space(f, u.account, 1);
+    while (server_push_chunk(f, &at, n, NULL, 0, 1, 100000) == 1)
+        n++;
+    assert_non_null(strstr(f->err.msg, "quota of"));
+    assert_int_equal(server_push_value(f, &at, 5, 1, 1), 1);
+    assert_int_equal(srv_spaces_usage(f->spaces, u.account, &use), 0);
+    assert_true(use.bytes <= SPACES_KEPT_FROM - SPACES_KEPT_FROM / 64 + 1000 &&
+                use.bytes > SPACES_KEPT_FROM - SPACES_KEPT_FROM / 64 - 200000);
+}
+
 static void quota_of_entries_at_and_above(void **state)
 {
     struct server_fixture *f = *state;
@@ -589,6 +606,7 @@ int main(void)
         CASE(chunks_that_nothing_names_are_dropped),
         CASE(entries_replaced_are_dropped_after_their_days),
         CASE(quota_of_bytes_at_and_above),
+        CASE(quota_of_bytes_keeps_some_for_what_is_small),
         CASE(quota_of_entries_at_and_above),
         CASE(rate_burst_then_mean),
     };
