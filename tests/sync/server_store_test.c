@@ -81,19 +81,29 @@ static void rows_are_put_found_and_walked(void **state)
     buf_fini(&v);
 }
 
-static void format_of_another_version_is_refused(void **state)
+static void expect_refused(struct server_fixture *f, uint32_t format, const char *why)
 {
-    struct server_fixture *f = *state;
-    uint8_t next[4];
-    put_u32(next, SRV_STORE_FORMAT + 1);
+    uint8_t other[4];
+    put_u32(other, format);
     struct srv_batch *b = srv_batch_new(f->store);
-    srv_batch_put(b, SRV_META, bytes_str("format"), bytes_of(next, 4));
+    srv_batch_put(b, SRV_META, bytes_str("format"), bytes_of(other, 4));
     assert_int_equal(srv_store_write(f->store, b, SRV_ORDINARY), 0);
     srv_batch_free(b);
     server_fixture_close(f);
     assert_int_equal(srv_store_open(f->dir, true, &f->store, &f->err), -ENOTSUP);
-    assert_non_null(strstr(f->err.msg, "a format that this program does not know"));
+    assert_non_null(strstr(f->err.msg, why));
     assert_null(f->store);
+}
+
+static void older_format_is_refused_with_what_to_do(void **state)
+{
+    expect_refused(*state, SRV_STORE_FORMAT - 1, "older persist; serve an empty directory instead");
+}
+
+static void format_of_another_version_is_refused(void **state)
+{
+    struct server_fixture *f = *state;
+    expect_refused(f, SRV_STORE_FORMAT + 1, "a format that this program does not know");
     char path[128];
     snprintf(path, sizeof path, "%s/none", f->top);
     assert_int_equal(srv_store_open(path, false, &f->store, &f->err), -ENOENT);
@@ -332,6 +342,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CASE(rows_are_put_found_and_walked),
         CASE(format_of_another_version_is_refused),
+        CASE(older_format_is_refused_with_what_to_do),
         CASE(second_process_is_refused_with_the_pid_of_the_first),
         CASE(killed_at_any_moment_keeps_what_was_acknowledged),
         CASE(threads_push_and_read_at_once),
