@@ -71,7 +71,7 @@ int drivers_parse(struct bytes file, struct drivers *ret, struct err *e)
     buf_put_bytes(&d.text, file);
     buf_put_u8(&d.text, 0);
     int rc = d.v == NULL || buf_status(&d.text) < 0 ? err_set(e, -ENOMEM, "out of memory") : 0;
-    if (rc == 0 && memchr(file.p, 0, file.n) != NULL)
+    if (rc == 0 && file.n > 0 && memchr(file.p, 0, file.n) != NULL)
         rc = err_set(e, -EBADMSG, "it holds a zero byte");
     char *at = (char *)d.text.p;
     for (unsigned number = 1; rc == 0 && *at != '\0'; number++) {

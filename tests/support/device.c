@@ -106,7 +106,7 @@ void device_granted(struct device *d, const char *label, unsigned n, struct devi
 
 void device_open(struct device *d, const char *label, const struct device *keys_of)
 {
-    d->member = NULL;
+    memset(d, 0, sizeof *d);
     snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
     assert_non_null(mkdtemp(d->dir));
     if (keys_of != NULL) {
