@@ -129,7 +129,7 @@ int stale_renew(struct op *x, uint64_t dir, struct bytes name, struct attr *a)
 
 void stale_remove(struct op *x, uint64_t dir, struct bytes name, const struct attr *a)
 {
-    struct base_ref there;
+    struct base_ref there = {{0}};
     struct tree_moved gone = {0, 0, bytes_of(there.b, sizeof there.b)};
     op_pending_name(x, dir, name, version_of(a, &there) ? &gone : NULL);
 }

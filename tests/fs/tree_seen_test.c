@@ -216,6 +216,43 @@ static void it_is_bounded(void **state)
     assert_int_equal(behind(s, 101, 7), 1);
 }
 
+enum { WORKERS = 4, ROUNDS = 5000 };
+
+struct worker {
+    struct seen *s;
+    pid_t pid;
+};
+
+/* What many threads do at once; what is right then is for the thread sanitizer to say. */
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct attr a = file(i % 50 + 1, (uint8_t)(i % 50), 1), fresh = file(1000 + i, 0, 0);
+        struct base_ref ref;
+        seen_caller(w->pid + (pid_t)(i % 3));
+        seen_read(w->s, &a);
+        seen_write(w->s, &fresh);
+        publish(w->s, 1000 + i, (uint8_t)(i % 50), 2, i % 2 == 0);
+        if (i % 5 == 0)
+            replace(w->s, (uint8_t)(i % 50));
+        (void)seen_behind(w->s, a.record, &ref);
+    }
+    return NULL;
+}
+
+static void many_at_once(void **state)
+{
+    struct worker w[WORKERS];
+    pthread_t threads[WORKERS];
+    for (int i = 0; i < WORKERS; i++) {
+        w[i] = (struct worker){*state, 8 + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &w[i]), 0);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
 /* ---- the machine that this is ---- */
 
 static void *tid_of_thread(void *arg)
@@ -263,6 +300,7 @@ int main(void)
         TEST(the_threads_of_a_process_are_one),
         TEST(few_are_looked_up),
         TEST(it_is_bounded),
+        TEST(many_at_once),
         TEST(processes_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
