@@ -121,13 +121,17 @@ static enum db_cf family_of(struct db *db, const char *name)
     return found;
 }
 
-/* A table whose rows can all be read is written anew, later. False: it is to be told of now. */
+/*
+ * A table whose rows can all be read is written anew, later, if a compaction has not done so
+ * meanwhile. False: it is to be told of now.
+ */
 static bool put_off(struct verify *v, const char *name, const struct rocks_fault *f)
 {
-    enum db_cf cf = family_of(v->db, name);
-    if (!v->repair || !f->rows_hold || cf == DB_CF_N)
+    if (!v->repair || !f->rows_hold)
         return false;
-    v->families[cf] = true;
+    enum db_cf cf = family_of(v->db, name);
+    if (cf != DB_CF_N)
+        v->families[cf] = true;
     buf_put(&v->anew, name, strlen(name) + 1);
     return true;
 }
