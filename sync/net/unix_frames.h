@@ -11,7 +11,7 @@
 #include "proto/base/buf.h"
 #include "sync/net/loop.h"
 
-enum { UNIX_FRAME_MAX = 1 << 20, UNIX_CONNECTIONS_MAX = 16 };
+enum { UNIX_FRAME_MAX = 1 << 20, UNIX_CONNECTIONS_MAX = 256 };
 
 struct unix_conn;
 
