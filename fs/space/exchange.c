@@ -93,8 +93,8 @@ static int check_body(void *arg, const struct value_content *content)
     return rc < 0 ? rc : content_missing(s->db, content->body, 0, on_missing, NULL);
 }
 
-/* What is to be done: apply a change, or entries with one each; know; renew; clean up; end replicas,
- * take over what they left. */
+/* What is to be done: apply a change, or entries with one each; know; renew; clean up; end
+ * replicas, take over what they left. */
 struct job {
     struct bytes change;
     struct exchange_entry *entry;

@@ -331,8 +331,9 @@ static int is_known(struct space *s, const struct dot *dot)
     pthread_mutex_lock(&s->lock);
     int rc = vv_has(replica_knowledge(s->replica), dot);
     /* Else there is no row of it. One that was ended leaves rows of what it had. */
+    const struct members *m = s->sync->members;
     bool row = vv_has(replica_applied(s->replica), dot) ||
-               members_cut(s->sync->members, dot->replica) != MEMBERS_NO_CUT;
+               (m != NULL && members_cut(m, dot->replica) != MEMBERS_NO_CUT);
     bool waits = s->sync->counts.content_waiting > 0;
     pthread_mutex_unlock(&s->lock);
     if (rc == 0 && row)
