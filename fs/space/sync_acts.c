@@ -33,6 +33,17 @@ static void put_acts(struct sync *y, size_t from, uint64_t source, struct db_bat
     sync_put_own(y, batch);
 }
 
+/* What waits no more without being taken has no row either. */
+static void delete_dropped(const struct members *m, struct db_batch *batch)
+{
+    struct act_ids dropped = members_dropped(m);
+    for (size_t i = 0; i < dropped.n; i++) {
+        struct sync_key key =
+            sync_key(SYNC_ACT_WAITS, bytes_of(dropped.p + i * ACT_ID_SIZE, ACT_ID_SIZE));
+        db_batch_delete(batch, DB_SYNC, sync_key_bytes(&key));
+    }
+}
+
 int sync_insert_act(struct space *s, struct bytes act, uint64_t source, struct db_batch *batch)
 {
     struct sync *y = s->sync;
@@ -43,6 +54,7 @@ int sync_insert_act(struct space *s, struct bytes act, uint64_t source, struct d
         rc = rc == 0 ? 1 : rc;
     } else {
         rc = members_insert(y->members, act);
+        delete_dropped(y->members, batch);
     }
     if (rc == 1) {
         put_acts(y, from, source, batch);

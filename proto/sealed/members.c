@@ -177,12 +177,53 @@ static bool waits(const struct members *m, const struct act_id *id)
     return false;
 }
 
+/* Whether a member signed it, so that no server made it up. */
+static bool is_of_member(const struct members *m, struct bytes raw)
+{
+    struct act a;
+    if (act_decode(raw, &a) < 0)
+        return false;
+    const struct member_now *author = members_find(m, &a.author);
+    return author != NULL && act_verify(&a, author->keys.sign) == 0;
+}
+
+/* The others stay in the order in which they came. */
+static void stop_waiting(struct members *m, size_t i)
+{
+    const struct waiting w = m->waiting[i];
+    struct waiting_sum *sum = &m->waiting_sum[w.of_member];
+    sum->n--;
+    sum->bytes -= w.n;
+    free(w.raw);
+    m->waiting_n--;
+    memmove(m->waiting + i, m->waiting + i + 1, (m->waiting_n - i) * sizeof *m->waiting);
+}
+
+static void drop(struct members *m, size_t i)
+{
+    buf_put(&m->dropped, m->waiting[i].id.b, ACT_ID_SIZE);
+    stop_waiting(m, i);
+}
+
+/* Of its kind the one that waits longest goes. One act always has room: it has LIMIT_ACT at most.
+ */
+static void make_room(struct members *m, bool of_member, size_t n)
+{
+    const struct waiting_sum *sum = &m->waiting_sum[of_member];
+    while (sum->n >= MEMBERS_WAITING_MAX || sum->bytes + n > MEMBERS_WAITING_BYTES_MAX) {
+        size_t i = 0;
+        while (m->waiting[i].of_member != of_member)
+            i++;
+        drop(m, i);
+    }
+}
+
 static int wait_for_parents(struct members *m, const struct act_id *id, struct bytes raw)
 {
     if (waits(m, id))
         return -EAGAIN;
-    if (m->waiting_n >= MEMBERS_WAITING_MAX || m->waiting_bytes + raw.n > MEMBERS_WAITING_BYTES_MAX)
-        return -ENOBUFS;
+    bool of_member = is_of_member(m, raw);
+    make_room(m, of_member, raw.n);
     void *p = m->waiting;
     int rc = grow(&p, &m->waiting_cap, m->waiting_n, sizeof *m->waiting);
     m->waiting = p;
@@ -190,16 +231,11 @@ static int wait_for_parents(struct members *m, const struct act_id *id, struct b
     if (copy == NULL)
         return -ENOMEM;
     memcpy(copy, raw.p, raw.n);
-    m->waiting[m->waiting_n++] = (struct waiting){*id, copy, raw.n};
-    m->waiting_bytes += raw.n;
-    return -EAGAIN;
-}
-
-static void stop_waiting(struct members *m, size_t i)
-{
-    m->waiting_bytes -= m->waiting[i].n;
-    free(m->waiting[i].raw);
-    m->waiting[i] = m->waiting[--m->waiting_n];
+    m->waiting[m->waiting_n++] = (struct waiting){*id, copy, raw.n, of_member};
+    m->waiting_sum[of_member].n++;
+    m->waiting_sum[of_member].bytes += raw.n;
+    rc = buf_status(&m->dropped);
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 /* Takes what waited, until nothing more can be. What is refused goes. */
@@ -214,11 +250,13 @@ static int take_waiting(struct members *m)
             any = any || rc == 1;
             if (rc == -EAGAIN)
                 i++;
-            else
+            else if (rc == 1)
                 stop_waiting(m, i);
+            else
+                drop(m, i);
         }
     }
-    return 0;
+    return buf_status(&m->dropped);
 }
 
 /* ---- interface ---------------------------------------------------------------------------------
@@ -257,15 +295,17 @@ void members_free(struct members *m)
 {
     if (m == NULL)
         return;
-    members_forget_waiting(m);
     for (size_t i = 0; i < m->n; i++)
         node_fini(&m->nodes[i]);
+    for (size_t i = 0; i < m->waiting_n; i++)
+        free(m->waiting[i].raw);
     const struct list *lists[] = {&m->adds,  &m->owns,  &m->revokes, &m->epochs,
                                   &m->forks, &m->doors, &m->labels};
     for (size_t i = 0; i < ARRAY_N(lists); i++)
         free(lists[i]->v);
     free(m->nodes);
     free(m->waiting);
+    buf_fini(&m->dropped);
     free(m->now);
     free(m->stands);
     free(m);
@@ -274,6 +314,7 @@ void members_free(struct members *m)
 int members_insert(struct members *m, struct bytes act)
 {
     struct act_id id = act_id_of(act);
+    buf_reset(&m->dropped);
     if (members_has(m, &id))
         return 0;
     int rc = take(m, act);
@@ -286,10 +327,9 @@ int members_insert(struct members *m, struct bytes act)
     return rc < 0 ? rc : decided < 0 ? decided : 1;
 }
 
-void members_forget_waiting(struct members *m)
+struct act_ids members_dropped(const struct members *m)
 {
-    while (m->waiting_n > 0)
-        stop_waiting(m, m->waiting_n - 1);
+    return (struct act_ids){m->dropped.p, m->dropped.n / ACT_ID_SIZE};
 }
 
 size_t members_missing(const struct members *m, struct act_id *ret, size_t max)

@@ -16,7 +16,9 @@
  *     and those whose add descends from it, for they get all older keys.
  * Removes win: who revoke each other unseen are all out.
  *
- * Memory is bounded: -ENOBUFS beyond the limits below, revokes having some of their own.
+ * Memory is bounded: -ENOBUFS beyond the limits below, revokes having some of their own. Of what
+ * waits, the one that came first makes room for the next. Anybody can make up an act that waits:
+ * what no member signed takes no room from what one did.
  * Views are valid until the next insertion. Thread: one at a time. Errors as in keys.h, -ENOMEM.
  */
 #ifndef PROTO_SEALED_MEMBERS_H
@@ -29,8 +31,8 @@ enum {
     MEMBERS_BYTES_MAX = 32 * 1024 * 1024, /* of these acts */
     MEMBERS_REVOKES_MAX = 1024,           /* more acts, if they are revokes */
     MEMBERS_REVOKES_BYTES_MAX = 16 * 1024 * 1024,
-    MEMBERS_WAITING_MAX = 1024,
-    MEMBERS_WAITING_BYTES_MAX = 4 * 1024 * 1024,
+    MEMBERS_WAITING_MAX = 512, /* signed by members, and as many others */
+    MEMBERS_WAITING_BYTES_MAX = 2 * 1024 * 1024,
 };
 
 #define MEMBERS_NO_CUT UINT64_MAX
@@ -56,8 +58,12 @@ void members_free(struct members *m); /* accepts NULL */
  */
 int members_insert(struct members *m, struct bytes act) MUST_CHECK;
 
-/** Drops what waits: it was perhaps never to come. */
-void members_forget_waiting(struct members *m);
+/**
+ * The ids of those that the last insertion, of whatever result, dropped from what waits: refused
+ * now that their parents are here, or waiting longest when another one wanted the room; these can
+ * be inserted again. Valid until the next insertion.
+ */
+struct act_ids members_dropped(const struct members *m);
 
 /** Writes at most @max ids of acts that others wait for and that are not here; their number. */
 size_t members_missing(const struct members *m, struct act_id *ret, size_t max);

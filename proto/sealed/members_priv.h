@@ -42,6 +42,11 @@ struct waiting {
     struct act_id id;
     uint8_t *raw;
     size_t n;
+    bool of_member; /* one signed it */
+};
+
+struct waiting_sum {
+    size_t n, bytes;
 };
 
 struct members {
@@ -51,8 +56,10 @@ struct members {
     size_t bytes, revokes_bytes;
     struct list adds; /* genesis and adds */
     struct list owns, revokes, epochs, forks, doors, labels;
-    struct waiting *waiting;
-    size_t waiting_n, waiting_cap, waiting_bytes;
+    struct waiting *waiting; /* in order of arrival */
+    struct buf dropped;      /* see members_dropped() */
+    size_t waiting_n, waiting_cap;
+    struct waiting_sum waiting_sum[2]; /* of others, of members */
 
     /* The answers: members_rules_decide(). */
     struct member_now *now;

@@ -17,6 +17,7 @@
 
 #include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
+#include "tests/support/sealed_fixture.h"
 #include "tests/support/sync_meet.h"
 
 static int setup(void **state)
@@ -356,6 +357,61 @@ static void a_chunk_that_is_not_what_its_name_says_is_refused(void **state)
     assert_int_equal(space_sync_chunk_take(w->d[1].s, &c, buf_bytes(&sealed)), -EBADMSG);
 }
 
+/* ---- acts that wait ---- */
+
+/* An act that a server made up: of nobody known, with a parent that is not known. */
+static void take_junk(struct device *d, uint32_t number)
+{
+    static const uint8_t parent[ACT_ID_SIZE] = {9};
+    struct buf raw CLEANUP(buf_fini) = {0};
+    struct member_keys k = sealed_member(77);
+    struct member_public pub = sealed_public(77);
+    struct act a = {.kind = ACT_DOOR,
+                    .space = d->s->sync->space,
+                    .author = member_id_of(&pub),
+                    .number = number,
+                    .parents = {parent, 1}};
+    memcpy(a.door, k.sign_public, SIGN_KEY_SIZE);
+    assert_int_equal(act_sign(&a, &k, &raw), 0);
+    assert_int_equal(space_sync_take_act(d->s, 1, buf_bytes(&raw)), SYNC_WAITS);
+}
+
+static size_t rows_that_wait(struct device *d)
+{
+    static const uint8_t prefix = SYNC_ACT_WAITS;
+    struct db_iter *it = db_iter_new(d->s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    size_t n = 0;
+    assert_non_null(it);
+    while (db_iter_next(it))
+        n++;
+    db_iter_free(it);
+    return n;
+}
+
+static void junk_acts_keep_no_true_one_out_and_take_bounded_room(void **state)
+{
+    struct sync_meet *w = *state;
+    struct device *bert = &w->d[1];
+    const struct members *of_bert = bert->s->sync->members, *of_anna = w->d[0].s->sync->members;
+    size_t n = members_acts_n(of_bert);
+    assert_int_equal(members_acts_n(of_anna), n);
+    for (uint32_t i = 1; i <= MEMBERS_WAITING_MAX + 100; i++)
+        take_junk(bert, i);
+    assert_int_equal(rows_that_wait(bert), MEMBERS_WAITING_MAX);
+    device_reopen(bert);
+    of_bert = bert->s->sync->members;
+    /* Carl comes; what that took arrives backwards, with junk between. */
+    sync_meet_join(w, 2, "carl", 0);
+    for (size_t i = members_acts_n(of_anna); i > n; i--) {
+        assert_int_equal(space_sync_take_act(bert->s, 1, members_act(of_anna, i - 1)->raw),
+                         i - 1 > n ? SYNC_WAITS : SYNC_TAKEN);
+        take_junk(bert, 10000 + (uint32_t)i);
+    }
+    assert_true(members_acts_n(of_anna) > n + 2);
+    assert_int_equal(members_acts_n(of_bert), members_acts_n(of_anna));
+    assert_in_range(rows_that_wait(bert), 1, MEMBERS_WAITING_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +434,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_not_what_its_name_says_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(junk_acts_keep_no_true_one_out_and_take_bounded_room, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -574,6 +574,57 @@ static void more_members_or_acts_than_the_limits_are_refused(void **state)
     sealed_world_fini(&w);
 }
 
+/* Of an unknown author, with an unknown parent: it waits, and nothing says that it is junk. */
+static void insert_junk(struct members *m, uint32_t number)
+{
+    static const uint8_t parent[ACT_ID_SIZE] = {9};
+    struct member_keys k = sealed_member(77);
+    struct act a = {.kind = ACT_DOOR,
+                    .space = *members_space(m),
+                    .author = sealed_world_id(77),
+                    .number = number,
+                    .parents = {parent, 1}};
+    struct buf b = {0};
+    memcpy(a.door, k.sign_public, SIGN_KEY_SIZE);
+    assert_int_equal(act_sign(&a, &k, &b), 0);
+    assert_int_equal(members_insert(m, buf_bytes(&b)), -EAGAIN);
+    buf_fini(&b);
+}
+
+static void junk_that_waits_keeps_no_true_act_out(void **state)
+{
+    (void)state;
+    struct world w;
+    sealed_world_init(&w);
+    size_t acts[] = {sealed_world_add(&w, A, B), sealed_world_own(&w, A, 0),
+                     sealed_world_own(&w, A, 1)};
+    struct members *m;
+    assert_int_equal(members_new(buf_bytes(&w.acts[0]), NULL, &m), 0);
+    /* One is before the junk, its child behind it; then their parent. */
+    assert_int_equal(members_insert(m, buf_bytes(&w.acts[acts[1]])), -EAGAIN);
+    for (uint32_t i = 1; i <= 2 * MEMBERS_WAITING_MAX; i++)
+        insert_junk(m, i);
+    assert_int_equal(members_dropped(m).n, 1);
+    assert_int_equal(members_insert(m, buf_bytes(&w.acts[acts[2]])), -EAGAIN);
+    assert_int_equal(members_insert(m, buf_bytes(&w.acts[acts[0]])), 1);
+    assert_int_equal(members_acts_n(m), 4);
+    assert_int_equal(members_dropped(m).n, 0);
+    members_free(m);
+    /* Of one who is not known yet likewise, if it comes behind the junk. */
+    sealed_world_tell(&w, A, B);
+    size_t of_new = sealed_world_own(&w, B, 0);
+    assert_int_equal(members_new(buf_bytes(&w.acts[0]), NULL, &m), 0);
+    for (uint32_t i = 1; i <= MEMBERS_WAITING_MAX; i++)
+        insert_junk(m, i);
+    assert_int_equal(members_insert(m, buf_bytes(&w.acts[of_new])), -EAGAIN);
+    assert_int_equal(members_dropped(m).n, 1);
+    for (size_t i = 0; i < ARRAY_N(acts); i++)
+        assert_int_equal(members_insert(m, buf_bytes(&w.acts[acts[i]])), 1);
+    assert_int_equal(members_acts_n(m), 5);
+    members_free(m);
+    sealed_world_fini(&w);
+}
+
 static void waiting_acts_are_bounded(void **state)
 {
     (void)state;
@@ -587,19 +638,22 @@ static void waiting_acts_are_bounded(void **state)
                     .parents = {parent, 1}};
     memcpy(a.door, k.sign_public, SIGN_KEY_SIZE);
     struct buf b = {0};
-    for (uint32_t i = 1; i <= MEMBERS_WAITING_MAX + 1; i++) {
-        a.number = i;
+    struct act_id ids[MEMBERS_WAITING_MAX + 1];
+    for (uint32_t i = 0; i < ARRAY_N(ids); i++) {
+        a.number = i + 1;
         buf_reset(&b);
         assert_int_equal(act_sign(&a, &k, &b), 0);
-        assert_int_equal(members_insert(w.view[A], buf_bytes(&b)),
-                         i <= MEMBERS_WAITING_MAX ? -EAGAIN : -ENOBUFS);
+        ids[i] = act_id_of(buf_bytes(&b));
+        assert_int_equal(members_insert(w.view[A], buf_bytes(&b)), -EAGAIN);
+        assert_int_equal(members_dropped(w.view[A]).n, i == MEMBERS_WAITING_MAX);
     }
+    assert_memory_equal(members_dropped(w.view[A]).p, &ids[0], ACT_ID_SIZE);
     struct act_id missing[2];
     assert_int_equal(members_missing(w.view[A], missing, 2), 1);
     assert_memory_equal(missing[0].b, parent, ACT_ID_SIZE);
-    members_forget_waiting(w.view[A]);
-    assert_int_equal(members_missing(w.view[A], missing, 2), 0);
+    /* One that waits takes no second place. */
     assert_int_equal(members_insert(w.view[A], buf_bytes(&b)), -EAGAIN);
+    assert_int_equal(members_dropped(w.view[A]).n, 0);
     buf_fini(&b);
     sealed_world_fini(&w);
 }
@@ -712,6 +766,7 @@ int main(void)
         cmocka_unit_test(number_or_generation_out_of_order_is_refused),
         cmocka_unit_test(more_members_or_acts_than_the_limits_are_refused),
         cmocka_unit_test(waiting_acts_are_bounded),
+        cmocka_unit_test(junk_that_waits_keeps_no_true_act_out),
         cmocka_unit_test(random_graphs_give_one_answer_in_every_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
