@@ -268,6 +268,9 @@ struct replica_effect {
 int replica_effects(struct replica *r, int (*fn)(void *ctx, const struct replica_effect *effect),
                     void *ctx) MUST_CHECK;
 
+/** The label of replica @id, or 8 digits of it, as conflict names have it: fit for a file name. */
+void replica_label(struct replica *r, uint64_t id, char ret[LIMIT_LABEL + 1]);
+
 /** Label answers changed: computes all conflict names anew. Pending in @batch like a change. */
 int replica_relabel(struct replica *r, struct db_batch *batch) MUST_CHECK;
 

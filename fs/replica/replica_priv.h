@@ -103,8 +103,6 @@ int replica_tell_reserve(struct replica *r) MUST_CHECK;
 void replica_tell(struct replica *r, const struct dot *dot, bool own);
 /** At the end of a query: gives memory back when nothing is pending. Returns @rc. */
 int replica_done(struct replica *r, int rc);
-/** The label of a replica, fit for a file name, into @ret. */
-void replica_label(struct replica *r, uint64_t id, char ret[LIMIT_LABEL + 1]);
 
 /** The last counter of a replica that counts; UINT64_MAX: it goes on. */
 uint64_t replica_end_of(const struct replica *r, uint64_t id);

@@ -189,6 +189,10 @@ static int find_version(struct space *s, const char *path, struct bytes name,
     path_fini(&p);
     for (size_t i = 0; rc == 0 && i < versions_n(&list); i++) {
         struct version v = versions_at(&list, i);
+        char id[VERSION_NAME_SIZE];
+        version_name(&v.h.content.dot, id);
+        if (memmem(name.p, name.n, id, strlen(id)) == NULL)
+            continue; /* opens no label in vain */
         struct named n = version_named(s, path, &v);
         if (!bytes_equal(bytes_of(n.name, n.n), name))
             continue;

@@ -344,6 +344,7 @@ int space_sync_take_act(struct space *s, uint64_t remote, struct bytes act)
         y->look_again = y->ends_due = true;
         if (rc == SYNC_TAKEN && sync_acts_changed(s) < 0)
             rc = -EIO;
+        space_past_changed(s); /* its names have labels */
     } else if (rc == 0) {
         rc = SYNC_KNOWN;
     } else if (rc == -EBADMSG || rc == -ENOTSUP || rc == -ENOBUFS) {

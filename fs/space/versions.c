@@ -86,10 +86,9 @@ int versions_find(const struct buf *list, const char *name, struct version *ret)
 
 const char *version_device(struct space *s, const struct dot *dot, char to[LIMIT_LABEL + 1])
 {
-    if (dot->replica == replica_id(s->replica) && s->label[0] != '\0')
-        snprintf(to, LIMIT_LABEL + 1, "%s", s->label);
-    else
-        snprintf(to, LIMIT_LABEL + 1, "%08" PRIx64, dot->replica >> 32);
+    pthread_mutex_lock(&s->lock);
+    replica_label(s->replica, dot->replica, to);
+    pthread_mutex_unlock(&s->lock);
     return to;
 }
 

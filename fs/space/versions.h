@@ -42,7 +42,10 @@ const char *version_name(const struct dot *dot, char to[VERSION_NAME_SIZE]);
  */
 int versions_find(const struct buf *list, const char *name, struct version *ret) MUST_CHECK;
 
-/** The label of the device that made a change. Returns @to. */
+/**
+ * The label of the device that made a change, the same that conflict names have: by whichever of
+ * its replicas; 8 digits of the replica when none is known. Returns @to. Takes the space's lock.
+ */
 const char *version_device(struct space *s, const struct dot *dot, char to[LIMIT_LABEL + 1]);
 
 /** Opens the content of a version. -ENOENT: it is gone. Free: content_free(). */

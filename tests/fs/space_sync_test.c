@@ -15,8 +15,12 @@
 
 #include <cmocka.h>
 
+#include "fs/space/history_view.h"
 #include "fs/space/sync_priv.h"
+#include "fs/space/versions.h"
 #include "proto/sealed/chunk.h"
+#include "tests/support/answer.h"
+#include "tests/support/hostile_member.h"
 #include "tests/support/sealed_fixture.h"
 #include "tests/support/sync_meet.h"
 
@@ -357,6 +361,91 @@ static void a_chunk_that_is_not_what_its_name_says_is_refused(void **state)
     assert_int_equal(space_sync_chunk_take(w->d[1].s, &c, buf_bytes(&sealed)), -EBADMSG);
 }
 
+/* ---- labels ---- */
+
+static void give_label(struct device *of, struct device *to, const char *label)
+{
+    struct buf raw CLEANUP(buf_fini) = {0};
+    uint8_t sealed[ACT_LABEL_SIZE];
+    const struct sync *y = of->s->sync;
+    struct act a;
+    memset(&a, 0, sizeof a);
+    a.kind = ACT_LABEL;
+    a.label = sealed;
+    assert_int_equal(act_label_seal(sync_epoch(of->s), &y->space, &y->id, bytes_str(label), sealed),
+                     0);
+    hostile_act(of, &a, &raw);
+    assert_int_equal(space_sync_take_act(to->s, 1, buf_bytes(&raw)), SYNC_TAKEN);
+}
+
+/* How often a word that begins with @label is in what a verb says. */
+static unsigned words_of(struct device *d, const char *verb, const char *path, const char *label)
+{
+    char word[LIMIT_LABEL + 2];
+    struct answer a = answer_of(d, verb, path, NULL);
+    unsigned n = 0;
+    snprintf(word, sizeof word, " %s", label);
+    for (const char *p = a.text; (p = strstr(p, word)) != NULL; p++)
+        n++;
+    return n;
+}
+
+static bool is_in_history(struct device *d, const char *path, const char *label)
+{
+    char word[LIMIT_LABEL + 3];
+    struct buf names CLEANUP(buf_fini) = {0};
+    snprintf(word, sizeof word, " %s ", label);
+    assert_int_equal(history_view_list(d->s, path, &names), 0);
+    const uint8_t *at = memmem(names.p, names.n, word, strlen(word));
+    if (at == NULL)
+        return false;
+    /* The first name: it is found, too. */
+    struct history_view v;
+    assert_int_equal(history_view_find(d->s, path, bytes_of(names.p + 2, names.p[1]), &v), 0);
+    assert_true(v.is_version);
+    return true;
+}
+
+static void the_past_and_conflicts_name_devices_by_label(void **state)
+{
+    struct sync_meet *w = *state;
+    struct device *bert = &w->d[1];
+    char label[LIMIT_LABEL + 1];
+    device_save_text(&w->d[0], "a.md", "one");
+    sync_meet_all(w, 2);
+    /* A copy of anna's device writes, too, as another replica of it. */
+    device_copy(&w->d[2], &w->d[0]);
+    memcpy(w->done[2], w->done[0], sizeof w->done[2]);
+    w->done[1][2] = w->done[1][0];
+    device_save_text(&w->d[0], "b.md", "of the original");
+    device_save_text(&w->d[2], "a.md", "of the copy");
+    assert_int_equal(publisher_flush(w->d[2].s), 0);
+    sync_meet_give(w, 0, 1);
+    sync_meet_give(w, 1, 2);
+    sync_meet_all(w, 3);
+    assert_int_not_equal(replica_id(w->d[2].s->replica), replica_id(w->d[0].s->replica));
+    assert_int_equal(words_of(bert, "log", "a.md", "anna"), 2);
+    assert_true(is_in_history(bert, "a.md", "anna"));
+    /* A conflict that is open. */
+    device_save_text(&w->d[0], "c.bin", "anna's");
+    assert_int_equal(publisher_flush(w->d[0].s), 0);
+    usleep(5000);
+    device_save_text(bert, "c.bin", "bert's");
+    sync_meet_all(w, 2);
+    assert_int_equal(words_of(bert, "conflicts", "", "anna"), 1);
+    assert_int_equal(words_of(bert, "conflicts", "", "bert"), 1);
+    /* A new label shows at once, an unknown device as a number. */
+    struct timespec before = history_view_time(bert->s);
+    give_label(&w->d[0], bert, "anne");
+    struct timespec after = history_view_time(bert->s);
+    assert_memory_not_equal(&before, &after, sizeof before);
+    assert_int_equal(words_of(bert, "log", "a.md", "anna"), 0);
+    assert_int_equal(words_of(bert, "log", "a.md", "anne"), 2);
+    assert_true(is_in_history(bert, "a.md", "anne"));
+    struct dot unknown = {.replica = UINT64_C(0x12345678abcdef00), .counter = 1};
+    assert_string_equal(version_device(bert->s, &unknown, label), "12345678");
+}
+
 /* ---- acts that wait ---- */
 
 /* An act that a server made up: of nobody known, with a parent that is not known. */
@@ -434,6 +523,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_not_what_its_name_says_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_past_and_conflicts_name_devices_by_label, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(junk_acts_keep_no_true_one_out_and_take_bounded_room, setup,
                                         teardown),
