@@ -7,6 +7,7 @@
 /* What has to be published of an inode. */
 struct need {
     bool content, meta, show; /* show: a version from elsewhere waited for the file to be closed */
+    bool emptied;             /* show: nothing was written by who emptied it, before a crash */
     bool writing;             /* a program has it open for that: it is not changed under it */
 };
 
@@ -48,8 +49,14 @@ static int look(struct space *s, struct publish_item *item, const struct attr *a
         ret->show = true;
         return 0;
     }
-    /* In the middle of a save that nobody will finish: what was published last stays. */
-    if (a->half && !writing)
+    /* In the middle of a save that nobody will finish: what was published last stays, if anything.
+     */
+    bool unfinished = a->half && !writing && info.content.size > 0;
+    if (unfinished && a->size == 0) {
+        ret->show = ret->emptied = true;
+        return 0;
+    }
+    if (unfinished)
         changed = false;
     if (changed && writing && (!item->quiet || cut)) {
         *ret_wait = true;
@@ -145,6 +152,16 @@ static int author(struct space *s, struct deed *d, struct inval_list *invals)
     return publish_commit(s, d->x, c, show_deed, d, invals);
 }
 
+/* What records show, instead of a file that a crash left empty. */
+static int show_again(struct deed *d, struct attr *a)
+{
+    if (d->need->emptied && op_is_open(d->x, a, true)) /* by now: its close decides */
+        return -EAGAIN;
+    if (d->need->emptied)
+        a->dirty = a->half = a->has_base = false;
+    return show_record(d->s, d->x, a, d->invals);
+}
+
 static int carry_out(struct space *s, const struct attr *seen, const struct need *need,
                      struct edit *edit, struct inval_list *invals)
 {
@@ -159,7 +176,7 @@ static int carry_out(struct space *s, const struct attr *seen, const struct need
     op_lock_names(&x);
     rc = still_so(&d, &a);
     if (rc == 0)
-        rc = show_record(s, &x, a, invals);
+        rc = show_again(&d, a);
     drop_pending(&x, seen->ino);
     return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
 }

@@ -82,7 +82,7 @@ int small_write(struct op *x, struct attr *a, struct file *f, size_t offset, con
         rc = buf_resize(&f->small, offset + n);
     if (rc < 0)
         return rc;
-    if (p != NULL)
+    if (p != NULL && n > 0)
         memcpy(f->small.p + offset, p, n);
     else if (n > 0)
         memset(f->small.p + offset, 0, n);

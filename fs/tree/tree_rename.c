@@ -84,6 +84,8 @@ static int move(struct op *x, struct side *from, struct side *to, const struct t
             to->dir->nlink--;
         stale_replace(x->t, from->file, to->file);
         names_drop(x, to->file, now);
+        /* That ends a save, whether or not its close comes before a crash. */
+        from->file->half = false;
     }
     dirent_delete(x, from->dir->ino, from->name);
     put_at(x, from->file, from, to, now);

@@ -124,13 +124,16 @@ static int save_shared(struct work *w, const char *token)
     if (fd < 0)
         return -1;
     ssize_t n = read(fd, text, sizeof text - 1);
+    struct stat st = {0};
+    fstat(fd, &st);
     close(fd);
     if (n < 0)
         return -1;
     text[n] = '\0';
     const char *place = strstr(text, heading);
     if (place == NULL) {
-        check_fail("%s has lost a heading: \"%.200s\"", name, text);
+        check_fail("%s of device %u has lost a heading: %zd bytes of %ju of inode %ju: \"%.200s\"",
+                   name, w->device, n, (uintmax_t)st.st_size, (uintmax_t)st.st_ino, text);
         return -1;
     }
     place += strlen(heading);

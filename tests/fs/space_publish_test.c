@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +107,14 @@ static struct rid published(struct device *d, const char *path, const char *text
     settle(d);
     assert_true(record_at(d, path, &rid));
     return rid;
+}
+
+static void assert_text(struct device *d, const char *path, const char *text)
+{
+    char is[64] = "";
+    int64_t n = tree_read(d->s->tree, device_ino(d, path), 0, is, sizeof is - 1);
+    assert_int_equal(n, strlen(text));
+    assert_string_equal(is, text);
 }
 
 /* ---- cases ---- */
@@ -274,9 +283,60 @@ static void publish_emptied_file_of_a_writer_that_died_keeps_the_old_version(voi
     device_reopen(d);
     settle(d);
     assert_int_equal(count_versions(d, "note"), 1);
+    assert_text(d, "note", "one");
     device_save_text(d, "note", "two");
     settle(d);
     assert_int_equal(count_versions(d, "note"), 2);
+    assert_text(d, "note", "two");
+}
+
+/* A writer that dies: it has the file open, has written, and never closes it. */
+static void leave_written(struct device *d, const char *path, const char *text)
+{
+    struct attr a;
+    struct tree_write how = {0};
+    uint64_t ino = device_ino(d, path);
+    assert_int_equal(tree_open_file(d->s->tree, ino, true, true, &a), 0);
+    assert_int_equal(tree_write(d->s->tree, ino, bytes_str(text), &how), 0);
+}
+
+static void publish_what_was_written_stays_here_when_its_writer_died(void **state)
+{
+    struct device *d = *state;
+    (void)published(d, "note", "one");
+    leave_written(d, "note", "half");
+    device_reopen(d);
+    settle(d);
+    assert_int_equal(count_versions(d, "note"), 1);
+    assert_text(d, "note", "half");
+}
+
+/* Where the published version is empty, there is nothing to be kept. */
+static void publish_first_bytes_of_a_file_whose_writer_died(void **state)
+{
+    struct device *d = *state;
+    (void)published(d, "note", "");
+    leave_written(d, "note", "one");
+    device_reopen(d);
+    settle(d);
+    assert_int_equal(count_versions(d, "note"), 2);
+}
+
+static void publish_temporary_renamed_over_before_its_writer_died(void **state)
+{
+    struct device *d = *state;
+    (void)published(d, "note", "one");
+    (void)published(d, "note.tmp", "of an earlier save");
+    leave_written(d, "note.tmp", "two");
+    device_rename(d, "note.tmp", "note");
+    device_reopen(d);
+    settle(d);
+    struct rid rid;
+    struct replica_info info;
+    assert_true(record_at(d, "note", &rid));
+    assert_int_equal(replica_stat(d->s->replica, &rid, &info), 0);
+    assert_int_equal(info.content.size, 3);
+    assert_text(d, "note", "two");
 }
 
 static void publish_hard_link_is_a_second_name_of_the_record(void **state)
@@ -421,6 +481,9 @@ int main(void)
         CASE(publish_file_moved_out_of_a_removed_folder_keeps_its_record),
         CASE(publish_emptied_file_waits_for_its_writer),
         CASE(publish_emptied_file_of_a_writer_that_died_keeps_the_old_version),
+        CASE(publish_what_was_written_stays_here_when_its_writer_died),
+        CASE(publish_first_bytes_of_a_file_whose_writer_died),
+        CASE(publish_temporary_renamed_over_before_its_writer_died),
         CASE(publish_hard_link_is_a_second_name_of_the_record),
         CASE(publish_exchange_of_two_names_keeps_both_records),
         CASE(publish_file_that_takes_the_place_of_a_folder_is_a_new_record),
