@@ -12,7 +12,7 @@
 
 #include "sync/cli/mounts.h"
 
-enum { GRACE_MS = 200, TRIES = 50 };
+enum { LOOK_MS = 5, GRACE_LOOKS = 40, LOOKS = 2000 }; /* the end of a process takes a moment */
 
 /* As the owner of the mount may; or as root, where the control file system is not mounted. */
 static void abort_connection(const char *folder)
@@ -54,10 +54,10 @@ static void watch(const char *folder, pid_t mount, const sigset_t *death)
     int sig;
     if (getppid() == mount)
         (void)sigwait(death, &sig);
-    for (int i = 0; i < TRIES && has_threads(mount); i++) {
-        usleep(GRACE_MS * 1000);
-        if (has_threads(mount))
+    for (int i = 1; i < LOOKS && has_threads(mount); i++) {
+        if (i % GRACE_LOOKS == 0)
             abort_connection(folder);
+        usleep(LOOK_MS * 1000);
     }
 }
 
