@@ -12,7 +12,6 @@
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
 #include "sync/cli/mount_import.h"
-#include "sync/cli/mount_watch.h"
 #include "sync/cli/runfile.h"
 #include "sync/engine/engine.h"
 #include "sync/state/statefile.h"
@@ -128,9 +127,7 @@ static int serve(struct state *st, struct err *err)
 static int run(struct state *st, struct err *err)
 {
     const struct mount_process *m = st->m;
-    int rc = mount_watch_start(m->space->folder, err);
-    if (rc == 0)
-        rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
+    int rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
     if (rc < 0)
         return rc;
     rc = open_space(st, err);

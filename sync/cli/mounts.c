@@ -37,26 +37,12 @@ static void unescape(struct bytes v, struct buf *ret)
     }
 }
 
-/* MAJOR:MINOR; the second one, 0 if that makes no sense. */
-static unsigned minor_of(struct bytes v)
-{
-    unsigned n = 0;
-    size_t i = 0;
-    while (i < v.n && v.p[i] != ':')
-        i++;
-    for (i++; i < v.n && v.p[i] >= '0' && v.p[i] <= '9' && n < 1U << 20; i++)
-        n = 10 * n + v.p[i] - '0';
-    return n;
-}
-
 /* ID PARENT DEV ROOT FOLDER OPTIONS [OPTIONAL...] - TYPE SOURCE OPTIONS */
 int mounts_parse_line(struct bytes line, struct mounts_line *ret)
 {
     buf_reset(&ret->folder);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 4; i++)
         (void)next_field(&line);
-    ret->device = minor_of(next_field(&line));
-    (void)next_field(&line);
     struct bytes folder = next_field(&line);
     if (folder.n == 0 || folder.p[0] != '/')
         return -EBADMSG;
@@ -106,17 +92,14 @@ static int each(int (*f)(const struct mounts_line *line, void *arg), void *arg, 
 
 struct at_search {
     const char *folder;
-    unsigned device;
     int found;
 };
 
 static int note_at(const struct mounts_line *line, void *arg)
 {
     struct at_search *s = arg;
-    if (strcmp((const char *)line->folder.p, s->folder) == 0) {
+    if (strcmp((const char *)line->folder.p, s->folder) == 0)
         s->found = line->ours ? 2 : 1;
-        s->device = line->device;
-    }
     return 0;
 }
 
@@ -125,14 +108,6 @@ int mounts_at(const char *folder, struct err *err)
     struct at_search s = {.folder = folder};
     int rc = each(note_at, &s, err);
     return rc < 0 ? rc : s.found;
-}
-
-int mounts_device(const char *folder, unsigned *ret, struct err *err)
-{
-    struct at_search s = {.folder = folder};
-    int rc = each(note_at, &s, err);
-    *ret = s.device;
-    return rc < 0 ? rc : s.found == 2;
 }
 
 struct around_search {

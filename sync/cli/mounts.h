@@ -15,7 +15,6 @@
 /* One line of /proc/self/mountinfo, taken apart. */
 struct mounts_line {
     struct buf folder; /* unescaped, terminated */
-    unsigned device;   /* the number of its connection, if it is of FUSE */
     bool ours;
 };
 
@@ -24,9 +23,6 @@ int mounts_parse_line(struct bytes line, struct mounts_line *ret) MUST_CHECK;
 
 /** What is mounted on top at exactly @folder: 0 nothing, 1 something else, 2 a persist folder. */
 int mounts_at(const char *folder, struct err *err) MUST_CHECK;
-
-/** The number of the connection of the persist folder that is on top at @folder: 1; 0: none is. */
-int mounts_device(const char *folder, unsigned *ret, struct err *err) MUST_CHECK;
 
 /**
  * Whether @path lies in (and is not itself) a persist mount: 0, or 1 with its folder in @ret.
