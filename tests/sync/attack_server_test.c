@@ -21,36 +21,27 @@
 #include "sync/net/ws.h"
 #include "tests/support/answer.h"
 #include "tests/support/harmless.h"
-#include "tests/support/hostile_server.h"
-#include "tests/support/online.h"
-#include "tests/support/sync_meet.h"
+#include "tests/support/hostile_world.h"
 
-enum { ANNA, BERT, DEVICES, BIG = 300000 };
+enum { BIG = 300000 };
 
 static struct sync_meet w;
 static struct online on[DEVICES];
 static struct hostile_server bad, good;
 
+static const struct hostile_world world = {&w, on, &bad, &good};
+
 static int setup(void **state)
 {
-    static const char *const labels[DEVICES] = {"anna", "bert"};
     (void)state;
-    log_set_level(LOG_LEVEL_NONE);
-    memset(on, 0, sizeof on);
-    sync_meet_open(&w, labels, DEVICES);
-    hostile_server_start(&bad);
-    hostile_server_start(&good);
+    hostile_world_open(&world);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < DEVICES; i++)
-        online_stop(&on[i]);
-    hostile_server_stop(&bad);
-    hostile_server_stop(&good);
-    sync_meet_close(&w);
+    hostile_world_close(&world);
     return 0;
 }
 

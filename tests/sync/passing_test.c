@@ -11,11 +11,8 @@
 #include <cmocka.h>
 
 #include "fs/space/sync_priv.h"
-#include "proto/base/log.h"
-#include "tests/support/hostile_server.h"
-#include "tests/support/online.h"
+#include "tests/support/hostile_world.h"
 #include "tests/support/session_world.h"
-#include "tests/support/sync_meet.h"
 
 /* ---- the server --------------------------------------------------------------------------------
  */
@@ -134,32 +131,25 @@ static void no_more_is_passed_on_than_a_device_takes(void **state)
 /* ---- devices -----------------------------------------------------------------------------------
  */
 
-enum { ANNA, BERT, DEVICES, BIG = 300000 };
+enum { BIG = 300000 };
 
 static struct sync_meet w;
 static struct online on[DEVICES];
 static struct hostile_server bad, good;
 
+static const struct hostile_world world = {&w, on, &bad, &good};
+
 static int setup(void **state)
 {
-    static const char *const labels[DEVICES] = {"anna", "bert"};
     (void)state;
-    log_set_level(LOG_LEVEL_NONE);
-    memset(on, 0, sizeof on);
-    sync_meet_open(&w, labels, DEVICES);
-    hostile_server_start(&bad);
-    hostile_server_start(&good);
+    hostile_world_open(&world);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < DEVICES; i++)
-        online_stop(&on[i]);
-    hostile_server_stop(&bad);
-    hostile_server_stop(&good);
-    sync_meet_close(&w);
+    hostile_world_close(&world);
     return 0;
 }
 
