@@ -147,7 +147,7 @@ static int author(struct space *s, struct deed *d, struct inval_list *invals)
     if (rc < 0) {
         replica_cancel(c);
         replica_abort(s->replica);
-        return op_abort(d->x, rc);
+        return op_abort(d->x, rc == -ENOENT ? -EAGAIN : rc); /* deleted elsewhere meanwhile */
     }
     return publish_commit(s, d->x, c, show_deed, d, invals);
 }

@@ -527,15 +527,72 @@ static int keep_folder(struct show *w, const struct replica_effect *effect, stru
     return put_aside(w, d->ino, name, true, a);
 }
 
-/* Files that have lost their last name go; those that a record no longer shows are let go. */
-static int pass_gone(void *arg, const struct replica_effect *effect)
+/*
+ * A file that was deleted elsewhere has what is not published yet. It gets its name back, or one
+ * beside it, and is published as a new one: who deleted it had not seen that. 0: it had no name
+ * here.
+ */
+static int keep_file(struct show *w, const struct replica_effect *effect, struct attr *a)
 {
-    struct show *w = arg;
+    for (size_t i = 0; i < effect->places_n; i++) {
+        const struct replica_place *p = &effect->places[i];
+        struct bytes name = bytes_of(p->from.name, p->from.name_len);
+        struct dirent_value before;
+        struct attr *d;
+        uint64_t dir;
+        int rc = p->was ? ino_get(w, &p->from.parent, &dir) : -ENOENT;
+        if (rc == 0)
+            rc = dirent_get(w->s->tree, dir, name, &before);
+        if (rc == -ENOENT || (rc == 0 && before.ino != a->ino))
+            continue;
+        if (rc == 0)
+            rc = op_add(w->x, dir, &d);
+        if (rc < 0)
+            return rc;
+        a->nlink = 1;
+        a->parent = dir;
+        op_put(w->x, a);
+        names_touch(w->x, d, &w->now);
+        inval_inode(w->invals, dir);
+        rc = put_aside(w, dir, name, true, a);
+        return rc < 0 ? rc : 1;
+    }
+    return 0;
+}
+
+static int lose_file(struct show *w, const struct replica_effect *effect, struct attr *a)
+{
+    if (a->nlink > 0 || w->own)
+        return 0;
+    int rc = a->dirty ? keep_file(w, effect, a) : 0;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    a->nlink = 1;
+    names_drop(w->x, a, &w->now);
+    return 0;
+}
+
+static int lose_folder(struct show *w, const struct replica_effect *effect, struct attr *a)
+{
+    if (!was_taken(w, a->ino)) /* it lives on under a name of this device alone */
+        return 0;
+    struct holds holds = {.w = w, .dir = a->ino};
+    int rc = dirent_each(w->s->tree, a->ino, look_held, &holds);
+    if (rc != 0) /* it holds what is of this device alone */
+        return rc < 0 ? rc : keep_folder(w, effect, a);
+    names_drop(w->x, a, &w->now);
+    return 0;
+}
+
+/* Files that have lost their last name go; those that a record no longer shows are let go. */
+static int lose(struct show *w, const struct replica_effect *effect, bool folders)
+{
     bool lost = false;
     for (size_t i = 0; i < effect->places_n; i++)
         lost = lost || (effect->places[i].was && !effect->places[i].is);
     uint64_t ino;
-    if (!lost || ino_get(w, &effect->rid, &ino) < 0)
+    if (!lost || (rid_kind(&effect->rid) == KIND_DIR) != folders ||
+        ino_get(w, &effect->rid, &ino) < 0)
         return 0;
     struct replica_info info;
     struct attr *a;
@@ -549,19 +606,17 @@ static int pass_gone(void *arg, const struct replica_effect *effect)
     if (!a->bound || memcmp(a->record, effect->rid.b, sizeof a->record) != 0)
         return 0;
     bind_delete(w->x, a);
-    if (attr_is_dir(a)) {
-        if (!was_taken(w, ino)) /* it lives on under a name of this device alone */
-            return 0;
-        struct holds holds = {.w = w, .dir = ino};
-        rc = dirent_each(w->s->tree, ino, look_held, &holds);
-        if (rc != 0) /* it holds what is of this device alone */
-            return rc < 0 ? rc : keep_folder(w, effect, a);
-        names_drop(w->x, a, &w->now);
-    } else if (a->nlink == 0 && !w->own) {
-        a->nlink = 1;
-        names_drop(w->x, a, &w->now);
-    }
-    return 0;
+    return folders ? lose_folder(w, effect, a) : lose_file(w, effect, a);
+}
+
+static int pass_lost_files(void *arg, const struct replica_effect *effect)
+{
+    return lose(arg, effect, false);
+}
+
+static int pass_lost_folders(void *arg, const struct replica_effect *effect)
+{
+    return lose(arg, effect, true);
 }
 
 int show_effects(struct space *s, struct op *x, struct inval_list *invals, struct blocked *blocked)
@@ -576,7 +631,9 @@ int show_effects(struct space *s, struct op *x, struct inval_list *invals, struc
     if (rc == 0)
         rc = replica_effects(s->replica, pass_show, &w);
     if (rc == 0)
-        rc = replica_effects(s->replica, pass_gone, &w);
+        rc = replica_effects(s->replica, pass_lost_files, &w);
+    if (rc == 0) /* which may go on for what files are left in them */
+        rc = replica_effects(s->replica, pass_lost_folders, &w);
     buf_fini(&w.entries);
     buf_fini(&w.names);
     buf_fini(&w.taken);

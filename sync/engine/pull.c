@@ -152,18 +152,31 @@ static void begin_fetches(struct sync_session *x, uint64_t now_ms)
         struct fetch *f = fetch_of(x, &w.dot);
         if (f == NULL)
             continue;
-        *f = (struct fetch){.dot = w.dot, .used = true, .names = f->names, .lens = f->lens};
+        *f = (struct fetch){
+            .dot = w.dot, .size = w.size, .used = true, .names = f->names, .lens = f->lens};
         used++;
         fetch_look(x, f, now_ms);
     }
 }
 
-/* Adds the next chunk of a content to the ring of what is asked for. */
-static bool ask_next(struct sync_session *x, struct fetch *f, struct sync_chunk *ret)
+/* The smallest content of which something is still to be asked for; NULL: none. */
+static struct fetch *smallest(struct pull *l)
+{
+    struct fetch *least = NULL;
+    for (size_t i = 0; i < FETCHES_MAX; i++) {
+        struct fetch *f = &l->fetch[i];
+        if (f->used && f->names_at < f->names.n && (least == NULL || f->size < least->size))
+            least = f;
+    }
+    return least;
+}
+
+/* Adds a chunk to the ring of what is asked for. */
+static bool ask_next(struct sync_session *x, struct sync_chunk *ret)
 {
     struct pull *l = &x->pull;
-    if (f->names_at == f->names.n || l->asked_n == FRAME_CHUNKS_MAX ||
-        l->asked_bytes >= FETCH_BYTES)
+    struct fetch *f = smallest(l);
+    if (f == NULL || l->asked_n == FRAME_CHUNKS_MAX || l->asked_bytes >= FETCH_BYTES)
         return false;
     struct asked a = {.fetch = f};
     memcpy(a.chunk.name, f->names.p + f->names_at, CONTENT_ID_BYTES);
@@ -230,9 +243,8 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         begin_fetches(x, now_ms);
     if (!sync_session_can_send(x))
         return l->retry_ms;
-    for (size_t i = 0; i < FETCHES_MAX; i++)
-        while (l->fetch[i].used && n < FRAME_CHUNKS_MAX && ask_next(x, &l->fetch[i], &chunks[n]))
-            n++;
+    while (n < FRAME_CHUNKS_MAX && ask_next(x, &chunks[n]))
+        n++;
     send_get(x, chunks, n);
     if (l->passed_bytes >= PASSED_BYTES && sync_session_can_send(x))
         tell_passed(x);

@@ -65,6 +65,7 @@ struct asked {
 /* Content that is fetched. */
 struct fetch {
     struct dot dot;
+    uint64_t size; /* in bytes */
     bool used;
     struct buf names; /* of chunks to be asked for, 32 bytes each, from names_at on */
     struct buf lens;  /* u64 of each */

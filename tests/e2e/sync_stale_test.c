@@ -52,6 +52,54 @@ static void while_it_is_open(struct e2e *f)
     world_end(&world);
 }
 
+static int begin_append(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    ok(fd);
+    same(write(fd, "one\n", 4), 4);
+    return fd;
+}
+
+static void end_append(int fd)
+{
+    same(write(fd, "two\n", 4), 4);
+    ok(close(fd));
+}
+
+/* Who deleted the files had not seen what this program has written so far, nor what it will write.
+ */
+static void while_others_delete_it(struct e2e *f)
+{
+    static const char *const names[] = {"deleted", "replaced", "folder/below/with it"};
+    int fd[ARRAY_N(names)];
+    if (world_begin(&world, f, 2)) {
+        ok(mkdir(world_path(at(1), "folder"), 0755));
+        ok(mkdir(world_path(at(1), "folder/below"), 0755));
+        world_save(at(1), "folder/other", "goes\n");
+        world_save(at(1), "in its place", "by the other\n");
+        for (size_t i = 0; i < ARRAY_N(names); i++)
+            world_save(at(1), names[i], "old\n");
+        world_even(&world);
+        for (size_t i = 0; i < ARRAY_N(names); i++)
+            fd[i] = begin_append(world_path(at(0), "%s", names[i]));
+        ok(unlink(world_path(at(1), "deleted")));
+        ok(rename(world_path(at(1), "in its place"), world_path(at(1), "replaced")));
+        e2e_ok(at(1), "rm -r %s/folder", at(1)->folder);
+        world_wait_text(at(0), "replaced", "by the other\n");
+        e2e_ok(at(1), "persist sync --wait %s", at(1)->folder);
+        e2e_ok(at(0), "persist sync %s", at(0)->folder);
+        for (size_t i = 0; i < ARRAY_N(names); i++)
+            end_append(fd[i]);
+        world_wait_text(at(1), "deleted", "old\none\ntwo\n");
+        world_wait_text(at(1), "replaced (local 1)", "old\none\ntwo\n");
+        world_wait_text(at(1), "folder/below/with it", "old\none\ntwo\n");
+        world_even(&world);
+        world_wait_text(at(0), "replaced", "by the other\n");
+        holds(access(world_path(at(0), "folder/other"), F_OK) != 0);
+    }
+    world_end(&world);
+}
+
 /* ---- programs ----------------------------------------------------------------------------------
  *
  * A process of its own, as an editor is: it reads a file when it is told to, and later saves it.
@@ -400,6 +448,7 @@ int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(while_it_is_open),
+        E2E_TEST(while_others_delete_it),
         E2E_TEST(by_who_saw_an_older_version),
         E2E_TEST(what_cannot_be_merged),
         E2E_TEST(plain_edits),

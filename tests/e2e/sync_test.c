@@ -396,6 +396,30 @@ static void small_saves_pass_a_big_file(struct e2e *f)
     world_end(&world);
 }
 
+/* What is there of a first sync is what is small, whenever one looks. */
+static void the_smallest_come_first(struct e2e *f)
+{
+    static const unsigned mib[] = {64, 24, 8, 1};
+    enum { N = ARRAY_N(mib) };
+    if (begin_apart(f, 2, "a line\n")) {
+        world_online(at(0));
+        for (size_t i = 0; i < N; i++)
+            e2e_ok(at(0), "head -c %uM /dev/urandom >notes/%u", mib[i], mib[i]);
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        world_online(at(1));
+        bool seen[N + 1] = {[N] = true};
+        for (uint64_t end = e2e_now_ms() + 60000; !seen[0] && e2e_now_ms() < end; usleep(1000)) {
+            for (size_t i = 0; i < N; i++)
+                seen[i] = exists(world_path(at(1), "%u", mib[i]));
+            for (size_t i = 0; i < N; i++)
+                holds(!seen[i] || seen[i + 1]);
+        }
+        holds(seen[0]);
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
 static void thousands_of_files_arrive(struct e2e *f)
 {
     enum { FOLDERS = 30, EACH = 100 };
@@ -433,6 +457,7 @@ int main(int argc, char **argv)
         E2E_TEST(two_folders_of_one_name_are_one),
         E2E_TEST(a_device_away_for_long_comes_back),
         E2E_TEST(small_saves_pass_a_big_file),
+        E2E_TEST(the_smallest_come_first),
         E2E_TEST(thousands_of_files_arrive),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
