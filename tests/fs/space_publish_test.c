@@ -563,10 +563,13 @@ static void publish_slow_temporary_with_or_over_a_hard_link(void **state)
     assert_same_record(d, "note", &tmp);
     assert_same_record(d, "again", &tmp);
     assert_text(d, "again", "two");
-    (void)published(d, "note.tmp", "three");
+    struct rid third = published(d, "note.tmp", "three");
+    uint64_t before = changes(d);
     device_rename(d, "note.tmp", "note");
     settle(d);
     assert_text(d, "note", "three");
+    assert_same_record(d, "note", &third);
+    assert_int_equal(changes(d), before + 1); /* the name is never gone */
     assert_same_record(d, "again", &tmp);
     assert_text(d, "again", "two");
     assert_int_equal(count_entries(d, ""), 2);
