@@ -42,8 +42,8 @@ static int author_replace(struct deed *d)
         rc = replica_stat(d->s->replica, &d->rid, &info);
     if (rc == 0)
         rc = replica_xattrs(d->s->replica, &d->rid, &theirs);
-    if (rc == 0 && (!info.has_meta || info.mode != meta.mode ||
-                    !bytes_equal(buf_bytes(&theirs), meta.xattrs)))
+    if (rc == 0 &&
+        (!info.has_meta || info.mode != meta.mode || !bytes_equal(buf_bytes(&theirs), meta.xattrs)))
         rc = change_meta(d->c, &d->rid, &meta);
     if (rc == 0 && d->v->was_temporary)
         rc = change_unlink(d->c, &d->v->from.rid, &d->v->from.slot);

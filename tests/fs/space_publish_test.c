@@ -403,9 +403,9 @@ static void make_old(struct device *d, const char *path)
 
 static void exchange(struct device *d, const char *a, const char *b)
 {
-    assert_int_equal(tree_rename(d->s->tree, TREE_ROOT, bytes_str(a), TREE_ROOT, bytes_str(b),
-                                 RENAME_EXCHANGE),
-                     0);
+    assert_int_equal(
+        tree_rename(d->s->tree, TREE_ROOT, bytes_str(a), TREE_ROOT, bytes_str(b), RENAME_EXCHANGE),
+        0);
 }
 
 static void publish_slow_temporary_is_one_edit_of_the_record_it_replaces(void **state)

@@ -317,7 +317,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_read_the_older_one_is_behind),
         TEST(what_a_process_saved_it_has_seen),
-        cmocka_unit_test_setup_teardown(what_a_process_saved_by_another_record_it_has_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_process_saved_by_another_record_it_has_seen, setup,
+                                        teardown),
         TEST(a_number_that_is_used_again_is_another_process),
         TEST(the_threads_of_a_process_are_one),
         TEST(few_are_looked_up),
