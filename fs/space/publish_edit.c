@@ -12,9 +12,13 @@ void edit_fini(struct edit *e)
 
 bool edit_base(const struct rid *rid, const struct attr *a, struct dot *ret)
 {
-    struct rid base_rid;
-    base_split(&a->base, &base_rid, ret);
-    return a->has_base && rid_cmp(rid, &base_rid) == 0;
+    struct rid is = bind_rid(a), of;
+    bool shows = a->bound && rid_cmp(rid, &is) == 0;
+    bool over = a->has_over && !shows;
+    base_split(over ? &a->over : &a->base, &of, ret);
+    /* A file without a record that has bytes of its base is a copy of that. */
+    bool based = over || (a->has_base && (shows || (!a->bound && a->base_size == 0)));
+    return based && rid_cmp(rid, &of) == 0;
 }
 
 int edit_take(struct space *s, const struct rid *rid, const struct attr *a, bool merge,

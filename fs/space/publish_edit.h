@@ -19,7 +19,7 @@ struct edit {
     struct buf body;  /* of what is merged */
 };
 
-/** The version of record @rid that a file is an edit of: true, or none is known. */
+/** The version of record @rid that a file, of that record or another, is an edit of, if any. */
 bool edit_base(const struct rid *rid, const struct attr *a, struct dot *ret);
 /**
  * Takes the content of a file, of record @rid or (NULL) of none yet. @merge: what came meanwhile is

@@ -3,11 +3,13 @@
  *
  * Identity follows the name: where a published name has a new file, its old one being gone or moved
  * away, that is an edit of the same record, whatever way the editor took. A file that left its name
- * and has another one was moved, unless the name got a new file.
+ * and has another one was moved, unless the name got a new file, or it is a temporary file that
+ * ended a save.
  */
 #include <errno.h>
 
 #include "fs/space/ignore.h"
+#include "fs/space/publish_edit.h"
 #include "fs/space/publish_view.h"
 
 enum {
@@ -143,7 +145,7 @@ static int look_place(void *arg, const struct replica_entry *e)
 }
 
 /* A file that shows a record has a name that the record does not have. */
-static int look_known(struct space *s, const struct publish_item *item, struct view *v)
+static int look_known(struct space *s, struct view *v)
 {
     struct rid rid = bind_rid(&v->file);
     struct places p = {.s = s, .ino = v->file.ino};
@@ -156,9 +158,39 @@ static int look_known(struct space *s, const struct publish_item *item, struct v
     }
     v->act = p.moved ? ACT_MOVE : ACT_LINK;
     v->from = p.from;
+    return 0;
+}
+
+/*
+ * Did a program save the record of this name by way of a temporary file, which lived so long that
+ * it became a record of its own? The tree says which file may be one (attr.over). Not if its record
+ * has had other devices' changes that are not in it.
+ */
+static int is_save(struct space *s, const struct view *v)
+{
+    struct rid rid = bind_rid(&v->file);
+    struct dot base;
+    struct replica_info own;
+    if (v->file.nlink != 1 || !edit_base(&v->record.rid, &v->file, &base))
+        return 0;
+    int rc = replica_stat(s->replica, &rid, &own);
+    if (rc < 0)
+        return rc;
+    struct base_ref shown = base_of(&rid, &own.content.dot);
+    if (own.conflict || !v->file.has_base || memcmp(&shown, &v->file.base, sizeof shown) != 0)
+        return 0;
+    rc = publish_is_linked(s, &v->record.rid);
+    return rc < 0 ? rc : rc == 0;
+}
+
+/* A file gets a further name of its record, or another one. */
+static void look_elsewhere(const struct publish_item *item, struct view *v, enum kind kind)
+{
     if (!item->settled && !item->forced)
         wait_for(v, PUBLISH_SETTLE);
-    return 0;
+    /* Another record's name is free for a file of its own kind that moves there, only. */
+    else if (v->has_record && (v->act == ACT_LINK || rid_kind(&v->record.rid) != kind))
+        v->act = ACT_CLEAR;
 }
 
 /* Is the file in a state that may be published? Links, directories: always. */
@@ -201,7 +233,7 @@ static enum action look_unpublished(const struct attr *dir)
 int publish_look(struct space *s, struct publish_item *item, struct view *v)
 {
     v->act = ACT_FORGET;
-    v->has_file = v->has_record = false;
+    v->has_file = v->has_record = v->was_temporary = false;
     int rc = tree_getattr(s->tree, item->ino, &v->dir);
     if (rc < 0)
         return rc == -ESTALE ? 0 : rc;
@@ -229,16 +261,16 @@ int publish_look(struct space *s, struct publish_item *item, struct view *v)
     rc = v->has_record ? 0 : look_ignored(s, item, v);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    if (known) {
-        rc = look_known(s, item, v);
-        /* Another record's name is free for a file of its own kind that moves there, only. */
-        if (rc == 0 && v->has_record &&
-            (v->act == ACT_LINK || (v->act == ACT_MOVE && rid_kind(&v->record.rid) != kind)))
-            v->act = ACT_CLEAR;
-        if (rc < 0 || v->act != ACT_CREATE)
-            return rc;
-    } else {
-        v->act = ACT_CREATE;
+    v->act = ACT_CREATE;
+    rc = known ? look_known(s, v) : 0;
+    if (rc == 0 && v->act == ACT_MOVE && v->has_record)
+        rc = is_save(s, v);
+    if (rc < 0)
+        return rc;
+    v->was_temporary = rc > 0;
+    if (v->act != ACT_CREATE && !v->was_temporary) {
+        look_elsewhere(item, v, kind);
+        return 0;
     }
     if (v->has_record)
         v->act = rid_kind(&v->record.rid) == kind && kind != KIND_DIR ? ACT_REPLACE : ACT_CLEAR;

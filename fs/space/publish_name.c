@@ -42,10 +42,12 @@ static int author_replace(struct deed *d)
         rc = replica_stat(d->s->replica, &d->rid, &info);
     if (rc == 0)
         rc = replica_xattrs(d->s->replica, &d->rid, &theirs);
-    if (rc < 0 ||
-        (info.has_meta && info.mode == meta.mode && bytes_equal(buf_bytes(&theirs), meta.xattrs)))
-        return rc;
-    return change_meta(d->c, &d->rid, &meta);
+    if (rc == 0 &&
+        (!info.has_meta || info.mode != meta.mode || !bytes_equal(buf_bytes(&theirs), meta.xattrs)))
+        rc = change_meta(d->c, &d->rid, &meta);
+    if (rc == 0 && d->v->was_temporary)
+        rc = change_unlink(d->c, &d->v->from.rid, &d->v->from.slot);
+    return rc;
 }
 
 /* The change of the records. */
@@ -77,6 +79,9 @@ static int author(struct deed *d)
 
 static void set_published(struct deed *d, struct attr *a)
 {
+    if (a->bound) /* another record, which goes, or stays with the name that the file had */
+        bind_delete(d->x, a);
+    a->has_over = false;
     bind_put(d->x, &d->rid, a);
     if (!attr_is_dir(a))
         edit_show(d->s, d->x, a, d->edit, d->invals);
@@ -98,8 +103,6 @@ static int child_pending(void *arg, struct bytes name, struct dirent_value value
 
 static int show_created(struct deed *d, struct attr *a)
 {
-    if (a->bound) /* its old record stays where it was, and is looked at there */
-        bind_delete(d->x, a);
     set_published(d, a);
     return attr_is_dir(a) ? dirent_each(d->s->tree, a->ino, child_pending, d) : 0;
 }
@@ -114,8 +117,20 @@ static int show_replaced(struct deed *d, struct attr *a)
         o->bound = false; /* the key of the binding is the new file's now */
         op_put(d->x, o);
     }
+    if (a->bound)
+        tree_moved(d->s->tree, a, d->rid.b);
+    a->btime = (struct timespec){0}; /* the record is older */
     set_published(d, a);
     return 0;
+}
+
+/* It is no edit of the record whose name it took. */
+static void show_moved(struct deed *d, struct attr *a)
+{
+    if (!a->has_over)
+        return;
+    a->has_over = false;
+    op_put(d->x, a);
 }
 
 /* Is everything as it was seen? From here on nothing changes any more. */
@@ -151,6 +166,8 @@ static int show_deed(void *arg)
         rc = show_created(d, a);
     else if (rc == 0 && d->v->act == ACT_REPLACE)
         rc = show_replaced(d, a);
+    else if (rc == 0 && (d->v->act == ACT_MOVE || d->v->act == ACT_LINK))
+        show_moved(d, a);
     /* Where a record was cleared away, the new file is still to be published. */
     if (rc == 0 && d->v->act != ACT_CLEAR && !d->more) {
         uint8_t key[PENDING_KEY_MAX];
@@ -164,7 +181,8 @@ static bool same_act(const struct view *a, const struct view *b)
 {
     return a->act == b->act && a->has_file == b->has_file && a->has_record == b->has_record &&
            (!a->has_file || (a->file.ino == b->file.ino && a->file.changes == b->file.changes)) &&
-           (!a->has_record || rid_cmp(&a->record.rid, &b->record.rid) == 0);
+           (!a->has_record || rid_cmp(&a->record.rid, &b->record.rid) == 0) &&
+           a->was_temporary == b->was_temporary;
 }
 
 static int publish_deed(struct deed *d, struct inval_list *invals)
@@ -259,7 +277,7 @@ static bool is_stale(struct space *s, const struct view *v)
 static int take_content(struct space *s, struct publish_item *item, struct view *v,
                         struct edit *edit)
 {
-    const struct rid *rid = v->act == ACT_REPLACE && v->file.base_size == 0 ? &v->record.rid : NULL;
+    const struct rid *rid = v->act == ACT_REPLACE ? &v->record.rid : NULL;
     if (v->file.size <= CONTENT_INLINE_MAX && (rid == NULL || !is_stale(s, v)))
         return edit_take(s, rid, &v->file, false, edit);
     struct view before = *v;
@@ -341,7 +359,9 @@ int publish_name(struct space *s, struct publish_item *item)
             rc = publish_once(s, &to, &target, true);
             buf_fini(&target.to_name);
             if (rc == 0)
-                rc = target.act == ACT_MOVE || target.act == ACT_LINK ? -EAGAIN : -EBUSY;
+                rc = target.act == ACT_MOVE || target.act == ACT_LINK || target.act == ACT_REPLACE
+                         ? -EAGAIN
+                         : -EBUSY;
         }
     }
     buf_fini(&v.to_name);

@@ -14,7 +14,7 @@ enum action {
     ACT_CREATE,  /* a new record */
     ACT_REPLACE, /* the record of this name has a new file */
     ACT_LINK,    /* a further name */
-    ACT_MOVE,    /* the file's record had view.from */
+    ACT_MOVE,    /* the file's record was at view.from */
     ACT_CLEAR,   /* another kind of file has the name: delete the record first */
     ACT_UNLINK,  /* the name is gone */
     ACT_FOLLOW,  /* the file went to view.to: publish that name */
@@ -25,6 +25,7 @@ struct view {
     enum publish_result wait;
     struct attr dir, file;
     bool has_file, has_record;
+    bool was_temporary; /* ACT_REPLACE: the file had a record of its own, at view.from: that goes */
     struct replica_entry record, from;
     uint64_t to_dir;
     struct buf to_name;

@@ -162,6 +162,8 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
     tree_replaced(w->s->tree, a->record);
     a->mtime = capture_time(info->content.mtime_ns);
     a->ctime = w->now;
+    a->btime = (struct timespec){0}; /* it is not a program's of this device alone any more */
+    a->has_over = false;
     a->changes++;
     op_put(w->x, a);
     if (op_node_of(w->x, a) != NULL) /* of a new one the kernel knows nothing */

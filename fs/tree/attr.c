@@ -12,7 +12,7 @@ enum {
     HALF = 16,
     UNSYNCED = 32,
     STAGING = 64,
-    FLAGS_ALL = 127
+    HAS_OVER = 128,
 };
 
 static void put_time(struct buf *out, const struct timespec *t)
@@ -33,7 +33,8 @@ void attr_encode(const struct attr *a, struct buf *out)
 {
     unsigned flags = (a->has_xattr ? HAS_XATTR : 0U) | (a->has_base ? HAS_BASE : 0U) |
                      (a->bound ? BOUND : 0U) | (a->dirty ? DIRTY : 0U) | (a->half ? HALF : 0U) |
-                     (a->unsynced ? UNSYNCED : 0U) | (a->staging != 0 ? STAGING : 0U);
+                     (a->unsynced ? UNSYNCED : 0U) | (a->staging != 0 ? STAGING : 0U) |
+                     (a->has_over ? HAS_OVER : 0U);
     buf_put_u8(out, FORMAT);
     buf_put_u8(out, (uint8_t)flags);
     buf_put_u8(out, (uint8_t)a->data);
@@ -58,6 +59,8 @@ void attr_encode(const struct attr *a, struct buf *out)
     }
     if (a->staging != 0)
         buf_put_varint(out, a->staging);
+    if (a->has_over)
+        buf_put(out, a->over.b, sizeof a->over.b);
 }
 
 static uint32_t read_varint32(struct reader *r)
@@ -101,6 +104,7 @@ int attr_decode(struct bytes v, uint64_t ino, struct attr *ret)
     a.dirty = (flags & DIRTY) != 0;
     a.half = (flags & HALF) != 0;
     a.unsynced = (flags & UNSYNCED) != 0;
+    a.has_over = (flags & HAS_OVER) != 0;
     if (a.bound)
         read_fixed(&r, a.record, sizeof a.record);
     if (a.has_base) {
@@ -109,8 +113,9 @@ int attr_decode(struct bytes v, uint64_t ino, struct attr *ret)
     }
     if ((flags & STAGING) != 0)
         a.staging = read_varint32(&r);
-    if (reader_end(&r) < 0 || format != FORMAT || (flags & ~FLAGS_ALL) != 0 ||
-        data > ATTR_DATA_VERSION)
+    if (a.has_over)
+        read_fixed(&r, a.over.b, sizeof a.over.b);
+    if (reader_end(&r) < 0 || format != FORMAT || data > ATTR_DATA_VERSION)
         return -EBADMSG;
     a.data = (enum attr_data)data;
     *ret = a;

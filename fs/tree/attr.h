@@ -32,21 +32,25 @@ struct attr {
     uint64_t rdev;
     uint64_t size;      /* bytes */
     uint64_t allocated; /* bytes that take room, about: holes do not */
-    struct timespec atime, mtime, ctime, btime;
-    uint64_t parent;  /* directory: the one it is in; file: the one of its newest name */
+    struct timespec atime, mtime, ctime;
+    struct timespec btime; /* when it was made here; 0: what is in it, or its record, is older */
+    uint64_t parent;       /* directory: the one it is in; file: the one of its newest name */
     uint64_t changes; /* counts changes of the content: tells whether it is still what one read */
     enum attr_data data;
     bool has_xattr; /* false: none, no need to look */
     bool has_base;  /* base and base_size hold */
+    bool has_over;  /* over holds */
     bool bound;     /* record holds */
     bool dirty;     /* content differs from what was last published */
     bool half; /* a published file in the middle of a save: written, not yet closed or fsynced */
     bool unsynced;      /* staged, and written since the last fsync */
     uint8_t record[16]; /* the record that shows this file */
     struct base_ref
-        base;           /* the version that unwritten blocks come from, and that it is an edit of */
-    uint64_t base_size; /* bytes of the base that still show; past them are zeros */
-    uint32_t staging;   /* which staging file of this inode: one more after each that was dropped */
+        base; /* the version that unwritten blocks come from, and that it is an edit of */
+    struct base_ref over; /* not published yet: it took the name of a file of another record, and is
+                             an edit of this version of that */
+    uint64_t base_size;   /* bytes of the base that still show; past them are zeros */
+    uint32_t staging; /* which staging file of this inode: one more after each that was dropped */
 };
 
 /** Appends the encoding of @a to @out. */

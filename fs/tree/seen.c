@@ -452,6 +452,30 @@ void seen_published(struct seen *s, uint64_t ino, const struct base_ref *ref, bo
     pthread_mutex_unlock(&s->lock);
 }
 
+static struct view *any_view(struct seen *s, const uint8_t key[KEY_BYTES])
+{
+    struct view *v = s->views[key_bucket(key)];
+    while (v != NULL && memcmp(v->key, key, KEY_BYTES) != 0)
+        v = v->next;
+    return v;
+}
+
+void seen_moved(struct seen *s, const struct attr *a, const uint8_t record[16])
+{
+    struct view *v;
+    pthread_mutex_lock(&s->lock);
+    while ((v = any_view(s, a->record)) != NULL) {
+        bool same = v->based && memcmp(&v->base, &a->base, sizeof v->base) == 0;
+        if (v->saving == a->ino || same) {
+            v->saving = a->ino;
+            name_record(s, v, record);
+        } else {
+            view_drop(s, v);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 void seen_replaced(struct seen *s, const uint8_t record[16])
 {
     pthread_mutex_lock(&s->lock);

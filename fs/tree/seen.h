@@ -57,6 +57,11 @@ bool seen_behind(struct seen *s, const uint8_t record[16], struct base_ref *ret)
  * another one, made of it and of what had come meanwhile.
  */
 void seen_published(struct seen *s, uint64_t ino, const struct base_ref *ref, bool merged);
+/**
+ * File @a, as it still is, becomes that of @record instead of its own: who saw what is in it has
+ * seen that of this record, once seen_published() says which version it is.
+ */
+void seen_moved(struct seen *s, const struct attr *a, const uint8_t record[16]);
 /** What is shown of a record came from elsewhere: nobody has seen it yet. */
 void seen_replaced(struct seen *s, const uint8_t record[16]);
 

@@ -62,6 +62,8 @@ void tree_serve(pid_t tid);
  * of that and of what had come from elsewhere.
  */
 void tree_published(struct tree *t, uint64_t ino, const struct base_ref *ref, bool merged);
+/** File @a, which is still that of another record, becomes that of @record: tree_published(). */
+void tree_moved(struct tree *t, const struct attr *a, const uint8_t record[16]);
 /** What is shown of a record (attr.record) came from elsewhere: no program has seen it yet. */
 void tree_replaced(struct tree *t, const uint8_t record[16]);
 

@@ -104,9 +104,14 @@ int stale_truncate(struct op *x, struct node *n, struct attr *a, uint64_t size,
  * writer saw. Not so where those end before @offset: what is added there belongs to what is there.
  */
 int stale_write(struct op *x, struct node *n, struct attr *a, uint64_t offset) MUST_CHECK;
-/** A new file takes the name of another one: it is an edit of what its author saw of that. */
+/**
+ * A file takes the name of another one. If it is new, or was made here not long ago, it is an edit
+ * of what the caller saw of that. The caller does op_put().
+ */
 void stale_replace(struct tree *t, struct attr *a, const struct attr *old);
-/** The same for a new file at a name that another one has just left. */
+/** Two files take each other's names: each is an edit of what the caller saw of the other. */
+void stale_exchange(struct tree *t, struct attr *a, struct attr *b);
+/** stale_replace() for a name that another file has just left, or that was just deleted. */
 int stale_renew(struct op *x, uint64_t dir, struct bytes name, struct attr *a) MUST_CHECK;
 /** op_pending_name() of a name that the file loses. */
 void stale_remove(struct op *x, uint64_t dir, struct bytes name, const struct attr *a);

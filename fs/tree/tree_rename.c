@@ -69,6 +69,7 @@ static int exchange(struct op *x, struct side *from, struct side *to, const stru
     if (attr_is_dir(to->file) && from->dir != to->dir &&
         check_not_below(x, to->file->ino, from->dir->ino) < 0)
         return -EINVAL;
+    stale_exchange(x->t, from->file, to->file);
     put_at(x, from->file, from, to, now);
     put_at(x, to->file, to, from, now);
     return 0;
@@ -76,8 +77,10 @@ static int exchange(struct op *x, struct side *from, struct side *to, const stru
 
 static int move(struct op *x, struct side *from, struct side *to, const struct timespec *now)
 {
+    int rc = 0;
+    from->file->has_over = false;
     if (to->file != NULL) {
-        int rc = check_replace(x->t, from->file, to->file);
+        rc = check_replace(x->t, from->file, to->file);
         if (rc < 0)
             return rc;
         if (attr_is_dir(to->file))
@@ -86,7 +89,11 @@ static int move(struct op *x, struct side *from, struct side *to, const struct t
         names_drop(x, to->file, now);
         /* That ends a save, whether or not its close comes before a crash. */
         from->file->half = false;
+    } else {
+        rc = stale_renew(x, to->dir->ino, to->name, from->file);
     }
+    if (rc < 0)
+        return rc;
     dirent_delete(x, from->dir->ino, from->name);
     put_at(x, from->file, from, to, now);
     op_pending_name(x, to->dir->ino, to->name, NULL);

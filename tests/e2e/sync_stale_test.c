@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,63 @@ static bool by_rename(const char *path, const char *text)
     return write_with(tmp, O_CREAT | O_EXCL, text) && rename(tmp, path) == 0;
 }
 
+static const char *new_of(const char *path)
+{
+    static char name[E2E_PATH_MAX + 40];
+    snprintf(name, sizeof name, "%s.new", path);
+    return name;
+}
+
+/* Slower than the publisher: others have the new file before it takes the place. */
+static bool makes_new(const char *path, const char *text)
+{
+    enum { SLOW_US = 150000 };
+    size_t half = strlen(text) / 2;
+    int fd = open(new_of(path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 || close(fd) < 0 || usleep(SLOW_US) < 0)
+        return false;
+    fd = open(new_of(path), O_WRONLY | O_CLOEXEC);
+    bool good = fd >= 0 && write_all(fd, text, half, 0) && fsync(fd) == 0 && usleep(SLOW_US) == 0 &&
+                write_all(fd, text + half, strlen(text) - half, (off_t)half);
+    return fd >= 0 && close(fd) == 0 && good && usleep(SLOW_US) == 0;
+}
+
+static bool renames_new(const char *path, const char *text)
+{
+    (void)text;
+    return rename(new_of(path), path) == 0;
+}
+
+static bool exchanges_new(const char *path, const char *text)
+{
+    (void)text;
+    return renameat2(AT_FDCWD, new_of(path), AT_FDCWD, path, RENAME_EXCHANGE) == 0 &&
+           unlink(new_of(path)) == 0;
+}
+
+static bool by_slow_rename(const char *path, const char *text)
+{
+    return makes_new(path, text) && renames_new(path, text);
+}
+
+static bool by_slow_rename_with_backup(const char *path, const char *text)
+{
+    char backup[E2E_PATH_MAX + 40];
+    snprintf(backup, sizeof backup, "%s~", path);
+    return makes_new(path, text) && rename(path, backup) == 0 && renames_new(path, text) &&
+           unlink(backup) == 0;
+}
+
+static bool by_exchange(const char *path, const char *text)
+{
+    return write_with(new_of(path), O_CREAT | O_EXCL, text) && exchanges_new(path, text);
+}
+
+static bool by_slow_exchange(const char *path, const char *text)
+{
+    return makes_new(path, text) && exchanges_new(path, text);
+}
+
 static bool with_backup(const char *path, const char *text)
 {
     char backup[E2E_PATH_MAX + 40];
@@ -268,6 +326,10 @@ static void by_who_saw_an_older_version(struct e2e *f)
         {"in-place.md", in_place},
         {"emptied.md", emptied_when_open},
         {"by-rename.md", by_rename},
+        {"by-slow-rename.md", by_slow_rename},
+        {"by-slow-rename-with-backup.md", by_slow_rename_with_backup},
+        {"by-exchange.md", by_exchange},
+        {"by-slow-exchange.md", by_slow_exchange},
         {"with-backup.md", with_backup},
         {"deleted.md", deleted_and_made_anew},
         {"without-truncation.md", without_truncation},
@@ -356,7 +418,8 @@ static void plain_edits(struct e2e *f)
 /* The mount dies between the saves and their publication: each file knows what it is an edit of. */
 static void over_the_death_of_the_mount(struct e2e *f)
 {
-    static const way ways[] = {in_place, by_rename, with_backup, deleted_and_made_anew};
+    static const way ways[] = {in_place,    by_rename,    with_backup, deleted_and_made_anew,
+                               renames_new, exchanges_new};
     enum { FILES = 4 * ARRAY_N(ways) };
     char names[FILES][16];
     struct program p = program_start();
@@ -367,6 +430,9 @@ static void over_the_death_of_the_mount(struct e2e *f)
         }
         for (size_t i = 0; i < FILES; i++)
             comes(names[i], remote);
+        for (size_t i = 0; i < FILES; i++)
+            if (i % ARRAY_N(ways) >= ARRAY_N(ways) - 2)
+                does(&p, makes_new, names[i], local);
         pid_t pid = e2e_mount_pid(at(0));
         for (size_t i = 0; i < FILES; i++)
             does(&p, ways[i % ARRAY_N(ways)], names[i], local);
@@ -379,6 +445,96 @@ static void over_the_death_of_the_mount(struct e2e *f)
         same(world_named(at(1), "conflict"), 0);
     }
     program_end(&p);
+    world_end(&world);
+}
+
+/* A slow save on one device, an edit of another paragraph on the other: both are in the note. */
+static void slow_save_and_an_edit_elsewhere(struct e2e *f)
+{
+    struct program p = program_start();
+    if (world_begin(&world, f, 2)) {
+        begin_file(&p, "note.md", before);
+        does(&p, makes_new, "note.md", local);
+        world_wait_text(at(1), "note.md.new", local);
+        world_offline(at(0));
+        does(&p, renames_new, "note.md", local);
+        world_save(at(1), "note.md", remote);
+        world_online(at(0));
+        both_have("note.md", both);
+        world_even(&world);
+        same(world_named(at(1), "note"), 1);
+        /* Its history: as it was made, both saves, and what was made of them. */
+        e2e_ok(at(1), "test $(persist log notes/note.md | grep -c :) -ge 4");
+    }
+    program_end(&p);
+    world_end(&world);
+}
+
+enum { BIG_BYTES = 4 << 20, BIG_TEXTS = 3 };
+
+static uint8_t big[BIG_TEXTS][BIG_BYTES], big_found[BIG_BYTES + 1];
+
+static void save_big(const char *path, int flags, int text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0644);
+    holds(fd >= 0 && write_all(fd, big[text], BIG_BYTES, 0) && close(fd) == 0);
+}
+
+/* Which of the texts a file has; -1: another one. */
+static int read_big(const char *path)
+{
+    int text = BIG_TEXTS - 1, fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (ok(fd) < 0)
+        return -1;
+    size_t n = read_all(fd, big_found, sizeof big_found, 0);
+    close(fd);
+    while (text >= 0 && (n != BIG_BYTES || memcmp(big_found, big[text], BIG_BYTES) != 0))
+        text--;
+    return text;
+}
+
+/* Reads the note until it has the last text: it never has less than one, or an older one again. */
+static void read_on(const char *path)
+{
+    int last = 0;
+    while (last < BIG_TEXTS - 1) {
+        int now = read_big(path);
+        if (!holds(now >= last))
+            return;
+        last = now;
+    }
+}
+
+/* Others have the new file while it is empty; what is in it comes late, with the next save. */
+static void slow_save_is_seen_whole(struct e2e *f)
+{
+    for (int i = 0; i < BIG_TEXTS; i++)
+        randombytes_buf(big[i], BIG_BYTES);
+    if (world_begin(&world, f, 2)) {
+        char path[E2E_PATH_MAX + 32];
+        snprintf(path, sizeof path, "%s", world_path(at(0), "note"));
+        save_big(path, O_CREAT, 0);
+        world_even(&world);
+        world_save(at(0), "note.new", "");
+        world_even(&world);
+        same(world_named(at(1), "new"), 1);
+        pid_t reader = check_fork();
+        if (reader == 0) {
+            alarm(2 * WORLD_EVEN_MS / 1000);
+            read_on(world_path(at(1), "note"));
+            check_child_end();
+        }
+        world_offline(at(0));
+        save_big(new_of(path), 0, 1);
+        ok(rename(new_of(path), path));
+        usleep(500000); /* published, each by itself */
+        save_big(path, 0, 2);
+        world_online(at(0));
+        world_even(&world);
+        same(read_big(world_path(at(1), "note")), 2);
+        check_join(reader);
+        same(world_named(at(1), "note"), 1);
+    }
     world_end(&world);
 }
 
@@ -453,6 +609,8 @@ int main(int argc, char **argv)
         E2E_TEST(what_cannot_be_merged),
         E2E_TEST(plain_edits),
         E2E_TEST(over_the_death_of_the_mount),
+        E2E_TEST(slow_save_and_an_edit_elsewhere),
+        E2E_TEST(slow_save_is_seen_whole),
         E2E_TEST(in_real_editors),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));

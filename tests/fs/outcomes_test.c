@@ -70,6 +70,29 @@ static void replace(struct device *d, const char *path, char *text)
     device_rename(d, other, path);
 }
 
+/* The same by a program that is slow: others have its new file before it takes the place. */
+static void replace_slowly(struct device *d, const char *path, char *text)
+{
+    char other[PATH_SIZE];
+    path_of("new", other);
+    device_save_text(d, other, "");
+    assert_int_equal(publisher_flush(d->s), 0);
+    save(d, other, text);
+    device_rename(d, other, path);
+}
+
+/* A file that was just made is one that was made an hour ago. */
+static void age(struct device *d, const char *path)
+{
+    struct op x;
+    struct attr *a;
+    assert_int_equal(op_begin(d->s->tree, false, &x), 0);
+    assert_int_equal(op_add(&x, device_ino(d, path), &a), 0);
+    a->btime.tv_sec -= 3600;
+    op_put(&x, a);
+    assert_int_equal(op_commit(&x), 0);
+}
+
 static void act_one(struct device *d, char *word[WORDS_MAX])
 {
     const char *verb = word[0];
@@ -84,12 +107,16 @@ static void act_one(struct device *d, char *word[WORDS_MAX])
         device_unlink(d, path);
     } else if (strcmp(verb, "rmdir") == 0) {
         device_rmdir(d, path);
+    } else if (strcmp(verb, "age") == 0) {
+        age(d, path);
     } else if (word[2] == NULL) {
         fail_msg("%s %s, and what?", verb, word[1]);
     } else if (strcmp(verb, "save") == 0) {
         save(d, path, word[2]);
     } else if (strcmp(verb, "replace") == 0) {
         replace(d, path, word[2]);
+    } else if (strcmp(verb, "slow") == 0) {
+        replace_slowly(d, path, word[2]);
     } else if (strcmp(verb, "mv") == 0) {
         path_of(word[2], to);
         device_rename(d, path, to);
@@ -333,13 +360,25 @@ static void edit_against_a_file_that_takes_its_place_is_edit_against_edit(void *
             "f = one||2||three|\n");
 }
 
+static void edit_against_a_slow_save_is_edit_against_edit(void **state)
+{
+    (void)state;
+    outcome("save f 1||2||3|", "slow f one||2||3|", "save f 1||2||three|", "f = one||2||three|\n");
+}
+
+static void edited_new_file_survives_its_taking_a_place(void **state)
+{
+    (void)state;
+    outcome("save f 1;save g 2", "mv g f", "save g 3", "f = 2\ng = 3\n");
+}
+
 /* ---- deletions ---------------------------------------------------------------------------------
  */
 
 static void file_renamed_over_an_edited_one_has_the_name(void **state)
 {
     (void)state;
-    outcome("save f 1;save g 2", "mv g f", "save f 3", "f = 2\nf (anna) = 3\n");
+    outcome("save f 1;save g 2;age g", "mv g f", "save f 3", "f = 2\nf (anna) = 3\n");
 }
 
 static void edit_survives_a_deletion(void **state)
@@ -403,7 +442,7 @@ static void edit_follows_a_rename(void **state)
 static void edit_follows_a_rename_over_another_file(void **state)
 {
     (void)state;
-    outcome("save f 1;save g 2", "mv g f", "save g 3", "f = 3\n");
+    outcome("save f 1;save g 2;age g", "mv g f", "save g 3", "f = 3\n");
 }
 
 static void later_of_two_renames_holds(void **state)
@@ -511,6 +550,8 @@ int main(void)
         cmocka_unit_test(edits_of_the_same_line_leave_the_earlier_in_a_sibling),
         cmocka_unit_test(equal_edits_are_one),
         cmocka_unit_test(edit_against_a_file_that_takes_its_place_is_edit_against_edit),
+        cmocka_unit_test(edit_against_a_slow_save_is_edit_against_edit),
+        cmocka_unit_test(edited_new_file_survives_its_taking_a_place),
         cmocka_unit_test(file_renamed_over_an_edited_one_has_the_name),
         cmocka_unit_test(edit_survives_a_deletion),
         cmocka_unit_test(deletion_against_deletion_deletes),

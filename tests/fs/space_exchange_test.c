@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fs/space/exchange.h"
+#include "fs/space/merger.h"
 #include "tests/support/meet.h"
 
 struct pair {
@@ -315,6 +316,147 @@ static void exchange_repeated_changes_nothing(void **state)
     assert_equal_trees(p);
 }
 
+/* ---- a slow save, and what comes from elsewhere before it is published ---- */
+
+static const char before[] = "1\n\n2\n\n3\n", saved[] = "one\n\n2\n\n3\n";
+
+/* Anna's program has its new file open when it takes the place of the note: Bert knows that file,
+ * and that it is empty. */
+static uint64_t save_slowly(struct pair *p)
+{
+    struct attr a;
+    struct tree_write how = {0};
+    device_save_text(&p->a, "note.md", before);
+    device_save_text(&p->a, "new", "");
+    meet(p);
+    uint64_t ino = device_ino(&p->a, "new");
+    assert_int_equal(tree_open_file(p->a.s->tree, ino, true, false, &a), 0);
+    assert_int_equal(tree_write(p->a.s->tree, ino, bytes_str(saved), &how), 0);
+    device_rename(&p->a, "new", "note.md");
+    return ino;
+}
+
+/* Anna hears of what Bert did, and then the program closes its file. */
+static void come_and_close(struct pair *p, uint64_t ino)
+{
+    device_pull(&p->a, &p->b);
+    tree_close_file(p->a.s->tree, ino, true);
+    publisher_changed(p->a.s, &(struct tree_change){.kind = TREE_CLOSED, .ino = ino});
+    meet(p);
+    assert_int_equal(merger_flush(p->a.s, false), 0);
+    meet(p);
+    assert_equal_trees(p);
+}
+
+static void assert_none(struct device *d, const char *path)
+{
+    assert_int_equal(device_ino(d, path), 0);
+}
+
+static int names(struct device *d)
+{
+    struct names names = {0};
+    assert_int_equal(tree_list(d->s->tree, TREE_ROOT, 0, false, collect, &names), 0);
+    return names.n;
+}
+
+static void slow_save_of_a_note_that_was_edited_is_merged(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ino = save_slowly(p);
+    device_save_text(&p->b, "note.md", "1\n\n2\n\nthree\n");
+    come_and_close(p, ino);
+    assert_content(&p->b, "note.md", "one\n\n2\n\nthree\n");
+    assert_int_equal(names(&p->a), 1);
+}
+
+static void slow_save_of_a_note_that_was_deleted_is_there(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ino = save_slowly(p);
+    device_unlink(&p->b, "note.md");
+    come_and_close(p, ino);
+    assert_content(&p->b, "note.md", saved);
+    assert_int_equal(names(&p->a), 1);
+}
+
+static void slow_save_of_a_note_that_was_renamed_leaves_both(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ino = save_slowly(p);
+    device_rename(&p->b, "note.md", "other.md");
+    come_and_close(p, ino);
+    assert_content(&p->b, "note.md", saved);
+    assert_content(&p->b, "other.md", before);
+    assert_int_equal(names(&p->a), 2);
+}
+
+/* The name is looked at first, before the content of the file. */
+static void publish_note(struct device *d)
+{
+    struct publish_item item = {.ino = TREE_ROOT,
+                                .name = bytes_str("note.md"),
+                                .settled = true,
+                                .quiet = true,
+                                .forced = true};
+    assert_int_equal(publish_name(d->s, &item), PUBLISH_DONE);
+}
+
+/* Then it is no temporary file: it has the name, and what Bert made of it is beside it. */
+static void slow_save_by_a_file_that_was_edited_loses_nothing(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ino = save_slowly(p);
+    device_save_text(&p->b, "new", "by bert");
+    device_pull(&p->a, &p->b);
+    publisher_hold(p->a.s);
+    tree_close_file(p->a.s->tree, ino, true);
+    publish_note(&p->a);
+    publisher_release(p->a.s);
+    meet(p);
+    assert_equal_trees(p);
+    assert_content(&p->b, "note.md", saved);
+    struct buf all CLEANUP(buf_fini) = {0};
+    list(&p->b, TREE_ROOT, "", &all);
+    buf_put_u8(&all, 0);
+    assert_non_null(strstr((const char *)all.p, "by bert"));
+    assert_int_equal(names(&p->a), 2);
+}
+
+static void slow_save_by_a_file_that_was_deleted_is_there(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ino = save_slowly(p);
+    device_unlink(&p->b, "new");
+    come_and_close(p, ino);
+    assert_content(&p->b, "note.md", saved);
+    assert_none(&p->b, "new");
+}
+
+static void slow_save_by_a_file_that_was_renamed_is_there(void **state)
+{
+    struct pair *p = *state;
+    uint64_t ino = save_slowly(p);
+    device_rename(&p->b, "new", "newer");
+    come_and_close(p, ino);
+    assert_content(&p->b, "note.md", saved);
+}
+
+/* What a person moves: Bert's file, which came to Anna. */
+static void file_of_another_device_renamed_over_a_note_takes_its_edits_along(void **state)
+{
+    struct pair *p = *state;
+    device_save_text(&p->a, "note.md", before);
+    device_save_text(&p->b, "new", "by bert");
+    meet(p);
+    device_rename(&p->a, "new", "note.md");
+    device_save_text(&p->b, "new", "by bert again");
+    meet(p);
+    assert_equal_trees(p);
+    assert_content(&p->a, "note.md", "by bert again");
+    assert_int_equal(names(&p->a), 1);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -329,6 +471,13 @@ int main(void)
         CASE(exchange_of_one_path_made_apart_is_one_record),
         CASE(exchange_while_a_file_is_written_leaves_it_to_the_writer),
         CASE(exchange_repeated_changes_nothing),
+        CASE(slow_save_of_a_note_that_was_edited_is_merged),
+        CASE(slow_save_of_a_note_that_was_deleted_is_there),
+        CASE(slow_save_of_a_note_that_was_renamed_leaves_both),
+        CASE(slow_save_by_a_file_that_was_edited_loses_nothing),
+        CASE(slow_save_by_a_file_that_was_deleted_is_there),
+        CASE(slow_save_by_a_file_that_was_renamed_is_there),
+        CASE(file_of_another_device_renamed_over_a_note_takes_its_edits_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

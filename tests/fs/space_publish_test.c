@@ -370,6 +370,238 @@ static void publish_exchange_of_two_names_keeps_both_records(void **state)
     assert_int_equal(publisher_pending(d->s), 0);
 }
 
+/* ---- a temporary file that has become a record of its own ---- */
+
+static void assert_none(struct device *d, const char *path)
+{
+    struct rid rid;
+    assert_false(record_at(d, path, &rid));
+    assert_int_equal(device_ino(d, path), 0);
+}
+
+/* What was saved is the @n-th version of the same record, and the temporary file is gone. */
+static void assert_saved(struct device *d, const struct rid *rid, const char *text, int n)
+{
+    settle(d);
+    assert_same_record(d, "note", rid);
+    assert_int_equal(count_versions(d, "note"), n);
+    assert_text(d, "note", text);
+    assert_none(d, "note.tmp");
+    assert_int_equal(publisher_pending(d->s), 0);
+}
+
+static void make_old(struct device *d, const char *path)
+{
+    struct op x;
+    struct attr *a;
+    assert_int_equal(op_begin(d->s->tree, false, &x), 0);
+    assert_int_equal(op_add(&x, device_ino(d, path), &a), 0);
+    a->btime.tv_sec -= 3600;
+    op_put(&x, a);
+    assert_int_equal(op_commit(&x), 0);
+}
+
+static void exchange(struct device *d, const char *a, const char *b)
+{
+    assert_int_equal(
+        tree_rename(d->s->tree, TREE_ROOT, bytes_str(a), TREE_ROOT, bytes_str(b), RENAME_EXCHANGE),
+        0);
+}
+
+static void publish_slow_temporary_is_one_edit_of_the_record_it_replaces(void **state)
+{
+    struct device *d = *state;
+    struct rid rid = published(d, "note", "one");
+    (void)published(d, "note.tmp", "two");
+    uint64_t before = changes(d);
+    device_rename(d, "note.tmp", "note");
+    assert_saved(d, &rid, "two", 2);
+    assert_int_equal(changes(d), before + 1);
+    /* Again and again, by one that was published empty, or in part. */
+    (void)published(d, "note.tmp", "");
+    device_save_text(d, "note.tmp", "three");
+    device_rename(d, "note.tmp", "note");
+    assert_saved(d, &rid, "three", 3);
+    (void)published(d, "note.tmp", "fo");
+    device_save_text(d, "note.tmp", "four");
+    settle(d);
+    device_rename(d, "note.tmp", "note");
+    assert_saved(d, &rid, "four", 4);
+}
+
+static void publish_slow_temporary_of_many_chunks(void **state)
+{
+    enum { BYTES = 1 << 20 };
+    struct device *d = *state;
+    uint8_t *p = malloc(BYTES), *is = malloc(BYTES);
+    struct rid rid = published(d, "note", "one");
+    assert_true(p != NULL && is != NULL);
+    randombytes_buf(p, BYTES);
+    device_save(d, "note.tmp", p, BYTES);
+    settle(d);
+    device_rename(d, "note.tmp", "note");
+    settle(d);
+    assert_same_record(d, "note", &rid);
+    assert_none(d, "note.tmp");
+    assert_int_equal(tree_read(d->s->tree, device_ino(d, "note"), 0, is, BYTES), BYTES);
+    assert_memory_equal(p, is, BYTES);
+    free(p);
+    free(is);
+}
+
+static void publish_slow_temporaries_one_after_the_other_before_any_is_published(void **state)
+{
+    struct device *d = *state;
+    struct rid rid = published(d, "note", "one");
+    (void)published(d, "note.tmp", "two");
+    (void)published(d, "more.tmp", "three");
+    publisher_hold(d->s);
+    device_rename(d, "note.tmp", "note");
+    device_rename(d, "more.tmp", "note");
+    publisher_release(d->s);
+    assert_saved(d, &rid, "three", 2);
+    assert_none(d, "more.tmp");
+}
+
+static void publish_slow_temporary_put_at_the_name_that_the_old_file_left(void **state)
+{
+    struct device *d = *state;
+    struct rid rid = published(d, "note", "one");
+    (void)published(d, "note.tmp", "two");
+    publisher_hold(d->s);
+    device_rename(d, "note", "note~");
+    device_rename(d, "note.tmp", "note");
+    publisher_release(d->s);
+    assert_saved(d, &rid, "two", 2);
+    assert_text(d, "note~", "one");
+    (void)published(d, "note.tmp", "three");
+    publisher_hold(d->s);
+    device_unlink(d, "note");
+    device_rename(d, "note.tmp", "note");
+    publisher_release(d->s);
+    assert_saved(d, &rid, "three", 3);
+}
+
+/* The publisher finds it at the next start. */
+static void publish_slow_temporary_after_a_restart(void **state)
+{
+    struct device *d = *state;
+    struct rid rid = published(d, "note", "one");
+    (void)published(d, "note.tmp", "two");
+    publisher_hold(d->s);
+    device_rename(d, "note.tmp", "note");
+    struct attr a;
+    CLEANUP(buf_fini) struct buf value = {0};
+    assert_int_equal(tree_getattr(d->s->tree, device_ino(d, "note"), &a), 0);
+    attr_encode(&a, &value);
+    struct attr again;
+    assert_int_equal(attr_decode(buf_bytes(&value), a.ino, &again), 0);
+    assert_true(a.has_over && again.has_over);
+    assert_memory_equal(&a.over, &again.over, sizeof a.over);
+    publisher_release(d->s);
+    device_reopen(d);
+    assert_saved(d, &rid, "two", 2);
+}
+
+static void publish_slow_temporary_that_goes_on_to_another_name(void **state)
+{
+    struct device *d = *state;
+    (void)published(d, "note", "one");
+    struct rid tmp = published(d, "note.tmp", "two");
+    publisher_hold(d->s);
+    device_rename(d, "note.tmp", "note");
+    device_rename(d, "note", "other");
+    publisher_release(d->s);
+    settle(d);
+    assert_same_record(d, "other", &tmp);
+    assert_text(d, "other", "two");
+    assert_int_equal(count_entries(d, ""), 1);
+    /* And later back, when that is no save. */
+    struct rid note = published(d, "note", "three");
+    make_old(d, "other");
+    device_rename(d, "other", "note");
+    settle(d);
+    assert_same_record(d, "note", &tmp);
+    assert_int_not_equal(rid_cmp(&note, &tmp), 0);
+    assert_text(d, "note", "two");
+}
+
+static void publish_old_file_renamed_over_another_moves_its_record(void **state)
+{
+    struct device *d = *state;
+    struct rid a = published(d, "a", "a");
+    (void)published(d, "note", "one");
+    make_old(d, "a");
+    device_rename(d, "a", "note");
+    settle(d);
+    assert_same_record(d, "note", &a);
+    assert_text(d, "note", "a");
+    assert_int_equal(count_entries(d, ""), 1);
+    /* One that is saved by new files is as old as its record. */
+    (void)published(d, "other", "other");
+    device_save_text(d, "note.tmp", "two");
+    device_rename(d, "note.tmp", "note");
+    settle(d);
+    assert_same_record(d, "note", &a);
+    device_rename(d, "note", "other");
+    settle(d);
+    assert_same_record(d, "other", &a);
+    assert_text(d, "other", "two");
+}
+
+static void publish_slow_temporary_with_or_over_a_hard_link(void **state)
+{
+    struct device *d = *state;
+    struct attr a;
+    (void)published(d, "note", "one");
+    struct rid tmp = published(d, "note.tmp", "two");
+    assert_int_equal(
+        tree_link(d->s->tree, device_ino(d, "note.tmp"), TREE_ROOT, bytes_str("again"), &a), 0);
+    settle(d);
+    device_rename(d, "note.tmp", "note");
+    settle(d);
+    assert_same_record(d, "note", &tmp);
+    assert_same_record(d, "again", &tmp);
+    assert_text(d, "again", "two");
+    struct rid third = published(d, "note.tmp", "three");
+    uint64_t before = changes(d);
+    device_rename(d, "note.tmp", "note");
+    settle(d);
+    assert_text(d, "note", "three");
+    assert_same_record(d, "note", &third);
+    assert_int_equal(changes(d), before + 1); /* the name is never gone */
+    assert_same_record(d, "again", &tmp);
+    assert_text(d, "again", "two");
+    assert_int_equal(count_entries(d, ""), 2);
+}
+
+static void publish_exchange_is_an_edit_of_each_record(void **state)
+{
+    struct device *d = *state;
+    struct rid rid = published(d, "note", "one"), tmp = published(d, "note.tmp", "two");
+    exchange(d, "note.tmp", "note");
+    settle(d);
+    settle(d);
+    assert_same_record(d, "note", &rid);
+    assert_same_record(d, "note.tmp", &tmp);
+    assert_text(d, "note", "two");
+    assert_text(d, "note.tmp", "one");
+    /* Back, before that is published. */
+    publisher_hold(d->s);
+    exchange(d, "note.tmp", "note");
+    exchange(d, "note.tmp", "note");
+    publisher_release(d->s);
+    settle(d);
+    assert_same_record(d, "note", &rid);
+    assert_text(d, "note", "two");
+    /* As a save: what was there is deleted. */
+    exchange(d, "note.tmp", "note");
+    device_unlink(d, "note.tmp");
+    assert_saved(d, &rid, "one", 3);
+}
+
+/* ---- */
+
 static void publish_file_that_takes_the_place_of_a_folder_is_a_new_record(void **state)
 {
     struct device *d = *state;
@@ -486,6 +718,15 @@ int main(void)
         CASE(publish_temporary_renamed_over_before_its_writer_died),
         CASE(publish_hard_link_is_a_second_name_of_the_record),
         CASE(publish_exchange_of_two_names_keeps_both_records),
+        CASE(publish_slow_temporary_is_one_edit_of_the_record_it_replaces),
+        CASE(publish_slow_temporary_of_many_chunks),
+        CASE(publish_slow_temporaries_one_after_the_other_before_any_is_published),
+        CASE(publish_slow_temporary_put_at_the_name_that_the_old_file_left),
+        CASE(publish_slow_temporary_after_a_restart),
+        CASE(publish_slow_temporary_that_goes_on_to_another_name),
+        CASE(publish_old_file_renamed_over_another_moves_its_record),
+        CASE(publish_slow_temporary_with_or_over_a_hard_link),
+        CASE(publish_exchange_is_an_edit_of_each_record),
         CASE(publish_file_that_takes_the_place_of_a_folder_is_a_new_record),
         CASE(publish_what_was_pending_at_a_restart_is_published),
         CASE(publish_small_save_goes_before_the_rest_of_a_big_file),

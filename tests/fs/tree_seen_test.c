@@ -151,6 +151,27 @@ static void what_a_process_saved_it_has_seen(void **state)
     assert_int_equal(behind(s, 6, 7), 1);
 }
 
+/* By a new file that had become a record of its own, 8, when it took the name. */
+static void what_a_process_saved_by_another_record_it_has_seen(void **state)
+{
+    struct seen *s = *state;
+    struct attr one = file(1, 7, 1), half = file(3, 8, 0), tmp = file(3, 8, 2);
+    uint8_t note[16] = {7};
+    as(s, 5, seen_read, &one);
+    as(s, 6, seen_read, &one);
+    as(s, 5, seen_write, &half);
+    publish(s, 3, 8, 1, false);
+    publish(s, 3, 8, 2, false);
+    as(s, 5, seen_write, &tmp);
+    seen_moved(s, &tmp, note);
+    publish(s, 3, 7, 5, false);
+    replace(s, 8);
+    assert_int_equal(behind(s, 5, 8), 0); /* that one is nobody's any more */
+    replace(s, 7);
+    assert_int_equal(behind(s, 5, 7), 5);
+    assert_int_equal(behind(s, 6, 7), 1);
+}
+
 static void a_number_that_is_used_again_is_another_process(void **state)
 {
     struct seen *s = *state;
@@ -296,6 +317,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_read_the_older_one_is_behind),
         TEST(what_a_process_saved_it_has_seen),
+        cmocka_unit_test_setup_teardown(what_a_process_saved_by_another_record_it_has_seen, setup,
+                                        teardown),
         TEST(a_number_that_is_used_again_is_another_process),
         TEST(the_threads_of_a_process_are_one),
         TEST(few_are_looked_up),
