@@ -202,6 +202,7 @@ int mount_serve(const struct mount_config *cfg, struct err *err)
         virtual_free(ll.virtual);
         return err_set(err, -ENOMEM, "out of memory");
     }
+    ll.se = se;
     rc = device_mount(se, cfg->folder, (const char *)options.p, err);
     if (rc == 0)
         rc = serve_watched(cfg, se, err);
