@@ -18,7 +18,7 @@ struct fuse_conn_info;
 struct fuse_session;
 
 enum {
-    DEVICE_WRITE_MAX = 1 << 20,                 /* bytes of one write */
+    DEVICE_WRITE_MAX = 1 << 20,                  /* bytes of one write */
     DEVICE_REQUEST_MAX = DEVICE_WRITE_MAX + 4096 /* the longest request, its head included */
 };
 

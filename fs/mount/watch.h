@@ -3,8 +3,8 @@
  *
  * To forget a name or a page the kernel waits for a lock that a program may hold while it waits for
  * an answer of the mount process; no signal ends such a wait. Is the mount process killed while one
- * of its threads is in it, that thread keeps /dev/fuse open: nobody answers, the kernel sees no dead
- * file system, and folder and programs would hang for ever.
+ * of its threads is in it, that thread keeps /dev/fuse open: nobody answers, the kernel sees no
+ * dead file system, and folder and programs would hang for ever.
  *
  * The watch is told by the kernel when the main thread has died, and aborts the connection: by its
  * file in fusectl, which belongs to who mounted, or which root can mount; where neither is, it has

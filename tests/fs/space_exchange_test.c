@@ -215,9 +215,8 @@ static void exchange_makes_who_opens_before_the_kernel_is_told_read_anew(void **
     struct pair *p = *state;
     struct attr a;
     device_save_text(&p->a, "note", "one");
-    assert_int_equal(tree_link(p->a.s->tree, device_ino(&p->a, "note"), TREE_ROOT,
-                               bytes_str("second"), &a),
-                     0);
+    assert_int_equal(
+        tree_link(p->a.s->tree, device_ino(&p->a, "note"), TREE_ROOT, bytes_str("second"), &a), 0);
     meet(p);
     struct told t = {.tree = p->b.s->tree, .ino = device_ino(&p->b, "note")};
     space_on_inval(p->b.s, open_before_told, &t);
