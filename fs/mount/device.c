@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/mount/pass_fd.h"
 #include "proto/base/buf.h"
 
 extern char **environ;
@@ -108,7 +109,7 @@ void device_configure(struct fuse_conn_info *conn)
              FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_HANDLE_KILLPRIV |
              FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS,
          false);
-    conn->max_write = 1 << 20;
+    conn->max_write = DEVICE_WRITE_MAX;
     conn->max_background = 64;
     conn->congestion_threshold = 48;
     conn->time_gran = 1;
@@ -209,31 +210,6 @@ static int mount_as_root(const char *folder, const char *options, int *ret_fd, s
     return 0;
 }
 
-/* The descriptor that fusermount3 sends when it has mounted; -1: none. */
-static int receive_fd(int socket)
-{
-    char byte;
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    ssize_t n;
-    do
-        n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    int fd = -1;
-    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len == CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(c), sizeof fd);
-    return fd;
-}
-
 static int mount_as_user(const char *folder, const char *options, int *ret_fd, struct err *err)
 {
     int pair[2];
@@ -256,7 +232,7 @@ static int mount_as_user(const char *folder, const char *options, int *ret_fd, s
     unsetenv("_FUSE_COMMFD");
     posix_spawn_file_actions_destroy(&actions);
     close(pair[1]);
-    int fd = rc == 0 ? receive_fd(pair[0]) : -1, status;
+    int fd = rc == 0 ? pass_fd_receive(pair[0]) : -1, status;
     close(pair[0]);
     if (rc < 0)
         return err_set(err, -ENODEV, "FUSE is not available: fusermount3: %s; install fuse3",
@@ -306,12 +282,12 @@ void device_unmount(const char *folder)
 
 void device_read_ahead(const char *folder)
 {
-    struct stat st;
+    struct statx st;
     char path[64];
-    if (stat(folder, &st) < 0)
+    if (statx(AT_FDCWD, folder, AT_STATX_DONT_SYNC, 0, &st) < 0)
         return;
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
-             minor(st.st_dev));
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
+             st.stx_dev_minor);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;

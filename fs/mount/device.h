@@ -17,6 +17,11 @@
 struct fuse_conn_info;
 struct fuse_session;
 
+enum {
+    DEVICE_WRITE_MAX = 1 << 20,                  /* bytes of one write */
+    DEVICE_REQUEST_MAX = DEVICE_WRITE_MAX + 4096 /* the longest request, its head included */
+};
+
 /**
  * Mounts @folder and gives the session its descriptor. @options: as mount(8) takes them, for root
  * with mount(2), for others with fusermount3(1).
@@ -28,7 +33,7 @@ int device_mount(struct fuse_session *se, const char *folder, const char *option
 /** Unmounts, at once for new calls; who has files open keeps them until this process ends. */
 void device_unmount(const char *folder);
 
-/** More of a file is read ahead than FUSE's 128 KiB, where that may be set. Asks the mount. */
+/** More of a file is read ahead than FUSE's 128 KiB, where that may be set. Sends no request. */
 void device_read_ahead(const char *folder);
 
 /** What the kernel is to do for this file system: the answer to its FUSE_INIT. */

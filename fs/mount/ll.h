@@ -16,6 +16,7 @@ struct virtual;
 struct ll {
     struct tree *tree;
     struct virtual *virtual; /* of virtual.c alone */
+    struct fuse_session *se;
 };
 
 extern const struct fuse_lowlevel_ops ll_ops;

@@ -14,12 +14,19 @@ static bool writes(const struct fuse_file_info *fi)
     return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
-static void opened(struct fuse_file_info *fi)
+/*
+ * Content changes only through this kernel or with an invalidation, so it keeps what it has, unless
+ * @anew: then it drops the pages when it gets the handle, and asks for the size. (To be told of the
+ * attributes of a file that is being opened waits for nobody.)
+ */
+static void opened(fuse_req_t req, fuse_ino_t ino, bool anew, struct fuse_file_info *fi)
 {
+    const struct ll *ll = fuse_req_userdata(req);
     fi->fh = writes(fi) ? HANDLE_WRITES : HANDLE_READS;
-    /* Content changes only through this kernel or with an invalidation. */
-    fi->keep_cache = 1;
+    fi->keep_cache = !anew;
     fi->noflush = 1;
+    if (anew)
+        fuse_lowlevel_notify_inval_inode(ll->se, ino, -1, 0);
 }
 
 void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -34,10 +41,7 @@ void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ll_reply(req, rc);
         return;
     }
-    opened(fi);
-    /* Else who has not seen it would read it from the kernel's cache, and it would not be noticed.
-     */
-    fi->keep_cache = rc == 0;
+    opened(req, ino, rc == 1, fi);
     /* A call that was interrupted has no one to release the handle. */
     if (fuse_reply_open(req, fi) == -ENOENT)
         tree_close_file(ll_tree(req), ino, writes(fi));
@@ -58,8 +62,7 @@ void ll_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
         ll_reply(req, rc);
         return;
     }
-    opened(fi);
-    fi->keep_cache = rc == 0;
+    opened(req, a.ino, rc == 1, fi);
     struct fuse_entry_param e;
     ll_entry(&a, &e);
     if (fuse_reply_create(req, &e, fi) == -ENOENT)

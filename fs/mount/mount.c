@@ -15,6 +15,7 @@
 #include "fs/mount/loop.h"
 #include "fs/mount/notify.h"
 #include "fs/mount/virtual.h"
+#include "fs/mount/watch.h"
 #include "fs/space/space.h"
 #include "fs/tree/tree.h"
 #include "proto/base/log.h"
@@ -122,6 +123,7 @@ static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
     if (p[1].revents != 0) {
         log_info("a signal asks for the end: unmounting");
         device_unmount(cfg->folder);
+        notify_stop(cfg->space); /* it may wait for an answer */
         loop_stop(loop);
     }
     return loop_join(loop);
@@ -170,6 +172,19 @@ static int serve(const struct mount_config *cfg, struct fuse_session *se, struct
     return rc < 0 ? err_set(err, rc, "serving %s: %s", cfg->folder, strerror(-rc)) : 0;
 }
 
+static int serve_watched(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
+{
+    int rc = watch_connect(cfg->watch, fuse_session_fd(se), cfg->folder, err);
+    if (rc < 0) {
+        device_unmount(cfg->folder);
+        return rc;
+    }
+    notify_start(cfg->space, se);
+    rc = serve(cfg, se, err);
+    notify_stop(cfg->space);
+    return rc;
+}
+
 int mount_serve(const struct mount_config *cfg, struct err *err)
 {
     CLEANUP(buf_fini) struct buf options = {0};
@@ -187,12 +202,10 @@ int mount_serve(const struct mount_config *cfg, struct err *err)
         virtual_free(ll.virtual);
         return err_set(err, -ENOMEM, "out of memory");
     }
+    ll.se = se;
     rc = device_mount(se, cfg->folder, (const char *)options.p, err);
-    if (rc == 0) {
-        notify_start(cfg->space, se);
-        rc = serve(cfg, se, err);
-        notify_stop(cfg->space);
-    }
+    if (rc == 0)
+        rc = serve_watched(cfg, se, err);
     virtual_free(ll.virtual); /* its thread may still be replying */
     fuse_session_destroy(se);
     return rc;

@@ -11,9 +11,11 @@
 #include "proto/base/err.h"
 
 struct space;
+struct watch;
 
 struct mount_config {
-    struct space *space; /* open; stays the caller's */
+    struct space *space; /* open; stays the caller's, as the next one does */
+    struct watch *watch; /* started, not connected; for this mount alone */
     const char *folder;  /* absolute path of an existing empty directory */
     const char *name;    /* of the space, to show */
     const char *options; /* -o: comma separated FUSE and mount options; may be NULL */

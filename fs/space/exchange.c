@@ -172,16 +172,16 @@ static int apply(struct space *s, const struct job *j)
     int rc = -EAGAIN;
     struct blocked blocked = {0};
     for (int i = 0; i < TRIES && rc == -EAGAIN; i++) {
-        struct inval_list invals = {0};
+        struct inval_list invals = {.s = s};
         blocked.dir = 0;
         pthread_mutex_lock(&s->lock);
         rc = apply_once(s, j, &invals, &blocked);
         pthread_mutex_unlock(&s->lock);
         if (rc >= 0) {
-            inval_send(s, &invals);
+            inval_send(&invals);
             break;
         }
-        buf_fini(&invals.b);
+        inval_drop(&invals);
         if (rc != -EAGAIN || blocked.dir == 0)
             break;
         struct publish_item item = {.ino = blocked.dir,

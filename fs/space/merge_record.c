@@ -146,14 +146,14 @@ static int publish_locked(struct space *s, const struct conflict *c, const struc
 
 static int publish(struct space *s, const struct conflict *c, const struct outcome *o)
 {
-    struct inval_list invals = {0};
+    struct inval_list invals = {.s = s};
     pthread_mutex_lock(&s->lock);
     int rc = publish_locked(s, c, o, &invals);
     pthread_mutex_unlock(&s->lock);
     if (rc == 0)
-        inval_send(s, &invals);
+        inval_send(&invals);
     else
-        buf_fini(&invals.b);
+        inval_drop(&invals);
     return rc;
 }
 

@@ -200,7 +200,7 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
     if (!need.content && !need.meta && !need.show)
         return a.half ? 0 : forget(s, item->ino);
     struct edit edit = {.merged = false};
-    struct inval_list invals = {0};
+    struct inval_list invals = {.s = s};
     pthread_rwlock_rdlock(&s->builds);
     struct rid rid = bind_rid(&a);
     rc = need.content ? edit_take(s, &rid, &a, !need.writing, &edit) : 0;
@@ -212,9 +212,9 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
     pthread_rwlock_unlock(&s->builds);
     edit_fini(&edit);
     if (rc == 0)
-        inval_send(s, &invals);
+        inval_send(&invals);
     else
-        buf_fini(&invals.b);
+        inval_drop(&invals);
     return rc;
 }
 

@@ -303,7 +303,7 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
                         bool content_is_out)
 {
     struct edit edit = {.merged = false};
-    struct inval_list invals = {0};
+    struct inval_list invals = {.s = s};
     pthread_rwlock_rdlock(&s->builds);
     pthread_mutex_lock(&s->lock);
     int rc = publish_look(s, item, v);
@@ -321,9 +321,9 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
         tell_children(s, v);
     buf_fini(&v->children);
     if (rc == 0)
-        inval_send(s, &invals);
+        inval_send(&invals);
     else
-        buf_fini(&invals.b);
+        inval_drop(&invals);
     return rc;
 }
 

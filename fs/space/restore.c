@@ -10,7 +10,7 @@ enum { INVALS_BYTES_MAX = 64 * 1024, DEPTH_MAX = 2 * LIMIT_DEPTH };
 
 void restore_tell(struct restore *r)
 {
-    inval_send(r->s, &r->invals);
+    inval_send(&r->invals);
 }
 
 static void note(struct restore *r, uint64_t dir, struct bytes name)

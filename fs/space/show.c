@@ -655,6 +655,8 @@ int show_record(struct space *s, struct op *x, struct attr *a, struct inval_list
 
 void inval_name(struct inval_list *l, uint64_t dir, struct bytes name)
 {
+    if (l->b.n == 0)
+        tree_untold(l->s->tree, true);
     buf_put_u64(&l->b, dir);
     buf_put_u8(&l->b, (uint8_t)name.n);
     buf_put_bytes(&l->b, name);
@@ -668,8 +670,17 @@ void inval_inode(struct inval_list *l, uint64_t ino)
     l->last = ino;
 }
 
-void inval_send(struct space *s, struct inval_list *l)
+void inval_drop(struct inval_list *l)
 {
+    if (l->b.n > 0)
+        tree_untold(l->s->tree, false);
+    buf_fini(&l->b);
+    l->last = 0;
+}
+
+void inval_send(struct inval_list *l)
+{
+    struct space *s = l->s;
     struct reader r = reader_of(buf_bytes(&l->b));
     pthread_mutex_lock(&s->inval_lock);
     while (s->inval != NULL && r.n > 0 && !r.failed) {
@@ -680,6 +691,5 @@ void inval_send(struct space *s, struct inval_list *l)
         s->inval(s->inval_arg, &what);
     }
     pthread_mutex_unlock(&s->inval_lock);
-    buf_fini(&l->b);
-    l->last = 0;
+    inval_drop(l);
 }

@@ -27,6 +27,7 @@ struct sync;
 
 /* What the kernel has to be told once no lock is held. */
 struct inval_list {
+    struct space *s;
     struct buf b;
     uint64_t last; /* inode */
 };
@@ -152,10 +153,13 @@ int show_effects(struct space *s, struct op *x, struct inval_list *invals,
 /** Brings the content of one file up to date with its record. */
 int show_record(struct space *s, struct op *x, struct attr *a,
                 struct inval_list *invals) MUST_CHECK;
+/** Before the change is committed: from then on the tree knows that the kernel is to be told. */
 void inval_name(struct inval_list *l, uint64_t dir, struct bytes name);
 void inval_inode(struct inval_list *l, uint64_t ino);
 /** Tells the kernel; no lock may be held. Empties the list. */
-void inval_send(struct space *s, struct inval_list *l);
+void inval_send(struct inval_list *l);
+/** Empties the list: what is in it did not take place. */
+void inval_drop(struct inval_list *l);
 
 /* ---- publisher.c ---- */
 int publisher_start(struct space *s) MUST_CHECK;

@@ -238,7 +238,7 @@ static void explain(const struct resolving *w, const struct verb_call *call, int
 
 int verb_resolve(struct space *s, const struct verb_call *call, struct out *out)
 {
-    struct resolving w = {.r = {.s = s, .out = out, .mounted = call->mounted}};
+    struct resolving w = {.r = {.s = s, .invals.s = s, .out = out, .mounted = call->mounted}};
     if (!parse_keep(call->args[1], &w.keep)) {
         out_error(out, "resolve: what is kept is 'this', 'other' or 'both'");
         return VERB_USAGE;

@@ -148,7 +148,7 @@ static int restore_time(struct restore *r, const struct verb_call *call)
 
 int verb_restore(struct space *s, const struct verb_call *call, struct out *out)
 {
-    struct restore r = {.s = s, .out = out, .mounted = call->mounted};
+    struct restore r = {.s = s, .invals.s = s, .out = out, .mounted = call->mounted};
     if (call->args_n == 1 && call->at_ms == 0) {
         out_error(out, "restore: needs a version or a time; give PATH@VERSION or --at TIME");
         return VERB_USAGE;

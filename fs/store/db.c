@@ -271,6 +271,7 @@ struct db_batch *db_batch_new(struct db *db)
 void db_batch_clear(struct db_batch *b)
 {
     rocksdb_writebatch_clear(b->wb);
+    b->stores = false;
 }
 
 void db_batch_frees(struct db_batch *b)
@@ -292,6 +293,7 @@ size_t db_batch_bytes(const struct db_batch *b)
 
 void db_batch_put(struct db_batch *b, enum db_cf cf, struct bytes key, struct bytes value)
 {
+    b->stores = b->stores || cf == DB_DATA || cf == DB_VERSION;
     rocksdb_writebatch_put_cf(b->wb, b->db->cf[cf], (const char *)key.p, key.n,
                               (const char *)value.p, value.n);
 }

@@ -120,8 +120,18 @@ int db_flush(struct db *db) MUST_CHECK;
 /** Rewrites one family without what is deleted, gives space back. -ENOSPC as of db_flush(). */
 int db_compact(struct db *db, enum db_cf cf) MUST_CHECK;
 
-/** Whether the disk has room for a write of @bytes beside the database: 0, -ENOSPC, -EIO. */
+/** Whether the disk has room for content of @bytes beside the database: 0, -ENOSPC, -EIO. */
 int db_room(struct db *db, size_t bytes) MUST_CHECK;
+
+/**
+ * Bytes that content must leave free on a disk of @total, or the database cannot write what it has
+ * in memory to tables, and merge those.
+ */
+uint64_t db_room_kept(struct db *db, uint64_t total);
+
+/** While tables are merged they are there twice: waits 10 ms for the end of that. False: none are.
+ */
+bool db_room_wait(struct db *db);
 
 /** The files with the bytes of chunks. */
 struct packs *db_packs(struct db *db);

@@ -12,6 +12,8 @@
 #include "fs/store/db_err.h"
 #include "fs/store/db_priv.h"
 
+enum { SMALL_BYTES = 4096 }; /* of a batch that may take the last of the room */
+
 static const char number_key[] = "wal-number", seed_key[] = "wal-seed";
 
 /* A number of DB_META, as @options see it; 0: there is none, or @ret_rc says why not. */
@@ -144,7 +146,7 @@ int db_write(struct db *db, struct db_batch *b, bool sync)
 {
     count_nothing();
     size_t bytes = db_batch_bytes(b);
-    int rc = db_room(db, b->frees ? min_u64(bytes, DB_ROOM_SMALL) : bytes);
+    int rc = db_room_write(db, bytes, b->frees || (!b->stores && bytes <= SMALL_BYTES));
     if (rc < 0)
         return rc;
     rc = write_in_order(db, b);
@@ -177,6 +179,6 @@ int db_flush(struct db *db)
     uint64_t have = read_number(db, db->read_tables, number_key, &rc);
     if (rc < 0 || have >= want)
         return rc;
-    rc = db_room_ask(db, 0);
+    rc = db_room_ask(db, 0, true);
     return rc < 0 ? rc : -EIO;
 }

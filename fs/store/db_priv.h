@@ -33,9 +33,8 @@ struct db_batch {
     struct db *db;
     rocksdb_writebatch_t *wb;
     bool frees;
+    bool stores; /* content of files */
 };
-
-enum { DB_ROOM_SMALL = 4096 }; /* bytes of a batch that may take the last of the room */
 
 /** After RocksDB found its list of files damaged: whether that was mended, and it can be opened. */
 bool db_mend(const char *dir);
@@ -67,8 +66,13 @@ int db_log_open(struct db *db, const char *dir, struct err *err) MUST_CHECK;
 /** Closes it. @clean: the tables have everything. */
 void db_log_close(struct db *db, bool clean);
 
+/**
+ * Whether the disk has room for @bytes: 0, -ENOSPC, -EIO. @last: they may take what is kept for
+ * small batches that store no content, and those that give room back.
+ */
+int db_room_write(struct db *db, size_t bytes, bool last) MUST_CHECK;
 /** The same, by asking the disk, and without making room. */
-int db_room_ask(struct db *db, size_t bytes) MUST_CHECK;
+int db_room_ask(struct db *db, size_t bytes, bool last) MUST_CHECK;
 
 /** Whether the tables in memory, and @bytes beside them, have room in files: 0, -ENOSPC, -EIO. */
 int db_room_tables(struct db *db, uint64_t bytes) MUST_CHECK;

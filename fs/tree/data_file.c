@@ -172,6 +172,7 @@ int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, st
         note_open(t, a, writing);
     }
     now = *a;
+    bool old = stale || atomic_load(&t->untold) > 0;
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     if (rc < 0) {
         tree_close_file(t, ino, writing);
@@ -180,7 +181,15 @@ int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, st
     *ret = now;
     if (cut)
         tree_tell(t, TREE_INODE, ino);
-    return stale;
+    return old;
+}
+
+void tree_untold(struct tree *t, bool more)
+{
+    if (more)
+        atomic_fetch_add(&t->untold, 1);
+    else
+        atomic_fetch_sub(&t->untold, 1);
 }
 
 /* The last writer has closed a published file: its content is whole. */

@@ -10,8 +10,10 @@
 enum {
     RESERVE_BYTES = 96 << 20, /* kept free; on a small disk a quarter of it */
     RESERVE_SHARE = 4,
-    CHECK_MS = 1000,       /* the disk is asked at least this often, */
-    CHECK_BYTES = 8 << 20, /* and before so much is written on one answer */
+    PLENTY_BYTES = 512 << 20, /* with so much, the database needs not be asked what it wants */
+    WAITS = 1000,             /* for the end of merges of the database's tables: 10 s at most */
+    CHECK_MS = 1000,          /* the disk is asked at least this often, */
+    CHECK_BYTES = 8 << 20,    /* and before so much is written on one answer */
 };
 
 static uint64_t now_ms(void)
@@ -27,7 +29,8 @@ static int ask(struct tree *t)
     if (fstatvfs(t->cfg.dir_fd, &v) < 0)
         return -errno;
     uint64_t total = (uint64_t)v.f_blocks * v.f_frsize, left = (uint64_t)v.f_bavail * v.f_frsize;
-    uint64_t reserve = min_u64(RESERVE_BYTES, total / RESERVE_SHARE);
+    uint64_t reserve = max_u64(min_u64(RESERVE_BYTES, total / RESERVE_SHARE),
+                               left < PLENTY_BYTES ? db_room_kept(t->db, total) : 0);
     atomic_store(&t->room_left, left > reserve ? min_u64(left - reserve, CHECK_BYTES) : 0);
     atomic_store(&t->room_checked_ms, now_ms());
     return 0;
@@ -45,6 +48,9 @@ int tree_room(struct tree *t, uint64_t bytes)
         left = atomic_load(&t->room_left);
         if (left < bytes && left < CHECK_BYTES && late_sync(t) == 0 && ask(t) == 0)
             left = atomic_load(&t->room_left);
+        for (int i = 0; i < WAITS && left < bytes && left < CHECK_BYTES && db_room_wait(t->db); i++)
+            if (ask(t) == 0)
+                left = atomic_load(&t->room_left);
         /* One write larger than what is counted at a time: it is enough that there is any room. */
         if (left < bytes && left < CHECK_BYTES)
             return -ENOSPC;

@@ -164,12 +164,18 @@ int tree_xattr_remove(struct tree *t, uint64_t ino, struct bytes name) MUST_CHEC
 
 /**
  * @truncate: O_TRUNC. Every success is matched by one tree_close_file() with the same @writing. 1:
- * success; the caller opens it to write, and has not seen what is in it: to notice whether it reads
- * that now, its reads are to come here.
+ * success; the reads of the caller are to come here, not to be answered by what the kernel has: it
+ * opens the file to write, and whether it reads now what is in it is to be noticed; or what the
+ * kernel has may be older than what the caller is taken to see (tree_untold()).
  */
 int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate,
                    struct attr *ret) MUST_CHECK;
 void tree_close_file(struct tree *t, uint64_t ino, bool writing);
+/**
+ * @more: a change is about to be committed of which the kernel is to be told then; else: one that
+ * was announced so has been told of, or was not made.
+ */
+void tree_untold(struct tree *t, bool more);
 /** The kernel has forgotten the inode: if it has no name, it goes. */
 void tree_forget(struct tree *t, uint64_t ino);
 /** Of a tree that no kernel shows: all that have no name go. */

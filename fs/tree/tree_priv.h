@@ -54,6 +54,7 @@ struct tree {
     uint64_t next_ino, reserved_ino; /* guarded by lock */
     struct node_shard shards[NODE_SHARDS];
     struct seen *seen;        /* which version each process saw last */
+    _Atomic unsigned untold;  /* changes that the kernel may not have been told of */
     _Atomic uint64_t orphans; /* files without a name that are still in the database */
     _Atomic uint64_t files;
     pthread_mutex_t atime_lock;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fs/mount/mount.h"
+#include "fs/mount/watch.h"
 #include "fs/space/import.h"
 #include "fs/space/space.h"
 #include "proto/base/escape.h"
@@ -20,6 +21,7 @@ struct state {
     const struct mount_process *m;
     struct space_member member;
     struct space *space;
+    struct watch *watch;
     struct control_server *server;
     struct engine *engine;
     int run_file; /* -1: not taken */
@@ -115,6 +117,7 @@ static int serve(struct state *st, struct err *err)
 {
     struct mount_config config = {
         .space = st->space,
+        .watch = st->watch,
         .folder = st->m->space->folder,
         .name = st->m->space->name,
         .options = st->m->options,
@@ -127,7 +130,9 @@ static int serve(struct state *st, struct err *err)
 static int run(struct state *st, struct err *err)
 {
     const struct mount_process *m = st->m;
-    int rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
+    int rc = watch_start(&st->watch, err);
+    if (rc == 0)
+        rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
     if (rc < 0)
         return rc;
     rc = open_space(st, err);
@@ -149,6 +154,7 @@ int mount_process_run(const struct mount_process *m)
     control_server_stop(st.server);
     space_close(st.space);
     space_member_fini(&st.member);
+    watch_stop(st.watch);
     if (st.run_file >= 0)
         runfile_release(m->session->run_fd, m->space, st.run_file);
     /* Wrong options are wrong usage; everything else as usual. */

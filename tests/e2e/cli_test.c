@@ -49,6 +49,27 @@ static void a_mount_is_usable_when_the_command_returns(struct e2e *f)
     }
 }
 
+/* Looked at when the command returns: what was waited for is nobody's any more. */
+static void nothing_outlives_an_unmount(struct e2e *f)
+{
+    char children[256] = "", path[64];
+    e2e_mount(f, NULL);
+    pid_t pid = e2e_mount_pid(f);
+    snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", (long)pid, (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    holds(fd >= 0 && read(fd, children, sizeof children - 1) > 0);
+    close(fd);
+    e2e_unmount(f);
+    unsigned n = 0;
+    char *end;
+    for (char *p = children; (pid = (pid_t)strtol(p, &end, 10)) > 0; p = end) {
+        n++;
+        same(kill(pid, 0), -1);
+        same(errno, ESRCH);
+    }
+    same(n, 1); /* the watch */
+}
+
 static void the_foreground_ends_with_a_signal(struct e2e *f)
 {
     static const int signals[] = {SIGTERM, SIGINT};
@@ -598,6 +619,7 @@ int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(a_mount_is_usable_when_the_command_returns),
+        E2E_TEST(nothing_outlives_an_unmount),
         E2E_TEST(the_foreground_ends_with_a_signal),
         E2E_TEST(several_folders_stay_apart),
         E2E_TEST(a_busy_folder_says_who_holds_it),

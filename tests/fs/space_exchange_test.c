@@ -192,6 +192,44 @@ static void exchange_of_edit_rename_delete_follows_on_the_other_device(void **st
     assert_int_equal(device_ino(&p->b, "d"), 0);
 }
 
+struct told {
+    struct tree *tree;
+    uint64_t ino;
+    unsigned n;
+};
+
+/* Who opens it in this moment is shown by the kernel what it had before. */
+static void open_before_told(void *arg, const struct space_inval *what)
+{
+    struct told *t = arg;
+    struct attr a;
+    if (what->name.n > 0 || what->ino != t->ino)
+        return;
+    assert_int_equal(tree_open_file(t->tree, t->ino, false, false, &a), 1);
+    tree_close_file(t->tree, t->ino, false);
+    t->n++;
+}
+
+/* A file of two names gets its new content in place. */
+static void exchange_makes_who_opens_before_the_kernel_is_told_read_anew(void **state)
+{
+    struct pair *p = *state;
+    struct attr a;
+    device_save_text(&p->a, "note", "one");
+    assert_int_equal(
+        tree_link(p->a.s->tree, device_ino(&p->a, "note"), TREE_ROOT, bytes_str("second"), &a), 0);
+    meet(p);
+    struct told t = {.tree = p->b.s->tree, .ino = device_ino(&p->b, "note")};
+    space_on_inval(p->b.s, open_before_told, &t);
+    device_save_text(&p->a, "note", "the second one");
+    meet(p);
+    space_on_inval(p->b.s, NULL, NULL);
+    assert_true(t.n > 0);
+    assert_int_equal(device_ino(&p->b, "note"), t.ino);
+    assert_int_equal(tree_open_file(t.tree, t.ino, false, false, &a), 0);
+    tree_close_file(t.tree, t.ino, false);
+}
+
 static void exchange_of_hard_links_keeps_them_one_file(void **state)
 {
     struct pair *p = *state;
@@ -464,6 +502,7 @@ int main(void)
         CASE(exchange_of_new_files_gives_equal_trees),
         CASE(exchange_of_a_big_file_and_an_edit_of_it_gives_equal_bytes),
         CASE(exchange_of_edit_rename_delete_follows_on_the_other_device),
+        CASE(exchange_makes_who_opens_before_the_kernel_is_told_read_anew),
         CASE(exchange_of_hard_links_keeps_them_one_file),
         CASE(exchange_of_modes_and_user_attributes_carries_both),
         CASE(exchange_of_a_mode_changes_the_list_of_a_file),

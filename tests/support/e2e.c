@@ -18,7 +18,7 @@
 
 #include "tests/support/e2e_process.h"
 
-enum { TESTS_MAX = 64, LINE_MAX_BYTES = 4096, END_MS = 60 * 1000 };
+enum { TESTS_MAX = 64, LINE_MAX_BYTES = 4096, END_MS = 60 * 1000, WATCH_MS = 5000 };
 
 /* ---- logs ---- */
 
@@ -143,6 +143,30 @@ void e2e_end_sync(const struct e2e *f)
         e2e_wait_gone(pid, END_MS);
 }
 
+static void find_watch(pid_t pid, const char *what, void *arg)
+{
+    char path[64], name[32] = "";
+    (void)what;
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, name, sizeof name - 1) > 0 && strcmp(name, "persist-watch\n") == 0)
+        *(pid_t *)arg = pid;
+    if (fd >= 0)
+        close(fd);
+}
+
+pid_t e2e_watch_pid(const struct e2e *f)
+{
+    pid_t pid = 0;
+    e2e_processes(f->top, f->guard, find_watch, &pid);
+    return pid;
+}
+
+static bool no_watch(void *arg)
+{
+    return e2e_watch_pid(arg) == 0;
+}
+
 void e2e_leave(struct e2e *f)
 {
     if (e2e_is_mounted(f->folder))
@@ -152,6 +176,8 @@ void e2e_leave(struct e2e *f)
         check_logs(f);
     if (e2e_unmount_below(f->top) > 0)
         check_fail("a mount stayed behind below %s", f->top);
+    /* A mount process that was killed has not waited for the end of its watch. */
+    e2e_wait(no_watch, f, WATCH_MS, "the end of what watched processes that were killed");
     e2e_processes(f->top, f->guard, tell_left, NULL);
 }
 

@@ -109,6 +109,8 @@ bool e2e_is_mounted(const char *path);
 pid_t e2e_mount_pid(const struct e2e *f);
 /** The sync process of the fixture's home, from run/sync.pid; 0: none. */
 pid_t e2e_sync_pid(const struct e2e *f);
+/** A process that watches a mount of the fixture (fs/mount/watch.h); 0: none runs. */
+pid_t e2e_watch_pid(const struct e2e *f);
 /** Ends the sync process, which serves all folders and stays when one is unmounted. */
 void e2e_end_sync(const struct e2e *f);
 
