@@ -96,7 +96,8 @@ static int version_removed(void *ctx, struct db_batch *batch, const struct rid *
     s->versions -= s->versions > 0;
     s->versions_removed++;
     put_versions(s, batch);
-    return content_unref(batch, body, referrer(rid, dot, &ref));
+    int rc = sync_version_goes(s, batch, rid, dot, body);
+    return rc < 0 ? rc : content_unref(batch, body, referrer(rid, dot, &ref));
 }
 
 /* What was counted along is not so. Failing, the count is off until the next check. */

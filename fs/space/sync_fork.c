@@ -14,15 +14,12 @@ enum { ACTS_LEFT = LIMIT_AUTHOR_ACTS / 4 };
 /* The entry that is here under the dot of @e, in @row: 1; 0: there is none, or it is the same. */
 static int find_other(struct space *s, const struct entry *e, struct buf *row, struct entry *ret)
 {
-    static const struct {
-        int tag;
-        size_t head;
-    } where[] = {{SYNC_ENTRY, 8}, {SYNC_CONTENT_WAITS, 16}};
-    int rc = -ENOENT;
-    for (size_t i = 0; rc == -ENOENT && i < ARRAY_N(where); i++) {
-        struct sync_key key = sync_key_dot(where[i].tag, &e->head.dot);
-        rc = sync_get(s, &key, where[i].head, row);
-    }
+    enum { WAITS_HEAD = 16 };
+    struct sync_key waits = sync_key_dot(SYNC_CONTENT_WAITS, &e->head.dot);
+    uint64_t number;
+    int rc = sync_get_entry(s, &e->head.dot, &number, row);
+    if (rc == -ENOENT)
+        rc = sync_get(s, &waits, WAITS_HEAD, row);
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
     if (row->n < ENTRY_HEAD_SIZE)

@@ -99,18 +99,26 @@ int sync_put_known(struct space *s, struct db_batch *batch, const struct exchang
     return rc;
 }
 
+/* Whether the version has these bytes, with what is pending: of a superseded content there is none,
+ * and of a dot that came in two forms it may have others. 1; 0; or a negative errno. */
+static int is_held(struct space *s, const struct dot *dot, const struct entry_shared *shared)
+{
+    struct buf body CLEANUP(buf_wipe) = {0};
+    int rc = replica_version_get(s->replica, &shared->rid, dot, &body);
+    return rc == -ENOENT ? 0 : rc < 0 ? rc : bytes_equal(buf_bytes(&body), shared->body);
+}
+
 int sync_put_applied(struct space *s, struct db_batch *batch, const struct exchange_entry *e)
 {
-    struct buf row CLEANUP(buf_fini) = {0};
-    struct sync_key key = sync_key_dot(SYNC_ENTRY, &e->dot);
+    struct entry_shared shared = sync_shared(e->stored, e->change);
     struct sync_key waits = sync_key_dot(SYNC_CONTENT_WAITS, &e->dot);
     struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = e->dot, .source = e->source};
+    int held = shared.at > 0 ? is_held(s, &e->dot, &shared) : 0;
+    if (held < 0)
+        return held;
+    if (held == 0)
+        shared.at = 0;
     sync_put_arrival(s->sync, batch, &a);
-    buf_put_u64(&row, a.number);
-    buf_put_bytes(&row, e->stored);
-    if (buf_status(&row) < 0)
-        return -ENOMEM;
-    db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
     db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
-    return 0;
+    return sync_put_entry(batch, &e->dot, a.number, e->stored, &shared);
 }

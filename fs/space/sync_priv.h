@@ -4,7 +4,8 @@
  * Rows of DB_SYNC:
  *   'a' index 4            -> act, in the order in which they were taken
  *   'w' act id             -> act that waits for its parents
- *   'e' dot                -> arrival number 8 · entry (stored form)
+ *   'e' dot                -> arrival number 8 · at 4 · entry (stored form); at > 0: · record 16 ·
+ *                             entry without the content that is there (sync_entry.c)
  *   's' replica 8          -> arrival number 8 · the newest STATE of the replica (stored form)
  *   'h' dot, head hash 16  -> source 8 · author 8 · entry (stored form) that waits for acts or
  * changes 'k' hash 32            -> source 8 · entry (sealed form) that waits for the key of its
@@ -223,6 +224,11 @@ void sync_chunks_named(struct space *s, uint64_t bytes);
  * was all. Lock held by nobody.
  */
 int sync_tidy_slice(struct space *s, struct dot *cursor) MUST_CHECK;
+/** Whether a record still holds a value of the change: 1, 0, or a negative errno. */
+int sync_is_current(struct space *s, const struct dot *dot) MUST_CHECK;
+/** A superseded entry and its arrival go with @batch; an own one is to be named as such. */
+void sync_drop_entry(struct space *s, struct db_batch *batch, const struct dot *dot,
+                     uint64_t number);
 /** Appends at most LIMIT_REPLACED dots of own superseded changes, which @batch then forgets. */
 int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret) MUST_CHECK;
 
@@ -327,6 +333,25 @@ int sync_plan_adoption(struct space *s) MUST_CHECK;
 /** Takes some over, or drops those that somebody else took over. Lock held. How many; 0: all done.
  */
 int sync_put_adopted(struct space *s, struct db_batch *batch) MUST_CHECK;
+
+/* ---- sync_entry.c ---- */
+/* The content of an entry that a version holds, too. */
+struct entry_shared {
+    struct rid rid;    /* of the version; its dot is the entry's */
+    size_t at;         /* where in the stored form; 0: there is none */
+    struct bytes body; /* a view into it */
+};
+/** What is worth sharing in @stored, of whose plaintext @change is a part (a view into it). */
+struct entry_shared sync_shared(struct bytes stored, struct bytes change);
+/** The row of an entry. The version that @shared names has its body, byte for byte, then. */
+int sync_put_entry(struct db_batch *batch, const struct dot *dot, uint64_t number,
+                   struct bytes stored, const struct entry_shared *shared) MUST_CHECK;
+/** The stored form, into @ret (replaced). -ENOENT, -EUCLEAN, -ENOMEM. */
+int sync_get_entry(struct space *s, const struct dot *dot, uint64_t *ret_number,
+                   struct buf *ret) MUST_CHECK;
+/** A version is deleted by @batch: its entry keeps the content, or goes, too. Lock held. */
+int sync_version_goes(struct space *s, struct db_batch *batch, const struct rid *rid,
+                      const struct dot *dot, struct bytes body) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, but for the own one. Lock held. */

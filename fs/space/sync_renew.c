@@ -52,13 +52,13 @@ int sync_renew(struct space *s)
 static int is_own(struct space *s, const struct entry *e)
 {
     struct buf row CLEANUP(buf_fini) = {0};
-    struct sync_key key = sync_key_dot(SYNC_ENTRY, &e->head.dot);
+    uint64_t number;
     pthread_mutex_lock(&s->lock);
     uint64_t signed_to = s->sync->signed_to;
     pthread_mutex_unlock(&s->lock);
     if (e->head.dot.counter > signed_to)
         return 0;
-    int rc = sync_get(s, &key, 8, &row);
+    int rc = sync_get_entry(s, &e->head.dot, &number, &row);
     if (rc == -ENOENT) /* superseded since, and dropped */
         return 1;
     if (rc < 0)

@@ -63,9 +63,13 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arr
 /* The stored form of an entry or STATE into @ret. -ENOENT. */
 static int get_stored(struct space *s, const struct arrival *a, struct buf *ret)
 {
-    struct sync_key key = a->kind == ARRIVAL_ENTRY ? sync_key_dot(SYNC_ENTRY, &a->dot)
-                                                   : sync_key_u64(SYNC_STATE, a->dot.replica);
+    struct sync_key key = sync_key_u64(SYNC_STATE, a->dot.replica);
     struct buf row CLEANUP(buf_fini) = {0};
+    uint64_t number;
+    if (a->kind == ARRIVAL_ENTRY) {
+        int rc = sync_get_entry(s, &a->dot, &number, ret);
+        return rc == 0 && number != a->number ? -ENOENT : rc;
+    }
     int rc = sync_get(s, &key, 0, &row);
     if (rc < 0)
         return rc;

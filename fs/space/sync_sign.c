@@ -153,16 +153,13 @@ static int draft_tree(struct space *s, struct tree_draft *t)
 
 static int put_entry(struct sync *y, const struct tree_draft *t, size_t i, struct db_batch *batch)
 {
-    struct buf row CLEANUP(buf_fini) = {0};
     struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = t->dot[i]};
+    struct bytes stored = buf_bytes(&t->stored[i]), plain = entry_draft_plain(&t->draft[i], stored);
+    /* The body of each content in it was read from its version. */
+    struct entry_shared shared =
+        sync_shared(stored, bytes_of(plain.p + SYNC_AFTER_SIZE, plain.n - SYNC_AFTER_SIZE));
     sync_put_arrival(y, batch, &a);
-    buf_put_u64(&row, a.number);
-    buf_put_bytes(&row, buf_bytes(&t->stored[i]));
-    if (buf_status(&row) < 0)
-        return -ENOMEM;
-    struct sync_key key = sync_key_dot(SYNC_ENTRY, &t->dot[i]);
-    db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
-    return 0;
+    return sync_put_entry(batch, &t->dot[i], a.number, stored, &shared);
 }
 
 /* What is held of the changes gets the hashes of their heads. */

@@ -8,8 +8,7 @@
 
 enum { SLICE_ROWS = 2000 };
 
-/* Whether a record still holds a value of the change: 1, 0. */
-static int is_current(struct space *s, const struct dot *dot)
+int sync_is_current(struct space *s, const struct dot *dot)
 {
     uint8_t prefix[DOT_SIZE];
     dot_encode(dot, prefix);
@@ -23,10 +22,11 @@ static int is_current(struct space *s, const struct dot *dot)
     return rc;
 }
 
-static void drop(struct space *s, struct db_batch *batch, const struct dot *dot, struct bytes row)
+void sync_drop_entry(struct space *s, struct db_batch *batch, const struct dot *dot,
+                     uint64_t number)
 {
     struct sync_key entry = sync_key_dot(SYNC_ENTRY, dot);
-    struct sync_key arrival = sync_key_u64(SYNC_ARRIVAL, get_u64(row.p));
+    struct sync_key arrival = sync_key_u64(SYNC_ARRIVAL, number);
     struct sync_key replaced = sync_key_dot(SYNC_REPLACED, dot);
     db_batch_delete(batch, DB_SYNC, sync_key_bytes(&entry));
     db_batch_delete(batch, DB_SYNC, sync_key_bytes(&arrival));
@@ -51,9 +51,9 @@ static int slice(struct space *s, struct db_batch *batch, struct dot *cursor)
             break;
         }
         *cursor = dot_decode(key.p + 1);
-        rc = is_current(s, cursor);
+        rc = sync_is_current(s, cursor);
         if (rc == 0)
-            drop(s, batch, cursor, row);
+            sync_drop_entry(s, batch, cursor, get_u64(row.p));
         n++;
     }
     if (rc >= 0)

@@ -172,6 +172,13 @@ int entry_sign(const struct member_keys *k, const struct entry_draft *drafts, si
     return rc;
 }
 
+struct bytes entry_draft_plain(const struct entry_draft *d, struct bytes stored)
+{
+    assert(stored.n > d->body.n && d->body.n >= BODY_HEAD);
+    const uint8_t *body = stored.p + stored.n - d->body.n;
+    return bytes_of(body + BODY_HEAD, get_u32(body + ENTRY_BODY_RANDOM));
+}
+
 int entry_seal(const struct entry *stored, const struct epoch_keys *k, struct buf *ret)
 {
     size_t at = ret->n;

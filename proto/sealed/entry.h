@@ -98,6 +98,9 @@ void entry_draft_fini(struct entry_draft *d);
 int entry_sign(const struct member_keys *k, const struct entry_draft *drafts, size_t n,
                struct buf *ret) MUST_CHECK;
 
+/** The plaintext in the stored form that entry_sign() made of a draft. */
+struct bytes entry_draft_plain(const struct entry_draft *d, struct bytes stored);
+
 /** Appends the sealed form of a stored entry under an epoch to @ret. 0 or -ENOMEM. */
 int entry_seal(const struct entry *stored, const struct epoch_keys *k, struct buf *ret) MUST_CHECK;
 

@@ -198,6 +198,58 @@ static void superseded_entries_go_and_the_next_one_names_them(void **state)
     sync_meet_expect_equal(w, 2);
 }
 
+/* The bytes of the largest row. */
+static size_t largest_row(struct device *d, int tag)
+{
+    const uint8_t prefix = (uint8_t)tag;
+    struct db_iter *it = db_iter_new(d->s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    size_t n = 0;
+    while (db_iter_next(it))
+        n = db_iter_value(it).n > n ? db_iter_value(it).n : n;
+    db_iter_free(it);
+    return n;
+}
+
+/* All that age lets go. */
+static uint64_t thin(struct device *d)
+{
+    struct rid cursor = RID_ROOT;
+    uint64_t removed, all = 0;
+    for (int more = 1; more == 1; all += removed) {
+        more = tidy_slice(d->s, tidy_now_ms() + UINT64_C(400) * 86400000, &cursor, &removed);
+        assert_true(more >= 0);
+    }
+    return all;
+}
+
+static void content_is_in_its_version_and_in_the_entry_when_that_is_gone(void **state)
+{
+    enum { N = 1000 };
+    struct sync_meet *w = *state;
+    char text[N + 1] = {0};
+    for (char c = 'a'; c <= 'c'; c++) { /* made, with a name that stays current; edited twice */
+        memset(text, c, N);
+        device_save_text(&w->d[0], "a.md", c == 'c' ? "now" : text);
+        sync_meet_give(w, 0, 1);
+    }
+    size_t before = count_rows(&w->d[1], SYNC_ENTRY);
+    device_reopen(&w->d[1]); /* nobody has the files of the older ones open any more */
+    for (size_t i = 0; i < 2; i++) {
+        assert_in_range(largest_row(&w->d[i], SYNC_ENTRY), 1, N - 1);
+        assert_int_equal(thin(&w->d[i]), 2);
+        assert_in_range(largest_row(&w->d[i], SYNC_ENTRY), N, 2 * N);
+    }
+    assert_int_equal(count_rows(&w->d[1], SYNC_ENTRY), before - 1); /* of the first edit */
+    device_join(&w->d[2], "carl", 3, &w->d[1]);
+    sync_meet_give(w, 1, 2);
+    sync_meet_expect(&w->d[2], "a.md", "now");
+    assert_int_equal(space_sync_join(w->d[2].s), 1);
+    sync_meet_all(w, 3);
+    assert_int_equal(space_sync_state(w->d[0].s), 1); /* nothing is left of the first edit */
+    sync_meet_all(w, 3);
+    sync_meet_expect_equal(w, 3);
+}
+
 static void what_all_know_to_be_deleted_is_cleaned_up(void **state)
 {
     struct sync_meet *w = *state;
@@ -518,6 +570,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_change_that_crashes_the_program_twice_is_left_out, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            content_is_in_its_version_and_in_the_entry_when_that_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copied_device_takes_a_new_id_and_nothing_is_lost, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restored_device_goes_on_where_others_know_more, setup,
