@@ -123,7 +123,7 @@ int label_verify(const uint8_t key[static SIGN_KEY_SIZE], const char *label, str
 
 /**
  * Appends nonce and ciphertext of @plain under @key, with @ad bound to it, to @b; @ad may lie in
- * @b. Source: libsodium, crypto_aead_xchacha20poly1305_ietf.
+ * @b. The construction of libsodium's crypto_aead_xchacha20poly1305_ietf (xchacha.h).
  */
 void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
               struct bytes plain);

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { NAME_SIZE = 256 /* of DNS */ };
+
 struct stream {
     int fd;
     SSL *ssl; /* NULL: without TLS */
@@ -47,6 +49,8 @@ static int new_socket(const struct stream_config *cfg, int *ret_fd)
 static int new_ssl(struct stream *s, const struct stream_config *cfg)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
+    char name[NAME_SIZE]; /* OpenSSL's macro takes no constant */
+    snprintf(name, sizeof name, "%s", cfg->name);
     s->ssl = SSL_new(cfg->tls);
     if (s->ssl == NULL || SSL_set_fd(s->ssl, s->fd) != 1)
         return -ENOMEM;
@@ -57,7 +61,7 @@ static int new_ssl(struct stream *s, const struct stream_config *cfg)
         ok = ok && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), cfg->name) == 1;
     else
         ok = ok && SSL_set1_host(s->ssl, cfg->name) == 1 &&
-             SSL_set_tlsext_host_name(s->ssl, cfg->name) == 1;
+             SSL_set_tlsext_host_name(s->ssl, name) == 1;
     return ok ? 0 : -ENOMEM;
 }
 
