@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <xxhash.h>
 
 #include "proto/sealed/xchacha.h"
 
@@ -167,15 +168,30 @@ void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes a
     put_sealed(b, key, nonce, ad, plain);
 }
 
-void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
-                   struct bytes plain)
+/* With a nonce that follows from @ad and @what. */
+static void put_same(struct buf *b, const uint8_t *key, const char *label, struct bytes ad,
+                     struct bytes what, struct bytes plain)
 {
     uint8_t hash[HASH_SIZE], length[8];
     put_u64(length, ad.n); /* else bytes could move from one part to the other */
-    const struct bytes parts[] = {bytes_of(length, sizeof length), ad, plain};
+    const struct bytes parts[] = {bytes_of(length, sizeof length), ad, what};
     _Static_assert(sizeof hash >= (size_t)SEAL_NONCE_SIZE, "its first bytes are the nonce");
-    hash_parts(key, "persist.nonce.1", parts, ARRAY_N(parts), hash);
+    hash_parts(key, label, parts, ARRAY_N(parts), hash);
     put_sealed(b, key, hash, ad, plain);
+}
+
+void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                   struct bytes plain)
+{
+    put_same(b, key, "persist.nonce.1", ad, plain, plain);
+}
+
+void seal_put_named(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                    struct bytes plain)
+{
+    XXH128_canonical_t sum;
+    XXH128_canonicalFromHash(&sum, XXH3_128bits(plain.p, plain.n));
+    put_same(b, key, "persist.nonce.2", ad, bytes_of(sum.digest, sizeof sum.digest), plain);
 }
 
 int seal_open(struct bytes sealed, const uint8_t key[static HASH_SIZE], struct bytes ad,
