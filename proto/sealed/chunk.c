@@ -41,7 +41,7 @@ int chunk_seal(const struct epoch_keys *k, const struct space_id *space, const s
     buf_put_bytes(&padded_plain, plain);
     if (buf_resize(&padded_plain, padded(plain.n)) < 0 || buf_status(&ad) < 0)
         return -ENOMEM;
-    seal_put_same(ret, k->chunk, buf_bytes(&ad), buf_bytes(&padded_plain));
+    seal_put_named(ret, k->chunk, buf_bytes(&ad), buf_bytes(&padded_plain));
     return buf_status(ret);
 }
 

@@ -2,6 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <xxhash.h>
+
+#include "proto/sealed/xchacha.h"
 
 enum { LABEL_SIZE = 16 };
 
@@ -10,9 +13,9 @@ _Static_assert(SEED_SIZE == crypto_box_SEEDBYTES, "a derived seed makes a box ke
 _Static_assert(SIGN_KEY_SIZE == crypto_sign_PUBLICKEYBYTES, "Ed25519");
 _Static_assert(SIGNATURE_SIZE == crypto_sign_BYTES, "Ed25519");
 _Static_assert(BOX_KEY_SIZE == crypto_box_PUBLICKEYBYTES, "X25519");
-_Static_assert(SEAL_NONCE_SIZE == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
-_Static_assert(SEAL_TAG_SIZE == crypto_aead_xchacha20poly1305_ietf_ABYTES, "tag");
-_Static_assert(HASH_SIZE == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "derived keys seal");
+_Static_assert((int)SEAL_NONCE_SIZE == (int)XCHACHA_NONCE_SIZE, "nonce");
+_Static_assert((int)SEAL_TAG_SIZE == (int)XCHACHA_TAG_SIZE, "tag");
+_Static_assert((int)HASH_SIZE == (int)XCHACHA_KEY_SIZE, "derived keys seal");
 
 int member_keys_init(struct member_keys *k, const uint8_t seed[static SEED_SIZE])
 {
@@ -149,11 +152,12 @@ static void put_sealed(struct buf *b, const uint8_t key[static HASH_SIZE],
     /* Growing may move @ad when it lies in @b. */
     bool inside = b->p != NULL && ad.p >= b->p && ad.p < b->p + b->n;
     size_t at = inside ? (size_t)(ad.p - b->p) : 0, n = b->n;
-    if (buf_resize(b, n + SEAL_NONCE_SIZE + plain.n + SEAL_TAG_SIZE) < 0)
+    if (buf_reserve(b, SEAL_NONCE_SIZE + plain.n + SEAL_TAG_SIZE) < 0)
         return;
     memcpy(b->p + n, nonce, SEAL_NONCE_SIZE);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(b->p + n + SEAL_NONCE_SIZE, NULL, plain.p, plain.n,
-                                               inside ? b->p + at : ad.p, ad.n, NULL, nonce, key);
+    b->failed = xchacha_seal(key, nonce, bytes_of(inside ? b->p + at : ad.p, ad.n), plain,
+                             b->p + n + SEAL_NONCE_SIZE) < 0;
+    b->n = n + SEAL_NONCE_SIZE + plain.n + SEAL_TAG_SIZE;
 }
 
 void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
@@ -164,15 +168,30 @@ void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes a
     put_sealed(b, key, nonce, ad, plain);
 }
 
-void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
-                   struct bytes plain)
+/* With a nonce that follows from @ad and @what. */
+static void put_same(struct buf *b, const uint8_t *key, const char *label, struct bytes ad,
+                     struct bytes what, struct bytes plain)
 {
     uint8_t hash[HASH_SIZE], length[8];
     put_u64(length, ad.n); /* else bytes could move from one part to the other */
-    const struct bytes parts[] = {bytes_of(length, sizeof length), ad, plain};
+    const struct bytes parts[] = {bytes_of(length, sizeof length), ad, what};
     _Static_assert(sizeof hash >= (size_t)SEAL_NONCE_SIZE, "its first bytes are the nonce");
-    hash_parts(key, "persist.nonce.1", parts, ARRAY_N(parts), hash);
+    hash_parts(key, label, parts, ARRAY_N(parts), hash);
     put_sealed(b, key, hash, ad, plain);
+}
+
+void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                   struct bytes plain)
+{
+    put_same(b, key, "persist.nonce.1", ad, plain, plain);
+}
+
+void seal_put_named(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                    struct bytes plain)
+{
+    XXH128_canonical_t sum;
+    XXH128_canonicalFromHash(&sum, XXH3_128bits(plain.p, plain.n));
+    put_same(b, key, "persist.nonce.2", ad, bytes_of(sum.digest, sizeof sum.digest), plain);
 }
 
 int seal_open(struct bytes sealed, const uint8_t key[static HASH_SIZE], struct bytes ad,
@@ -180,17 +199,16 @@ int seal_open(struct bytes sealed, const uint8_t key[static HASH_SIZE], struct b
 {
     if (sealed.n < SEAL_NONCE_SIZE + SEAL_TAG_SIZE)
         return -EBADMSG;
+    size_t n = sealed.n - SEAL_NONCE_SIZE - SEAL_TAG_SIZE;
+    uint8_t none; /* instead of NULL */
     buf_reset(ret);
-    if (buf_resize(ret, sealed.n - SEAL_NONCE_SIZE - SEAL_TAG_SIZE) < 0)
+    if (buf_reserve(ret, n) < 0)
         return -ENOMEM;
-    uint8_t none; /* the library writes nothing there, but takes no NULL */
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(
-            ret->n == 0 ? &none : ret->p, NULL, NULL, sealed.p + SEAL_NONCE_SIZE,
-            sealed.n - SEAL_NONCE_SIZE, ad.p, ad.n, sealed.p, key) != 0) {
-        buf_reset(ret);
-        return -EBADMSG;
-    }
-    return 0;
+    int rc = xchacha_open(key, sealed.p, ad,
+                          bytes_of(sealed.p + SEAL_NONCE_SIZE, sealed.n - SEAL_NONCE_SIZE),
+                          n == 0 ? &none : ret->p);
+    ret->n = rc == 0 ? n : 0;
+    return rc;
 }
 
 void buf_wipe(struct buf *b)

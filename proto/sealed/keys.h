@@ -123,7 +123,7 @@ int label_verify(const uint8_t key[static SIGN_KEY_SIZE], const char *label, str
 
 /**
  * Appends nonce and ciphertext of @plain under @key, with @ad bound to it, to @b; @ad may lie in
- * @b. Source: libsodium, crypto_aead_xchacha20poly1305_ietf.
+ * @b. The construction of libsodium's crypto_aead_xchacha20poly1305_ietf (xchacha.h).
  */
 void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
               struct bytes plain);
@@ -134,6 +134,13 @@ void seal_put(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes a
  */
 void seal_put_same(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
                    struct bytes plain);
+/**
+ * The same where @ad has a keyed hash of @plain already, so that it is not hashed a second time:
+ * two plaintexts get one nonce only if that collides. A plaintext that was damaged after it was
+ * hashed is told apart by its XXH3.
+ */
+void seal_put_named(struct buf *b, const uint8_t key[static HASH_SIZE], struct bytes ad,
+                    struct bytes plain);
 /** Opens what these appended, whole, into @ret (replaced). 0, -EBADMSG or -ENOMEM. */
 int seal_open(struct bytes sealed, const uint8_t key[static HASH_SIZE], struct bytes ad,
               struct buf *ret) MUST_CHECK;

@@ -7,11 +7,8 @@
 #include <stdlib.h>
 
 #include "sync/net/ws_priv.h"
-#include "sync/net/ws_tls.h"
 
 enum {
-    /* Of one write: what a socket that is writable nearly always takes whole, and a TLS record. */
-    FRAGMENT = 16 * 1024,
     CLOSE_MS = 5000,
     PING_MS = 30000,
     ANSWER_MS = 10000,
@@ -27,6 +24,11 @@ struct ws *ws_of(lws_dll2_t *d)
 }
 
 static void on_timer(void *arg);
+
+static bool is_carried(const struct ws *w)
+{
+    return w->wsi != NULL || w->wire != NULL;
+}
 
 struct ws *ws_new(struct net_loop *l, const struct ws_side *side, void *owner,
                   lws_dll2_owner_t *list, const struct ws_keepalive *keep)
@@ -69,16 +71,18 @@ void ws_kill(struct ws *w, unsigned code, const char *why)
 {
     ws_set_end(w, code, why);
     w->state = WS_CLOSED;
-    if (w->wsi != NULL)
-        lws_set_timeout(w->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    if (is_carried(w))
+        w->side->carrier->cut(w);
     else
         w->side->gone(w);
 }
 
-static void on_gone(struct ws *w)
+void ws_gone(struct ws *w)
 {
     w->wsi = NULL;
-    w->state = WS_CLOSED;
+    w->wire = NULL;
+    if (w->state != WS_HANDSHAKE) /* a client may try again */
+        w->state = WS_CLOSED;
     net_timer_cancel(w->timer);
     w->side->gone(w);
 }
@@ -88,16 +92,15 @@ void ws_abandon_all(lws_dll2_owner_t *list)
     lws_start_foreach_dll_safe(lws_dll2_t *, d, next, lws_dll2_get_head(list))
     {
         struct ws *w = ws_of(d);
-        if (w->wsi != NULL) {
-            lws_set_opaque_user_data(w->wsi, NULL);
-            lws_set_timeout(w->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-        }
-        on_gone(w);
+        if (is_carried(w))
+            w->side->carrier->drop(w);
+        w->state = WS_CLOSED;
+        ws_gone(w);
     }
     lws_end_foreach_dll_safe(d, next);
 }
 
-static void hear(struct ws *w)
+void ws_heard(struct ws *w)
 {
     w->heard_ms = net_now_ms();
     w->pinged_ms = 0;
@@ -111,7 +114,7 @@ int ws_send(struct ws *w, struct bytes message)
         return -EMSGSIZE;
     int rc = sendq_push(&w->out, message);
     if (rc == 0)
-        lws_callback_on_writable(w->wsi);
+        w->side->carrier->want(w);
     return rc;
 }
 
@@ -120,7 +123,7 @@ void ws_pause(struct ws *w)
     if (w->state != WS_OPEN || w->paused)
         return;
     w->paused = true;
-    (void)lws_rx_flow_control(w->wsi, 0);
+    w->side->carrier->flow(w, false);
     net_timer_set(w->timer, 0);
 }
 
@@ -129,9 +132,10 @@ void ws_resume(struct ws *w)
     if (!w->paused)
         return;
     w->paused = false;
-    hear(w);
+    ws_heard(w);
     net_timer_set(w->timer, w->keep.ping_ms);
-    (void)lws_rx_flow_control(w->wsi, 1);
+    if (is_carried(w))
+        w->side->carrier->flow(w, true);
 }
 
 void ws_close(struct ws *w, unsigned code, const char *reason)
@@ -147,7 +151,7 @@ void ws_close(struct ws *w, unsigned code, const char *reason)
     w->state = WS_CLOSING;
     w->close_by_ms = net_now_ms() + CLOSE_MS;
     net_timer_set(w->timer, CLOSE_MS);
-    lws_callback_on_writable(w->wsi);
+    w->side->carrier->want(w);
 }
 
 size_t ws_queued(const struct ws *w)
@@ -173,10 +177,10 @@ static void refuse(struct ws *w, unsigned code, const char *reason)
     buf_fini(&w->in);
 }
 
-static void on_opened(struct ws *w)
+void ws_opened(struct ws *w)
 {
     w->state = WS_OPEN;
-    hear(w);
+    ws_heard(w);
     net_timer_set(w->timer, w->keep.ping_ms);
     if (w->side->opened != NULL)
         w->side->opened(w);
@@ -194,15 +198,12 @@ static void deliver(struct ws *w, struct bytes message)
         buf_reset(&w->in);
 }
 
-/* A piece of a message: up to a whole frame. */
-static void on_piece(struct ws *w, struct bytes piece)
+void ws_piece(struct ws *w, struct bytes piece, uint64_t coming, bool last, bool binary)
 {
-    hear(w);
+    ws_heard(w);
     if (w->state != WS_OPEN)
         return;
-    bool last = lws_is_final_fragment(w->wsi) != 0;
-    size_t coming = lws_remaining_packet_payload(w->wsi);
-    if (!lws_frame_is_binary(w->wsi)) {
+    if (!binary) {
         refuse(w, WS_BAD_TYPE, "only binary messages");
     } else if (w->in.n + piece.n + coming > WS_MESSAGE_MAX) {
         refuse(w, WS_TOO_BIG, "message too long");
@@ -217,7 +218,7 @@ static void on_piece(struct ws *w, struct bytes piece)
     }
 }
 
-static void on_peer_close(struct ws *w, struct bytes why)
+void ws_peer_closed(struct ws *w, struct bytes why)
 {
     if (w->state == WS_OPEN) {
         w->end.by_peer = true;
@@ -232,22 +233,29 @@ static void on_peer_close(struct ws *w, struct bytes why)
 
 static int send_control(struct ws *w)
 {
-    uint8_t frame[LWS_PRE + 1] = {0}; /* one byte: an empty pong is not passed on */
-    enum lws_write_protocol type = w->want_ping ? LWS_WRITE_PING : LWS_WRITE_PONG;
+    uint8_t frame[SENDQ_HEAD + 1] = {0}; /* one byte: libwebsockets hides an empty pong */
+    struct ws_out f = {.op = w->want_ping ? WS_OP_PING : WS_OP_PONG,
+                       .first = true,
+                       .last = true,
+                       .data = frame + SENDQ_HEAD,
+                       .n = 1};
     *(w->want_ping ? &w->want_ping : &w->want_pong) = false;
-    return lws_write(w->wsi, frame + LWS_PRE, 1, type);
+    return w->side->carrier->put(w, &f);
 }
 
 static int send_fragment(struct ws *w)
 {
     struct sendq_item *i = w->out.first;
-    size_t n = min_u64(i->n - i->sent, FRAGMENT);
-    bool ends = i->sent + n == i->n;
-    int type = lws_write_ws_flags(LWS_WRITE_BINARY, i->sent == 0, ends);
-    if (lws_write(w->wsi, i->data + i->sent, n, (enum lws_write_protocol)type) < 0)
+    size_t n = min_u64(i->n - i->sent, w->side->carrier->fragment);
+    struct ws_out f = {.op = WS_OP_BINARY,
+                       .first = i->sent == 0,
+                       .last = i->sent + n == i->n,
+                       .data = i->data + i->sent,
+                       .n = n};
+    if (w->side->carrier->put(w, &f) < 0)
         return -1;
     i->sent += n;
-    if (ends)
+    if (f.last)
         sendq_pop(&w->out);
     /* While the queue moves, a peer that is behind a slow line may be late with its answer. */
     if (w->out.first != NULL && w->pinged_ms != 0)
@@ -255,28 +263,27 @@ static int send_fragment(struct ws *w)
     return 0;
 }
 
-/* The socket takes something: one write, as each may fill it. */
-static int on_writable(struct ws *w)
+bool ws_has_more(const struct ws *w)
 {
-    if (w->state != WS_OPEN && w->state != WS_CLOSING)
-        return 0;
+    bool open = w->state == WS_OPEN || w->state == WS_CLOSING;
+    return open && !w->close_sent &&
+           (w->want_ping || w->want_pong || w->out.first != NULL || w->state == WS_CLOSING);
+}
+
+int ws_write_one(struct ws *w)
+{
     int rc = 0;
     if (w->want_ping || w->want_pong) {
         rc = send_control(w);
     } else if (w->out.first != NULL) {
         rc = send_fragment(w);
     } else if (w->state == WS_CLOSING) {
-        lws_close_reason(w->wsi, (enum lws_close_status)w->end.code, (unsigned char *)w->end.reason,
-                         strlen(w->end.reason));
-        return -1;
+        w->close_sent = true;
+        return w->side->carrier->close(w);
     }
-    if (rc < 0)
-        return rc;
-    if (w->state == WS_OPEN && sendq_has_room(&w->out) && w->events->writable != NULL)
+    if (rc == 0 && w->state == WS_OPEN && sendq_has_room(&w->out) && w->events->writable != NULL)
         w->events->writable(w, w->user);
-    if (w->want_ping || w->want_pong || w->out.first != NULL || w->state == WS_CLOSING)
-        lws_callback_on_writable(w->wsi);
-    return 0;
+    return rc;
 }
 
 /* Asks a silent peer, and gives up one that does not answer. */
@@ -299,7 +306,7 @@ static void keep_alive(struct ws *w)
     w->pinged_ms = now;
     w->want_ping = true;
     net_timer_set(w->timer, w->keep.answer_ms);
-    lws_callback_on_writable(w->wsi);
+    w->side->carrier->want(w);
 }
 
 static void on_timer(void *arg)
@@ -313,53 +320,8 @@ static void on_timer(void *arg)
         /* Pings of the peer are not read: an unasked pong says that this side lives. */
         w->want_pong = true;
         net_timer_set(w->timer, w->keep.answer_ms / 2);
-        lws_callback_on_writable(w->wsi);
+        w->side->carrier->want(w);
     } else if (w->state == WS_OPEN) {
         keep_alive(w);
     }
 }
-
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-                    size_t len)
-{
-    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
-        return ws_tls_load(user, lws_vhost_user(in));
-    struct ws *w = lws_get_opaque_user_data(wsi);
-    if (w == NULL)
-        return 0; /* not about a connection */
-    switch ((int)reason) {
-    case LWS_CALLBACK_WSI_DESTROY:
-        on_gone(w);
-        return 0;
-    case LWS_CALLBACK_ESTABLISHED:
-    case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        on_opened(w);
-        return 0;
-    case LWS_CALLBACK_RECEIVE:
-    case LWS_CALLBACK_CLIENT_RECEIVE:
-        on_piece(w, bytes_of(in, len));
-        return 0;
-    case LWS_CALLBACK_RECEIVE_PONG:
-    case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-        hear(w);
-        return 0;
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        on_peer_close(w, bytes_of(in, len));
-        return 0;
-    case LWS_CALLBACK_SERVER_WRITEABLE:
-    case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return on_writable(w);
-    default:
-        break;
-    }
-    w->wsi = wsi; /* of a client: the first callbacks come from inside the call that makes it */
-    return w->state == WS_HANDSHAKE ? w->side->handshake(w, reason, in, len) : 0;
-}
-
-const struct lws_protocols ws_protocols[] = {
-    {.name = WS_SUBPROTOCOL,
-     .callback = on_event,
-     .rx_buffer_size = FRAGMENT,
-     .tx_packet_size = FRAGMENT + LWS_PRE},
-    {0},
-};

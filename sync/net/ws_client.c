@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "sync/net/lookup.h"
-#include "sync/net/ws_priv.h"
 #include "sync/net/ws_tls.h"
 #include "sync/net/ws_url.h"
+#include "sync/net/ws_wire.h"
 
 enum {
     CONNECT_MS = 10000,
@@ -20,7 +20,7 @@ enum {
 
 struct ws_client {
     struct net_loop *loop;
-    struct lws_vhost *vhost;
+    SSL_CTX *roots;
     bool insecure;
     unsigned connect_ms;
     struct ws_keepalive keep;
@@ -39,17 +39,9 @@ struct ws_attempts {
     struct net_timer *step;      /* does what comes next, in the loop */
     struct net_timer *deadline;  /* of all attempts */
     struct net_timer *patience;  /* of one */
-    bool connecting;             /* inside lws_client_connect_via_info() */
     unsigned status;             /* the server's answer */
-    char why[WS_REASON_MAX + 1]; /* the last attempt failed */
+    char why[WS_REASON_MAX + 1]; /* the first attempt failed, or the connection later; or "" */
 };
-
-/* libwebsockets frees the virtual host when the loop ends, and its context with it. */
-static void free_roots(struct lws_vhost *vhost, void *ssl_ctx)
-{
-    (void)vhost;
-    SSL_CTX_free(ssl_ctx);
-}
 
 int ws_client_new(struct net_loop *l, const struct ws_client_config *cfg, struct ws_client **ret,
                   struct err *err)
@@ -58,28 +50,14 @@ int ws_client_new(struct net_loop *l, const struct ws_client_config *cfg, struct
     int rc = ws_tls_client(cfg->ca_file, &roots, err);
     if (rc < 0)
         return rc;
-    struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN,
-        .protocols = ws_protocols,
-        .vhost_name = "client",
-        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-        .provided_client_ssl_ctx = roots,
-        .finalize = free_roots,
-        .finalize_arg = roots,
-        .alpn = "http/1.1",
-        .retry_and_idle_policy = &net_loop_no_keepalive,
-        .http_proxy_address = "", /* else it is taken from the environment */
-    };
     struct ws_client *c = calloc(1, sizeof *c);
-    struct lws_vhost *vhost = c != NULL ? lws_create_vhost(net_loop_lws(l), &info) : NULL;
-    if (vhost == NULL) {
+    if (c == NULL) {
         SSL_CTX_free(roots);
-        free(c);
         return err_set(err, -ENOMEM, "client: out of memory");
     }
     *c = (struct ws_client){
         .loop = l,
-        .vhost = vhost,
+        .roots = roots,
         .insecure = cfg->insecure,
         .connect_ms = cfg->connect_ms != 0 ? cfg->connect_ms : CONNECT_MS,
         .keep = cfg->keep,
@@ -114,6 +92,7 @@ void ws_client_free(struct ws_client *c)
     ws_abandon_all(&c->connections);
     while (c->connections.head != NULL)
         end(ws_of(c->connections.head)->owner);
+    SSL_CTX_free(c->roots);
     free(c);
 }
 
@@ -154,6 +133,20 @@ static int find_addresses(struct ws_attempts *a)
     return 0;
 }
 
+/* Of several addresses, what is wrong with the first one is told. */
+static void note_failure(struct ws_attempts *a, const char *why)
+{
+    if (a->why[0] == '\0')
+        snprintf(a->why, sizeof a->why, "%s", why);
+}
+
+static void on_failed(struct ws *w, unsigned status, const char *why)
+{
+    struct ws_attempts *a = w->owner;
+    a->status = status;
+    note_failure(a, why);
+}
+
 static void attempt(struct ws_attempts *a)
 {
     struct ws *w = a->ws;
@@ -163,27 +156,25 @@ static void attempt(struct ws_attempts *a)
     snprintf(host, sizeof host, "%s%s%s:%u", brackets ? "[" : "", a->url.host, brackets ? "]" : "",
              a->url.port);
     snprintf(w->address, sizeof w->address, "%s", address);
-    struct lws_client_connect_info info = {
-        .context = net_loop_lws(w->loop),
-        .vhost = a->client->vhost,
-        .address = address,
-        .port = (int)a->url.port,
+    struct ws_wire_config cfg = {
+        .stream = {.address = address,
+                   .port = a->url.port,
+                   .tls = a->url.tls ? a->client->roots : NULL,
+                   .name = a->url.host,
+                   .numeric = a->url.numeric},
         .host = host,
-        .path = WS_PATH,
-        .protocol = WS_SUBPROTOCOL,
-        .alpn = "http/1.1",
-        .ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT | (a->url.tls ? LCCSCF_USE_SSL : 0),
-        .retry_and_idle_policy = &net_loop_no_keepalive,
-        .opaque_user_data = w,
+        .authorization = a->authorization,
+        .failed = on_failed,
     };
-    snprintf(a->why, sizeof a->why, "cannot connect");
-    a->connecting = true;
-    w->wsi = lws_client_connect_via_info(&info);
-    a->connecting = false;
-    if (w->wsi == NULL)
+    int rc = ws_wire_new(w, &cfg);
+    if (rc < 0) {
+        char why[WS_REASON_MAX + 1];
+        snprintf(why, sizeof why, "cannot connect: %s", strerror(-rc));
+        note_failure(a, why);
         net_timer_set(a->step, 0);
-    else if (a->next < a->addresses_n)
+    } else if (a->next < a->addresses_n) {
         net_timer_set(a->patience, ATTEMPT_MS);
+    }
 }
 
 /* The next attempt, or the end: nothing is left to try, or the server has answered. */
@@ -212,65 +203,15 @@ static void on_deadline(void *arg)
 static void on_patience(void *arg)
 {
     struct ws_attempts *a = arg;
-    if (a->ws->wsi != NULL)
-        lws_set_timeout(a->ws->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-}
-
-static int append_token(struct ws_attempts *a, struct lws *wsi, unsigned char **p, size_t room)
-{
-    return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_AUTHORIZATION,
-                                        (const unsigned char *)a->authorization,
-                                        (int)strlen(a->authorization), p, *p + room);
-}
-
-/* The server must agree to the subprotocol. */
-static int check_answer(struct lws *wsi)
-{
-    char name[sizeof WS_SUBPROTOCOL + 1];
-    int n = lws_hdr_copy(wsi, name, sizeof name, WSI_TOKEN_PROTOCOL);
-    return n > 0 && strcmp(name, WS_SUBPROTOCOL) == 0 ? 0 : -1;
-}
-
-/* Why an attempt failed: libwebsockets says it in short, OpenSSL knows what is wrong with a
- * certificate. */
-static void note_failure(struct ws_attempts *a, struct lws *wsi, struct bytes text)
-{
-    SSL *ssl = lws_get_ssl(wsi);
-    long verdict = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
-    if (verdict != X509_V_OK)
-        snprintf(a->why, sizeof a->why, "certificate: %s", X509_verify_cert_error_string(verdict));
-    else if (text.n > 0)
-        snprintf(a->why, sizeof a->why, "cannot connect: %.*s", (int)min_u64(text.n, WS_REASON_MAX),
-                 (const char *)text.p);
-}
-
-static int on_handshake(struct ws *w, enum lws_callback_reasons reason, void *in, size_t len)
-{
-    struct ws_attempts *a = w->owner;
-    switch ((int)reason) {
-    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-        return append_token(a, w->wsi, in, len);
-    case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP: {
-        unsigned status = lws_http_client_http_response(w->wsi);
-        a->status = status == 101 ? 0 : status;
-        return 0;
-    }
-    case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH:
-        return check_answer(w->wsi);
-    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        if (a->status == 0)
-            note_failure(a, w->wsi, bytes_of(in, len));
-        return 0;
-    default:
-        return 0;
-    }
+    note_failure(a, "cannot connect: no answer");
+    if (a->ws->wire != NULL)
+        ws_wire_carrier.cut(a->ws);
 }
 
 static void on_gone(struct ws *w)
 {
     struct ws_attempts *a = w->owner;
-    if (a->connecting)
-        return; /* attempt() goes on */
+    net_timer_cancel(a->patience);
     if (net_loop_is_ending(w->loop))
         end(a);
     else
@@ -287,7 +228,7 @@ static void on_opened(struct ws *w)
 }
 
 static const struct ws_side client_side = {
-    .handshake = on_handshake, .opened = on_opened, .gone = on_gone};
+    .carrier = &ws_wire_carrier, .opened = on_opened, .gone = on_gone};
 
 static int check_token(struct bytes token, struct err *err)
 {

@@ -164,4 +164,5 @@ static int on_handshake(struct ws *w, enum lws_callback_reasons reason, void *in
     return 0;
 }
 
-const struct ws_side ws_server_side = {.handshake = on_handshake, .gone = ws_server_gone};
+const struct ws_side ws_server_side = {
+    .carrier = &ws_lws_carrier, .handshake = on_handshake, .gone = ws_server_gone};

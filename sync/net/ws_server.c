@@ -149,7 +149,7 @@ static int make_vhost(struct ws_server *s, struct err *err)
     struct ws_tls_files files = {s->cfg.cert_file, s->cfg.key_file, err};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .protocols = ws_protocols,
+        .protocols = ws_lws_protocols,
         .vhost_name = "server",
         /* Without TLS no flag: see make_context() in loop.c. */
         .options =

@@ -142,22 +142,60 @@ static void seal_opens_with_its_key_and_data_alone(void **state)
     buf_wipe(NULL);
 }
 
+/* What libsodium seals is opened, and the other way round: it is the same to the byte. */
+static void seal_is_that_of_libsodium(void **state)
+{
+    (void)state;
+    static uint8_t plain[70000], sealed[sizeof plain + 64], opened[sizeof plain];
+    static const size_t sizes[] = {0, 1, 15, 16, 63, 64, 65, 255, 4096, 65537, sizeof plain};
+    uint8_t nonce[SEAL_NONCE_SIZE];
+    struct buf b = {0}, out = {0};
+    randombytes_buf(plain, sizeof plain);
+    for (size_t i = 0; i < ARRAY_N(sizes); i++) {
+        size_t n = sizes[i], ad_n = i * 13;
+        unsigned long long len;
+        struct bytes ad = bytes_of(plain, ad_n);
+        buf_reset(&b);
+        seal_put(&b, seed, ad, bytes_of(plain, n));
+        assert_int_equal(b.n, n + SEAL_NONCE_SIZE + SEAL_TAG_SIZE);
+        memcpy(nonce, b.p, sizeof nonce);
+        crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, &len, plain, n, ad.p, ad.n, NULL, nonce,
+                                                   seed);
+        assert_int_equal(len, b.n - sizeof nonce);
+        assert_memory_equal(b.p + sizeof nonce, sealed, len);
+        assert_int_equal(
+            crypto_aead_xchacha20poly1305_ietf_decrypt(opened, &len, NULL, b.p + sizeof nonce,
+                                                       b.n - sizeof nonce, ad.p, ad.n, nonce, seed),
+            0);
+        assert_int_equal(seal_open(buf_bytes(&b), seed, ad, &out), 0);
+        assert_true(bytes_equal(buf_bytes(&out), bytes_of(plain, n)));
+        for (size_t at = 0; at < b.n; at += 1 + b.n / 40) {
+            b.p[at] ^= 1;
+            assert_int_equal(seal_open(buf_bytes(&b), seed, ad, &out), -EBADMSG);
+            b.p[at] ^= 1;
+        }
+    }
+    buf_fini(&b);
+    buf_wipe(&out);
+}
+
 /* What is sent again is no other form of itself; what is not the same shows no likeness. */
-static void seal_of_the_same_is_the_same(void **state)
+typedef void (*seal_fn)(struct buf *b, const uint8_t *key, struct bytes ad, struct bytes plain);
+
+static void check_same(seal_fn put)
 {
     static const struct {
         const char *ad, *plain;
     } rows[] = {
         {"ad", "plain"}, {"ad", "plaiN"}, {"aD", "plain"}, {"adp", "lain"}, {"", "adplain"}};
-    (void)state;
     struct buf out = {0}, v[ARRAY_N(rows)] = {{0}}, again = {0}, other = {0};
     for (size_t i = 0; i < ARRAY_N(rows); i++) {
         struct bytes ad = bytes_str(rows[i].ad), plain = bytes_str(rows[i].plain);
         buf_reset(&again);
         buf_reset(&other);
-        seal_put_same(&v[i], seed, ad, plain);
-        seal_put_same(&again, seed, ad, plain);
-        seal_put_same(&other, other_seed, ad, plain);
+        put(&v[i], seed, ad, plain);
+        put(&again, seed, ad, plain);
+        put(&other, other_seed, ad, plain);
         assert_true(bytes_equal(buf_bytes(&v[i]), buf_bytes(&again)));
         assert_memory_not_equal(v[i].p, other.p, SEAL_NONCE_SIZE);
         assert_int_equal(seal_open(buf_bytes(&v[i]), seed, ad, &out), 0);
@@ -172,6 +210,18 @@ static void seal_of_the_same_is_the_same(void **state)
     buf_wipe(&out);
 }
 
+static void seal_of_the_same_is_the_same(void **state)
+{
+    (void)state;
+    check_same(seal_put_same);
+}
+
+static void seal_of_what_is_named_is_the_same_too(void **state)
+{
+    (void)state;
+    check_same(seal_put_named);
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -184,7 +234,9 @@ int main(void)
         cmocka_unit_test(key_that_gives_away_secrets_is_refused),
         cmocka_unit_test(signature_holds_for_its_label_key_and_bytes_alone),
         cmocka_unit_test(seal_opens_with_its_key_and_data_alone),
+        cmocka_unit_test(seal_is_that_of_libsodium),
         cmocka_unit_test(seal_of_the_same_is_the_same),
+        cmocka_unit_test(seal_of_what_is_named_is_the_same_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

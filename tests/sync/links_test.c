@@ -38,7 +38,7 @@ static bool server_has_one(void)
 
 static bool has_one_frame(void)
 {
-    return lf.mounts[0].frames == 1;
+    return lf.mounts[0].frames >= 1;
 }
 
 static bool none_is_open(void)
