@@ -373,9 +373,41 @@ static void two_spaces_of_one_device_stay_apart(struct e2e *f)
     world_end(&world);
 }
 
+/* The servers of a folder that nobody serves, and what they are still to be sent. */
+static void a_folder_that_is_not_mounted_tells_of_its_servers(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        char n[32];
+        world_save(at(0), "sent.md", "sent\n");
+        world_wait_text(at(1), "sent.md", "sent\n");
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        e2e_unmount(at(0));
+        e2e_ok(at(0), "persist status %s --json", at(0)->folder);
+        same_text(e2e_value(at(0), "remotes.0.url"), world.url);
+        same_text(e2e_value(at(0), "remotes.0.state"), "not mounted");
+        same_text(e2e_value(at(0), "remotes.0.to_push"), "0");
+        e2e_mount(at(0), "");
+        world_offline(at(0));
+        world_save(at(0), "unsent.md", "unsent\n");
+        e2e_unmount(at(0));
+        e2e_ok(at(0), "persist status --json");
+        same_text(e2e_value(at(0), "spaces.0.remotes.0.state"), "not mounted");
+        holds(strtol(json_read_at(at(0)->last.out, "spaces.0.remotes.0.to_push", n, sizeof n), NULL,
+                     10) > 0);
+        e2e_ok(at(0), "persist status %s", at(0)->folder);
+        contains(at(0)->last.out, "not mounted, ");
+        contains(at(0)->last.out, " to send");
+        e2e_mount(at(0), "");
+        world_wait_text(at(1), "unsent.md", "unsent\n");
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
+        E2E_TEST(a_folder_that_is_not_mounted_tells_of_its_servers),
         E2E_TEST(an_existing_folder_is_cloned),
         E2E_TEST(a_clone_while_others_save),
         E2E_TEST(a_clone_that_cannot_be_leaves_nothing),
