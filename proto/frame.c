@@ -15,8 +15,8 @@ const char *frame_versions_text(uint32_t device, uint32_t server, char ret[FRAME
     const char *old = device < server ? "device" : "server";
     const char *new = device < server ? "server" : "device";
     snprintf(ret, FRAME_VERSIONS_SIZE,
-             "the %s's persist is older than the %s's (protocol %u, not %u); update it on the %s", old,
-             new, device < server ? device : server, device < server ? server : device, old);
+             "the %s's persist is older than the %s's (protocol %u, not %u); update it on the %s",
+             old, new, device < server ? device : server, device < server ? server : device, old);
     return ret;
 }
 

@@ -1,8 +1,9 @@
 /*
  * proto/hlc - hybrid logical clock: 48 bits of milliseconds since 1970, then 16 bits of count.
  *
- * Gives stamps that do not go back with the wall clock and that follow the stamps of others, so that
- * "later" means what a person expects. The wall clock is an argument: nothing here asks for the time.
+ * Gives stamps that do not go back with the wall clock and that follow the stamps of others, so
+ * that "later" means what a person expects. The wall clock is an argument: nothing here asks for
+ * the time.
  */
 #ifndef PROTO_HLC_H
 #define PROTO_HLC_H

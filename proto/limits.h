@@ -25,7 +25,7 @@ enum {
     LIMIT_CHANGE_PARTS = 4096, /* parts of one change: an operation with its pins and siblings */
     LIMIT_LABEL = 64,          /* bytes of a device's label */
     LIMIT_LINKS = 1000,        /* names of one record that local operations make */
-    LIMIT_PART = 3 * 65536, /* one encoded part: a body or attributes, vectors and the rest */
+    LIMIT_PART = 3 * 65536,    /* one encoded part: a body or attributes, vectors and the rest */
 
     /* What is signed and sealed. */
     LIMIT_ENTRY = 393216,    /* a sealed entry: the largest change that one operation makes */

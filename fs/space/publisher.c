@@ -17,7 +17,7 @@ enum {
     OPEN_MS = 600000, /* what stays open in the middle of a save */
     LATER_MS = 20,    /* what waits for something else to be published */
     LATER_DOUBLINGS = 9,
-    RETRY_MS = 1000,        /* after a failure, and twice as long after each more of its kind */
+    RETRY_MS = 1000, /* after a failure, and twice as long after each more of its kind */
     RETRY_DOUBLINGS = 6,
     BUSY_ITEMS = 64,        /* with more pending, somebody makes or moves many files: */
     BUSY_MS = 250,          /* that goes first, and a new name is looked at after so long */

@@ -13,10 +13,10 @@
 enum { UNSENT_MAX = 8 }; /* files that are named; the others are counted */
 
 struct unsent {
-    size_t n;                         /* all */
-    size_t named;                     /* of them in the two below */
-    struct buf path[UNSENT_MAX];      /* relative to the root */
-    const char *why[UNSENT_MAX];      /* and what can be done */
+    size_t n;                    /* all */
+    size_t named;                /* of them in the two below */
+    struct buf path[UNSENT_MAX]; /* relative to the root */
+    const char *why[UNSENT_MAX]; /* and what can be done */
 };
 
 /** Free: unsent_fini(), in any case. -ENOMEM, -EIO. */

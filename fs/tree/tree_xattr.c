@@ -109,14 +109,12 @@ int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes
 {
     int rc = tree_room(t, value.n + 4096);
     struct op x;
+    struct attr *a;
     if (rc == 0)
-        rc = op_begin(t, false, &x);
+        rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc == 0)
-        rc = set_in(&x, a, name, value, flags);
+    rc = set_in(&x, a, name, value, flags);
     rc = rc < 0 ? op_abort(&x, rc) : commit_change(&x, a);
     if (rc == 0)
         tree_tell(t, TREE_INODE, ino);
@@ -202,13 +200,11 @@ static int remove_in(struct op *x, struct attr *a, struct bytes name)
 int tree_xattr_remove(struct tree *t, uint64_t ino, struct bytes name)
 {
     struct op x;
-    int rc = op_begin(t, false, &x);
+    struct attr *a;
+    int rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc == 0)
-        rc = remove_in(&x, a, name);
+    rc = remove_in(&x, a, name);
     rc = rc < 0 ? op_abort(&x, rc) : commit_change(&x, a);
     if (rc == 0)
         tree_tell(t, TREE_INODE, ino);

@@ -278,8 +278,7 @@ static int find_managed(struct request *r, const Persist__Spaces *list, struct e
     for (size_t i = 0; i < list->n_spaces; i++) {
         struct space_id id;
         memcpy(id.b, list->spaces[i]->id.data, SPACE_ID_SIZE);
-        if (!list->spaces[i]->managed || !is_wanted(r, list->spaces[i]) ||
-            has_elsewhere(r, &id))
+        if (!list->spaces[i]->managed || !is_wanted(r, list->spaces[i]) || has_elsewhere(r, &id))
             continue;
         if (found != NULL)
             return err_set(err, -EINVAL,

@@ -62,10 +62,11 @@ static void names_of_a_file_beyond_a_thousand_are_told(struct e2e *f)
 static void what_is_too_deep_is_told(struct e2e *f)
 {
     if (world_begin(&world, f, 2)) {
-        e2e_ok(at(0),
-               "cd %s && mkdir -p $(seq -s/ 1 250) && cd $(seq -s/ 1 250) && mkdir -p a/b/c/d/e/f/g/h"
-               " && echo deep > a/note.md",
-               at(0)->folder);
+        e2e_ok(
+            at(0),
+            "cd %s && mkdir -p $(seq -s/ 1 250) && cd $(seq -s/ 1 250) && mkdir -p a/b/c/d/e/f/g/h"
+            " && echo deep > a/note.md",
+            at(0)->folder);
         wait_not_sent(1);
         e2e_ok(at(0), "persist status %s", at(0)->folder);
         holds(strstr(at(0)->last.out, "/250/a/b/c/d/e/f/g/h: it is more than 256 folders deep") !=

@@ -34,7 +34,8 @@ static void hlc_observe_follows_ten_minutes_and_no_more(void **state)
     assert_false(hlc_observe(&h, now, UINT64_MAX));
 }
 
-/* A wall clock that was years ahead, and is right again: it was when somebody else's is the same. */
+/* A wall clock that was years ahead, and is right again: it was when somebody else's is the same.
+ */
 static void hlc_goes_back_when_another_agrees_with_the_wall_clock(void **state)
 {
     (void)state;
