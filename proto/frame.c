@@ -1,6 +1,7 @@
 #include "proto/frame.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "proto/id.h"
 #include "proto/sealed/chunk.h"
@@ -8,6 +9,16 @@
 #include "proto/sealed/keys.h"
 
 enum { WIRE_MEMBER_SIZE = 2 * SIGN_KEY_SIZE + BOX_KEY_SIZE, WIRE_VERSIONS_MAX = 16 };
+
+const char *frame_versions_text(uint32_t device, uint32_t server, char ret[FRAME_VERSIONS_SIZE])
+{
+    const char *old = device < server ? "device" : "server";
+    const char *new = device < server ? "server" : "device";
+    snprintf(ret, FRAME_VERSIONS_SIZE,
+             "the %s's persist is older than the %s's (protocol %u, not %u); update it on the %s",
+             old, new, device < server ? device : server, device < server ? server : device, old);
+    return ret;
+}
 
 ProtobufCBinaryData frame_data(struct bytes v)
 {

@@ -13,6 +13,7 @@
 #include "proto/session.pb-c.h"
 
 enum {
+    FRAME_VERSION = 1,         /* of proto/session.proto: that which this program speaks */
     FRAME_MAX = 512 * 1024,    /* a frame of a session, encoded */
     FRAME_LOCAL_MAX = 1 << 20, /* one between processes */
     FRAME_ITEMS_MAX = 1024,    /* items in an Items */
@@ -20,6 +21,7 @@ enum {
     FRAME_DOTS_MAX = 4096,     /* dots in a Dots */
     FRAME_SPACES_MAX = 100,    /* spaces in a Spaces */
     FRAME_TEXT_MAX = 512,      /* bytes of a sentence; longer ones are refused */
+    FRAME_VERSIONS_SIZE = 124, /* of frame_versions_text(): fits the reason of a close */
     FRAME_NONCE_SIZE = 32,
     FRAME_RUN_SIZE = 16,
     FRAME_PUT_WINDOW = 16 << 20,    /* bytes of Puts that are not Done */
@@ -37,6 +39,12 @@ int frame_encode(const Persist__Frame *f, struct buf *ret) MUST_CHECK;
 int frame_local_decode(struct bytes in, Persist__Local **ret) MUST_CHECK;
 void frame_local_free(Persist__Local *f); /* accepts NULL */
 int frame_local_encode(const Persist__Local *f, struct buf *ret) MUST_CHECK;
+
+/**
+ * What either side says when the two have no version in common: which program is older, and what
+ * to do. @server: the newest that it speaks.
+ */
+const char *frame_versions_text(uint32_t device, uint32_t server, char ret[FRAME_VERSIONS_SIZE]);
 
 /** Views between this program's bytes and protobuf-c's. The result is not written to. */
 static inline struct bytes frame_bytes(ProtobufCBinaryData v)

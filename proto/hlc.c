@@ -24,7 +24,8 @@ bool hlc_observe(struct hlc *h, uint64_t now_ms, uint64_t stamp)
     uint64_t limit = now_ms > ms_max - HLC_AHEAD_MAX_MS ? ms_max : now_ms + HLC_AHEAD_MAX_MS;
     if (hlc_ms(stamp) > limit)
         return false;
-    if (stamp > h->last)
+    bool agrees = now_ms <= ms_max && hlc_ms(stamp) + HLC_AHEAD_MAX_MS >= now_ms;
+    if (stamp > h->last || (agrees && hlc_ms(h->last) > limit))
         h->last = stamp;
     return true;
 }

@@ -1,8 +1,9 @@
 /*
  * proto/hlc - hybrid logical clock: 48 bits of milliseconds since 1970, then 16 bits of count.
  *
- * Gives stamps that never go back and that follow the stamps of others, so that "later" means what
- * a person expects. The wall clock is an argument: nothing here asks for the time.
+ * Gives stamps that do not go back with the wall clock and that follow the stamps of others, so
+ * that "later" means what a person expects. The wall clock is an argument: nothing here asks for
+ * the time.
  */
 #ifndef PROTO_HLC_H
 #define PROTO_HLC_H
@@ -30,10 +31,13 @@ static inline uint64_t hlc_ms(uint64_t stamp)
     return stamp >> 16;
 }
 
-/** A new stamp, greater than all before it (until the 64 bits are used up: then equal). */
+/** A new stamp, greater than all since it went back (until the 64 bits are used up: then equal). */
 uint64_t hlc_next(struct hlc *h, uint64_t now_ms);
 
-/** Follows a stamp seen. False when it is more than HLC_AHEAD_MAX_MS ahead: then nothing changes.
+/**
+ * Follows a stamp seen. False when it is more than HLC_AHEAD_MAX_MS ahead: then nothing changes.
+ * One that agrees with the wall clock, to as much, says that the wall clock is right: if this clock
+ * is further ahead, from a time when the wall clock was wrong, it goes back to the stamp.
  */
 bool hlc_observe(struct hlc *h, uint64_t now_ms, uint64_t stamp);
 

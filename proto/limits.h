@@ -18,13 +18,14 @@ enum {
     LIMIT_FACET_VALUES = 64,   /* concurrent values of a facet: one per device */
     LIMIT_XATTRS = 128,        /* extended attributes of a record */
     LIMIT_XATTR_NAME = 255,    /* XATTR_NAME_MAX */
-    LIMIT_XATTR_BYTES = 65536, /* XATTR_SIZE_MAX, for all of a record together */
+    LIMIT_XATTR_VALUE = 65536, /* XATTR_SIZE_MAX */
+    LIMIT_XATTR_BYTES = 66048, /* of all of a record, encoded: one of the greatest fits */
     LIMIT_INLINE = 32768,      /* content that rides in its change: a note is one message */
     LIMIT_BODY = 65536,        /* an encoded content body: inline bytes, or 1024 chunk ids */
     LIMIT_CHANGE_PARTS = 4096, /* parts of one change: an operation with its pins and siblings */
     LIMIT_LABEL = 64,          /* bytes of a device's label */
     LIMIT_LINKS = 1000,        /* names of one record that local operations make */
-    LIMIT_PART = 2 * 65536 + 65536, /* one encoded part: body, attributes, vectors and the rest */
+    LIMIT_PART = 3 * 65536,    /* one encoded part: a body or attributes, vectors and the rest */
 
     /* What is signed and sealed. */
     LIMIT_ENTRY = 393216,    /* a sealed entry: the largest change that one operation makes */
@@ -46,6 +47,8 @@ enum {
 
 /* Three vectors of a part (context, origin, what a deletion saw) and its largest data fit. */
 _Static_assert(3 * LIMIT_VECTOR * 16 + LIMIT_BODY + 1024 <= LIMIT_PART, "a part fits its limit");
+_Static_assert(2 * LIMIT_VECTOR * 16 + LIMIT_XATTR_BYTES + 1024 <= LIMIT_PART, "so do attributes");
+_Static_assert(LIMIT_XATTR_VALUE + LIMIT_XATTR_NAME + 8 <= LIMIT_XATTR_BYTES, "as does one alone");
 _Static_assert(LIMIT_INLINE < LIMIT_BODY, "inline content fits a body");
 
 #endif

@@ -272,7 +272,7 @@ bool value_xattr_next(struct reader *r, struct bytes *ret_name, struct bytes *re
     if (r->failed || r->n == 0)
         return false;
     struct bytes name = reader_string(r, LIMIT_XATTR_NAME);
-    struct bytes value = reader_string(r, LIMIT_XATTR_BYTES);
+    struct bytes value = reader_string(r, LIMIT_XATTR_VALUE);
     if (r->failed || !xattr_name_valid(name)) {
         r->failed = true;
         return false;

@@ -45,15 +45,6 @@ struct watch {
     bool changed;  /* that is not the first choice */
 };
 
-static void pause_cpu(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 static int64_t now_ns(void)
 {
     struct timespec t;
@@ -126,7 +117,7 @@ static int64_t stay_awake(struct keeper *k)
     while (useful && now - since < AWAKE_NS &&
            !atomic_load_explicit(&k->stop, memory_order_relaxed)) {
         for (int i = 0; i < PAUSES; i++)
-            pause_cpu();
+            keeper_pause();
         int64_t last = now;
         uint64_t requests = atomic_load_explicit(&k->requests, memory_order_relaxed);
         now = now_ns();

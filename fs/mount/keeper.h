@@ -33,4 +33,14 @@ void keeper_yield(struct keeper *k);
 /** Ends the thread and frees @k, which may be NULL. */
 void keeper_stop(struct keeper *k);
 
+/** What a processor does that waits for a word in memory to change, awake. */
+static inline void keeper_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #endif

@@ -45,15 +45,6 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void pause_cpu(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* The next request, as leader: its length, 0 at the end, or a negative errno. */
 static int receive(struct loop *l, struct fuse_buf *buf)
 {
@@ -67,7 +58,7 @@ static int receive(struct loop *l, struct fuse_buf *buf)
             since = now;
         /* Not by sched_yield(): on a busy machine that gives a whole time slice away. */
         if (now - since < SPIN_NS) {
-            pause_cpu();
+            keeper_pause();
             continue;
         }
         struct pollfd p = {.fd = fuse_session_fd(l->se), .events = POLLIN};

@@ -24,16 +24,6 @@ static int add_entry(void *ctx, const struct replica_entry *e)
     return buf_status(b);
 }
 
-static bool add_local(void *arg, const struct tree_entry *e)
-{
-    struct buf *b = arg;
-    if (e->offset <= 2)
-        return true;
-    buf_put_u8(b, (uint8_t)e->name.n);
-    buf_put_bytes(b, e->name);
-    return !b->failed;
-}
-
 /* ---- one name, with nothing changing meanwhile ---- */
 
 enum verdict { FINE, NOT_SHOWN, NOT_PUBLISHED };
@@ -148,7 +138,7 @@ static int read_names(struct space *s, const struct rid *rid, uint64_t dir, stru
     int rc = replica_list(s->replica, rid, add_entry, &ret->entries);
     pthread_mutex_unlock(&s->lock);
     if (rc == 0)
-        rc = tree_list(s->tree, dir, 0, false, add_local, &ret->local);
+        rc = tree_list(s->tree, dir, 0, false, path_add_entry, &ret->local);
     if (rc == 0)
         rc = buf_status(&ret->local);
     size_t n = ret->entries.n / sizeof(struct replica_entry);

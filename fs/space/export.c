@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/space/path.h"
+
 enum { DEPTH_MAX = 512 /* one descriptor each */ };
 
 struct place {
@@ -158,20 +160,11 @@ static int put_entry(struct export *x, int dir_fd, struct bytes name, const stru
     return rc;
 }
 
-static bool add_entry(void *arg, const struct tree_entry *e)
-{
-    struct buf *b = arg;
-    if (e->offset <= 2)
-        return true;
-    buf_put_u8(b, (uint8_t)e->name.n);
-    buf_put_bytes(b, e->name);
-    return !b->failed;
-}
-
 static int put_dir(struct export *x, uint64_t ino, int fd, unsigned depth)
 {
     CLEANUP(buf_fini) struct buf names = {0};
-    int rc = depth < DEPTH_MAX ? tree_list(x->s->tree, ino, 0, false, add_entry, &names) : -ELOOP;
+    int rc =
+        depth < DEPTH_MAX ? tree_list(x->s->tree, ino, 0, false, path_add_entry, &names) : -ELOOP;
     if (rc == 0)
         rc = buf_status(&names);
     struct reader left = reader_of(buf_bytes(&names));

@@ -34,7 +34,11 @@ int out_printf(struct out *o, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK
 /** Formats an error line ("what: why; what to do") of at most 1023 bytes. */
 void out_error(struct out *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/** Reports progress; @done and @total in bytes, @total 0 when it is not known. */
+/* The label of progress that counts these. */
+#define OUT_COUNTED "changes"
+
+/** Reports progress; @done and @total in bytes but for OUT_COUNTED, @total 0 when it is not known.
+ */
 void out_progress(struct out *o, uint64_t done, uint64_t total, const char *label);
 
 /** Whether nobody listens any more; sleeps until then, or @wait_ms. For --watch and long loops. */

@@ -283,3 +283,13 @@ int path_of_file(struct space *s, uint64_t ino, struct buf *ret)
     }
     return buf_status(ret);
 }
+
+bool path_add_entry(void *arg, const struct tree_entry *e)
+{
+    struct buf *b = arg;
+    if (e->offset <= 2) /* "." and ".." */
+        return true;
+    buf_put_u8(b, (uint8_t)e->name.n);
+    buf_put_bytes(b, e->name);
+    return !b->failed;
+}

@@ -54,6 +54,9 @@ int path_of_file(struct space *s, uint64_t ino, struct buf *ret) MUST_CHECK;
 /** Appends a name that the file @ino has in a folder. -ENOENT; slow: lists the folder. */
 int path_name_of(struct space *s, uint64_t dir, uint64_t ino, struct buf *ret) MUST_CHECK;
 
+/** For tree_list(): appends a name, with its length in a byte before it, to the struct buf @arg. */
+bool path_add_entry(void *arg, const struct tree_entry *e);
+
 /** Whether path @at is @path or below it. */
 bool path_covers(const char *path, struct bytes at);
 

@@ -17,7 +17,8 @@ enum {
     OPEN_MS = 600000, /* what stays open in the middle of a save */
     LATER_MS = 20,    /* what waits for something else to be published */
     LATER_DOUBLINGS = 9,
-    RETRY_MS = 1000,        /* after a failure */
+    RETRY_MS = 1000, /* after a failure, and twice as long after each more of its kind */
+    RETRY_DOUBLINGS = 6,
     BUSY_ITEMS = 64,        /* with more pending, somebody makes or moves many files: */
     BUSY_MS = 250,          /* that goes first, and a new name is looked at after so long */
     MANY_ITEMS = 50000,     /* more than one wants to have in memory: they do not wait */
@@ -50,7 +51,7 @@ struct publisher {
     uint64_t burst_ms;    /* when the burst that goes on began, or the next one will */
     uint64_t tidy_ms;     /* when to look at what is kept of the past */
     uint64_t worked;      /* items, since memory was given back */
-    bool failing;         /* the last item failed: said so once */
+    int error;            /* of the last item; 0: it was published */
     pthread_mutex_t turn; /* one flush at a time; taken before lock */
 };
 
@@ -147,6 +148,19 @@ static int load_pending(struct publisher *p)
 
 /* ---- publishing ---- */
 
+/* Said once of an item, which may be tried for ever, and of many in a row. Returns when to look
+ * again. */
+static uint64_t failed(struct publisher *p, struct queue_item *e, int error, uint64_t now)
+{
+    if (e->error != error && p->error != error)
+        log_warn("publishing file %llu: %s; trying again", (unsigned long long)e->ino,
+                 strerror(error));
+    e->tries = e->error != error ? 0 : (uint8_t)min_u64(e->tries + 1U, RETRY_DOUBLINGS);
+    e->error = p->error = error;
+    /* Room may come at any time; what cannot be said in records has to be changed first. */
+    return now + (error == ENOSPC ? RETRY_MS : (uint64_t)RETRY_MS << e->tries);
+}
+
 /* Publishes one item that was taken out of the queue. Returns when to look again, 0: done. */
 static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
 {
@@ -163,14 +177,9 @@ static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
     if (rc == 0)
         rc = e->name_n > 0 ? publish_name(p->s, &item) : publish_inode(p->s, &item);
     e->wait_ino = item.wait_ino;
-    if (rc < 0) {
-        if (!p->failing)
-            log_warn("publishing file %llu: %s; trying again", (unsigned long long)e->ino,
-                     strerror(-rc));
-        p->failing = true;
-        return now + RETRY_MS;
-    }
-    p->failing = false;
+    if (rc < 0)
+        return failed(p, e, -rc, now);
+    e->error = p->error = 0;
     switch ((enum publish_result)rc) {
     case PUBLISH_DONE:
         return 0;
@@ -461,6 +470,26 @@ int publisher_catch_up(struct space *s)
     publisher_release(s);
     pthread_mutex_unlock(&p->turn);
     return rc;
+}
+
+size_t publisher_failed(struct space *s, struct publish_failed *ret, size_t max)
+{
+    struct publisher *p = s->publisher;
+    size_t n = 0;
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->queue.n; i++) {
+        const struct queue_item *e = p->queue.heap[i];
+        if (e->error == 0)
+            continue;
+        if (n < max) {
+            ret[n] = (struct publish_failed){
+                .ino = e->ino, .error = e->error, .name_n = min_u64(e->name_n, LIMIT_NAME)};
+            memcpy(ret[n].name, e->name, ret[n].name_n);
+        }
+        n++;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return n;
 }
 
 size_t publisher_pending(struct space *s)

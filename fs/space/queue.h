@@ -12,6 +12,7 @@ struct queue_item {
     size_t heap_at;
     uint64_t due_ms, touched_ms;
     uint64_t ino, wait_ino;
+    int error;      /* an errno: why it could not be published when that was tried last; 0 */
     uint8_t tries;  /* since it was touched */
     uint8_t name_n; /* 0: the inode, not a name */
     uint8_t name[];

@@ -179,6 +179,15 @@ void publisher_hold(struct space *s);
 void publisher_release(struct space *s);
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
+/* A pending item that could not be published when that was tried last. */
+struct publish_failed {
+    uint64_t ino; /* with a name: of the directory */
+    int error;    /* a positive errno */
+    size_t name_n;
+    uint8_t name[LIMIT_NAME];
+};
+/** How many there are; the first @max of them into @ret. */
+size_t publisher_failed(struct space *s, struct publish_failed *ret, size_t max);
 /** Whether something is to be published, or the thread is wanted to stand back: tidying ends. */
 bool publisher_wanted(struct space *s);
 /**

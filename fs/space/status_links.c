@@ -15,6 +15,8 @@ static const char *state_word(const struct sync_link *l)
         return "connecting";
     case SYNC_LINK_REFUSED:
         return "refused";
+    case SYNC_LINK_UNMOUNTED:
+        return "not mounted";
     case SYNC_LINK_DOWN:
         break;
     }

@@ -61,7 +61,11 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     y->id = member_id_of(&y->me->pub);
     y->space = s->keyring.space;
     y->next = 1;
-    pthread_cond_init(&y->moved, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&y->moved, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&y->incoming_lock, NULL);
     randombytes_buf(y->random, sizeof y->random);
     int rc = load_own(s);

@@ -238,7 +238,13 @@ uint64_t space_sync_unsigned(struct space *s);
 
 enum { SYNC_URL_MAX = 256, SYNC_TEXT_MAX = 200 };
 
-enum sync_link_state { SYNC_LINK_DOWN, SYNC_LINK_CONNECTING, SYNC_LINK_UP, SYNC_LINK_REFUSED };
+enum sync_link_state {
+    SYNC_LINK_DOWN,
+    SYNC_LINK_CONNECTING,
+    SYNC_LINK_UP,
+    SYNC_LINK_REFUSED,
+    SYNC_LINK_UNMOUNTED /* nobody runs sessions: the folder is not mounted */
+};
 
 /* A remote of this space. */
 struct sync_link {

@@ -95,7 +95,7 @@ static int is_settled(struct space *s)
 static void wait_moved(struct space *s)
 {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     t.tv_nsec += WAIT_STEP_MS * 1000000L;
     if (t.tv_nsec >= 1000000000L) {
         t.tv_sec++;

@@ -15,6 +15,7 @@
  *   'r' remote 8           -> run 16 · cursor 8 · pushed 8
  *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
+ *   'b' dot                -> nothing: an own change that no entry can hold
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
@@ -45,6 +46,7 @@ enum {
     SYNC_REMOTE = 'r',
     SYNC_LEFT_OUT = 'l',
     SYNC_BLOB = 'd',
+    SYNC_TOO_BIG = 'b',
     SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
     SYNC_KEY_MAX = 1 + HASH_SIZE,

@@ -116,8 +116,10 @@ static int draft_change(struct space *s, struct tree_draft *t, const struct dot 
                         struct bytes change, uint64_t *after)
 {
     int rc = add_draft(s, t, dot, change, *after);
-    if (rc == -E2BIG) { /* vectors of hundreds of devices: more than an entry can hold */
-        log_error("sync: one change is too big to be sent; it stays on this device");
+    if (rc == -E2BIG) { /* a conflict of many contents with many attributes; hundreds of devices */
+        log_warn("one change is too big to be sent; 'persist status' says of what");
+        struct sync_key key = sync_key_dot(SYNC_TOO_BIG, dot);
+        db_batch_put(t->batch, DB_SYNC, sync_key_bytes(&key), bytes_of(NULL, 0));
         return 0;
     }
     *after = dot->counter;

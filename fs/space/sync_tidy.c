@@ -63,6 +63,27 @@ static int slice(struct space *s, struct db_batch *batch, struct dot *cursor)
     return rc < 0 ? rc : n == SLICE_ROWS;
 }
 
+/* Changes that were never sent, and that others have replaced. */
+static int drop_too_big(struct space *s, struct db_batch *batch)
+{
+    const uint8_t prefix = SYNC_TOO_BIG;
+    struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
+    int rc = 0;
+    if (it == NULL)
+        return -ENOMEM;
+    while (rc >= 0 && db_iter_next(it)) {
+        struct bytes key = db_iter_key(it);
+        struct dot dot = dot_decode(key.p + 1);
+        rc = key.n == 1 + DOT_SIZE ? is_current(s, &dot) : -EUCLEAN;
+        if (rc == 0)
+            db_batch_delete(batch, DB_SYNC, key);
+    }
+    if (rc >= 0)
+        rc = db_iter_status(it);
+    db_iter_free(it);
+    return rc;
+}
+
 int sync_tidy_slice(struct space *s, struct dot *cursor)
 {
     if (s->sync == NULL)
@@ -73,6 +94,8 @@ int sync_tidy_slice(struct space *s, struct dot *cursor)
     /* Under lock: what is looked at does not come back, but the own replica may change its id. */
     pthread_mutex_lock(&s->lock);
     int more = slice(s, batch, cursor), rc = more < 0 ? more : 0;
+    if (more == 0)
+        rc = drop_too_big(s, batch);
     if (rc == 0 && db_batch_n(batch) > 0)
         rc = db_write(s->db, batch, false);
     pthread_mutex_unlock(&s->lock);

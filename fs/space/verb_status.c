@@ -4,6 +4,7 @@
 
 #include "fs/space/policies.h"
 #include "fs/space/status_links.h"
+#include "fs/space/unsent.h"
 #include "fs/space/usage.h"
 #include "fs/space/verb.h"
 #include "proto/base/escape.h"
@@ -22,6 +23,7 @@ struct status {
     uint64_t versions, error_ms;
     char error[256];       /* empty: none */
     struct buf complaints; /* of policies: each line ends with a NUL */
+    struct unsent unsent;
 };
 
 /* What usage takes, and what is wrong with the policies that it found. */
@@ -46,7 +48,22 @@ static int get_state(struct space *s, const struct verb_call *call, struct statu
     pthread_mutex_lock(&s->lock);
     ret->versions = s->versions;
     pthread_mutex_unlock(&s->lock);
-    return get_usage(s, ret);
+    int rc = unsent_get(s, &ret->unsent);
+    return rc < 0 ? rc : get_usage(s, ret);
+}
+
+static void json_unsent(const struct unsent *u, struct json *j)
+{
+    json_key_u64(j, "not_sent_files", u->n);
+    json_key(j, "not_sent");
+    json_list(j);
+    for (size_t i = 0; i < u->named; i++) {
+        json_object(j);
+        json_key_bytes(j, "path", buf_bytes(&u->path[i]));
+        json_key_str(j, "why", u->why[i]);
+        json_end(j);
+    }
+    json_end(j);
 }
 
 static int put_json(struct space *s, const struct verb_call *call, const struct status *st,
@@ -78,6 +95,7 @@ static int put_json(struct space *s, const struct verb_call *call, const struct 
         at += strlen(line) + 1;
     }
     json_end(&j);
+    json_unsent(&st->unsent, &j);
     int rc = status_links_json(s, &j);
     json_key_str(&j, "last_error", st->error[0] != '\0' ? st->error : NULL);
     if (st->error[0] != '\0')
@@ -100,6 +118,23 @@ static void put_holds(const struct usage *u, struct buf *out)
              u->files == 1 ? "file" : "files", human_count(u->folders, folders),
              u->folders == 1 ? "folder" : "folders", human_bytes(u->bytes, bytes));
     put_line(out, "holds", text);
+}
+
+static void put_unsent(const struct unsent *u, struct buf *out)
+{
+    char text[HUMAN_MAX];
+    for (size_t i = 0; i < u->named; i++) {
+        buf_put_bytes(out, bytes_str("  not sent    "));
+        escape_put(out, buf_bytes(&u->path[i]));
+        buf_put_bytes(out, bytes_str(": "));
+        buf_put_bytes(out, bytes_str(u->why[i]));
+        buf_put_bytes(out, bytes_str("\n"));
+    }
+    if (u->n > u->named) {
+        buf_put_bytes(out, bytes_str("  not sent    and "));
+        buf_put_bytes(out, bytes_str(human_count(u->n - u->named, text)));
+        buf_put_bytes(out, bytes_str(" more\n"));
+    }
 }
 
 static int put_text(struct space *s, const struct verb_call *call, const struct status *st,
@@ -127,6 +162,7 @@ static int put_text(struct space *s, const struct verb_call *call, const struct 
         put_line(out, "policy", escape_to(shown, sizeof shown, bytes_str(complaint)));
         at += strlen(complaint) + 1;
     }
+    put_unsent(&st->unsent, out);
     rc = status_links_text(s, out);
     put_line(out, "database", human_bytes(u->disk_bytes, text));
     if (call->mounted)
@@ -148,6 +184,7 @@ static int put_state(struct space *s, const struct verb_call *call, struct buf *
     if (rc == 0)
         rc = call->json ? put_json(s, call, &st, out) : put_text(s, call, &st, out);
     buf_fini(&st.complaints);
+    unsent_fini(&st.unsent);
     return rc;
 }
 

@@ -21,7 +21,7 @@ enum {
 /* Of all links: how many are up, and of these how many have taken what their servers had. */
 struct tally {
     size_t links, up, caught_up, settled;
-    uint64_t cursor, last;
+    uint64_t cursor, last, down_bytes;
     char error[SYNC_TEXT_MAX];
     char full[SYNC_TEXT_MAX]; /* in this round, a server had no room */
 };
@@ -37,6 +37,7 @@ static int count(struct space *s, struct tally *ret)
         ret->up += l.state == SYNC_LINK_UP;
         ret->cursor += l.cursor;
         ret->last += l.last;
+        ret->down_bytes += l.down_bytes;
         ret->caught_up += l.state == SYNC_LINK_UP && l.caught_up;
         ret->settled += l.state == SYNC_LINK_UP && l.settled;
         if (l.error[0] != '\0')
@@ -57,13 +58,25 @@ static int unreachable(struct out *out, const struct tally *t)
     return VERB_UNREACHABLE;
 }
 
-static void show_progress(struct space *s, struct out *out, uint64_t *most)
+/* What is received of the content that is waited for. */
+struct received {
+    uint64_t most;  /* the most that was waited for */
+    uint64_t begun; /* what had come when it began to be */
+};
+
+/* Content counts when it is whole; before that, what came says how far it is. */
+static void show_progress(struct space *s, const struct tally *t, struct out *out,
+                          struct received *r)
 {
     struct sync_counts c;
     space_sync_counts(s, &c);
-    *most = max_u64(*most, c.content_bytes);
-    if (*most > 0)
-        out_progress(out, *most - c.content_bytes, *most, "receiving");
+    if (r->most == 0)
+        r->begun = t->down_bytes;
+    r->most = max_u64(r->most, c.content_bytes);
+    uint64_t came = t->down_bytes > r->begun ? t->down_bytes - r->begun : 0;
+    if (r->most > 0)
+        out_progress(out, max_u64(r->most - c.content_bytes, min_u64(came, r->most)), r->most,
+                     "receiving");
 }
 
 /* What a new device got may be old, if the server withholds: from when it is, and from whom. */
@@ -90,8 +103,9 @@ static int say_newest(struct space *s, struct out *out)
 /* Waits until a link is up, and then until all that are up are even (@first: caught up). */
 static int wait_for(struct space *s, bool first, struct out *out)
 {
-    uint64_t end = space_now_ms() + WAIT_MS, up_by = space_now_ms() + UP_MS, most = 0;
+    uint64_t end = space_now_ms() + WAIT_MS, up_by = space_now_ms() + UP_MS;
     uint64_t told_by = first ? up_by : space_now_ms() + TOLD_MS; /* a clone has a link for sure */
+    struct received received = {0};
     struct tally t;
     for (;;) {
         int rc = count(s, &t);
@@ -102,14 +116,14 @@ static int wait_for(struct space *s, bool first, struct out *out)
         if (t.up > 0 && first && t.caught_up == t.up)
             return say_newest(s, out);
         if (t.up > 0 && t.caught_up < t.up && t.last > 0)
-            out_progress(out, t.cursor, t.last, "changes");
+            out_progress(out, t.cursor, t.last, OUT_COUNTED);
         if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
             return VERB_OK;
         if (!first && t.full[0] != '\0') {
             out_error(out, "sync: %s; 'persist status' shows what is left", t.full);
             return VERB_FAILED;
         }
-        show_progress(s, out, &most);
+        show_progress(s, &t, out, &received);
         if (out_cancelled(out, STEP_MS))
             return VERB_FAILED;
         if (space_now_ms() >= end) {

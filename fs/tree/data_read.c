@@ -126,13 +126,10 @@ static int64_t read_any(struct tree *t, uint64_t ino, uint64_t offset, void *p, 
                         bool touch)
 {
     struct op x;
-    int rc = op_begin(t, false, &x);
+    struct attr *a;
+    int rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc < 0)
-        return op_abort(&x, rc);
     if (!attr_is_file(a))
         return op_abort(&x, attr_is_dir(a) ? -EISDIR : -EINVAL);
     struct node *node = op_node_of(&x, a);

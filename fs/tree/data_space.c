@@ -122,14 +122,11 @@ int tree_fallocate(struct tree *t, uint64_t ino, int mode, uint64_t offset, uint
         return -EFBIG;
     int rc = (mode & FALLOC_FL_PUNCH_HOLE) != 0 ? 0 : tree_room(t, length);
     struct op x;
+    struct attr *a;
     if (rc == 0)
-        rc = op_begin(t, false, &x);
+        rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc < 0)
-        return op_abort(&x, rc);
     struct node *n = op_node_of(&x, a);
     struct file *f = file_of(n);
     rc = f == NULL ? -ENOMEM : fallocate_in(&x, a, f, mode, offset, offset + length);
@@ -251,13 +248,10 @@ int64_t tree_seek(struct tree *t, uint64_t ino, uint64_t offset, int whence)
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         return -EINVAL;
     struct op x;
-    int rc = op_begin(t, false, &x);
+    struct attr *a;
+    int rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc < 0)
-        return op_abort(&x, rc);
     struct node *n = op_node_of(&x, a);
     struct file *f = file_of(n);
     uint64_t at = 0, size = a->size;

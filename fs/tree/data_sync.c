@@ -161,13 +161,10 @@ static int sync_data(struct op *x, struct attr *a, struct file *f)
 int tree_sync_file(struct tree *t, uint64_t ino)
 {
     struct op x;
-    int rc = op_begin(t, false, &x);
+    struct attr *a;
+    int rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc < 0)
-        return op_abort(&x, rc);
     if (a->data == ATTR_DATA_STAGED && a->unsynced) {
         struct file *f = file_of(op_node_of(&x, a));
         rc = f == NULL ? op_abort(&x, -ENOMEM) : sync_data(&x, a, f);

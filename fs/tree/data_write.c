@@ -228,14 +228,11 @@ int tree_write(struct tree *t, uint64_t ino, struct bytes data, const struct tre
 {
     int rc = tree_room(t, data.n + 1024);
     struct op x;
+    struct attr *a;
     if (rc == 0)
-        rc = op_begin(t, false, &x);
+        rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc < 0)
-        return op_abort(&x, rc);
     struct node *node = op_node_of(&x, a);
     struct file *f = file_of(node);
     uint64_t offset = how->append ? a->size : how->offset;

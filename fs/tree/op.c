@@ -132,6 +132,15 @@ int op_add(struct op *x, uint64_t ino, struct attr **ret)
     return 0;
 }
 
+int op_begin_on(struct tree *t, uint64_t ino, struct op *x, struct attr **ret)
+{
+    int rc = op_begin(t, false, x);
+    if (rc < 0)
+        return rc;
+    rc = op_add(x, ino, ret);
+    return rc < 0 ? op_abort(x, rc) : 0;
+}
+
 void op_put(struct op *x, const struct attr *a)
 {
     assert(x->n > 0);

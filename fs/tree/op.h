@@ -41,6 +41,8 @@ int op_begin(struct tree *t, bool names, struct op *x) MUST_CHECK;
 void op_lock_names(struct op *x);
 /** Locks an inode; *@ret is its state, to be changed in place, then op_put(). -ESTALE. */
 int op_add(struct op *x, uint64_t ino, struct attr **ret) MUST_CHECK;
+/** Begins one that is about the inode @ino, without names. As op_add(); on errors it is over. */
+int op_begin_on(struct tree *t, uint64_t ino, struct op *x, struct attr **ret) MUST_CHECK;
 /** The inode is written with the commit; without this it was only read. */
 void op_put(struct op *x, const struct attr *a);
 /** A new inode with a fresh number. -ENOMEM. */

@@ -107,6 +107,18 @@ static int make(struct op *x, uint64_t dir, struct bytes name, const struct tree
     return 0;
 }
 
+int names_end(struct op *x, int rc, uint64_t dir, struct bytes name, const struct attr *made,
+              struct attr *ret)
+{
+    struct tree *t = x->t;
+    rc = rc < 0 ? op_abort(x, rc) : op_commit(x);
+    if (rc < 0)
+        return rc;
+    tree_tell_name(t, dir, name);
+    *ret = *made;
+    return 0;
+}
+
 int tree_make(struct tree *t, uint64_t dir, struct bytes name, const struct tree_new *what,
               struct attr *ret)
 {
@@ -120,12 +132,7 @@ int tree_make(struct tree *t, uint64_t dir, struct bytes name, const struct tree
         return rc;
     struct attr a;
     rc = make(&x, dir, name, what, &a);
-    rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
-    if (rc < 0)
-        return rc;
-    tree_tell_name(t, dir, name);
-    *ret = a;
-    return 0;
+    return names_end(&x, rc, dir, name, &a, ret);
 }
 
 static int make_link(struct op *x, uint64_t ino, uint64_t dir, struct bytes name, struct attr *ret)
@@ -170,12 +177,7 @@ int tree_link(struct tree *t, uint64_t ino, uint64_t dir, struct bytes name, str
         return rc;
     struct attr a;
     rc = make_link(&x, ino, dir, name, &a);
-    rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
-    if (rc < 0)
-        return rc;
-    tree_tell_name(t, dir, name);
-    *ret = a;
-    return 0;
+    return names_end(&x, rc, dir, name, &a, ret);
 }
 
 /* One name of @a less; the last one makes it an orphan. */

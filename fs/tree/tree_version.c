@@ -122,10 +122,5 @@ int tree_make_version(struct tree *t, uint64_t dir, struct bytes name, const str
         return rc;
     struct attr a;
     rc = make(&x, dir, name, what, ref, size, mtime, &a);
-    rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
-    if (rc < 0)
-        return rc;
-    tree_tell_name(t, dir, name);
-    *ret = a;
-    return 0;
+    return names_end(&x, rc, dir, name, &a, ret);
 }

@@ -4,8 +4,13 @@
 
 #include "fs/tree/acl.h"
 #include "fs/tree/tree_priv.h"
+#include "proto/limits.h"
 
-enum { NAME_MAX_BYTES = 255, VALUE_MAX = 64 << 10, ALL_MAX = 64 << 10, COUNT_MAX = 128 };
+enum {
+    NAME_MAX_BYTES = LIMIT_XATTR_NAME,
+    VALUE_MAX = LIMIT_XATTR_VALUE,
+    LENGTHS_BYTES = 5, /* of a name and a value, when they are encoded, at most */
+};
 
 static size_t xattr_key(uint64_t ino, struct bytes name, uint8_t key[8 + NAME_MAX_BYTES])
 {
@@ -30,7 +35,12 @@ static int check_name(const struct attr *a, struct bytes name)
     return begins(name, "trusted.") || begins(name, "security.") ? 0 : -EOPNOTSUPP;
 }
 
-/* Counts an inode's names and bytes, those of @but left out. */
+static size_t room_of(struct bytes name, size_t value_n)
+{
+    return name.n + value_n + LENGTHS_BYTES;
+}
+
+/* An inode's attributes, but for @but: how many, and the room of those that are as public as it. */
 static int count(struct tree *t, uint64_t ino, struct bytes but, size_t *ret_n, size_t *ret_bytes)
 {
     uint8_t prefix[8];
@@ -41,10 +51,12 @@ static int count(struct tree *t, uint64_t ino, struct bytes but, size_t *ret_n, 
     *ret_n = *ret_bytes = 0;
     while (db_iter_next(it)) {
         struct bytes key = db_iter_key(it);
-        if (bytes_equal(bytes_of(key.p + 8, key.n - 8), but))
+        struct bytes name = bytes_of(key.p + 8, key.n - 8);
+        if (bytes_equal(name, but))
             continue;
         ++*ret_n;
-        *ret_bytes += key.n - 8 + db_iter_value(it).n;
+        if (begins(name, "user.") == begins(but, "user."))
+            *ret_bytes += room_of(name, db_iter_value(it).n);
     }
     int rc = db_iter_status(it);
     db_iter_free(it);
@@ -74,7 +86,8 @@ int xattr_put(struct op *x, struct attr *a, struct bytes name, struct bytes valu
     int rc = a->has_xattr ? count(x->t, a->ino, name, &n, &bytes) : 0;
     if (rc < 0)
         return rc;
-    if (n >= COUNT_MAX || bytes + name.n + value.n > ALL_MAX + VALUE_MAX)
+    /* Those of a user go to other devices: no more than a record holds. The rest stays here. */
+    if (n >= LIMIT_XATTRS || bytes + room_of(name, value.n) > LIMIT_XATTR_BYTES)
         return -ENOSPC;
     db_batch_put(x->batch, DB_XATTR, bytes_of(key, key_n), value);
     a->has_xattr = true;
@@ -96,14 +109,12 @@ int tree_xattr_set(struct tree *t, uint64_t ino, struct bytes name, struct bytes
 {
     int rc = tree_room(t, value.n + 4096);
     struct op x;
+    struct attr *a;
     if (rc == 0)
-        rc = op_begin(t, false, &x);
+        rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc == 0)
-        rc = set_in(&x, a, name, value, flags);
+    rc = set_in(&x, a, name, value, flags);
     rc = rc < 0 ? op_abort(&x, rc) : commit_change(&x, a);
     if (rc == 0)
         tree_tell(t, TREE_INODE, ino);
@@ -189,13 +200,11 @@ static int remove_in(struct op *x, struct attr *a, struct bytes name)
 int tree_xattr_remove(struct tree *t, uint64_t ino, struct bytes name)
 {
     struct op x;
-    int rc = op_begin(t, false, &x);
+    struct attr *a;
+    int rc = op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a;
-    rc = op_add(&x, ino, &a);
-    if (rc == 0)
-        rc = remove_in(&x, a, name);
+    rc = remove_in(&x, a, name);
     rc = rc < 0 ? op_abort(&x, rc) : commit_change(&x, a);
     if (rc == 0)
         tree_tell(t, TREE_INODE, ino);

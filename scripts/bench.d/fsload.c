@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "work.h"
+
 enum {
     FILES_PER_DIR = 100,
     BLOCK_BYTES = 4096,
@@ -35,12 +37,7 @@ static uint64_t stamp;
 
 static uint64_t random_next(void)
 {
-    uint64_t x = random_state;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    random_state = x;
-    return x;
+    return random_state = stir(random_state);
 }
 
 static void random_start(void)
@@ -66,53 +63,16 @@ static const unsigned char *fresh(size_t n)
     return p;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int open_or_die(const char *path, int flags)
-{
-    int fd = open(path, flags | O_CLOEXEC, 0644);
-    if (fd < 0)
-        err(1, "open %s", path);
-    return fd;
-}
-
-static void write_or_die(int fd, const void *p, size_t n)
-{
-    if (write(fd, p, n) != (ssize_t)n)
-        err(1, "write");
-}
-
 static void fsync_or_die(int fd)
 {
     if (fsync(fd) < 0)
         err(1, "fsync");
 }
 
-static void close_or_die(int fd)
-{
-    if (close(fd) < 0)
-        err(1, "close");
-}
-
 static void chdir_or_die(const char *path)
 {
     if (chdir(path) < 0)
         err(1, "chdir %s", path);
-}
-
-static uint64_t number(const char *s)
-{
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(s, &end, 10);
-    if (errno != 0 || end == s || *end != '\0')
-        errx(2, "%s: not a number", s);
-    return n;
 }
 
 static uint64_t blocks_of(int fd)

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "work.h"
+
 enum {
     FILES_PER_DIR = 1000,
     IO_BYTES = 1 << 20,
@@ -34,13 +36,6 @@ enum {
 
 static unsigned char io[IO_BYTES], other[IO_BYTES];
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Waits a little; gives up when @since is too long ago. */
 static void rest(double since, long us, const char *path)
 {
@@ -50,39 +45,10 @@ static void rest(double since, long us, const char *path)
     nanosleep(&t, NULL);
 }
 
-static int open_or_die(const char *path, int flags)
-{
-    int fd = open(path, flags | O_CLOEXEC, 0644);
-    if (fd < 0)
-        err(1, "open %s", path);
-    return fd;
-}
-
-static void write_or_die(int fd, const void *p, size_t n)
-{
-    if (write(fd, p, n) != (ssize_t)n)
-        err(1, "write");
-}
-
-static void close_or_die(int fd)
-{
-    if (close(fd) < 0)
-        err(1, "close");
-}
-
 static void rename_or_die(const char *from, const char *to)
 {
     if (rename(from, to) < 0)
         err(1, "rename %s", from);
-}
-
-static uint64_t number(const char *text)
-{
-    char *end;
-    uint64_t n = strtoull(text, &end, 10);
-    if (*text == '\0' || *end != '\0')
-        errx(2, "%s: no number", text);
-    return n;
 }
 
 static void join(char ret[PATH_SIZE], const char *dir, const char *name)
@@ -96,9 +62,7 @@ static void fill(unsigned char *p, size_t n, uint64_t seed)
 {
     uint64_t x = seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
     for (size_t i = 0; i < n; i += sizeof x) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
+        x = stir(x);
         memcpy(p + i, &x, n - i < sizeof x ? n - i : sizeof x);
     }
 }

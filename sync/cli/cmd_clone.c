@@ -45,6 +45,8 @@ struct request {
     char passphrase[PASSPHRASE_MAX];
     size_t passphrase_n;
     struct space_id id;
+    bool goes_on;          /* the folder is one of this device: of a clone that was interrupted */
+    struct space_id begun; /* which is its space then */
     struct keyring keys;
     union { /* of sodium_malloc() */
         struct door door;
@@ -121,7 +123,7 @@ static int take(const struct args *a, struct request *r, struct err *err)
 }
 
 /* As `mount` checks it, before anything is changed. */
-static int check(struct request *r, const char *path, struct err *err)
+static int check_new(struct request *r, const char *path, struct err *err)
 {
     int rc = mount_checks_folder(path, &r->folder, err);
     const char *folder = (const char *)r->folder.p;
@@ -135,12 +137,33 @@ static int check(struct request *r, const char *path, struct err *err)
                        escape_to(shown, sizeof shown, bytes_str(folder)));
     if (rc == 0)
         rc = session_open(&r->session, true, err);
+    return rc == 0 ? mount_checks_home(&r->session.home, folder, err) : rc;
+}
+
+/* A folder of this device is gone on with; which space it has to be of shows later. */
+static int check(struct request *r, const char *path, struct err *err)
+{
+    int rc = resolve_path(path, true, &r->folder, err);
     if (rc == 0)
-        rc = mount_checks_home(&r->session.home, folder, err);
-    if (rc == 0 && spaces_at(&r->session.spaces, folder) != NULL)
-        rc = err_set(err, -EEXIST, "%s: belongs to a space already; 'persist mount' it",
-                     escape_to(shown, sizeof shown, bytes_str(folder)));
+        rc = session_open(&r->session, false, err);
+    if (rc < 0)
+        return rc;
+    const struct space_entry *here = spaces_at(&r->session.spaces, (const char *)r->folder.p);
+    r->goes_on = here != NULL;
+    if (r->goes_on) {
+        remote_space_id(here, r->begun.b);
+    } else {
+        session_fini(&r->session);
+        rc = check_new(r, path, err);
+    }
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
+}
+
+/* Whether this device has the space, elsewhere than where it is to be cloned to. */
+static bool has_elsewhere(const struct request *r, const struct space_id *id)
+{
+    return spaces_of_id(&r->session.spaces, id) != NULL &&
+           !(r->goes_on && memcmp(id->b, r->begun.b, SPACE_ID_SIZE) == 0);
 }
 
 /* ---- the server --------------------------------------------------------------------------------
@@ -255,8 +278,7 @@ static int find_managed(struct request *r, const Persist__Spaces *list, struct e
     for (size_t i = 0; i < list->n_spaces; i++) {
         struct space_id id;
         memcpy(id.b, list->spaces[i]->id.data, SPACE_ID_SIZE);
-        if (!list->spaces[i]->managed || !is_wanted(r, list->spaces[i]) ||
-            spaces_of_id(&r->session.spaces, &id) != NULL)
+        if (!list->spaces[i]->managed || !is_wanted(r, list->spaces[i]) || has_elsewhere(r, &id))
             continue;
         if (found != NULL)
             return err_set(err, -EINVAL,
@@ -331,8 +353,14 @@ static int create(struct request *r, const struct space_entry **ret, struct err 
     const char *folder = (const char *)r->folder.p;
     char name[SPACE_NAME_SIZE];
     const struct space_entry *here = spaces_of_id(l, &r->id);
-    if (here != NULL)
+    if (here != NULL && has_elsewhere(r, &r->id))
         return err_set(err, -EEXIST, "clone: this device has it already, at %s", here->folder);
+    *ret = here;
+    if (here != NULL)
+        return 0;
+    if (r->goes_on)
+        return err_set(err, -EEXIST, "clone: %s belongs to another space; choose another directory",
+                       folder);
     if (r->name != NULL)
         snprintf(name, sizeof name, "%s", r->name);
     else
@@ -373,18 +401,21 @@ static int join(struct request *r, const struct space_entry **ret, struct err *e
         return rc;
     rc = add_remote(r, err);
     struct err ignored = {0};
-    if (rc < 0)
+    if (rc < 0 && !r->goes_on)
         (void)!spaces_remove(&r->session.home, *ret, &ignored);
     return rc;
 }
 
-/* Runs "persist mount FOLDER", as a person would. Its exit status. */
-static int mount_it(const char *folder)
+/* Runs "persist mount FOLDER", as a person would, unless it is mounted. Its exit status. */
+static int mount_it(const struct session *s, const struct space_entry *e)
 {
     char program[] = "/proc/self/exe", verb[] = "mount";
-    char *copy = strdup(folder);
+    struct err err = {0};
     pid_t pid;
-    int status;
+    int status, owned = session_owner(s, e, &pid, &err);
+    if (owned != 0)
+        return owned < 0 ? fail_err(&err) : VERB_OK;
+    char *copy = strdup(e->folder);
     if (copy == NULL)
         return VERB_FAILED;
     char *const argv[] = {program, verb, copy, NULL};
@@ -419,7 +450,7 @@ static int run(const struct args *a)
         rc = join(&r, &e, &err);
     if (rc < 0)
         return remote_fail(&err);
-    int status = mount_it(e->folder);
+    int status = mount_it(&r.session, e);
     return status != VERB_OK ? status : first_sync(&r, e);
 }
 
@@ -429,6 +460,7 @@ const struct command command_clone = {
     .summary = "join a folder through a server, and mount it",
     .help =
         "Returns when the tree is there; what is big may still be coming ('persist status').\n"
+        "When it was interrupted, the same command goes on.\n"
         "  --passphrase-file F  what 'persist remote add' showed; else the one folder that the\n"
         "                       server is itself a member of is joined (remote add --managed),\n"
         "                       and if there is none the passphrase is asked for\n"

@@ -11,6 +11,7 @@
 #include "sync/cli/fail.h"
 #include "sync/cli/identity.h"
 #include "sync/cli/runfile.h"
+#include "sync/cli/stored_links.h"
 #include "sync/cli/term.h"
 
 int session_open(struct session *s, bool create, struct err *err)
@@ -71,10 +72,13 @@ static int run_here(const struct session *s, const struct space_entry *e,
         return err_wrap(err, rc, "%s", e->folder);
     }
     const struct verb *v = verb_find(call->verb);
-    *ret_status = v->run(space, call, out);
+    if (v->run == verb_status)
+        rc = stored_links_tell(s, e, space, err);
+    if (rc == 0)
+        *ret_status = v->run(space, call, out);
     space_close(space);
     space_member_fini(&member);
-    return 0;
+    return rc < 0 ? err_wrap(err, rc, "%s", e->folder) : 0;
 }
 
 int session_run(const struct session *s, const struct space_entry *e, struct verb_call *call,

@@ -73,8 +73,10 @@ size_t term_progress_line(char *to, size_t size, unsigned columns, const char *l
     if (done > total && total > 0)
         total = done;
     double rate = elapsed_ms == 0 ? 0 : (double)done * 1000 / (double)elapsed_ms;
-    human_bytes(done, a);
-    human_bytes((uint64_t)rate, rate_text);
+    const char *(*human)(uint64_t, char *) =
+        strcmp(label, OUT_COUNTED) == 0 ? human_count : human_bytes;
+    human(done, a);
+    human((uint64_t)rate, rate_text);
     if (total == 0) {
         snprintf(numbers, sizeof numbers, "%s  %s/s", a, rate_text);
     } else {
@@ -86,8 +88,8 @@ size_t term_progress_line(char *to, size_t size, unsigned columns, const char *l
             snprintf(left, sizeof left, "  %s left", human_duration(rest_ms, time_left));
         }
         snprintf(numbers, sizeof numbers, "%3u%%  %s of %s  %s/s%s",
-                 (unsigned)((double)done / (double)total * 100), a, human_bytes(total, b),
-                 rate_text, left);
+                 (unsigned)((double)done / (double)total * 100), a, human(total, b), rate_text,
+                 left);
     }
     size_t room = columns > 1 ? columns - 1 : 1;
     size_t used = escape_columns(bytes_str(label)) + 1 + strlen(numbers);

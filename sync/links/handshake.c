@@ -30,7 +30,7 @@ static int refuse(struct handshake *h, int rc, unsigned code, const char *text, 
 static bool offers_ours(const Persist__Challenge *c)
 {
     for (size_t i = 0; i < c->n_versions; i++)
-        if (c->versions[i] == HANDSHAKE_VERSION)
+        if (c->versions[i] == FRAME_VERSION)
             return true;
     return false;
 }
@@ -43,7 +43,7 @@ static int prove(struct handshake *h, const Persist__Challenge *c, struct buf *a
     memcpy(data, c->nonce.data, FRAME_NONCE_SIZE);
     memcpy(data + FRAME_NONCE_SIZE, h->token_hash, HASH_SIZE);
     label_sign(h->identity, HANDSHAKE_LABEL, bytes_of(data, sizeof data), signature);
-    proof.version = HANDSHAKE_VERSION;
+    proof.version = FRAME_VERSION;
     proof.identity = frame_data(bytes_of(h->identity->sign_public, SIGN_KEY_SIZE));
     proof.signature = frame_data(bytes_of(signature, sizeof signature));
     f.kind_case = PERSIST__FRAME__KIND_PROOF;
@@ -54,9 +54,12 @@ static int prove(struct handshake *h, const Persist__Challenge *c, struct buf *a
 
 static int on_challenge(struct handshake *h, const Persist__Challenge *c, struct buf *answer)
 {
-    if (!offers_ours(c))
+    if (!offers_ours(c)) {
+        char text[FRAME_VERSIONS_SIZE];
+        uint32_t newest = c->n_versions > 0 ? c->versions[c->n_versions - 1] : 0;
         return refuse(h, -ENOTSUP, PERSIST__CODE__CODE_VERSION,
-                      "the server speaks other versions of the protocol", answer);
+                      frame_versions_text(FRAME_VERSION, newest, text), answer);
+    }
     return prove(h, c, answer);
 }
 

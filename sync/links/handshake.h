@@ -11,7 +11,6 @@
 #include "proto/sealed/keys.h"
 
 enum {
-    HANDSHAKE_VERSION = 1,  /* of the protocol */
     HANDSHAKE_WELCOMED = 1, /* what handshake_step() returns */
     HANDSHAKE_TEXT_SIZE = 256,
     HANDSHAKE_MEMBER_SIZE = 2 * SIGN_KEY_SIZE + BOX_KEY_SIZE

@@ -63,6 +63,7 @@ static void describe(const struct line *l, const struct ws_end *end, struct line
 {
     unsigned code = l->handshake.code != 0 ? l->handshake.code : end->code;
     ret->refused = end->http_status == 401 || is_refusal(code);
+    ret->token = end->http_status == 401 || code == PERSIST__CODE__CODE_TOKEN;
     if (end->http_status == 401)
         snprintf(ret->text, sizeof ret->text, "the server refuses the token");
     else if (l->handshake.text[0] != '\0')

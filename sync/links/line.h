@@ -27,6 +27,7 @@ struct line;
 /* How a line ended. */
 struct line_end {
     bool refused;              /* token, identity or version: no use in trying again soon */
+    bool token;                /* it was the token */
     char text[LINE_TEXT_SIZE]; /* why, one escaped sentence */
 };
 

@@ -104,7 +104,10 @@ static void on_closed(struct line *line, const struct line_end *end, void *user)
     l->line = NULL;
     if (was_up && net_now_ms() - l->up_ms >= GOOD_MS)
         backoff_reset(&l->backoff);
-    fall(l, end->refused, end->text);
+    char why[LINE_TEXT_SIZE];
+    snprintf(why, sizeof why, end->token ? "%.200s; 'persist remote add' takes a new one" : "%s",
+             end->text);
+    fall(l, end->refused, why);
     if (was_up)
         l->events->writable(l, l->user); /* what waited for room is to be dropped */
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/base/escape.h"
 #include "proto/base/log.h"
 #include "proto/sealed/keys.h"
 #include "sync/server/managed.h"
@@ -66,7 +67,7 @@ void session_steer(struct srv_session *s)
 
 static void send_challenge(struct srv_session *s)
 {
-    uint32_t versions[] = {SESSION_VERSION};
+    uint32_t versions[] = {FRAME_VERSION};
     Persist__Challenge challenge = PERSIST__CHALLENGE__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     randombytes_buf(s->nonce, sizeof s->nonce);
@@ -120,8 +121,11 @@ static void log_in(struct srv_session *s, const Persist__Proof *p)
 
 static void on_proof(struct srv_session *s, const Persist__Proof *p)
 {
-    if (p->version != SESSION_VERSION) {
-        session_end(s, PERSIST__CODE__CODE_VERSION, "this server speaks version 1");
+    if (p->version != FRAME_VERSION) {
+        char text[FRAME_VERSIONS_SIZE];
+        log_warn("server: a device is refused: %s",
+                 frame_versions_text(p->version, FRAME_VERSION, text));
+        session_end(s, PERSIST__CODE__CODE_VERSION, text);
         return;
     }
     if (!is_proved(s, p)) {
@@ -362,13 +366,23 @@ static void on_question(struct srv_session *s, Persist__Frame **f)
     session_pump(s);
 }
 
+/* A device of another version ends it when it has seen the Challenge. */
+static void on_end(struct srv_session *s, const Persist__End *e)
+{
+    char text[FRAME_VERSIONS_SIZE];
+    if (s->state == SESSION_NEW && e->code == PERSIST__CODE__CODE_VERSION)
+        log_warn("server: a device does not go on: %s",
+                 escape_to(text, sizeof text, bytes_str(e->text)));
+    s->state = SESSION_ENDING;
+    s->wire->close(s->to, WS_NORMAL, NULL);
+}
+
 /* True when that kind of frame may come now. */
 static bool handle(struct srv_session *s, Persist__Frame **f)
 {
     Persist__Frame__KindCase kind = (*f)->kind_case;
     if (kind == PERSIST__FRAME__KIND_END) {
-        s->state = SESSION_ENDING;
-        s->wire->close(s->to, WS_NORMAL, NULL);
+        on_end(s, (*f)->end);
     } else if (s->state == SESSION_NEW && kind == PERSIST__FRAME__KIND_PROOF) {
         on_proof(s, (*f)->proof);
     } else if (s->state == SESSION_LINKED && kind == PERSIST__FRAME__KIND_LIST_SPACES) {

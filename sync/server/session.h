@@ -14,7 +14,7 @@
 #include "sync/server/accounts.h"
 #include "sync/server/spaces.h"
 
-enum { SESSION_VERSION = 1, SESSION_PROOF_MS = 10000 };
+enum { SESSION_PROOF_MS = 10000 };
 
 struct srv_hub;
 struct srv_managed;

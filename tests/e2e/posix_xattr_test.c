@@ -76,6 +76,24 @@ static void sizes_are_told_and_checked(struct e2e *f)
     fails(setxattr("x", "", "v", 1, 0), ERANGE);
 }
 
+/* Those of a user go to other devices in one piece. A local disk has its own limit. */
+static void all_of_a_user_end_somewhere(struct e2e *f)
+{
+    if (f->foreign)
+        return;
+    put_file("x", "");
+    pattern_fill(value, 40000, 1, 0);
+    ok(setxattr("x", "user.a", value, 40000, 0));
+    fails(setxattr("x", "user.b", value, 40000, 0), ENOSPC);
+    fails(getxattr("x", "user.b", NULL, 0), ENODATA);
+    ok(setxattr("x", "user.b", value, 26000, 0));
+    fails(setxattr("x", "user.b", value, 26100, 0), ENOSPC);
+    same(getxattr("x", "user.b", NULL, 0), 26000);
+    ok(setxattr("x", "trusted.a", value, 40000, 0)); /* stays on this device */
+    ok(removexattr("x", "user.a"));
+    ok(setxattr("x", "user.b", value, 40000, 0));
+}
+
 static void lists_are_complete(struct e2e *f)
 {
     (void)f;
@@ -233,9 +251,13 @@ static void attributes_belong_to_the_file(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(flags_decide),       E2E_TEST(sizes_are_told_and_checked),
-        E2E_TEST(lists_are_complete), E2E_TEST(name_spaces_have_rules),
-        E2E_TEST(permissions_hold),   E2E_TEST(attributes_belong_to_the_file),
+        E2E_TEST(flags_decide),
+        E2E_TEST(sizes_are_told_and_checked),
+        E2E_TEST(all_of_a_user_end_somewhere),
+        E2E_TEST(lists_are_complete),
+        E2E_TEST(name_spaces_have_rules),
+        E2E_TEST(permissions_hold),
+        E2E_TEST(attributes_belong_to_the_file),
     };
     return e2e_main(argc, argv, E2E_SHARED, tests, ARRAY_N(tests));
 }

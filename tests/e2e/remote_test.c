@@ -353,6 +353,48 @@ static void a_link_lives_through_kills(struct e2e *f)
     finish();
 }
 
+/* The server is another program now, which speaks only @version of the protocol. */
+static void replace_server(unsigned version)
+{
+    link_server_kill(&server);
+    atomic_store(&server.control->version, version);
+    link_server_start(&server);
+}
+
+static void a_server_of_another_version_is_told_in_words(struct e2e *f)
+{
+    static const struct {
+        unsigned version;
+        const char *text;
+    } rows[] = {
+        {2, "the device's persist is older than the server's (protocol 1, not 2); update it on the "
+            "device"},
+        {0, "the server's persist is older than the device's (protocol 0, not 1); update it on the "
+            "server"},
+    };
+    waiting = f;
+    begin(f);
+    replace_server(2);
+    e2e_refused(f, 4, rows[0].text,
+                "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
+                f->folder);
+    same(remotes(f), 0);
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        replace_server(1);
+        e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
+               f->folder);
+        e2e_wait(is_connected, NULL, UP_MS, "the link");
+        replace_server(rows[i].version);
+        e2e_wait(is_refused, NULL, UP_MS, "the refusal");
+        e2e_ok(f, "persist status %s", f->folder);
+        contains(f->last.out, "  refused");
+        contains(f->last.out, rows[i].text);
+        e2e_ok(f, "persist status %s --json", f->folder);
+        same_text(e2e_value(f, "remotes.0.error"), rows[i].text);
+    }
+    finish();
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
@@ -367,6 +409,7 @@ int main(int argc, char **argv)
         E2E_TEST(folders_have_their_own_remotes),
         E2E_TEST(secrets_stay_where_they_belong),
         E2E_TEST(a_link_lives_through_kills),
+        E2E_TEST(a_server_of_another_version_is_told_in_words),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }

@@ -84,6 +84,52 @@ static void a_clone_while_others_save(struct e2e *f)
     world_end(&world);
 }
 
+/* However far it has come: the same command, once more, brings it to its end. */
+static void an_interrupted_clone_goes_on(struct e2e *f)
+{
+    static const unsigned after_ms[] = {5, 20, 50, 100, 200, 300, 450, 600, 800, 1200};
+    if (begin_with_files(f, 1000)) {
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        struct e2e *d = world_add(&world);
+        if (d != NULL) {
+            e2e_ok(d, "mkdir own && persist mount own && persist unmount own");
+            e2e_refused(d, 1, "belongs to another space",
+                        "persist clone %s own --token-file token --passphrase-file ../passphrase",
+                        world.url);
+            e2e_ok(d, "persist forget --yes own");
+        }
+        for (size_t i = 0; d != NULL && i < ARRAY_N(after_ms); i++) {
+            pid_t pid = e2e_start(d,
+                                  "exec persist clone %s %s --name notes --token-file token "
+                                  "--passphrase-file ../passphrase 2>>interrupted",
+                                  world.url, d->folder);
+            usleep(after_ms[i] * 1000);
+            kill(pid, SIGINT);
+            e2e_wait_gone(pid, WORLD_EVEN_MS);
+            e2e_stop(pid);
+            e2e_ok(d, "test ! -s interrupted || cat interrupted >&2");
+            same_text(d->last.err, "");
+        }
+        if (d != NULL && world_clone(&world, d)) {
+            check_file(world_path(d, "folder/0.md"), "file 0\n");
+            check_file(world_path(d, "999.md"), "file 999\n");
+            e2e_ok(d, "persist remote list --json");
+            same(json_read_count(d->last.out, "remotes"), 1);
+            world_even(&world);
+            world_save(d, "199.md", "by the new one\n");
+            world_wait_text(at(0), "199.md", "by the new one\n");
+            /* Once more changes nothing. */
+            world_clone(&world, d);
+            e2e_ok(d, "mkdir other");
+            e2e_refused(d, 1, "this device has it already",
+                        "persist clone %s other --token-file token --passphrase-file ../passphrase",
+                        world.url);
+        }
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
 /* A device that could not join has nothing of the space. */
 static void check_nothing_left(struct e2e *d)
 {
@@ -373,11 +419,44 @@ static void two_spaces_of_one_device_stay_apart(struct e2e *f)
     world_end(&world);
 }
 
+/* The servers of a folder that nobody serves, and what they are still to be sent. */
+static void a_folder_that_is_not_mounted_tells_of_its_servers(struct e2e *f)
+{
+    if (world_begin(&world, f, 2)) {
+        char n[32];
+        world_save(at(0), "sent.md", "sent\n");
+        world_wait_text(at(1), "sent.md", "sent\n");
+        e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
+        e2e_unmount(at(0));
+        e2e_ok(at(0), "persist status %s --json", at(0)->folder);
+        same_text(e2e_value(at(0), "remotes.0.url"), world.url);
+        same_text(e2e_value(at(0), "remotes.0.state"), "not mounted");
+        same_text(e2e_value(at(0), "remotes.0.to_push"), "0");
+        e2e_mount(at(0), "");
+        world_offline(at(0));
+        world_save(at(0), "unsent.md", "unsent\n");
+        e2e_unmount(at(0));
+        e2e_ok(at(0), "persist status --json");
+        same_text(e2e_value(at(0), "spaces.0.remotes.0.state"), "not mounted");
+        holds(strtol(json_read_at(at(0)->last.out, "spaces.0.remotes.0.to_push", n, sizeof n), NULL,
+                     10) > 0);
+        e2e_ok(at(0), "persist status %s", at(0)->folder);
+        contains(at(0)->last.out, "not mounted, ");
+        contains(at(0)->last.out, " to send");
+        e2e_mount(at(0), "");
+        world_wait_text(at(1), "unsent.md", "unsent\n");
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
+        E2E_TEST(a_folder_that_is_not_mounted_tells_of_its_servers),
         E2E_TEST(an_existing_folder_is_cloned),
         E2E_TEST(a_clone_while_others_save),
+        E2E_TEST(an_interrupted_clone_goes_on),
         E2E_TEST(a_clone_that_cannot_be_leaves_nothing),
         E2E_TEST(sync_waits_until_all_is_there),
         E2E_TEST(an_interval_holds_saves_back),

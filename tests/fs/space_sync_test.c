@@ -17,6 +17,7 @@
 
 #include "fs/space/history_view.h"
 #include "fs/space/sync_priv.h"
+#include "fs/space/unsent.h"
 #include "fs/space/versions.h"
 #include "proto/sealed/chunk.h"
 #include "tests/support/answer.h"
@@ -553,6 +554,63 @@ static void junk_acts_keep_no_true_one_out_and_take_bounded_room(void **state)
     assert_in_range(rows_that_wait(bert), 1, MEMBERS_WAITING_MAX);
 }
 
+/* ---- more than an entry holds ------------------------------------------------------------------
+ */
+
+enum { MANY = 6, MUCH = 32000 };
+
+/* A file with as many attributes as there may be, of which all devices write a small, random
+ * version at once. */
+static void write_all_at_once(struct sync_meet *w)
+{
+    static uint8_t bytes[MUCH];
+    device_save_text(&w->d[0], "much", "");
+    for (char name[] = "user.a"; name[5] <= 'b'; name[5]++) {
+        randombytes_buf(bytes, sizeof bytes);
+        assert_int_equal(tree_xattr_set(w->d[0].s->tree, device_ino(&w->d[0], "much"),
+                                        bytes_str(name), bytes_of(bytes, sizeof bytes), 0),
+                         0);
+    }
+    sync_meet_all(w, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        randombytes_buf(bytes, sizeof bytes);
+        device_save(&w->d[i], "much", bytes, sizeof bytes);
+        sync_meet_sign(&w->d[i]);
+    }
+}
+
+static void expect_unsent(struct device *d, const char *path)
+{
+    struct unsent u;
+    assert_int_equal(unsent_get(d->s, &u), 0);
+    bool found = path == NULL && u.n == 0;
+    for (size_t i = 0; i < u.named && path != NULL; i++)
+        found = found || bytes_equal(buf_bytes(&u.path[i]), bytes_str(path));
+    unsent_fini(&u);
+    assert_true(found);
+}
+
+/* A save that settles the conflict: beside it are the five that it does not replace. */
+static void a_change_that_no_entry_holds_is_told_and_the_rest_goes_on(void **state)
+{
+    struct sync_meet *w = *state;
+    static const char *const labels[] = {"carl", "dora", "emil", "frida"};
+    for (size_t i = 2; i < MANY; i++)
+        sync_meet_join(w, i, labels[i - 2], 0);
+    sync_meet_all(w, MANY);
+    write_all_at_once(w);
+    expect_unsent(&w->d[0], NULL);
+    for (size_t i = 1; i < MANY; i++)
+        sync_meet_give(w, i, 0);
+    device_save_text(&w->d[0], "much", "all of them");
+    device_save_text(&w->d[0], "other", "goes on");
+    sync_meet_give(w, 0, 1);
+    sync_meet_expect(&w->d[1], "other", "goes on");
+    expect_unsent(&w->d[0], "much");
+    device_reopen(&w->d[0]);
+    expect_unsent(&w->d[0], "much");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,6 +640,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(junk_acts_keep_no_true_one_out_and_take_bounded_room, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_change_that_no_entry_holds_is_told_and_the_rest_goes_on,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,27 @@ static void hlc_observe_follows_ten_minutes_and_no_more(void **state)
     assert_false(hlc_observe(&h, now, UINT64_MAX));
 }
 
+/* A wall clock that was years ahead, and is right again: it was when somebody else's is the same.
+ */
+static void hlc_goes_back_when_another_agrees_with_the_wall_clock(void **state)
+{
+    (void)state;
+    const uint64_t now = 1000000000000, ahead = now + UINT64_C(315360000000);
+    struct hlc h = {0};
+    uint64_t wrong = hlc_next(&h, ahead);
+    assert_true(hlc_next(&h, now) > wrong); /* nobody says which one is right */
+    assert_true(hlc_observe(&h, now, (now - HLC_AHEAD_MAX_MS - 1) << 16));
+    assert_true(hlc_next(&h, now) > wrong);
+    uint64_t other = (now - 1000) << 16;
+    assert_true(hlc_observe(&h, now, other));
+    assert_int_equal(hlc_ms(hlc_next(&h, now)), now);
+    /* One that is behind since is not followed by a clock that is ahead for others. */
+    h.last = now << 16;
+    assert_false(hlc_observe(&h, now - HLC_AHEAD_MAX_MS - 1, now << 16));
+    assert_true(hlc_observe(&h, now - HLC_AHEAD_MAX_MS, other));
+    assert_true(hlc_next(&h, now - 1) > now << 16);
+}
+
 static struct vv vector(uint64_t a, uint64_t b, uint64_t c)
 {
     struct vv v = {0};
@@ -148,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hlc_next_never_goes_back),
         cmocka_unit_test(hlc_observe_follows_ten_minutes_and_no_more),
+        cmocka_unit_test(hlc_goes_back_when_another_agrees_with_the_wall_clock),
         cmocka_unit_test(vv_join_covers_both),
         cmocka_unit_test(vv_meet_is_what_both_cover),
         cmocka_unit_test(vv_set_to_zero_takes_out),

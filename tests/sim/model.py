@@ -256,7 +256,9 @@ class Replica:
 
     def observe(self, now, stamp):
         if stamp[0] >> 16 <= now + AHEAD_MS:
-            self.hlc = max(self.hlc, stamp[0])
+            agrees = (stamp[0] >> 16) + AHEAD_MS >= now  # then the wall clock is right
+            wrong = agrees and self.hlc >> 16 > now + AHEAD_MS
+            self.hlc = stamp[0] if wrong else max(self.hlc, stamp[0])
 
     # -- merging
 

@@ -9,13 +9,14 @@
 
 #include "proto/sealed/chunk.h"
 #include "proto/sealed/entry.h"
-#include "sync/net/ws_server.h"
+#include "tests/support/greet.h"
 
 enum { TICK_MS = 5, FRAME_BYTES = 128 * 1024, ITEMS_IN_FRAME = 256, FD_MAX = 256 };
 
 struct hostile_peer {
     struct ws *ws; /* NULL: not open */
-    uint8_t nonce[FRAME_NONCE_SIZE], token_hash[HASH_SIZE], identity[SIGN_KEY_SIZE];
+    struct greet greet;
+    uint8_t identity[SIGN_KEY_SIZE];
     bool welcomed, opened, caught_up, refused;
     size_t at;      /* items before it were shown */
     struct buf out; /* frames that had no room, each with its length */
@@ -126,36 +127,22 @@ static void flush(struct hostile_peer *p)
 static void send_frame(struct hostile_peer *p, const Persist__Frame *f)
 {
     struct buf b CLEANUP(buf_fini) = {0};
-    if (frame_encode(f, &b) < 0)
-        abort();
+    greet_frame(f, &b);
     say(p, buf_bytes(&b));
 }
 
 static void challenge(struct hostile_peer *p)
 {
-    uint32_t versions[] = {1};
-    Persist__Challenge c = PERSIST__CHALLENGE__INIT;
-    Persist__Frame f = PERSIST__FRAME__INIT;
-    randombytes_buf(p->nonce, sizeof p->nonce);
-    c.n_versions = 1;
-    c.versions = versions;
-    c.nonce = frame_data(bytes_of(p->nonce, sizeof p->nonce));
-    f.kind_case = PERSIST__FRAME__KIND_CHALLENGE;
-    f.challenge = &c;
-    send_frame(p, &f);
+    struct buf b CLEANUP(buf_fini) = {0};
+    greet_challenge(&p->greet, FRAME_VERSION, &b);
+    say(p, buf_bytes(&b));
 }
 
 static void end(struct hostile_peer *p, unsigned code)
 {
-    char text[] = "as the test wants it";
-    Persist__End e;
-    Persist__Frame f = PERSIST__FRAME__INIT;
-    persist__end__init(&e);
-    e.code = (Persist__Code)code;
-    e.text = text;
-    f.kind_case = PERSIST__FRAME__KIND_END;
-    f.end = &e;
-    send_frame(p, &f);
+    struct buf b CLEANUP(buf_fini) = {0};
+    const char *text = greet_end(code, &b);
+    say(p, buf_bytes(&b));
     ws_close(p->ws, code, text);
 }
 
@@ -228,13 +215,9 @@ static void pump(struct hostile_server *s, struct hostile_peer *p)
 
 static void on_proof(struct hostile_server *s, struct hostile_peer *p, const Persist__Proof *proof)
 {
-    uint8_t data[FRAME_NONCE_SIZE + HASH_SIZE];
     Persist__Welcome w = PERSIST__WELCOME__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
-    memcpy(data, p->nonce, FRAME_NONCE_SIZE);
-    memcpy(data + FRAME_NONCE_SIZE, p->token_hash, HASH_SIZE);
-    if (label_verify(proof->identity.data, "persist.link.1", bytes_of(data, sizeof data),
-                     proof->signature.data) < 0) {
+    if (!greet_is_proved(&p->greet, proof)) {
         end(p, PERSIST__CODE__CODE_PROOF);
         return;
     }
@@ -509,7 +492,7 @@ static unsigned authorise(const struct ws_request *r, void *user, void **ret_use
             if (at == NULL || p == NULL)
                 abort();
             *at = (struct place){s, i};
-            crypto_generichash(p->token_hash, HASH_SIZE, r->token.p, r->token.n, NULL, 0);
+            greet_init(&p->greet, r->token);
             s->peers[i] = p;
             *ret_user = at;
             rc = 0;

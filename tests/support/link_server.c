@@ -14,9 +14,7 @@
 
 #include <cmocka.h>
 
-#include "proto/frame.h"
-#include "proto/sealed/keys.h"
-#include "sync/net/ws_server.h"
+#include "tests/support/greet.h"
 
 enum { PEERS_MAX = 64, SPACES_MAX = 8, TICK_MS = 5, READY_MS = 20000 };
 
@@ -43,7 +41,7 @@ int64_t link_server_number(const uint8_t *frame, size_t n)
 struct peer {
     bool taken;
     struct ws *ws; /* NULL: not open */
-    uint8_t nonce[FRAME_NONCE_SIZE], token_hash[HASH_SIZE];
+    struct greet greet;
     bool welcomed;
     uint8_t space[SPACE_ID_SIZE];
     struct buf pending; /* of echo */
@@ -56,39 +54,32 @@ static struct peer peers[PEERS_MAX];
 static struct net_timer *tick;
 static uint8_t big[LINK_SERVER_FRAME];
 
+static void send(struct peer *p, struct buf *b)
+{
+    if (ws_send(p->ws, buf_bytes(b)) < 0)
+        abort();
+    buf_fini(b);
+}
+
 static void send_frame(struct peer *p, Persist__Frame *f)
 {
     struct buf b = {0};
-    if (frame_encode(f, &b) < 0 || ws_send(p->ws, buf_bytes(&b)) < 0)
-        abort();
-    buf_fini(&b);
+    greet_frame(f, &b);
+    send(p, &b);
 }
 
 static void challenge(struct peer *p)
 {
-    uint32_t versions[] = {atomic_load(&control->version)};
-    Persist__Challenge c = PERSIST__CHALLENGE__INIT;
-    Persist__Frame f = PERSIST__FRAME__INIT;
-    randombytes_buf(p->nonce, sizeof p->nonce);
-    c.n_versions = 1;
-    c.versions = versions;
-    c.nonce = frame_data(bytes_of(p->nonce, sizeof p->nonce));
-    f.kind_case = PERSIST__FRAME__KIND_CHALLENGE;
-    f.challenge = &c;
-    send_frame(p, &f);
+    struct buf b = {0};
+    greet_challenge(&p->greet, atomic_load(&control->version), &b);
+    send(p, &b);
 }
 
 static void end(struct peer *p, unsigned code)
 {
-    char text[] = "as the test wants it";
-    Persist__End e;
-    persist__end__init(&e);
-    Persist__Frame f = PERSIST__FRAME__INIT;
-    e.code = (Persist__Code)code;
-    e.text = text;
-    f.kind_case = PERSIST__FRAME__KIND_END;
-    f.end = &e;
-    send_frame(p, &f);
+    struct buf b = {0};
+    const char *text = greet_end(code, &b);
+    send(p, &b);
     ws_close(p->ws, code, text);
 }
 
@@ -109,11 +100,7 @@ static void welcome(struct peer *p)
 
 static void on_proof(struct peer *p, const Persist__Proof *proof)
 {
-    uint8_t data[FRAME_NONCE_SIZE + HASH_SIZE];
-    memcpy(data, p->nonce, FRAME_NONCE_SIZE);
-    memcpy(data + FRAME_NONCE_SIZE, p->token_hash, HASH_SIZE);
-    if (label_verify(proof->identity.data, "persist.link.1", bytes_of(data, sizeof data),
-                     proof->signature.data) < 0) {
+    if (!greet_is_proved(&p->greet, proof)) {
         atomic_fetch_add(&control->wrong, 1);
         end(p, PERSIST__CODE__CODE_PROOF);
         return;
@@ -274,7 +261,7 @@ static unsigned authorise(const struct ws_request *r, void *user, void **ret_use
     for (size_t i = 0; i < PEERS_MAX; i++)
         if (!peers[i].taken) {
             peers[i].taken = true;
-            crypto_generichash(peers[i].token_hash, HASH_SIZE, r->token.p, r->token.n, NULL, 0);
+            greet_init(&peers[i].greet, r->token);
             *ret_user = &peers[i];
             return 0;
         }

@@ -1,10 +1,14 @@
 #include "tests/support/server_fixture.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -221,4 +225,46 @@ void server_check_usage(struct server_fixture *f, uint64_t account)
     assert_int_equal(srv_spaces_usage(f->spaces, account, &is), 0);
     assert_int_equal(srv_spaces_recount(f->spaces, account, &counted), 0);
     assert_memory_equal(&is, &counted, sizeof is);
+}
+
+/* ---- other processes ---------------------------------------------------------------------------
+ */
+
+pid_t server_start_again(struct server_fixture *f, const char *what, uint64_t from, int *ret_fd)
+{
+    int ends[2];
+    char account[32];
+    char number[32];
+    snprintf(account, sizeof account, "%" PRIu64, f->anna.account);
+    snprintf(number, sizeof number, "%" PRIu64, from);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        execl("/proc/self/exe", "again", what, f->dir, account, number, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    *ret_fd = ends[0];
+    return pid;
+}
+
+void server_kill_again(pid_t pid)
+{
+    int status;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFSIGNALED(status)) /* it gave up before */
+        fail_msg("the other process ended with %d", WEXITSTATUS(status));
+}
+
+bool server_is_again(int argc, char **argv, struct server_fixture *ret, uint64_t *ret_from)
+{
+    if (argc != 5)
+        return false;
+    *ret = (struct server_fixture){.anna = {.account = strtoull(argv[3], NULL, 10)}};
+    snprintf(ret->dir, sizeof ret->dir, "%s", argv[2]);
+    *ret_from = strtoull(argv[4], NULL, 10);
+    return true;
 }

@@ -5,6 +5,8 @@
 #ifndef TESTS_SUPPORT_SERVER_FIXTURE_H
 #define TESTS_SUPPORT_SERVER_FIXTURE_H
 
+#include <sys/types.h>
+
 #include "proto/sealed/act.h"
 #include "proto/sealed/chunk.h"
 #include "sync/server/accounts.h"
@@ -28,6 +30,14 @@ int server_fixture_teardown(void **state);
 void server_fixture_open(struct server_fixture *f);
 void server_fixture_close(struct server_fixture *f);
 void server_fixture_reopen(struct server_fixture *f);
+
+/* This test program again, in a process that does something with the fixture's store until it is
+ * killed: "WHAT FOLDER ACCOUNT FROM". What it writes to its output comes to @ret_fd. */
+pid_t server_start_again(struct server_fixture *f, const char *what, uint64_t from, int *ret_fd);
+/** Kills it; fails the test when it had ended before. */
+void server_kill_again(pid_t pid);
+/** In main(): whether this is such a process; @ret is then its fixture, not opened. */
+bool server_is_again(int argc, char **argv, struct server_fixture *ret, uint64_t *ret_from);
 
 /** The genesis act number @n, and where its space is for @account, with a token of number @token.
  */

@@ -387,7 +387,7 @@ static void lists_end_at_their_limit(void **state)
 static void a_name_and_an_attribute_end_at_their_limit(void **state)
 {
     (void)state;
-    static char name[LIMIT_NAME + 1], value[LIMIT_XATTR_BYTES + 1];
+    static char name[LIMIT_NAME + 1], value[LIMIT_XATTR_VALUE];
     memset(name, 'n', sizeof name);
     for (size_t more = 0; more < 2; more++) {
         struct buf change CLEANUP(buf_fini) = {0}, sealed CLEANUP(buf_fini) = {0};
@@ -400,10 +400,11 @@ static void a_name_and_an_attribute_end_at_their_limit(void **state)
         hostile_entry_seal(&w.d[1], &x, &sealed);
         assert_int_equal(space_sync_take_entry(w.d[0].s, 9, buf_bytes(&sealed)),
                          more ? SYNC_REFUSED : SYNC_TAKEN);
-        /* The list of attributes as a whole: 6 bytes of name, with its length, and 3 of the
-         * value's. */
-        size_t fits = LIMIT_XATTR_BYTES - 10;
-        value_xattr_put(&xattrs, bytes_str("user.a"), bytes_of(value, fits + more));
+        /* The list of attributes as a whole: one of the greatest, 7 bytes of name with its length
+         * and 3 of the value's length; and 7 and 2 of another one. */
+        size_t fits = LIMIT_XATTR_BYTES - 10 - LIMIT_XATTR_VALUE - 9;
+        value_xattr_put(&xattrs, bytes_str("user.a"), bytes_of(value, LIMIT_XATTR_VALUE));
+        value_xattr_put(&xattrs, bytes_str("user.b"), bytes_of(value, fits + more));
         f = (struct hostile_file){
             .kind = KIND_FILE, .name = name, .name_n = 9 + more, .xattrs = buf_bytes(&xattrs)};
         x.dot.counter++;

@@ -290,7 +290,10 @@ static void a_server_of_other_versions_is_refused(void **state)
     atomic_store(&lf.a.control->version, 2);
     links_attach(0, 'a');
     links_until(links_is_refused);
-    assert_string_equal(links_first()->error, "the server speaks other versions of the protocol");
+    assert_string_equal(
+        links_first()->error,
+        "the device's persist is older than the server's (protocol 1, not 2); update "
+        "it on the device");
 }
 
 /* ---- the network ---- */

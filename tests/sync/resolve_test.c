@@ -234,6 +234,8 @@ static void term_progress_line_fits(void **state)
     term_progress_line(line, sizeof line, 100, "importing", 1 << 20, 4 << 20, 2000);
     assert_string_equal(line, "importing [######.....................]  25%  1.0 MiB of 4.0 MiB"
                               "  512 KiB/s  6s left");
+    term_progress_line(line, sizeof line, 100, OUT_COUNTED, 260, 1040, 500);
+    assert_non_null(strstr(line, " 25%  260 of 1,040  520/s"));
 }
 
 int main(void)

@@ -256,33 +256,17 @@ static int push_until_killed(struct server_fixture *f, uint64_t i)
 /* Starts a process that pushes from @from on, and kills it. The number that it has acknowledged. */
 static uint64_t push_and_kill(struct server_fixture *f, uint64_t from, struct crash_rand *rand)
 {
-    int ends[2];
-    char account[32];
-    char number[32];
-    snprintf(account, sizeof account, "%" PRIu64, f->anna.account);
-    snprintf(number, sizeof number, "%" PRIu64, from);
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        execl("/proc/self/exe", "server_packs_test", f->dir, account, number, (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
+    int fd;
+    pid_t pid = server_start_again(f, "push", from, &fd);
     uint64_t told;
-    int status;
-    assert_int_equal(read(ends[0], &told, sizeof told), sizeof told);
+    assert_int_equal(read(fd, &told, sizeof told), sizeof told);
     struct timespec t = {.tv_nsec = (long)(1000 * crash_below(rand, CUT_AFTER_US))};
     nanosleep(&t, NULL);
-    assert_int_equal(kill(pid, SIGKILL), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (!WIFSIGNALED(status)) /* it gave up before */
-        fail_msg("who pushes ended with %d", WEXITSTATUS(status));
+    server_kill_again(pid);
     uint64_t done = told;
-    while (read(ends[0], &told, sizeof told) == sizeof told)
+    while (read(fd, &told, sizeof told) == sizeof told)
         done = told;
-    close(ends[0]);
+    close(fd);
     return done;
 }
 
@@ -322,11 +306,10 @@ static void power_loss_keeps_what_was_acknowledged(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 4) {
-        struct server_fixture f = {.anna = {.account = strtoull(argv[2], NULL, 10)}};
-        snprintf(f.dir, sizeof f.dir, "%s", argv[1]);
-        return push_until_killed(&f, strtoull(argv[3], NULL, 10));
-    }
+    struct server_fixture f;
+    uint64_t from;
+    if (server_is_again(argc, argv, &f, &from))
+        return push_until_killed(&f, from);
 #define CASE(name)                                                                                 \
     cmocka_unit_test_setup_teardown(name, server_fixture_setup, server_fixture_teardown)
     const struct CMUnitTest tests[] = {

@@ -33,8 +33,8 @@ struct proof {
     uint8_t identity[32], signature[SIGNATURE_SIZE];
 };
 
-static void answer_wrongly(struct session_world *w, void (*spoil)(struct proof *p),
-                           Persist__Code code)
+static struct wire_end *answer_wrongly(struct session_world *w, void (*spoil)(struct proof *p),
+                                       Persist__Code code)
 {
     struct caller d = {.end = wire_connect(w->wire, w->server.url, w->token[ANNA_1])};
     assert_non_null(d.end);
@@ -55,6 +55,7 @@ static void answer_wrongly(struct session_world *w, void (*spoil)(struct proof *
     f.proof = &proof;
     assert_true(wire_send(d.end, &f));
     caller_expect_end(&d, code);
+    return d.end;
 }
 
 static void spoil_signature(struct proof *p)
@@ -77,20 +78,35 @@ static void weak_identity(struct proof *p)
     p->identity[0] = p->signature[0] = 1;
 }
 
-static void spoil_version(struct proof *p)
+static void later_version(struct proof *p)
 {
-    p->version = 2;
+    p->version = FRAME_VERSION + 1;
+}
+
+static void earlier_version(struct proof *p)
+{
+    p->version = FRAME_VERSION - 1;
 }
 
 static void wrong_proofs_are_refused(void **state)
 {
     struct session_world *w = *state;
-    answer_wrongly(w, spoil_signature, PERSIST__CODE__CODE_PROOF);
-    answer_wrongly(w, spoil_identity, PERSIST__CODE__CODE_PROOF);
-    answer_wrongly(w, weak_identity, PERSIST__CODE__CODE_PROOF);
-    answer_wrongly(w, spoil_version, PERSIST__CODE__CODE_VERSION);
+    (void)answer_wrongly(w, spoil_signature, PERSIST__CODE__CODE_PROOF);
+    (void)answer_wrongly(w, spoil_identity, PERSIST__CODE__CODE_PROOF);
+    (void)answer_wrongly(w, weak_identity, PERSIST__CODE__CODE_PROOF);
     struct caller d = caller_join(w, ANNA_1);
     caller_end(&d);
+}
+
+static void a_device_of_another_version_is_told_which_side_is_older(void **state)
+{
+    struct session_world *w = *state;
+    struct wire_end *e = answer_wrongly(w, later_version, PERSIST__CODE__CODE_VERSION);
+    assert_string_equal(e->end.reason, "the server's persist is older than the device's (protocol "
+                                       "1, not 2); update it on the server");
+    e = answer_wrongly(w, earlier_version, PERSIST__CODE__CODE_VERSION);
+    assert_string_equal(e->end.reason, "the device's persist is older than the server's (protocol "
+                                       "0, not 1); update it on the device");
 }
 
 static void token_of_another_device_is_refused(void **state)
@@ -554,6 +570,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(wrong_token_is_401),
         IN_WORLD(wrong_proofs_are_refused),
+        IN_WORLD(a_device_of_another_version_is_told_which_side_is_older),
         IN_WORLD(token_of_another_device_is_refused),
         IN_WORLD(what_is_not_allowed_ends_the_session),
         IN_WORLD(a_push_is_on_the_other_device),

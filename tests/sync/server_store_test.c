@@ -111,41 +111,12 @@ static void format_of_another_version_is_refused(void **state)
 
 /* ---- processes ---- */
 
-/* Starts "this-program WHAT FOLDER ACCOUNT FROM"; what it writes to its output comes to @ret_fd. */
-static pid_t start(struct server_fixture *f, const char *what, uint64_t from, int *ret_fd)
-{
-    int ends[2];
-    char account[32];
-    char number[32];
-    snprintf(account, sizeof account, "%" PRIu64, f->anna.account);
-    snprintf(number, sizeof number, "%" PRIu64, from);
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        execl("/proc/self/exe", "server_store_test", what, f->dir, account, number, (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    *ret_fd = ends[0];
-    return pid;
-}
-
 static _Noreturn void hold_open(struct server_fixture *f)
 {
     char byte = srv_store_open(f->dir, false, &f->store, NULL) == 0 ? 'y' : 'n';
     (void)!write(STDOUT_FILENO, &byte, 1);
     for (;;)
         pause();
-}
-
-static void end(pid_t pid)
-{
-    int status;
-    assert_int_equal(kill(pid, SIGKILL), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status)); /* it did not give up before */
 }
 
 static void second_process_is_refused_with_the_pid_of_the_first(void **state)
@@ -159,13 +130,13 @@ static void second_process_is_refused_with_the_pid_of_the_first(void **state)
     server_fixture_close(f);
     int fd;
     char byte = 0;
-    pid_t pid = start(f, "hold", 0, &fd);
+    pid_t pid = server_start_again(f, "hold", 0, &fd);
     assert_int_equal(read(fd, &byte, 1), 1);
     assert_int_equal(byte, 'y');
     snprintf(want, sizeof want, "is served by process %d already", (int)pid);
     assert_int_equal(srv_store_open(f->dir, true, &second, &f->err), -EBUSY);
     assert_non_null(strstr(f->err.msg, want));
-    end(pid);
+    server_kill_again(pid);
     close(fd);
     server_fixture_open(f); /* its file is still there, with its number */
 }
@@ -256,14 +227,14 @@ static void killed_at_any_moment_keeps_what_was_acknowledged(void **state)
         uint64_t from = done;
         /* What was pushed and not acknowledged may be there or not: it is pushed again, as a
          * device does. */
-        pid_t pid = start(f, "push", done, &fd);
+        pid_t pid = server_start_again(f, "push", done, &fd);
         uint64_t told;
         if (kills % 4 != 0) /* the others: while it opens */
             assert_int_equal(read(fd, &told, sizeof told), sizeof told);
         done = kills % 4 != 0 ? told : done;
         struct timespec t = {.tv_nsec = (long)(1000 * crash_below(&rand, KILL_AFTER_US))};
         nanosleep(&t, NULL);
-        end(pid);
+        server_kill_again(pid);
         while (read(fd, &told, sizeof told) == sizeof told)
             done = told;
         close(fd);
@@ -330,12 +301,12 @@ static void threads_push_and_read_at_once(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 5) {
-        struct server_fixture f = {.anna = {.account = strtoull(argv[3], NULL, 10)}};
-        snprintf(f.dir, sizeof f.dir, "%s", argv[2]);
+    struct server_fixture f;
+    uint64_t from;
+    if (server_is_again(argc, argv, &f, &from)) {
         if (strcmp(argv[1], "hold") == 0)
             hold_open(&f);
-        return push_until_killed(&f, strtoull(argv[4], NULL, 10));
+        return push_until_killed(&f, from);
     }
 #define CASE(name)                                                                                 \
     cmocka_unit_test_setup_teardown(name, server_fixture_setup, server_fixture_teardown)
