@@ -73,8 +73,12 @@ static int drop_too_big(struct space *s, struct db_batch *batch)
         return -ENOMEM;
     while (rc >= 0 && db_iter_next(it)) {
         struct bytes key = db_iter_key(it);
+        if (key.n != 1 + DOT_SIZE) {
+            rc = -EUCLEAN;
+            break;
+        }
         struct dot dot = dot_decode(key.p + 1);
-        rc = key.n == 1 + DOT_SIZE ? is_current(s, &dot) : -EUCLEAN;
+        rc = sync_is_current(s, &dot);
         if (rc == 0)
             db_batch_delete(batch, DB_SYNC, key);
     }
