@@ -61,6 +61,7 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     y->id = member_id_of(&y->me->pub);
     y->space = s->keyring.space;
     y->next = 1;
+    y->compare.spool = -1;
     pthread_cond_init(&y->moved, NULL);
     pthread_mutex_init(&y->incoming_lock, NULL);
     randombytes_buf(y->random, sizeof y->random);
@@ -106,6 +107,8 @@ int sync_open(struct space *s, struct err *err)
     if (rc == 0)
         rc = sync_load_states(s);
     if (rc == 0)
+        rc = sync_load_compare(s);
+    if (rc == 0)
         rc = sync_load_left_out(s);
     if (rc == 0)
         rc = sync_load_ends(s);
@@ -127,6 +130,7 @@ void sync_close(struct space *s)
     sync_poison_close(y);
     members_free(y->members);
     sync_states_fini(y);
+    sync_compare_fini(&y->compare);
     free(y->roots);
     free(y->wait);
     free(y->link);
@@ -158,6 +162,7 @@ void space_sync_counts(struct space *s, struct sync_counts *ret)
     pthread_mutex_lock(&s->lock);
     *ret = s->sync->counts;
     ret->taking_over = s->sync->adopt_at_ms != 0;
+    ret->behind = s->sync->members != NULL && sync_is_behind(s);
     pthread_mutex_unlock(&s->lock);
 }
 

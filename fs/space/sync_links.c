@@ -221,6 +221,36 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     return rc < 0 ? rc : n;
 }
 
+int sync_send_again(struct space *s, struct dots dots)
+{
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    pthread_mutex_lock(&s->lock);
+    uint64_t next = s->sync->next;
+    int rc = 0, n = 0;
+    for (size_t i = 0; rc == 0 && i < dots.n; i++) {
+        struct buf row CLEANUP(buf_fini) = {0};
+        struct dot dot = dots_at(dots, i);
+        struct sync_key key = sync_key_dot(SYNC_ENTRY, &dot);
+        rc = sync_get(s, &key, 0, &row);
+        if (rc == 0)
+            rc = arrive_again(s, batch, sync_key_bytes(&key), buf_bytes(&row));
+        n += rc == 0;
+        rc = rc == -ENOENT ? 0 : rc;
+    }
+    sync_put_own(s->sync, batch);
+    if (rc == 0)
+        rc = db_write(s->db, batch, true);
+    if (rc < 0)
+        s->sync->next = next;
+    else
+        s->sync->durable = s->sync->next - 1;
+    pthread_mutex_unlock(&s->lock);
+    db_batch_free(batch);
+    return rc < 0 ? rc : n;
+}
+
 /* ---- blobs -------------------------------------------------------------------------------------
  */
 
