@@ -202,8 +202,10 @@ static int compare_gone(struct comparison *c, const struct record *rec, bool is_
     if (rc < 0 || !c->behind || rid_is_root(&rec->rid))
         return rc;
     if (!fresh || !s.own) {
-        if (is_part || !has_known(c, rec)) /* what was made and deleted here is as any change */
+        if (is_part)
             return 0;
+        if (!has_known(c, rec)) /* deleted here by changes that others may have seen: it stays so */
+            return append(&c->deleted, &rec->rid);
         c->found.gone++;
         return append(&c->gone, &rec->rid);
     }

@@ -117,17 +117,29 @@ static int covered(const struct comparison *c, struct values vs, struct dots *re
     return rc < 0 ? rc : rewrite_dots(&w, &seen, ret);
 }
 
+/* Where there is none, it is in no directory that has gone. */
+static struct value_place place_nowhere(const struct value *v)
+{
+    struct value_place place = v->place;
+    const struct rid root = RID_ROOT;
+    place.parent = place.prev = root;
+    if (!value_name_valid(&root, place.name))
+        place.name = bytes_str("deleted");
+    return place;
+}
+
 /* A deletion that is new there names a directory that has gone: it is made where the place is now.
  */
 static int delete_there(struct comparison *c, const struct record *rec, const struct value *v,
                         struct parts *ps)
 {
-    const struct value *at = place_there(c, rec, &v->slot);
-    struct value_place place;
-    if (v->facet != FACET_PLACE || v->place.alive || vv_has(&c->known, &v->dot) || at == NULL ||
-        rid_equal(&at->place.parent, &v->place.parent))
+    if (v->facet != FACET_PLACE || v->place.alive || vv_has(&c->known, &v->dot))
         return 0;
-    place = at->place;
+    const struct value *at = place_there(c, rec, &v->slot);
+    struct value_place place = at != NULL ? at->place : place_nowhere(v);
+    if (at == NULL ? !comparison_has(&c->gone, &v->place.parent)
+                   : rid_equal(&at->place.parent, &v->place.parent))
+        return 0;
     place.alive = false;
     int rc = covered(c, record_facet(rec, FACET_PLACE, &v->slot), &place.cseen);
     return rc < 0 ? rc : parts_place(c->r, ps, &rec->rid, &v->slot, &place);

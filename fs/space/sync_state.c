@@ -549,7 +549,7 @@ int space_sync_peers(struct space *s, struct buf *ret)
         p.differs = p.differs && !p.equal;
         if (!p.equal)
             sync_compare_about(s, st->replica, p.about);
-        if (st->replica == replica_id(s->replica) || !sync_state_is_current(y, st))
+        if (st->own || !sync_state_is_current(y, st))
             continue;
         if (!sync_label_of(s, st->replica, p.label))
             snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));
