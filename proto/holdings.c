@@ -51,8 +51,7 @@ static bool read_value(struct reader *r, struct holdings_value *ret)
         ret->slot = dot_read(r);
     ret->dot = dot_read(r);
     struct bytes head = reader_bytes(r, HOLDINGS_HEAD);
-    if (r->failed || !dot_valid(&ret->dot) ||
-        (!dot_is_none(&ret->slot) && !dot_valid(&ret->slot)))
+    if (r->failed || !dot_valid(&ret->dot) || (!dot_is_none(&ret->slot) && !dot_valid(&ret->slot)))
         return false;
     memcpy(ret->head, head.p, HOLDINGS_HEAD);
     return true;

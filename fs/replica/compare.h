@@ -9,7 +9,8 @@
  *   what is missing here has to come first; comparison_step() until there is no more, _know().
  *
  * Between calls the replica may change; what was noted is looked at again when it is carried out.
- * Memory: 16 to 32 bytes for each record that is to be changed. Thread: as all calls on the replica.
+ * Memory: 16 to 32 bytes for each record that is to be changed. Thread: as all calls on the
+ * replica.
  */
 #ifndef FS_REPLICA_COMPARE_H
 #define FS_REPLICA_COMPARE_H
@@ -23,8 +24,8 @@
 int replica_list_head(const struct replica *r, uint64_t own, struct buf *ret) MUST_CHECK;
 
 /**
- * Appends up to @max records, those behind @after, or the @first ones, and moves @after: 1; 0: these
- * were the last. -E2BIG: one of them has too many values.
+ * Appends up to @max records, those behind @after, or the @first ones, and moves @after: 1; 0:
+ * these were the last. -E2BIG: one of them has too many values.
  */
 int replica_list_put(struct replica *r, struct rid *after, bool first, size_t max,
                      struct buf *ret) MUST_CHECK;

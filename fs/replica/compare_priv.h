@@ -19,10 +19,10 @@ struct comparison {
     struct comparison_found found;
     struct buf ask;
     /* What is to be done, by record, ascending: */
-    struct rids anew; /* new there, or above such: written anew */
+    struct rids anew;    /* new there, or above such: written anew */
     struct rids deleted; /* deleted here by changes that are new there: at the place there */
-    struct rids gone; /* not held there */
-    struct buf stale; /* record, facet, slot, dot: not held there */
+    struct rids gone;    /* not held there */
+    struct buf stale;    /* record, facet, slot, dot: not held there */
     /* and what says it: */
     struct rids dead;  /* directories that are deleted there */
     struct rids fresh; /* shown here, with changes that are new there */

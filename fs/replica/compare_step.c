@@ -228,7 +228,7 @@ static int remove_up(struct comparison *c, const struct rid *rid)
  */
 
 static int step_write(struct comparison *c, struct comparison_at *at, struct db_batch *batch,
-                     size_t max)
+                      size_t max)
 {
     int rc = 0;
     for (size_t n = 0; n < max && rc == 0; n++)

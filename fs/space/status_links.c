@@ -102,8 +102,7 @@ static void put_peer(const struct sync_peer *p, struct buf *out)
              p->equal     ? "equal to this one"
              : p->differs ? "holds something else, though it knows the same: withheld or damaged"
                           : "different when last heard of",
-             p->about[0] != '\0' ? ": " : "",
-             escape_to(about, sizeof about, bytes_str(p->about)),
+             p->about[0] != '\0' ? ": " : "", escape_to(about, sizeof about, bytes_str(p->about)),
              human_time(p->time_ms, when));
     put_line(out, "device", text);
 }

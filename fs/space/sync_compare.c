@@ -190,17 +190,21 @@ static bool knows_of_gap(const struct space *s, const struct sync_state *st)
     return false;
 }
 
-static bool differs(struct space *s, const struct sync_state *st, bool behind)
+/* Whether it knew the acts that are known now. */
+static bool has_heads(const struct space *s, const struct sync_state *st)
 {
     uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
     size_t n = members_heads(s->sync->members, heads);
-    if (st->heads_n != n || memcmp(st->heads, heads, n * ACT_ID_SIZE) != 0)
-        return false;
+    return st->heads_n == n && memcmp(st->heads, heads, n * ACT_ID_SIZE) == 0;
+}
+
+static bool differs(struct space *s, const struct sync_state *st, bool behind)
+{
     if (behind) /* it can say what went */
         return !covers(s, &st->floor) || !vv_covers(replica_knowledge(s->replica), &st->known);
-    return memcmp(&st->digest, &st->here, sizeof st->digest) != 0 &&
-           (knows_of_gap(s, st) || (!sync_has_unsigned(s) &&
-                                    vv_equal(&st->known, replica_knowledge(s->replica))));
+    return has_heads(s, st) && memcmp(&st->digest, &st->here, sizeof st->digest) != 0 &&
+           (knows_of_gap(s, st) ||
+            (!sync_has_unsigned(s) && vv_equal(&st->known, replica_knowledge(s->replica))));
 }
 
 /* When it is to be asked: now, if at most @now_ms; 0: never. */
@@ -402,9 +406,10 @@ void sync_compare_about(struct space *s, uint64_t replica, char ret[160])
     if (!sync_label_of(s, c->found.first.replica, label))
         snprintf(label, sizeof label, "%08x", (unsigned)(c->found.first.replica >> 32));
     if (c->found.missing > 0)
-        snprintf(ret, 160, "%llu values that it holds are missing here, the first of change %llu of %s",
-                 (unsigned long long)c->found.missing,
-                 (unsigned long long)c->found.first.counter, label);
+        snprintf(ret, 160,
+                 "%llu values that it holds are missing here, the first of change %llu of %s",
+                 (unsigned long long)c->found.missing, (unsigned long long)c->found.first.counter,
+                 label);
     else
         snprintf(ret, 160, "%llu values here it does not hold, the first of change %llu of %s",
                  (unsigned long long)c->found.odd, (unsigned long long)c->found.first.counter,
@@ -471,6 +476,8 @@ uint64_t space_sync_compare(struct space *s, uint64_t now_ms, bool *ret_tell)
     pthread_mutex_lock(&s->lock);
     uint64_t next = 0, later = 0;
     if (y->members != NULL && y->state_n > 0) {
+        const struct sync_state *own = sync_own_state(s);
+        *ret_tell = own != NULL && sync_may_sign(s) && !has_heads(s, own); /* acts came */
         send_again(s);
         next = serve(s, now_ms, ret_tell);
         later = go_on(s, now_ms, ret_tell);

@@ -353,7 +353,8 @@ static int find_equal(struct space *s, struct vv *ret)
     now.digest = digest;
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        if (st->replica == replica_id(s->replica) || !is_said(st, &now) || !sync_state_is_current(y, st))
+        if (st->replica == replica_id(s->replica) || !is_said(st, &now) ||
+            !sync_state_is_current(y, st))
             continue;
         int rc = believed(s, st, ret);
         if (rc < 0 || !vv_covers(replica_knowledge(s->replica), ret))

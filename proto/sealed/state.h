@@ -24,11 +24,11 @@ struct state_digest {
 
 /* What concerns clean-up and comparison; all zero: nothing. */
 struct state_more {
-    struct dots floor;              /* what the replica may have cleaned up: within the known */
-    uint64_t asks, after;           /* a replica, for a list after this number of it; 0: none */
-    struct dots missing;            /* a set: what the one that is asked should send again */
-    uint64_t list_number;           /* of the STATE that a list was made for; 0: there is none */
-    struct bytes list;              /* its body (fs/store/content.h) */
+    struct dots floor;    /* what the replica may have cleaned up: within the known */
+    uint64_t asks, after; /* a replica, for a list after this number of it; 0: none */
+    struct dots missing;  /* a set: what the one that is asked should send again */
+    uint64_t list_number; /* of the STATE that a list was made for; 0: there is none */
+    struct bytes list;    /* its body (fs/store/content.h) */
 };
 
 enum { STATE_MISSING_MAX = 1024 };

@@ -51,7 +51,7 @@ struct push {
      * are not), then looked at again from the first one on. */
     uint64_t hold_until_ms, held; /* held: that arrival; 0: none */
     uint64_t kept_back; /* the first change that is not given yet: space_sync_may_give(); 0: none */
-    uint64_t small_to;            /* arrivals up to here are put, but for those with chunks */
+    uint64_t small_to;  /* arrivals up to here are put, but for those with chunks */
 };
 
 /* A chunk that was asked for. */

@@ -41,8 +41,9 @@ static bool all_equal(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < world.n; i++) {
-        e2e_sh(at(i), "persist status %s | grep '^  device' | grep 'equal to this one' | "
-                      "wc -l",
+        e2e_sh(at(i),
+               "persist status %s | grep '^  device' | grep 'equal to this one' | "
+               "wc -l",
                at(i)->folder);
         if (strtoul(at(i)->last.out, NULL, 10) != world.n - 1)
             return false;

@@ -99,7 +99,7 @@ struct sim {
     size_t log_n;
     struct sim_session in[WORLD_MAX];
     struct vv acks[WORLD_MAX][SIM_DEVICES_MAX];
-    int copied; /* which device was copied, -1: none */
+    int copied;                /* which device was copied, -1: none */
     bool restored, compared;   /* somebody was, or has compared in full */
     bool went_back[WORLD_MAX]; /* and has not compared in full since */
     bool away[WORLD_MAX];
