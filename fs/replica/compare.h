@@ -66,7 +66,7 @@ struct bytes comparison_ask(const struct comparison *c);
 
 /* How far it was carried out: all zero at the beginning. */
 struct comparison_at {
-    size_t anew, deleted, stale, gone;
+    size_t anew, deleted, stale, gone, left;
 };
 
 /**

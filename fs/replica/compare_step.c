@@ -270,14 +270,46 @@ static int step_gone(struct comparison *c, struct comparison_at *at, struct db_b
     return rc;
 }
 
+/*
+ * A directory in which something is that does not go, as the other one has it, or it was made
+ * meanwhile: it is written anew. 1: it is left; 0.
+ */
+static int is_left(struct comparison *c, const struct rid *rid)
+{
+    struct record rec;
+    int rc = record_load(c->r, rid, &rec);
+    bool left = rc == 0 && rec.n > 0;
+    for (size_t i = 0; left && i < rec.n; i++)
+        left = vv_has(&c->known, &rec.v[i].dot);
+    return rc < 0 ? rc : left;
+}
+
+static int step_left(struct comparison *c, struct comparison_at *at, struct db_batch *batch,
+                     size_t max)
+{
+    int rc = 0;
+    for (size_t n = 0; n < max && at->left < c->gone.n && rc == 0; n++) {
+        const struct rid *rid = &c->gone.v[at->left++];
+        rc = is_left(c, rid);
+        if (rc == 1)
+            rc = write_anew(c, batch, rid);
+    }
+    return rc;
+}
+
 int comparison_step(struct comparison *c, struct comparison_at *at, struct db_batch *batch,
                     size_t max)
 {
     assert(!c->r->change.open);
-    bool write = at->anew < c->anew.n || at->deleted < c->deleted.n;
-    if (!write && !has_more_to_go(c, at))
+    int rc;
+    if (at->anew < c->anew.n || at->deleted < c->deleted.n)
+        rc = step_write(c, at, batch, max);
+    else if (has_more_to_go(c, at))
+        rc = step_gone(c, at, batch, max);
+    else if (at->left < c->gone.n)
+        rc = step_left(c, at, batch, max);
+    else
         return 0;
-    int rc = write ? step_write(c, at, batch, max) : step_gone(c, at, batch, max);
     return rc < 0 ? rc : 1;
 }
 
@@ -285,13 +317,9 @@ int comparison_step(struct comparison *c, struct comparison_at *at, struct db_ba
 static int is_done(struct comparison *c)
 {
     int rc = 0;
-    for (size_t i = 0; i < c->gone.n && rc == 0; i++) {
-        struct record rec;
-        rc = record_load(c->r, &c->gone.v[i], &rec);
-        if (rc == 0 && rec.n > 0)
-            rc = -EAGAIN;
-    }
-    return rc;
+    for (size_t i = 0; i < c->gone.n && rc == 0; i++)
+        rc = is_left(c, &c->gone.v[i]);
+    return rc == 1 ? -EAGAIN : rc;
 }
 
 int comparison_know(struct comparison *c, struct db_batch *batch)

@@ -366,7 +366,7 @@ static uint64_t compare(struct space *s, uint64_t now_ms, bool *tell)
     } else {
         if (rc != -EAGAIN)
             log_warn("sync: comparing with another device: %s", strerror(-rc));
-        next = c->look_ms = now_ms + (rc == -EAGAIN ? AT_ONCE_MS : LOOK_MS);
+        next = c->look_ms = now_ms + LOOK_MS;
     }
     comparison_free(with);
     pthread_mutex_unlock(&s->lock);

@@ -171,6 +171,8 @@ int sync_list_is_here(struct space *s)
     pthread_mutex_lock(&s->lock);
     s->sync->compare.is_here = rc == 0;
     s->sync->compare.look_ms = 0;
+    if (s->sync->kick != NULL) /* it is to be compared, and nothing else may come */
+        s->sync->kick(s->sync->kick_arg, false);
     pthread_mutex_unlock(&s->lock);
     return rc < 0 ? rc : SYNC_TAKEN;
 }
