@@ -6,7 +6,7 @@
 #include "fs/space/space_priv.h"
 #include "fs/space/sync_priv.h"
 
-enum { TRIES = 16 };
+enum { TRIES = 16, COMPARE_SLICE = 200 };
 
 int space_knowledge(struct space *s, struct vv *ret)
 {
@@ -104,6 +104,8 @@ struct job {
     bool clean;
     bool end;
     bool adopt;
+    struct comparison *compare;
+    struct comparison_at *at; /* NULL: what follows for the knowledge */
 };
 
 /* 1: something of them is new; 0. */
@@ -139,6 +141,9 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
         return sync_put_adopted(s, batch);
     if (j->end)
         return sync_put_ended(s, batch);
+    if (j->compare != NULL)
+        return j->at == NULL ? comparison_know(j->compare, batch)
+                             : comparison_step(j->compare, j->at, batch, COMPARE_SLICE);
     if (j->entry_n > 0)
         return apply_entries(s, j->entry, j->entry_n, batch);
     return replica_apply(s->replica, batch, j->change, NULL);
@@ -150,6 +155,9 @@ static int apply_once(struct space *s, const struct job *j, struct inval_list *i
 {
     struct op x;
     uint64_t next = s->sync == NULL ? 0 : s->sync->next;
+    struct comparison_at before = {0};
+    if (j->at != NULL)
+        before = *j->at;
     int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
@@ -161,6 +169,8 @@ static int apply_once(struct space *s, const struct job *j, struct inval_list *i
         replica_abort(s->replica);
         if (s->sync != NULL)
             s->sync->next = next;
+        if (j->at != NULL)
+            *j->at = before;
         return rc;
     }
     replica_committed(s->replica);
@@ -252,6 +262,13 @@ int exchange_adopt(struct space *s)
 int exchange_clean(struct space *s)
 {
     return apply(s, &(struct job){.clean = true});
+}
+
+int exchange_compare(struct space *s, struct comparison *c, struct comparison_at *at)
+{
+    int rc = apply(s, &(struct job){.compare = c, .at = at});
+    merger_wake(s);
+    return rc;
 }
 
 int space_know(struct space *s, const struct vv *knowledge)

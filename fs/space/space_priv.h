@@ -217,5 +217,7 @@ uint64_t tidy_now_ms(void);
  * published.
  */
 int space_tidy(struct space *s) MUST_CHECK;
+/** All that every member knows to be deleted goes, and superseded entries: how many records. */
+int tidy_deleted(struct space *s, uint64_t *ret_removed) MUST_CHECK;
 
 #endif

@@ -86,6 +86,10 @@ static void put_counts(const struct sync_counts *c, struct buf *out)
         char shown[300];
         put_line(out, "forked", escape_to(shown, sizeof shown, bytes_str(c->last_fork)));
     }
+    if (c->behind)
+        put_line(out, "kept back",
+                 "changes of this device are given when it has been compared with another one, as "
+                 "others have cleaned up what is older than it knew");
     if (c->taking_over)
         put_line(out, "forked",
                  "changes of a device that do not count any more are taken over "
@@ -94,12 +98,13 @@ static void put_counts(const struct sync_counts *c, struct buf *out)
 
 static void put_peer(const struct sync_peer *p, struct buf *out)
 {
-    char text[300], shown[140], when[HUMAN_MAX];
-    snprintf(text, sizeof text, "%s  %s, heard of %s",
+    char text[800], shown[140], about[400], when[HUMAN_MAX];
+    snprintf(text, sizeof text, "%s  %s%s%s, heard of %s",
              escape_to(shown, sizeof shown, bytes_str(p->label)),
              p->equal     ? "equal to this one"
              : p->differs ? "holds something else, though it knows the same: withheld or damaged"
                           : "different when last heard of",
+             p->about[0] != '\0' ? ": " : "", escape_to(about, sizeof about, bytes_str(p->about)),
              human_time(p->time_ms, when));
     put_line(out, "device", text);
 }
@@ -155,6 +160,7 @@ static void json_peers(struct space *s, struct json *j)
             json_key_time(j, "heard", p.time_ms);
             json_key_bool(j, "equal", p.equal);
             json_key_bool(j, "differs", p.differs);
+            json_key_str(j, "about", p.about[0] != '\0' ? p.about : NULL);
             json_end(j);
         }
     json_end(j);
@@ -181,6 +187,7 @@ int status_links_json(struct space *s, struct json *j)
     json_key_u64(j, "left_out", c.left_out);
     json_key_u64(j, "forks", c.forks);
     json_key_bool(j, "taking_over", c.taking_over);
+    json_key_bool(j, "behind", c.behind);
     json_key_str(j, "last_fork", c.last_fork[0] != '\0' ? c.last_fork : NULL);
     json_peers(s, j);
     return rc;

@@ -61,6 +61,7 @@ int sync_prepare(struct space *s, uint64_t *ret_replica, struct err *err)
     y->id = member_id_of(&y->me->pub);
     y->space = s->keyring.space;
     y->next = 1;
+    y->compare.spool = -1;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -110,6 +111,8 @@ int sync_open(struct space *s, struct err *err)
     if (rc == 0)
         rc = sync_load_states(s);
     if (rc == 0)
+        rc = sync_load_compare(s);
+    if (rc == 0)
         rc = sync_load_left_out(s);
     if (rc == 0)
         rc = sync_load_ends(s);
@@ -131,6 +134,7 @@ void sync_close(struct space *s)
     sync_poison_close(y);
     members_free(y->members);
     sync_states_fini(y);
+    sync_compare_fini(&y->compare);
     free(y->roots);
     free(y->wait);
     free(y->link);
@@ -162,6 +166,7 @@ void space_sync_counts(struct space *s, struct sync_counts *ret)
     pthread_mutex_lock(&s->lock);
     *ret = s->sync->counts;
     ret->taking_over = s->sync->adopt_at_ms != 0;
+    ret->behind = s->sync->members != NULL && sync_is_behind(s);
     pthread_mutex_unlock(&s->lock);
 }
 

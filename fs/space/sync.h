@@ -198,6 +198,20 @@ uint64_t space_sync_adopt(struct space *s, uint64_t now_ms);
 uint64_t space_sync_watch(struct space *s, uint64_t now_ms);
 
 /**
+ * Goes on with full comparisons, a bit at a time: makes a list for a member that asked for one, and
+ * compares with a member that knows the same and holds something else, or that could have cleaned
+ * up what is held here. Not before remotes were heard. @ret_tell: there is something to be said by
+ * the next STATE. Returns the time for the next call, as space_now_ms() has it; 0: when something
+ * came.
+ */
+uint64_t space_sync_compare(struct space *s, uint64_t now_ms, bool *ret_tell);
+/**
+ * Whether this device may give its changes to others; else it has to compare first, as it may hold
+ * what others cleaned up. Acts and STATEs it gives in any case.
+ */
+bool space_sync_may_give(struct space *s);
+
+/**
  * The remote has lost changes: @dots (16 bytes each, ascending) is all that it has. What is here
  * and not there arrives anew, acts too. How many changes, or a negative errno.
  */
@@ -214,6 +228,7 @@ struct sync_counts {
     uint64_t left_out;   /* arrivals that a remote will not take */
     uint64_t forks;      /* replicas that were ended as they contradicted themselves: acts */
     char last_fork[160]; /* the last one since the start; empty: none */
+    bool behind;         /* it has to be compared in full before what is new here is given */
     bool taking_over;    /* void changes are held, and are going to be taken over */
 };
 
@@ -223,6 +238,7 @@ struct sync_peer {
     uint64_t time_ms; /* of the STATE, since 1970 */
     bool equal;       /* it holds what this device holds now */
     bool differs;     /* it knows the same, and has held something else for a minute */
+    char about[160];  /* what the last full comparison with it left; empty: nothing */
 };
 
 /** All others that sent a STATE, appended to @ret as struct sync_peer. */

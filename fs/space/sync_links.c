@@ -148,20 +148,45 @@ int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out)
 /* ---- a remote that lost changes ----------------------------------------------------------------
  */
 
-/* The entry of a row arrives anew. */
-static int arrive_again(struct space *s, struct db_batch *batch, struct bytes key, struct bytes row)
+/* What is in a row arrives anew, as @a, which gets its number. */
+static int arrives(struct space *s, struct db_batch *batch, struct bytes key, struct bytes row,
+                   struct arrival *a)
 {
     struct buf again CLEANUP(buf_fini) = {0};
-    struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = dot_decode(key.p + 1)};
     if (row.n < 8)
         return -EUCLEAN;
     struct sync_key old = sync_key_u64(SYNC_ARRIVAL, get_u64(row.p));
     db_batch_delete(batch, DB_SYNC, sync_key_bytes(&old));
-    sync_put_arrival(s->sync, batch, &a);
-    buf_put_u64(&again, a.number);
+    sync_put_arrival(s->sync, batch, a);
+    buf_put_u64(&again, a->number);
     buf_put(&again, row.p + 8, row.n - 8);
     db_batch_put(batch, DB_SYNC, key, buf_bytes(&again));
     return buf_status(&again);
+}
+
+static int arrive_again(struct space *s, struct db_batch *batch, struct bytes key, struct bytes row)
+{
+    struct arrival a = {.kind = ARRIVAL_ENTRY, .dot = dot_decode(key.p + 1)};
+    return arrives(s, batch, key, row, &a);
+}
+
+/* Of others, too: a device that was put back together with the remote hears so of it. */
+static int states_again(struct space *s, struct db_batch *batch)
+{
+    struct sync *y = s->sync;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < y->state_n; i++) {
+        struct buf row CLEANUP(buf_fini) = {0};
+        struct sync_state *st = &y->state[i];
+        struct arrival a = {.kind = ARRIVAL_STATE, .dot = {st->replica, st->number}};
+        struct sync_key key = sync_key_u64(SYNC_STATE, st->replica);
+        rc = sync_get(s, &key, 0, &row);
+        if (rc == 0)
+            rc = arrives(s, batch, sync_key_bytes(&key), buf_bytes(&row), &a);
+        if (rc == 0)
+            st->arrival = a.number;
+    }
+    return rc;
 }
 
 static void acts_again(struct sync *y, struct db_batch *batch)
@@ -210,8 +235,40 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     uint64_t next = s->sync->next;
     acts_again(s->sync, batch);
     int n = entries_again(s, batch, dots);
+    int rc = n < 0 ? n : states_again(s, batch);
     sync_put_own(s->sync, batch);
-    int rc = n < 0 ? n : db_write(s->db, batch, true);
+    if (rc == 0)
+        rc = db_write(s->db, batch, true);
+    if (rc < 0)
+        s->sync->next = next;
+    else
+        s->sync->durable = s->sync->next - 1;
+    pthread_mutex_unlock(&s->lock);
+    db_batch_free(batch);
+    return rc < 0 ? rc : n;
+}
+
+int sync_send_again(struct space *s, struct dots dots)
+{
+    struct db_batch *batch = db_batch_new(s->db);
+    if (batch == NULL)
+        return -ENOMEM;
+    pthread_mutex_lock(&s->lock);
+    uint64_t next = s->sync->next;
+    int rc = 0, n = 0;
+    for (size_t i = 0; rc == 0 && i < dots.n; i++) {
+        struct buf row CLEANUP(buf_fini) = {0};
+        struct dot dot = dots_at(dots, i);
+        struct sync_key key = sync_key_dot(SYNC_ENTRY, &dot);
+        rc = sync_get(s, &key, 0, &row);
+        if (rc == 0)
+            rc = arrive_again(s, batch, sync_key_bytes(&key), buf_bytes(&row));
+        n += rc == 0;
+        rc = rc == -ENOENT ? 0 : rc;
+    }
+    sync_put_own(s->sync, batch);
+    if (rc == 0)
+        rc = db_write(s->db, batch, true);
     if (rc < 0)
         s->sync->next = next;
     else

@@ -16,6 +16,7 @@
  *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'b' dot                -> nothing: an own change that no entry can hold
+ *   'f'                    -> nothing: it has known all that anybody could have cleaned up
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
@@ -27,6 +28,7 @@
 #ifndef FS_SPACE_SYNC_PRIV_H
 #define FS_SPACE_SYNC_PRIV_H
 
+#include "fs/replica/compare.h"
 #include "fs/space/exchange.h"
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
@@ -49,6 +51,7 @@ enum {
     SYNC_TOO_BIG = 'b',
     SYNC_REPLACED = 'x',
     SYNC_OWN = 'o',
+    SYNC_WHOLE = 'f',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
     SYNC_AFTER_SIZE = 8,
 };
@@ -63,7 +66,46 @@ enum {
 
 struct sync_poison;
 struct sync_root;
-struct sync_state;
+
+/* The newest STATE of a replica, own included. */
+struct sync_state {
+    uint64_t replica, number, arrival, time_ms;
+    uint64_t differs_ms; /* since when it knows the same and holds something else; 0: it does not */
+    bool told;           /* people know that */
+    bool own;            /* of a replica that this device has, or had */
+    struct state_digest digest;
+    struct vv known, floor;
+    struct buf more; /* as it was said: state_more_decode() */
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    size_t heads_n;
+    /* For sync_compare.c: */
+    uint64_t stays_ms;            /* since when both are as they are; 0: not looked at */
+    struct state_digest here;     /* the own digest then */
+    uint64_t compare_ms;          /* not before, */
+    struct state_digest compared; /* unless the own digest is another one */
+    bool was_compared, sent_again;
+};
+
+/* A full comparison, of either side: see sync_compare.c. */
+struct sync_compare {
+    bool whole; /* a row says it: SYNC_WHOLE */
+    /* The list of this device. */
+    int spool; /* a file without a name while it is made; -1: it is not */
+    bool first;
+    struct rid at;
+    uint64_t spooled, list_ms; /* bytes; not before */
+    struct buf list;           /* its body, which has a reference; empty: there is none */
+    uint64_t list_number;
+    /* The list that it asked for. */
+    uint64_t asks, after; /* of a replica, newer than that; 0: none */
+    struct buf missing;   /* what it asks for, too */
+    struct buf theirs;    /* the body that came */
+    bool is_here;         /* with all chunks */
+    uint64_t look_ms, give_up_ms;
+    /* What the last comparison could not settle. */
+    uint64_t found_with; /* a replica; 0: nothing is left */
+    struct comparison_found found;
+};
 
 /* What waits of one author. */
 struct sync_wait_sum {
@@ -101,6 +143,7 @@ struct sync {
     uint64_t fresh_end;       /* how many there were so far */
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
+    struct sync_compare compare;
     bool ends_due;           /* acts came: replicas may have ended */
     uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
     bool look_again;         /* something came that held entries may wait for */
@@ -247,6 +290,41 @@ void sync_cap_states(struct space *s);
 /** Takes the stored form of a STATE: as space_sync_take_entry(). */
 int sync_take_state(struct space *s, uint64_t source, struct bytes stored) MUST_CHECK;
 
+/** Whether its replica goes on; else it says nothing any more. */
+bool sync_state_is_current(const struct sync *y, const struct sync_state *st);
+/** The own newest STATE; NULL: none. Lock held. */
+const struct sync_state *sync_own_state(const struct space *s);
+/** What is to wait of an own STATE is not signed. Lock held. */
+bool sync_has_unsigned(const struct space *s);
+/** Signs a STATE of what is held now, whatever was said before. Lock held. */
+int sync_author_state(struct space *s) MUST_CHECK;
+
+/* ---- sync_compare.c ---- */
+int sync_load_compare(struct space *s) MUST_CHECK;
+void sync_compare_fini(struct sync_compare *c);
+/**
+ * Whether others may have cleaned up what this device holds: it knows less than some could have, or
+ * than it said itself before it was restored from a copy. It gives no changes to anyone then. Lock
+ * held.
+ */
+bool sync_is_behind(const struct space *s);
+/** What the next own STATE says besides; views of what @s holds and @floor. Lock held. */
+int sync_compare_say(struct space *s, struct buf *floor, struct state_more *ret) MUST_CHECK;
+/** Rows that go with an own STATE, in @batch. Lock held. */
+int sync_compare_said(struct space *s, struct db_batch *batch, const struct state *v) MUST_CHECK;
+/** What the last comparison with a replica could not settle, for people; "": nothing. Lock held. */
+void sync_compare_about(struct space *s, uint64_t replica, char ret[160]);
+/** A STATE came: whether its list is now waited for. Lock held. */
+bool sync_compare_heard(struct space *s, uint64_t replica, const struct state *v);
+
+/** A list among what waits for content, the same as for entries. */
+void sync_list_waits(struct space *s, struct buf *ret);
+int sync_list_needs(struct space *s, content_need_fn fn, void *arg) MUST_CHECK;
+int sync_list_is_here(struct space *s) MUST_CHECK;
+
+/* What stands for a list among what waits for content: no change has such a number. */
+#define SYNC_LIST_COUNTER UINT64_MAX
+
 /* ---- exchange.c ---- */
 /* An entry that is applied, and what goes into the batch with it. */
 struct exchange_entry {
@@ -289,6 +367,9 @@ void sync_batch_add(struct sync_batch *b, const struct exchange_entry *x, struct
  */
 int sync_batch_flush(struct sync_batch *b) MUST_CHECK;
 
+/** Carries out some of a comparison: as comparison_step(), or, @at NULL, comparison_know(). */
+int exchange_compare(struct space *s, struct comparison *c, struct comparison_at *at) MUST_CHECK;
+
 /** Has this device go on under a new replica id, own changes that are not signed with it. */
 int exchange_renew(struct space *s) MUST_CHECK;
 
@@ -312,6 +393,12 @@ int sync_renew(struct space *s) MUST_CHECK;
  * negative errno.
  */
 int sync_check_own(struct space *s, const struct entry *e) MUST_CHECK;
+
+/**
+ * Looks at a STATE of the own replica. One that this device did not make says that it was restored
+ * from a copy, or copied: it goes on under a new id. 1: so it was; 0.
+ */
+int sync_check_own_state(struct space *s, const struct entry *e, const struct state *v) MUST_CHECK;
 
 /* ---- sync_fork.c ---- */
 /**
@@ -354,6 +441,10 @@ int sync_get_entry(struct space *s, const struct dot *dot, uint64_t *ret_number,
 /** A version is deleted by @batch: its entry keeps the content, or goes, too. Lock held. */
 int sync_version_goes(struct space *s, struct db_batch *batch, const struct rid *rid,
                       const struct dot *dot, struct bytes body) MUST_CHECK;
+
+/* ---- sync_links.c ---- */
+/** Those of @dots (16 bytes each) that are here arrive anew. How many, or an error. */
+int sync_send_again(struct space *s, struct dots dots) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, but for the own one. Lock held. */

@@ -96,3 +96,18 @@ int sync_check_own(struct space *s, const struct entry *e)
                  "under a new id");
     return rc < 0 ? rc : fork;
 }
+
+int sync_check_own_state(struct space *s, const struct entry *e, const struct state *v)
+{
+    struct sync *y = s->sync;
+    pthread_mutex_lock(&s->lock);
+    bool newer = e->head.dot.counter > y->states && y->members != NULL &&
+                 verify_state(y->members, e, v) == VERIFY_ACCEPT;
+    pthread_mutex_unlock(&s->lock);
+    if (!newer)
+        return 0;
+    int rc = sync_renew(s);
+    if (rc >= 0)
+        log_warn("sync: this device was restored from a copy; it goes on under a new id");
+    return rc < 0 ? rc : 1;
+}

@@ -107,6 +107,23 @@ static bool counts(struct space *s, const struct arrival *a)
     return cut == MEMBERS_NO_CUT || (a->kind == ARRIVAL_ENTRY && a->dot.counter <= cut);
 }
 
+/* The chunks of the list that a STATE names. */
+static int put_list_chunks(struct space *s, const struct entry *e, struct buf *ret)
+{
+    struct state v;
+    struct buf names CLEANUP(buf_fini) = {0};
+    struct sync_chunk c;
+    int rc = state_decode(e->plain, &v);
+    if (rc == 0 && v.more.list.n > 0)
+        rc = content_body_ids(v.more.list, sync_add_name, &names);
+    for (size_t i = 0; rc == 0 && i < names.n; i += CONTENT_ID_BYTES) {
+        memcpy(c.name, names.p + i, CONTENT_ID_BYTES);
+        rc = space_sync_chunk_id(s, c.name, 0, &c.id);
+        buf_put(ret, &c, sizeof c);
+    }
+    return rc < 0 ? rc : buf_status(ret);
+}
+
 static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
                       struct buf *ret_chunks)
 {
@@ -117,6 +134,8 @@ static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
         rc = -EUCLEAN;
     if (rc == 0 && a->kind == ARRIVAL_ENTRY)
         rc = put_chunks(&e, ret_chunks);
+    else if (rc == 0 && a->dot.replica == replica_id(s->replica))
+        rc = put_list_chunks(s, &e, ret_chunks);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&s->lock);

@@ -231,7 +231,7 @@ int space_sync_collect(struct space *s)
     int rc = y->members == NULL || !sync_may_sign(s) ? -ENOTCONN : 0;
     if (rc == 0 && sync_epoch(s) == NULL)
         rc = -ENOKEY;
-    if (rc == 0 && vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > y->signed_to)
+    if (rc == 0 && sync_has_unsigned(s) && !sync_is_behind(s))
         rc = sign_some(s);
     uint64_t last = y->next - 1;
     bool sync = rc >= 0 && y->own_last > y->durable;

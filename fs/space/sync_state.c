@@ -9,21 +9,17 @@
 #include "fs/space/sync_priv.h"
 #include "proto/base/log.h"
 
-/* The newest STATE of a replica, own included. */
-struct sync_state {
-    uint64_t replica, number, arrival, time_ms;
-    uint64_t differs_ms; /* since when it knows the same and holds something else; 0: it does not */
-    bool told;           /* people know that */
-    struct state_digest digest;
-    struct vv known;
-    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    size_t heads_n;
-};
+static void state_fini(struct sync_state *st)
+{
+    vv_fini(&st->known);
+    vv_fini(&st->floor);
+    buf_fini(&st->more);
+}
 
 void sync_states_fini(struct sync *y)
 {
     for (size_t i = 0; i < y->state_n; i++)
-        vv_fini(&y->state[i].known);
+        state_fini(&y->state[i]);
     free(y->state);
 }
 
@@ -50,16 +46,42 @@ static struct sync_state *need_state(struct sync *y, uint64_t replica)
     return st;
 }
 
+static bool misses_the_same(const struct sync_state *st, const struct state *v)
+{
+    struct state_more old;
+    return state_more_decode(buf_bytes(&st->more), &old) == 0 &&
+           dots_equal(old.missing, v->more.missing);
+}
+
+/* Whether a replica is, or was, one of this device. */
+static bool is_own(const struct sync *y, uint64_t replica)
+{
+    struct members_past *past;
+    if (y->members == NULL)
+        return false;
+    const struct member_public *owner = sync_owner_of(y, replica, &past);
+    bool own = owner != NULL && memcmp(owner->sign, y->me->pub.sign, SIGN_KEY_SIZE) == 0;
+    members_past_free(past);
+    return own;
+}
+
 static int remember(struct sync *y, const struct entry *e, const struct state *v, uint64_t arrival)
 {
     struct sync_state *st = need_state(y, e->head.dot.replica);
-    struct vv known = {.n = 0};
-    if (st == NULL || vv_join_dots(&known, v->known) < 0) {
-        vv_fini(&known);
+    struct sync_state new = {.number = 0};
+    state_more_encode(&v->more, &new.more);
+    if (st == NULL || vv_join_dots(&new.known, v->known) < 0 ||
+        vv_join_dots(&new.floor, v->more.floor) < 0 || buf_status(&new.more) < 0) {
+        state_fini(&new);
         return -ENOMEM;
     }
-    vv_fini(&st->known);
-    st->known = known;
+    st->sent_again = st->sent_again && misses_the_same(st, v);
+    state_fini(st);
+    st->known = new.known;
+    st->floor = new.floor;
+    st->more = new.more;
+    st->stays_ms = 0;
+    st->own = is_own(y, e->head.dot.replica);
     st->number = e->head.dot.counter;
     st->arrival = arrival;
     st->time_ms = v->time_ms;
@@ -100,8 +122,12 @@ void sync_cap_states(struct space *s)
         replica_cap(s->replica, &s->sync->state[i].known);
 }
 
-/* Whether its replica goes on; else it says nothing any more. */
-static bool is_current(const struct sync *y, const struct sync_state *st)
+const struct sync_state *sync_own_state(const struct space *s)
+{
+    return find_state(s->sync, replica_id(s->replica));
+}
+
+bool sync_state_is_current(const struct sync *y, const struct sync_state *st)
 {
     return members_cut(y->members, st->replica) == MEMBERS_NO_CUT;
 }
@@ -127,6 +153,8 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
     buf_put_bytes(&row, stored);
     struct sync_key key = sync_key_u64(SYNC_STATE, e->head.dot.replica);
     int rc = buf_status(&row);
+    if (rc == 0 && e->head.dot.replica == replica_id(s->replica))
+        rc = sync_compare_said(s, batch, v);
     if (rc == 0) {
         db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), buf_bytes(&row));
         rc = db_write(s->db, batch, false);
@@ -185,34 +213,81 @@ static int known_now(struct space *s, struct vv *ret)
     return rc < 0 ? rc : vv_set(ret, replica_id(s->replica), y->signed_last);
 }
 
-int space_sync_state(struct space *s)
+/* What a STATE says that is made now; views of the buffers. */
+struct saying {
+    struct state v;
+    struct buf known, floor;
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+};
+
+static void saying_fini(struct saying *w)
+{
+    buf_fini(&w->known);
+    buf_fini(&w->floor);
+}
+
+/* One that is behind acknowledges nothing: others may do without what it has not sent yet. */
+static int say(struct space *s, struct saying *ret)
 {
     struct sync *y = s->sync;
-    struct vv known = {.n = 0};
-    struct buf elements CLEANUP(buf_fini) = {0};
-    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    if (y == NULL)
+    CLEANUP(vv_fini) struct vv known = {0};
+    int rc = known_now(s, &known);
+    if (rc == 0 && sync_is_behind(s)) {
+        vv_meet(&known, replica_floor(s->replica));
+        rc = vv_set(&known, replica_id(s->replica), y->signed_last);
+    }
+    vv_put_elements(&ret->known, &known);
+    ret->v.time_ms = tidy_now_ms();
+    ret->v.known = (struct dots){ret->known.p, ret->known.n / DOT_SIZE};
+    ret->v.heads = (struct act_ids){ret->heads, members_heads(y->members, ret->heads)};
+    replica_digest(s->replica, &ret->v.digest);
+    if (rc == 0)
+        rc = sync_compare_say(s, &ret->floor, &ret->v.more);
+    return rc < 0 ? rc : buf_status(&ret->known);
+}
+
+/* Whether the last own STATE says the same: 1, 0. */
+static int is_said_again(struct space *s, const struct saying *w)
+{
+    const struct sync_state *own = sync_own_state(s);
+    CLEANUP(buf_fini) struct buf more = {0};
+    CLEANUP(vv_fini) struct vv known = {0};
+    int rc = vv_join_dots(&known, w->v.known);
+    state_more_encode(&w->v.more, &more);
+    if (rc == 0)
+        rc = buf_status(&more);
+    return rc < 0 ? rc
+                  : is_said(own, &w->v) && vv_equal(&own->known, &known) &&
+                        bytes_equal(buf_bytes(&own->more), buf_bytes(&more));
+}
+
+bool sync_has_unsigned(const struct space *s)
+{
+    return vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > s->sync->signed_to;
+}
+
+int sync_author_state(struct space *s)
+{
+    struct saying w = {.known = {0}};
+    int rc = say(s, &w);
+    int same = rc == 0 ? is_said_again(s, &w) : rc;
+    rc = same < 0 ? same : 0;
+    if (same == 0)
+        rc = author(s, &w.v);
+    saying_fini(&w);
+    return rc < 0 ? rc : !same;
+}
+
+int space_sync_state(struct space *s)
+{
+    if (s->sync == NULL)
         return -ENOTCONN;
     pthread_mutex_lock(&s->lock);
-    int rc = sync_may_sign(s) ? known_now(s, &known) : -ENOTCONN;
-    /* A STATE says what its author did before it: all of that has to be signed. */
-    bool unsigned_left =
-        vv_get(replica_knowledge(s->replica), replica_id(s->replica)) > y->signed_to;
-    if (rc == 0 && !unsigned_left) {
-        struct state v = {.time_ms = tidy_now_ms()};
-        vv_put_elements(&elements, &known);
-        v.known = (struct dots){elements.p, elements.n / DOT_SIZE};
-        v.heads = (struct act_ids){heads, members_heads(y->members, heads)};
-        replica_digest(s->replica, &v.digest);
-        const struct sync_state *own = find_state(y, replica_id(s->replica));
-        bool same = is_said(own, &v) && vv_equal(&own->known, &known);
-        rc = buf_status(&elements);
-        if (rc == 0 && !same)
-            rc = author(s, &v);
-        rc = rc < 0 ? rc : !same;
-    }
+    int rc = sync_may_sign(s) ? 0 : -ENOTCONN;
+    /* A STATE says what its author did before it: all of that has to be signed, if it may be. */
+    if (rc == 0 && (!sync_has_unsigned(s) || sync_is_behind(s)))
+        rc = sync_author_state(s);
     pthread_mutex_unlock(&s->lock);
-    vv_fini(&known);
     return rc;
 }
 
@@ -226,16 +301,20 @@ int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
     struct state v;
     if (entry_parse_stored(stored, &e) < 0 || state_decode(e.plain, &v) < 0)
         return SYNC_REFUSED;
+    if (e.head.dot.replica == replica_id(s->replica)) {
+        int renewed = sync_check_own_state(s, &e, &v);
+        if (renewed <= 0)
+            return renewed < 0 ? renewed : SYNC_KNOWN;
+    }
     pthread_mutex_lock(&s->lock);
     const struct sync_state *old = find_state(y, e.head.dot.replica);
     int rc = SYNC_KNOWN;
-    if (e.head.dot.replica != replica_id(s->replica) &&
-        (old == NULL || old->number < e.head.dot.counter)) {
+    if (old == NULL || old->number < e.head.dot.counter) {
         enum verify_result r =
             y->members == NULL ? VERIFY_HOLD_ACTS : verify_state(y->members, &e, &v);
         rc = r == VERIFY_ACCEPT ? put_state(s, stored, &e, &v, source) : SYNC_REFUSED;
         if (rc == 0)
-            rc = SYNC_TAKEN;
+            rc = sync_compare_heard(s, e.head.dot.replica, &v) ? SYNC_CONTENT : SYNC_TAKEN;
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -274,7 +353,8 @@ static int find_equal(struct space *s, struct vv *ret)
     now.digest = digest;
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        if (st->replica == replica_id(s->replica) || !is_said(st, &now) || !is_current(y, st))
+        if (st->replica == replica_id(s->replica) || !is_said(st, &now) ||
+            !sync_state_is_current(y, st))
             continue;
         int rc = believed(s, st, ret);
         if (rc < 0 || !vv_covers(replica_knowledge(s->replica), ret))
@@ -387,7 +467,7 @@ static bool is_at_rest(struct space *s)
 static bool differs(struct space *s, const struct sync_state *st, const struct state *now,
                     const struct vv *known)
 {
-    return st->replica != replica_id(s->replica) && is_current(s->sync, st) &&
+    return st->replica != replica_id(s->replica) && sync_state_is_current(s->sync, st) &&
            st->heads_n == now->heads.n &&
            memcmp(st->heads, now->heads.p, now->heads.n * ACT_ID_SIZE) == 0 &&
            memcmp(&st->digest, &now->digest, sizeof now->digest) != 0 &&
@@ -464,9 +544,13 @@ int space_sync_peers(struct space *s, struct buf *ret)
     replica_digest(s->replica, &now.digest);
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        struct sync_peer p = {
-            .time_ms = st->time_ms, .equal = is_said(st, &now), .differs = st->told};
-        if (st->replica == replica_id(s->replica) || !is_current(y, st))
+        struct sync_peer p = {.time_ms = st->time_ms,
+                              .equal = is_said(st, &now),
+                              .differs = st->told || y->compare.found_with == st->replica};
+        p.differs = p.differs && !p.equal;
+        if (!p.equal)
+            sync_compare_about(s, st->replica, p.about);
+        if (st->own || !sync_state_is_current(y, st))
             continue;
         if (!sync_label_of(s, st->replica, p.label))
             snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));

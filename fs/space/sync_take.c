@@ -628,6 +628,7 @@ int space_sync_waiting(struct space *s, struct buf *ret)
     size_t from = ret->n;
     if (s->sync == NULL)
         return -ENOTCONN;
+    sync_list_waits(s, ret);
     struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
     if (it == NULL)
         return -ENOMEM;
@@ -660,6 +661,8 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
 {
     struct buf row CLEANUP(buf_wipe) = {0};
     struct entry e;
+    if (dot->counter == SYNC_LIST_COUNTER)
+        return sync_list_needs(s, fn, arg);
     int rc = get_waiting(s, dot, &row);
     if (rc == 0)
         rc = sync_flush_chunks(s);
@@ -675,6 +678,8 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
 int space_sync_retry(struct space *s, const struct dot *dot)
 {
     struct buf row CLEANUP(buf_wipe) = {0};
+    if (dot->counter == SYNC_LIST_COUNTER)
+        return sync_list_is_here(s);
     int rc = get_waiting(s, dot, &row);
     if (rc == 0)
         rc = sync_flush_chunks(s);

@@ -112,6 +112,20 @@ static int tidy_entries(struct space *s)
     return more < 0 ? more : 0;
 }
 
+int tidy_deleted(struct space *s, uint64_t *ret_removed)
+{
+    struct dot cursor = {0, 0};
+    int more = 1;
+    *ret_removed = 0;
+    while (more > 0 && s->sync != NULL && s->sync->members != NULL) {
+        more = exchange_clean(s);
+        *ret_removed += more > 0 ? (uint64_t)more : 0;
+    }
+    for (more = more < 0 ? more : 1; more == 1;)
+        more = sync_tidy_slice(s, &cursor);
+    return more;
+}
+
 int space_tidy(struct space *s)
 {
     struct rid cursor;

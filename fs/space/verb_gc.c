@@ -11,7 +11,7 @@ enum { ROW_BYTES = 80 /* of a reference to a chunk, about: progress is told in b
 struct gc {
     struct space *s;
     struct out *out;
-    uint64_t versions; /* removed */
+    uint64_t versions, deleted; /* removed */
     uint64_t before_bytes, after_bytes;
 };
 
@@ -85,6 +85,8 @@ static int free_more(struct gc *g)
     if (rc == 0)
         rc = thin(g);
     if (rc == 0)
+        rc = if_room(tidy_deleted(g->s, &g->deleted));
+    if (rc == 0)
         rc = free_chunks(g);
     if (rc == 0)
         rc = compact(g, chunks);
@@ -119,6 +121,7 @@ static int report(const struct gc *g, const struct verb_call *call)
     json_init(&j, &text);
     json_object(&j);
     json_key_u64(&j, "versions_removed", g->versions);
+    json_key_u64(&j, "deleted_removed", g->deleted);
     json_key_u64(&j, "freed_bytes", freed);
     json_key_u64(&j, "database_bytes", g->after_bytes);
     json_end(&j);

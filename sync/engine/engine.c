@@ -260,12 +260,21 @@ static bool has_session(const struct engine *e)
     return false;
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a == 0 ? b : b == 0 ? a : min_u64(a, b);
+}
+
 /* What is due in the space by itself: when to come again, 0: when something happens. */
-static uint64_t look_after(const struct engine *e, uint64_t now_ms)
+static uint64_t look_after(struct engine *e, uint64_t now_ms)
 {
     uint64_t adopt = space_sync_adopt(e->cfg.space, now_ms);
     uint64_t watch = space_sync_watch(e->cfg.space, now_ms);
-    return adopt == 0 ? watch : watch == 0 ? adopt : min_u64(adopt, watch);
+    bool tell = false;
+    uint64_t compare = has_session(e) ? space_sync_compare(e->cfg.space, now_ms, &tell) : 0;
+    if (tell)
+        changed(e);
+    return sooner(adopt, sooner(watch, compare));
 }
 
 static void pump(struct engine *e, bool now)
@@ -281,7 +290,7 @@ static void pump(struct engine *e, bool now)
             if (l->session == NULL)
                 continue;
             uint64_t at = sync_session_pump(l->session, now_ms, now);
-            next = next == 0 ? at : at == 0 ? next : min_u64(next, at);
+            next = sooner(next, at);
             show(l);
         }
     } while (more == 1 && e->late.n == 0);

@@ -111,6 +111,8 @@ static uint64_t first_open(const struct sync_session *x)
     for (size_t i = 0; i < JOBS_MAX; i++)
         if (u->jobs[i].used)
             first = min_u64(first, u->jobs[i].at.number);
+    if (u->kept_back != 0)
+        first = min_u64(first, u->kept_back);
     return u->held == 0 ? first : min_u64(first, u->held);
 }
 
@@ -346,6 +348,10 @@ static bool take(struct sync_session *x, const struct arrival *a)
     struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
     struct push *u = &x->push;
     struct job *j = free_job(x);
+    if (a->kind == ARRIVAL_ENTRY && !space_sync_may_give(x->cfg.space)) {
+        u->kept_back = u->kept_back == 0 ? a->number : u->kept_back;
+        return true;
+    }
     if (seal_arrival(x, a, &bytes, &chunks) == 0)
         return !x->failed;
     if (chunks.n == 0) {
@@ -418,9 +424,20 @@ static void end_hold(struct push *u)
     u->held = 0;
 }
 
+/* It has compared: from the first change on that it did not give all is put, or known there. */
+static void end_keeping_back(struct sync_session *x)
+{
+    struct push *u = &x->push;
+    if (u->kept_back == 0 || !space_sync_may_give(x->cfg.space))
+        return;
+    u->scan = u->kept_back - 1;
+    u->kept_back = 0;
+}
+
 uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     struct push *u = &x->push;
+    end_keeping_back(x);
     if (u->hold_until_ms != 0 && (now || now_ms >= u->hold_until_ms)) {
         x->cfg.room(x->cfg.arg, NULL);
         end_hold(u);
@@ -446,7 +463,7 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
 bool push_is_settled(const struct sync_session *x)
 {
     struct arrival a;
-    return is_idle(x) && x->push.held == 0 &&
+    return is_idle(x) && x->push.held == 0 && x->push.kept_back == 0 &&
            (x->push.scan >= space_sync_last(x->cfg.space) ||
             space_sync_next(x->cfg.space, x->push.scan, x->remote, &a) == 0);
 }

@@ -50,7 +50,8 @@ struct push {
     /* While a remote has no room, entries with chunks are passed over until hold_until_ms (0: they
      * are not), then looked at again from the first one on. */
     uint64_t hold_until_ms, held; /* held: that arrival; 0: none */
-    uint64_t small_to;            /* arrivals up to here are put, but for those with chunks */
+    uint64_t kept_back; /* the first change that is not given yet: space_sync_may_give(); 0: none */
+    uint64_t small_to;  /* arrivals up to here are put, but for those with chunks */
 };
 
 /* A chunk that was asked for. */

@@ -41,6 +41,35 @@ static void state_round_trips(void **state)
     }
 }
 
+static void what_concerns_a_comparison_round_trips(void **state)
+{
+    (void)state;
+    uint8_t dots[2 * DOT_SIZE];
+    struct state s = a_state(3), out;
+    struct buf a = {0}, b = {0};
+    dot_encode(&(struct dot){1, 5}, dots);
+    dot_encode(&(struct dot){1, 7}, dots + DOT_SIZE);
+    s.more = (struct state_more){.floor = {dots, 1},
+                                 .asks = 4,
+                                 .after = 9,
+                                 .missing = {dots, 2},
+                                 .list_number = 8,
+                                 .list = bytes_str("body")};
+    state_encode(&s, &a);
+    assert_int_equal(state_decode(buf_bytes(&a), &out), 0);
+    state_encode(&out, &b);
+    assert_true(bytes_equal(buf_bytes(&a), buf_bytes(&b)));
+    assert_true(out.more.asks == 4 && out.more.missing.n == 2 && out.more.list.n == 4);
+    /* A floor beyond what is known. */
+    dot_encode(&(struct dot){9, 5}, dots);
+    s.more.missing.n = 0;
+    buf_reset(&a);
+    state_encode(&s, &a);
+    assert_int_equal(state_decode(buf_bytes(&a), &out), -EBADMSG);
+    buf_fini(&a);
+    buf_fini(&b);
+}
+
 static void vector_beyond_its_limits_is_refused(void **state)
 {
     (void)state;
@@ -141,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(state_round_trips),
+        cmocka_unit_test(what_concerns_a_comparison_round_trips),
         cmocka_unit_test(vector_beyond_its_limits_is_refused),
         cmocka_unit_test(digest_is_that_of_the_set),
         cmocka_unit_test(digest_depends_on_every_part),

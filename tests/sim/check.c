@@ -80,7 +80,7 @@ void sim_check_held(struct sim *s, int i)
 {
     struct replica *r = s->w->d[i].r;
     struct held *h = held_by(s, i);
-    for (size_t k = 0; k < s->parts && !s->restored; k++) {
+    for (size_t k = 0; k < s->parts && !s->restored && !s->compared; k++) {
         const struct value *v = &s->part[k];
         bool any = false;
         if (vv_has(replica_knowledge(r), &v->dot) && !is_held(h, v, &any))
@@ -444,8 +444,8 @@ static void check_all(struct sim *s)
         if (kept)
             check_kept(s, i);
     }
-    if (s->restored)
-        return; /* its changes exist twice, under two names */
+    if (s->restored || s->compared)
+        return; /* changes exist twice, under two names */
     check_deleted(s);
     if (kept)
         check_siblings(s);
@@ -465,6 +465,7 @@ void sim_finish(struct sim *s)
         snprintf(line, sizeof line, "0 %d joined", i);
         (void)sim_step(s, line);
     }
+    memset(s->away, 0, sizeof s->away);
     session_end(&s->in[s->setup.devices]);
     if (s->setup.server == SERVER_REPLICA)
         s->w->d[s->setup.devices].crash = CRASH_NOT;

@@ -30,7 +30,8 @@ void gen_init(struct gen *g, const struct gen_options *options, uint64_t seed)
     s->policy = policies[below(g, options->plain ? 4 : ARRAY_N(policies))];
     g->theme = chance(g, 40) ? 1 + (enum gen_theme)below(g, GEN_THEMES - 1) : GEN_ALL;
     g->restores = chance(g, 15);
-    s->cleaning = !g->restores && chance(g, 35);
+    s->cleaning = (!g->restores || !options->plain) && chance(g, 35);
+    g->aways = !options->plain && s->cleaning && chance(g, 40);
     s->together = chance(g, 50);
     s->checked = chance(g, options->checked);
     g->steps = 15 + (int)below(g, (uint64_t)options->steps_max - 14);
@@ -286,7 +287,9 @@ static void happens(struct gen *g, struct sim *s, int i, char ret[SIM_LINE_MAX])
             snprintf(ret, SIM_LINE_MAX, "%d restore", s->copied);
         break;
     case 4:
-        if (g->setup.cleaning)
+        if (g->aways && chance(g, 30))
+            snprintf(ret, SIM_LINE_MAX, "%d %s", i, s->away[i] ? "back" : "away");
+        else if (g->setup.cleaning)
             snprintf(ret, SIM_LINE_MAX, "%d clean", i);
         break;
     default:

@@ -32,7 +32,7 @@ struct gen {
     int steps;
     long long at;
     int saves;
-    bool clocks, crashes, restores;
+    bool clocks, crashes, restores, aways;
     unsigned busy;                    /* of a hundred steps those that work, not meet */
     bool apart[WORLD_MAX][WORLD_MAX]; /* partitions */
     /* What a program that is at work will do next, one list for each device. */

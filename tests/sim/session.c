@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tests/sim/compare.h"
 #include "tests/sim/mirror.h"
 #include "tests/support/crash_rand.h"
 
@@ -17,14 +18,14 @@ static const struct vv *knowledge(const struct sim *s, int i)
     return is_log(s, i) ? &s->log_known : replica_knowledge(s->w->d[i].r);
 }
 
-/* Who has cleaned up what the other does not know cannot tell it so. */
+/*
+ * A device takes from nobody what it would have to compare first. A server takes from all who may
+ * give: what was cleaned up and it still has is known to whoever may take from it.
+ */
 static bool may(const struct sim *s, int to, int from)
 {
-    static const struct vv none = {NULL, 0, 0};
-    const struct vv *floor = is_log(s, from) ? &none : replica_floor(s->w->d[from].r);
-    if (is_log(s, to))
-        return vv_covers(&s->log_known, floor);
-    return replica_may_exchange(s->w->d[to].r, floor);
+    bool server = to >= s->setup.devices;
+    return sim_may_give(s, from) && (server || sim_may_give(s, to));
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -113,6 +114,9 @@ int session_acks(struct sim *s, int to, int from)
 int session_open(struct sim *s, struct sim_session *in, int to, int from, uint64_t seed)
 {
     struct found f = {NULL, 0};
+    int compared = sim_compare(s, to, from < s->setup.devices ? from : sim_giver(s, to));
+    if (compared < 0 && compared != -EXDEV)
+        return compared;
     if (!may(s, to, from))
         return -EXDEV;
     if (!is_log(s, from) && s->w->d[from].joined != NULL)

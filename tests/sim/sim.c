@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/sim/compare.h"
 #include "tests/sim/ghost.h"
 #include "tests/sim/merge.h"
 #include "tests/sim/mirror.h"
@@ -423,7 +424,7 @@ int sim_clean(struct sim *s, int i)
     if (d->joined != NULL)
         return -EBUSY;
     for (int m = 0; m < s->setup.devices; m++)
-        if (m != i)
+        if (m != i && !s->away[m])
             acks[n++] = (struct replica_ack){s->w->d[m].id, &s->acks[i][m]};
     int rc = replica_raise_floor(d->r, d->batch, acks, n);
     if (rc == 0)
@@ -467,11 +468,14 @@ static int do_restore(struct sim *s, int i)
     struct device *d = &s->w->d[i];
     if (s->copied != i)
         return -ENOENT;
+    if (sim_giver(s, i) < 0)
+        return -EBUSY;
     s->copied = -1;
     s->restored = true;
     session_end(&s->in[i]);
-    /* Its clean-up could need what the others have cleaned up since: no more of it. */
-    s->setup.cleaning = false;
+    /* The model of model.py compares nothing, so nothing is cleaned up any more. */
+    s->setup.cleaning = s->setup.cleaning && s->mirror == NULL;
+    s->went_back[i] = s->mirror == NULL;
     for (int k = 0; k < SIM_SAVES_MAX; k++)
         s->lost[k] = s->save[k].made && !s->at_copy[k].made && s->save[k].device == i;
     world_restore(s->w, i, buf_bytes(&s->copy));
@@ -490,12 +494,23 @@ static int do_restore(struct sim *s, int i)
 
 static int do_copy(struct sim *s, int i)
 {
-    if (s->copied >= 0 || s->restored || s->w->d[i].joined != NULL || s->setup.cleaning)
+    if (s->copied >= 0 || s->restored || s->w->d[i].joined != NULL ||
+        (s->setup.cleaning && s->mirror != NULL))
         return -EBUSY;
     world_copy(s->w, i, &s->copy);
     memcpy(s->at_copy, s->save, sizeof s->save);
     s->copied = i;
     mirror_copy(s->mirror, i);
+    return 0;
+}
+
+/* One is there, or nobody could be compared with. */
+static int do_away(struct sim *s, int i, bool away)
+{
+    if (away && (sim_giver(s, i) < 0 || s->mirror != NULL))
+        return -EBUSY;
+    s->away[i] = away;
+    session_end(&s->in[i]);
     return 0;
 }
 
@@ -518,6 +533,10 @@ static int own(struct sim *s, int i, const char *op, char *const *arg)
         return do_copy(s, i);
     if (strcmp(op, "restore") == 0)
         return do_restore(s, i);
+    if (strcmp(op, "away") == 0)
+        return do_away(s, i, true);
+    if (strcmp(op, "back") == 0)
+        return do_away(s, i, false);
     return -ENOSYS;
 }
 

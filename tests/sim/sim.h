@@ -21,6 +21,7 @@
  *     crash|after         after it
  *     ahead|MILLISECONDS  the clock
  *     copy, restore       a copy of the disk, and back to it (with a new replica id)
+ *     away, back          nobody meets it, nor waits for what it acknowledges
  *
  * A save is a number; the content of a file is the set of saves that are in it. Save 0 is empty.
  * With the policy "text" a file has some lines, and a save takes the place of one. Device DEVICES
@@ -98,8 +99,10 @@ struct sim {
     size_t log_n;
     struct sim_session in[WORLD_MAX];
     struct vv acks[WORLD_MAX][SIM_DEVICES_MAX];
-    int copied; /* which device was copied, -1: none */
-    bool restored;
+    int copied;                /* which device was copied, -1: none */
+    bool restored, compared;   /* somebody was, or has compared in full */
+    bool went_back[WORLD_MAX]; /* and has not compared in full since */
+    bool away[WORLD_MAX];
     bool at_end;              /* nothing more will come: no merge waits for it */
     bool lost[SIM_SAVES_MAX]; /* with the disk that was replaced by its copy */
     struct buf copy;

@@ -15,6 +15,8 @@ struct sync_meet {
     struct device d[SYNC_MEET_MAX];
     uint64_t done[SYNC_MEET_MAX][SYNC_MEET_MAX]; /* arrivals of the first that the second has */
     bool back;                                   /* a device is also given what it brought itself */
+    struct dot withheld; /* a change that nobody gives to device @victim; none: nothing is */
+    size_t victim;
 };
 
 /** Device 0 makes the space. */

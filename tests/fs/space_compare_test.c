@@ -1,0 +1,257 @@
+/*
+ * Full comparisons between spaces, by what fs/space/sync.h offers: devices that others have cleaned
+ * up more than, and changes that somebody withholds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "fs/space/sync_priv.h"
+#include "tests/support/sync_meet.h"
+
+enum { ANNA, BERT, CARL, COPY };
+
+struct world {
+    struct sync_meet m;
+    uint64_t now_ms;
+};
+
+static int setup(void **state)
+{
+    static struct world w;
+    static const char *const labels[] = {"anna", "bert", "carl"};
+    w.now_ms = 1000000;
+    sync_meet_open(&w.m, labels, 3);
+    w.m.back = true;
+    *state = &w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    sync_meet_close(&w->m);
+    return 0;
+}
+
+static void save(struct world *w, size_t i, const char *path, const char *text)
+{
+    device_save_text(&w->m.d[i], path, text);
+}
+
+static void say(struct world *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        assert_true(space_sync_state(w->m.d[i].s) >= 0);
+}
+
+/* All meet, with STATEs, and have their time to compare. */
+static void live(struct world *w, size_t n, int rounds)
+{
+    for (int round = 0; round < rounds; round++) {
+        sync_meet_all(&w->m, n);
+        say(w, n);
+        sync_meet_all(&w->m, n);
+        w->now_ms += 11000;
+        for (size_t i = 0; i < n; i++) {
+            bool tell;
+            for (int k = 0; k < 20; k++)
+                (void)space_sync_compare(w->m.d[i].s, w->now_ms + (uint64_t)k, &tell);
+        }
+    }
+}
+
+/* What is deleted goes with all that says so. */
+static void clean(struct world *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct dot cursor = {0, 0};
+        while (exchange_clean(w->m.d[i].s) > 0)
+            ;
+        assert_int_equal(sync_tidy_slice(w->m.d[i].s, &cursor), 0);
+    }
+}
+
+static bool is_behind(struct world *w, size_t i)
+{
+    return !space_sync_may_give(w->m.d[i].s);
+}
+
+static void expect_all_equal(struct world *w, size_t n)
+{
+    struct state_digest first, other;
+    replica_digest(w->m.d[0].s->replica, &first);
+    for (size_t i = 0; i < n; i++) {
+        replica_digest(w->m.d[i].s->replica, &other);
+        assert_memory_equal(&first, &other, sizeof first);
+        assert_false(is_behind(w, i));
+    }
+}
+
+/* Carl goes back to a copy of himself that is older than a clean-up. */
+static void restore_carl(struct world *w)
+{
+    device_close(&w->m.d[CARL]);
+    w->m.d[CARL] = w->m.d[COPY];
+    w->m.d[COPY].s = NULL;
+    memset(w->m.done[CARL], 0, sizeof w->m.done[CARL]);
+    for (size_t i = 0; i < SYNC_MEET_MAX; i++)
+        w->m.done[i][CARL] = 0;
+}
+
+static void make_old_carl(struct world *w)
+{
+    save(w, ANNA, "gone", "1");
+    save(w, ANNA, "edited", "1");
+    device_make(&w->m.d[ANNA], "dir", S_IFDIR | 0755);
+    device_make(&w->m.d[ANNA], "dir/in", S_IFDIR | 0755);
+    save(w, ANNA, "dir/in/a", "1");
+    save(w, ANNA, "dir/in/b", "1");
+    save(w, BERT, "kept", "1");
+    live(w, 3, 2);
+    device_copy(&w->m.d[COPY], &w->m.d[CARL]);
+    device_unlink(&w->m.d[ANNA], "gone");
+    device_unlink(&w->m.d[ANNA], "edited");
+    device_unlink(&w->m.d[BERT], "dir/in/a");
+    device_unlink(&w->m.d[BERT], "dir/in/b");
+    device_rmdir(&w->m.d[BERT], "dir/in");
+    device_rmdir(&w->m.d[BERT], "dir");
+    save(w, BERT, "kept", "2");
+    live(w, 3, 2);
+    clean(w, 3);
+    live(w, 3, 1);
+    restore_carl(w);
+    sync_meet_expect(&w->m.d[CARL], "gone", "1");
+}
+
+static void what_was_deleted_and_cleaned_up_goes_from_a_restored_device(void **state)
+{
+    struct world *w = *state;
+    make_old_carl(w);
+    save(w, CARL, "edited", "of carl");
+    save(w, CARL, "dir/in/new", "of carl, too");
+    sync_meet_give(&w->m, ANNA, CARL);
+    sync_meet_give(&w->m, BERT, CARL);
+    assert_true(is_behind(w, CARL));
+    /* Nothing of his is given meanwhile. */
+    sync_meet_sign(&w->m.d[CARL]);
+    assert_true(space_sync_unsigned(w->m.d[CARL].s) > 0);
+    live(w, 3, 6);
+    for (size_t i = 0; i < 3; i++) {
+        sync_meet_expect(&w->m.d[i], "gone", NULL);
+        sync_meet_expect(&w->m.d[i], "dir/in/a", NULL);
+        sync_meet_expect(&w->m.d[i], "dir/in/b", NULL);
+        sync_meet_expect(&w->m.d[i], "edited", "of carl");
+        sync_meet_expect(&w->m.d[i], "dir/in/new", "of carl, too");
+        sync_meet_expect(&w->m.d[i], "kept", "2");
+    }
+    expect_all_equal(w, 3);
+    /* No list is kept for longer than somebody asks. */
+    live(w, 3, 2);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(w->m.d[i].s->sync->compare.list.n, 0);
+}
+
+static void a_process_that_ends_in_the_middle_compares_again(void **state)
+{
+    struct world *w = *state;
+    make_old_carl(w);
+    save(w, CARL, "edited", "of carl");
+    for (int i = 0; i < 8; i++) {
+        live(w, 3, 1);
+        device_reopen(&w->m.d[i % 2 == 0 ? CARL : ANNA]);
+    }
+    live(w, 3, 6);
+    for (size_t i = 0; i < 3; i++) {
+        sync_meet_expect(&w->m.d[i], "gone", NULL);
+        sync_meet_expect(&w->m.d[i], "dir/in/a", NULL);
+        sync_meet_expect(&w->m.d[i], "edited", "of carl");
+    }
+    expect_all_equal(w, 3);
+}
+
+/* The next change of anna is not given to carl, by nobody. */
+static void withhold(struct world *w)
+{
+    const struct replica *r = w->m.d[ANNA].s->replica;
+    w->m.victim = CARL;
+    w->m.withheld = (struct dot){replica_id(r), vv_get(replica_knowledge(r), replica_id(r)) + 1};
+}
+
+static void get_peer(struct world *w, size_t i, const char *label, struct sync_peer *ret)
+{
+    struct buf peers CLEANUP(buf_fini) = {0};
+    assert_int_equal(space_sync_peers(w->m.d[i].s, &peers), 0);
+    for (size_t at = 0; at < peers.n; at += sizeof *ret) {
+        memcpy(ret, peers.p + at, sizeof *ret);
+        if (strcmp(ret->label, label) == 0)
+            return;
+    }
+    fail_msg("no STATE of %s", label);
+}
+
+static void what_was_lost_on_the_way_is_asked_for(void **state)
+{
+    struct world *w = *state;
+    live(w, 3, 2);
+    withhold(w);
+    save(w, ANNA, "a", "1");
+    sync_meet_all(&w->m, 3);
+    save(w, ANNA, "b", "1");
+    live(w, 3, 2);
+    w->m.withheld = (struct dot){0, 0}; /* from now on only what is given again can bring it */
+    sync_meet_expect(&w->m.d[CARL], "a", NULL);
+    sync_meet_expect(&w->m.d[CARL], "b", "1");
+    live(w, 3, 12);
+    sync_meet_expect(&w->m.d[CARL], "a", "1");
+    expect_all_equal(w, 3);
+    sync_meet_expect_equal(&w->m, 3);
+}
+
+static void what_is_withheld_on_all_routes_is_told(void **state)
+{
+    struct world *w = *state;
+    struct sync_peer p;
+    live(w, 3, 2);
+    withhold(w);
+    save(w, ANNA, "a", "1");
+    sync_meet_all(&w->m, 3);
+    save(w, ANNA, "b", "1");
+    live(w, 3, 20);
+    sync_meet_expect(&w->m.d[CARL], "a", NULL);
+    bool differs = false;
+    for (size_t i = ANNA; i <= BERT; i++) {
+        get_peer(w, CARL, i == ANNA ? "anna" : "bert", &p);
+        assert_false(p.equal);
+        differs = differs || p.differs;
+        if (p.differs)
+            assert_non_null(strstr(p.about, "of anna"));
+    }
+    assert_true(differs);
+    assert_false(is_behind(w, CARL)); /* what is new here is given all the same */
+    /* When it comes after all, nothing is told any more. */
+    w->m.withheld = (struct dot){0, 0};
+    memset(w->m.done, 0, sizeof w->m.done);
+    live(w, 3, 2);
+    sync_meet_expect_equal(&w->m, 3);
+    get_peer(w, CARL, "anna", &p);
+    assert_true(p.equal && !p.differs && p.about[0] == '\0');
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_was_deleted_and_cleaned_up_goes_from_a_restored_device),
+        TEST(a_process_that_ends_in_the_middle_compares_again),
+        TEST(what_was_lost_on_the_way_is_asked_for),
+        TEST(what_is_withheld_on_all_routes_is_told),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
