@@ -114,7 +114,7 @@ int srv_token_revoke_peer(struct srv_accounts *a, uint64_t account,
 
 /**
  * Looks at a token that somebody at @address (4 or 16 bytes, or empty) shows.
- * -EACCES it is none, -EAGAIN too many wrong ones came from there.
+ * -EACCES it is none; -EAGAIN it is none, and too many such came from there.
  */
 int srv_token_check(struct srv_accounts *a, struct bytes text, struct bytes address,
                     uint64_t now_ms, struct srv_token *ret, struct err *err) MUST_CHECK;

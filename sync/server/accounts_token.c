@@ -271,15 +271,23 @@ int srv_token_revoke_peer(struct srv_accounts *a, uint64_t account,
 /* ---- using ---- */
 
 /* All ways of being wrong look alike: nobody learns which ids there are. */
-static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes address,
-                        uint64_t now_ms, struct srv_token *ret, uint8_t hash[TOKEN_HASH_BYTES],
-                        struct err *err)
+static int refuse_locked(struct srv_accounts *a, struct bytes address, uint64_t now_ms,
+                         struct err *err)
 {
     uint64_t wait_ms = limiter_wait(&a->limiter, address, now_ms);
     if (wait_ms > 0)
         return err_set(err, -EAGAIN,
                        "too many wrong tokens came from this address; try again in %" PRIu64 " s",
                        (wait_ms + 999) / 1000);
+    limiter_fail(&a->limiter, address, now_ms);
+    return err_set(err, -EACCES, "the token is not known here; ask for a new one");
+}
+
+/* A right one passes however many wrong ones came from its address: others may share that. */
+static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes address,
+                        uint64_t now_ms, struct srv_token *ret, uint8_t hash[TOKEN_HASH_BYTES],
+                        struct err *err)
+{
     struct token shown;
     uint8_t shown_hash[TOKEN_HASH_BYTES];
     memset(hash, 0, TOKEN_HASH_BYTES);
@@ -291,10 +299,8 @@ static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes 
             rc = -ENOENT;
     }
     sodium_memzero(&shown, sizeof shown);
-    if (rc == -ENOENT || rc == -EBADMSG) {
-        limiter_fail(&a->limiter, address, now_ms);
-        return err_set(err, -EACCES, "the token is not known here; ask for a new one");
-    }
+    if (rc == -ENOENT || rc == -EBADMSG)
+        return refuse_locked(a, address, now_ms, err);
     return rc < 0 ? err_set(err, rc, "accounts cannot be read") : 0;
 }
 

@@ -179,6 +179,61 @@ static void it_answers_and_stops(struct e2e *f)
     contains(f->last.out, "has stopped");
 }
 
+/* The status of a GET of /metrics with some headers. */
+static void metrics_are(struct e2e *f, const char *address, const char *headers, const char *status)
+{
+    check_about("%s", headers);
+    e2e_ok(f, "curl -s -o /dev/null -w %%{http_code} %s %s/metrics", headers, address);
+    same_text(f->last.out, status);
+    check_about_nothing();
+}
+
+static void wrong_tokens_lock_nobody_else_out(struct e2e *f)
+{
+    char token[128];
+    char right[192];
+    const char *address = serve(f, "");
+    e2e_ok(f, "persist user add anna && persist token create --user anna --label laptop");
+    snprintf(token, sizeof token, "%s", f->last.out);
+    token[strcspn(token, "\n")] = '\0';
+    static const char wrong[] = "-H 'Authorization: Bearer x' -H 'X-Forwarded-For: 192.0.2.7'";
+    for (int i = 0; i < 5; i++)
+        metrics_are(f, address, wrong, "401");
+    metrics_are(f, address, wrong, "429");
+    snprintf(right, sizeof right, "-H 'Authorization: Bearer %s' -H 'X-Forwarded-For: 192.0.2.7'",
+             token);
+    metrics_are(f, address, right, "200");
+    /* Another client of the same proxy may err, too. */
+    metrics_are(f, address, "-H 'Authorization: Bearer x' -H 'X-Forwarded-For: 192.0.2.8'", "401");
+    stop(f, "home/server");
+}
+
+/* The numbers are for this machine, and for who has a token. */
+static void numbers_are_not_for_other_machines(struct e2e *f)
+{
+    char token[128];
+    const char *address = serve(f, "");
+    metrics_are(f, address, "", "200");
+    metrics_are(f, address, "-H 'X-Forwarded-For: 127.0.0.1'", "401");
+    metrics_are(f, address, "-H 'Forwarded: for=127.0.0.1'", "401");
+    metrics_are(f, address, "-H 'Host: sync.example.org'", "401");
+    e2e_ok(f, "persist user add anna && persist token create --user anna --label laptop");
+    snprintf(token, sizeof token, "%s", f->last.out);
+    token[strcspn(token, "\n")] = '\0';
+    stop(f, "home/server");
+    /* A network of its own, in which this machine has another address. */
+    e2e_ok(f,
+           "unshare -n sh -ec 'ip link set lo up; ip address add 192.0.2.1/32 dev lo; "
+           "persist serve --listen 0.0.0.0:8440 >&2; "
+           "for from in 127.0.0.1 192.0.2.1; do "
+           "curl -s -o /dev/null -w \"%%{http_code} \" http://$from:8440/metrics; done; "
+           "curl -s -o /dev/null -w \"%%{http_code}\" -H \"Authorization: Bearer %s\" "
+           "http://192.0.2.1:8440/metrics'",
+           token);
+    same_text(f->last.out, "200 401 200");
+    stop(f, "home/server");
+}
+
 static void a_killed_one_is_followed_by_another(struct e2e *f)
 {
     serve(f, "--data data");
@@ -243,6 +298,8 @@ int main(int argc, char **argv)
         E2E_TEST(users_and_tokens_are_managed_while_it_runs_and_while_not),
         E2E_TEST(wrong_words_are_wrong_usage),
         E2E_TEST(it_answers_and_stops),
+        E2E_TEST(wrong_tokens_lock_nobody_else_out),
+        E2E_TEST(numbers_are_not_for_other_machines),
         E2E_TEST(a_killed_one_is_followed_by_another),
         E2E_TEST(in_the_foreground_it_says_where_and_ends_with_a_signal),
         E2E_TEST(with_a_certificate_it_speaks_tls),

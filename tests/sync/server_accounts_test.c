@@ -278,18 +278,37 @@ static void wrong_tokens_are_limited_by_address(void **state)
         snprintf(said, sizeof said, "%s", f->err.msg);
     }
     uint64_t now = f->now_ms + LIMITER_FAILS;
-    struct bytes good = bytes_str(text);
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now, &t, &f->err), -EAGAIN);
+    struct bytes bad = bytes_str(wrong[0]);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now, &t, &f->err), -EAGAIN);
     assert_non_null(strstr(f->err.msg, "60 s"));
     static const uint8_t elsewhere[4] = {192, 0, 2, 2};
-    assert_int_equal(srv_token_check(f->accounts, good, bytes_of(elsewhere, 4), now, &t, NULL), 0);
+    struct bytes other = bytes_of(elsewhere, sizeof elsewhere);
+    assert_int_equal(srv_token_check(f->accounts, bad, other, now, &t, NULL), -EACCES);
     now = f->now_ms + LIMITER_WINDOW_MS;
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now - 1, &t, NULL), -EAGAIN);
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now, &t, NULL), 0);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now - 1, &t, NULL), -EAGAIN);
     /* One of the five has passed: one more may fail. */
-    assert_int_equal(srv_token_check(f->accounts, bytes_str(wrong[0]), from_here(), now, &t, NULL),
-                     -EACCES);
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now, &t, NULL), -EAGAIN);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now, &t, NULL), -EACCES);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now, &t, NULL), -EAGAIN);
+}
+
+/* Devices behind one address do not depend on what another one there shows. */
+static void right_token_passes_however_many_wrong_ones_came(void **state)
+{
+    struct server_fixture *f = *state;
+    char text[TOKEN_TEXT_SIZE];
+    struct srv_token t;
+    struct srv_login l;
+    int ended = 0;
+    make(f, "anna", text);
+    for (int i = 0; i < 3 * LIMITER_FAILS; i++)
+        (void)!srv_token_check(f->accounts, bytes_str("wrong"), from_here(), f->now_ms, &t, NULL);
+    assert_int_equal(
+        srv_token_check(f->accounts, bytes_str("wrong"), from_here(), f->now_ms, &t, NULL),
+        -EAGAIN);
+    assert_int_equal(
+        srv_token_check(f->accounts, bytes_str(text), from_here(), f->now_ms, &t, NULL), 0);
+    assert_int_equal(login(f, text, device_1, &l, &ended), 0);
+    srv_logout(f->accounts, &l);
 }
 
 static void limiter_networks_and_clocks(void **state)
@@ -334,6 +353,7 @@ int main(void)
         CASE(token_of_another_account_cannot_be_revoked),
         CASE(logins_of_an_account_are_limited),
         CASE(wrong_tokens_are_limited_by_address),
+        CASE(right_token_passes_however_many_wrong_ones_came),
         cmocka_unit_test(limiter_networks_and_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
