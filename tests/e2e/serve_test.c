@@ -116,6 +116,7 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
     static const char *const lines[] = {
         "serve --listen nonsense",
         "serve --listen localhost:8440",
+        "serve --listen 127.0.0.1:99999",
         "serve --tls-cert x",
         "serve --tls-key x",
         "serve more",

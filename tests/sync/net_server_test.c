@@ -466,9 +466,21 @@ static void addresses_to_listen_on_are_checked(void **state)
     static const struct {
         const char *listen;
         int error;
-    } rows[] = {{"", -EINVAL},      {"127.0.0.1", -EINVAL},     {"127.0.0.1:", -EINVAL},
-                {":80", -EINVAL},   {"localhost:80", -EINVAL},  {"127.0.0.1:x", -EINVAL},
-                {"[]:80", -EINVAL}, {"[127.0.0.1:80", -EINVAL}, {"192.0.2.1:0", -EADDRNOTAVAIL}};
+    } rows[] = {{"", -EINVAL},
+                {"127.0.0.1", -EINVAL},
+                {"127.0.0.1:", -EINVAL},
+                {":80", -EINVAL},
+                {"localhost:80", -EINVAL},
+                {"127.0.0.1:x", -EINVAL},
+                {"[]:80", -EINVAL},
+                {"[127.0.0.1:80", -EINVAL},
+                {"127.0.0.1:99999", -EINVAL},
+                {"127.0.0.1:65536", -EINVAL},
+                {"127.0.0.1:+1", -EINVAL},
+                {"127.0.0.1:-1", -EINVAL},
+                {"127.0.0.1:4294967377", -EINVAL},
+                {"198.51.100.1:65535", -EADDRNOTAVAIL},
+                {"198.51.100.1:0", -EADDRNOTAVAIL}};
     struct err err;
     struct ws_server *s;
     struct ws_server_config cfg = {.authorise = net_authorise, .events = &net_events};
