@@ -49,7 +49,8 @@ const struct command command_user = {
     .name = "user",
     .arguments = "add|list|remove [USER] [--data DIR] [--json]",
     .summary = "the accounts of a server",
-    .help = "USER is 1 to 64 of a-z 0-9 . _ -. remove deletes all that the account stores.\n"
+    .help = "USER is 1 to 64 of a-z 0-9 . _ -. remove deletes all that the account stores,\n"
+            "but not its mirror. list says, too, what mirrors have set aside.\n"
             "  --data DIR  the server's data; else $PERSIST_HOME/server. The server may run.\n"
             "  --json      one JSON document\n"
             "\n"

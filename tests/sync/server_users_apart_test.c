@@ -200,7 +200,8 @@ struct admin_run {
 
 static struct admin_run run_of(struct server_fixture *f, bool json)
 {
-    return (struct admin_run){{f->accounts, f->spaces, json, f->now_ms}, {0}, {0}};
+    return (struct admin_run){
+        .admin = {.accounts = f->accounts, .spaces = f->spaces, .json = json, .now_ms = f->now_ms}};
 }
 
 static const char *text(struct admin_run *r)
