@@ -147,6 +147,35 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
     contains(f->last.out, "--mirror");
 }
 
+static void a_mirror_is_apart(struct e2e *f)
+{
+    e2e_mount(f, NULL);
+    e2e_ok(f, "mkdir -p data/in around notes/in && ln -s ../data/in around/link");
+    static const char *const lines[] = {
+        "--data data --mirror data",
+        "--data data --mirror data/in",
+        "--data data --mirror data/none/yet",
+        "--data data --mirror around/link",
+        "--data around/none/yet --mirror around",
+        "--mirror home",
+        "--mirror notes",
+        "--mirror notes/in",
+        "--mirror notes/none/yet",
+    };
+    for (size_t i = 0; i < ARRAY_N(lines); i++) {
+        check_about("%s", lines[i]);
+        e2e_refused(f, 2, "choose another --mirror", "persist serve --listen 127.0.0.1:0 %s",
+                    lines[i]);
+        same(server_pid(f, "data"), 0);
+        same(server_pid(f, "home/server"), 0);
+    }
+    check_about_nothing();
+    e2e_ok(f, "[ -z \"$(find data/in notes/in -mindepth 1)\" ]");
+    serve(f, "--data data --mirror around");
+    stop(f, "data");
+    e2e_unmount(f);
+}
+
 /* ---- the life of a server ---- */
 
 static void it_answers_and_stops(struct e2e *f)
@@ -298,6 +327,7 @@ int main(int argc, char **argv)
     const struct e2e_test tests[] = {
         E2E_TEST(users_and_tokens_are_managed_while_it_runs_and_while_not),
         E2E_TEST(wrong_words_are_wrong_usage),
+        E2E_TEST(a_mirror_is_apart),
         E2E_TEST(it_answers_and_stops),
         E2E_TEST(wrong_tokens_lock_nobody_else_out),
         E2E_TEST(numbers_are_not_for_other_machines),
