@@ -20,11 +20,11 @@ static int finished(const struct buf *out, struct err *err)
 
 /* ---- users ---- */
 
-int srv_admin_user_add(const struct srv_admin *a, const char *user, struct buf *out,
-                       struct err *err)
+int srv_admin_user_add(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
+                       uint64_t quota_entries, struct buf *out, struct err *err)
 {
     struct srv_user u;
-    int rc = srv_user_add(a->accounts, user, 0, 0, a->now_ms, &u, err);
+    int rc = srv_user_add(a->accounts, user, quota_bytes, quota_entries, a->now_ms, &u, err);
     if (rc < 0 || !a->json)
         return rc;
     struct json j;
@@ -112,6 +112,8 @@ static int list_user(void *arg, const struct srv_user *u)
     table_cell_str(&l->t, human_count(use.spaces, text));
     table_cell_str(&l->t, human_bytes(use.bytes, text));
     table_cell_str(&l->t, human_bytes(u->quota_bytes, text));
+    table_cell_str(&l->t, human_count(use.entries, text));
+    table_cell_str(&l->t, human_count(u->quota_entries, text));
     table_cell_str(&l->t, human_time(u->created_ms, text));
     return list_mirrors(l, u->name);
 }
@@ -152,8 +154,10 @@ static int end(struct listing *l, int rc, struct buf *out, struct err *err)
 
 int srv_admin_user_list(const struct srv_admin *a, struct buf *out, struct err *err)
 {
-    static const char *const heads[] = {"USER", "SPACES", "STORED", "QUOTA", "CREATED"};
-    struct listing l = {.a = a, .t = {.right = {[1] = true, [2] = true, [3] = true}}};
+    static const char *const heads[] = {"USER",    "SPACES", "STORED", "QUOTA",
+                                        "ENTRIES", "LIMIT",  "CREATED"};
+    struct listing l = {
+        .a = a, .t = {.right = {[1] = true, [2] = true, [3] = true, [4] = true, [5] = true}}};
     begin(&l, "users", heads, ARRAY_N(heads), out);
     return end(&l, srv_user_list(a->accounts, list_user, &l), out, err);
 }

@@ -226,12 +226,12 @@ static void admin_json(void **state)
     char id[64];
     char token[64];
     fill(f, f->anna.account, 1, 7);
-    assert_int_equal(srv_admin_user_add(&r.admin, "carl", &r.out, &r.err), 0);
+    assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), 0);
     expect(&r, "user", "carl");
     expect(&r, "quota_bytes", "107374182400");
     buf_reset(&r.out);
-    assert_int_equal(srv_admin_user_add(&r.admin, "carl", &r.out, &r.err), -EEXIST);
-    assert_int_equal(srv_admin_user_add(&r.admin, "Carl", &r.out, &r.err), -EINVAL);
+    assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), -EEXIST);
+    assert_int_equal(srv_admin_user_add(&r.admin, "Carl", 0, 0, &r.out, &r.err), -EINVAL);
     assert_int_equal(r.out.n, 0);
     assert_int_equal(srv_admin_user_list(&r.admin, &r.out, &r.err), 0);
     assert_int_equal(json_read_count(text(&r), "users"), 3);
@@ -282,7 +282,7 @@ static void admin_text(void **state)
 {
     struct server_fixture *f = *state;
     struct admin_run r = run_of(f, false);
-    assert_int_equal(srv_admin_user_add(&r.admin, "carl", &r.out, &r.err), 0);
+    assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), 0);
     assert_int_equal(r.out.n, 0);
     assert_int_equal(srv_admin_token_create(&r.admin, "carl", "Laptop", &r.out, &r.err), 0);
     assert_int_equal(r.out.n, TOKEN_TEXT_SIZE); /* with the end of the line */
