@@ -150,7 +150,11 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
         e2e_refused(f, 2, "", "persist %s", lines[i]);
     }
     check_about_nothing();
-    e2e_refused(f, 3, "", "persist serve --listen 127.0.0.1:0 --tls-cert no --tls-key no");
+    e2e_refused(f, 3, "no: does not exist; ",
+                "persist serve --listen 127.0.0.1:0 --tls-cert no --tls-key no");
+    e2e_ok(f, "echo no PEM >text");
+    e2e_refused(f, 3, "cannot load the certificate: ",
+                "persist serve --listen 127.0.0.1:0 --tls-cert text --tls-key text");
     same(server_pid(f, "home/server"), 0);
     e2e_ok(f, "persist serve --help");
     contains(f->last.out, "--listen");
