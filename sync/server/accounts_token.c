@@ -103,6 +103,12 @@ int accounts_each_token(struct srv_accounts *a, uint64_t account, srv_token_fn *
     return rc;
 }
 
+/* The list that has the logins of an account, among others. */
+static struct srv_login **logins_of(struct srv_accounts *a, uint64_t account)
+{
+    return &a->logins[account % LOGIN_LISTS];
+}
+
 /* ---- making and listing ---- */
 
 static int count(void *arg, const struct srv_token *t)
@@ -158,6 +164,18 @@ struct each_user {
     void *arg;
 };
 
+static int list_token(void *arg, const struct srv_token *t)
+{
+    const struct each_user *e = arg;
+    struct srv_token listed = *t;
+    pthread_mutex_lock(&e->a->lock);
+    for (const struct srv_login *l = *logins_of(e->a, t->account); l != NULL; l = l->next)
+        if (!l->has_ended && memcmp(l->token.id, t->id, TOKEN_ID_BYTES) == 0)
+            listed.online = true;
+    pthread_mutex_unlock(&e->a->lock);
+    return e->fn(e->arg, &listed);
+}
+
 static int list_of_user(void *arg, const struct srv_user *u)
 {
     struct each_user *e = arg;
@@ -176,12 +194,6 @@ int srv_token_list(struct srv_accounts *a, const char *user, srv_token_fn *fn, v
 }
 
 /* ---- revoking ---- */
-
-/* The list that has the logins of an account, among others. */
-static struct srv_login **logins_of(struct srv_accounts *a, uint64_t account)
-{
-    return &a->logins[account % LOGIN_LISTS];
-}
 
 void accounts_end(struct srv_accounts *a, uint64_t account, const uint8_t *id)
 {
@@ -368,9 +380,31 @@ int srv_login(struct srv_accounts *a, struct bytes text, const uint8_t peer[PEER
     return rc;
 }
 
-void srv_logout(struct srv_accounts *a, struct srv_login *l)
+/* A token that was revoked is not there any more, and is not written again. */
+static void note_seen(struct srv_accounts *a, struct srv_login *l, uint64_t now_ms)
+{
+    uint8_t hash[TOKEN_HASH_BYTES];
+    struct srv_token t;
+    if (now_ms < l->token.seen_ms + SEEN_STEP_MS || read_token(a, l->token.id, &t, hash) < 0)
+        return;
+    l->token.seen_ms = now_ms;
+    t.seen_ms = max_u64(t.seen_ms, now_ms);
+    (void)!write_token(a, &t, hash, false, NULL); /* on a full disk the time is not noted */
+}
+
+void srv_logins_seen(struct srv_accounts *a, uint64_t now_ms)
 {
     pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; i < LOGIN_LISTS; i++)
+        for (struct srv_login *l = a->logins[i]; l != NULL; l = l->next)
+            note_seen(a, l, now_ms);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void srv_logout(struct srv_accounts *a, struct srv_login *l, uint64_t now_ms)
+{
+    pthread_mutex_lock(&a->lock);
+    note_seen(a, l, now_ms);
     if (l->prev != NULL)
         l->prev->next = l->next;
     else

@@ -246,11 +246,12 @@ static int list_token(void *arg, const struct srv_token *t)
         json_object(&l->j);
         put_names(&l->j, t);
         json_key_time(&l->j, "created", t->created_ms);
-        if (t->seen_ms != 0)
-            json_key_time(&l->j, "last_seen", t->seen_ms);
+        if (t->online || t->seen_ms != 0)
+            json_key_time(&l->j, "last_seen", t->online ? l->a->now_ms : t->seen_ms);
         else
             json_key_str(&l->j, "last_seen", NULL);
         json_key_str(&l->j, "peer_id", t->bound ? peer : NULL);
+        json_key_bool(&l->j, "connected", t->online);
         json_end(&l->j);
         return 0;
     }
@@ -258,7 +259,9 @@ static int list_token(void *arg, const struct srv_token *t)
     table_cell_str(&l->t, t->user);
     table_cell_str(&l->t, t->label);
     table_cell_str(&l->t, human_time(t->created_ms, text));
-    table_cell_str(&l->t, t->seen_ms == 0 ? "never" : human_time(t->seen_ms, text));
+    table_cell_str(&l->t, t->online         ? "connected"
+                          : t->seen_ms == 0 ? "never"
+                                            : human_time(t->seen_ms, text));
     table_cell_str(&l->t, peer);
     return 0;
 }

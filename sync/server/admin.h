@@ -42,7 +42,8 @@ int srv_admin_token_create(const struct srv_admin *a, const char *user, const ch
                            struct buf *out, struct err *err) MUST_CHECK;
 /**
  * Of one user, or of all when @user is NULL.
- * {"tokens": [{"id", "user", "label", "created", "last_seen" or null, "peer_id" or null}]}.
+ * {"tokens": [{"id", "user", "label", "created", "last_seen" or null, "peer_id" or null,
+ * "connected"}]}.
  * -ENOENT.
  */
 int srv_admin_token_list(const struct srv_admin *a, const char *user, struct buf *out,

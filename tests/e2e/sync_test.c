@@ -473,6 +473,28 @@ static void a_full_account_is_told(struct e2e *f)
     world_end(&world);
 }
 
+static bool is_away(void *arg)
+{
+    (void)arg;
+    e2e_sh(world.server, "persist token list --data %s --json", world.data);
+    return strcmp(e2e_value(world.server, "tokens.0.connected"), "false") == 0;
+}
+
+/* Who runs the server sees which devices are connected. */
+static void a_device_is_seen_while_it_is_there(struct e2e *f)
+{
+    if (world_begin(&world, f, 1) && world_wait_link(at(0), "connected")) {
+        e2e_ok(world.server, "persist token list --data %s", world.data);
+        contains(world.server->last.out, "connected");
+        holds(!is_away(NULL));
+        world_offline(at(0));
+        e2e_wait(is_away, NULL, WORLD_EVEN_MS, "the device is away");
+        holds(strcmp(e2e_value(world.server, "tokens.0.last_seen"), "null") != 0);
+        world_online(at(0));
+    }
+    world_end(&world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
@@ -488,6 +510,7 @@ int main(int argc, char **argv)
         E2E_TEST(small_saves_pass_a_big_file),
         E2E_TEST(thousands_of_files_arrive),
         E2E_TEST(a_full_account_is_told),
+        E2E_TEST(a_device_is_seen_while_it_is_there),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }

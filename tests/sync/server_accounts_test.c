@@ -174,7 +174,7 @@ static void token_life(void **state)
     f->now_ms += 1000;
     assert_int_equal(login(f, text, device_1, &l, &ended), 0);
     assert_int_equal(srv_logins(f->accounts), 1);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
     assert_int_equal(srv_logins(f->accounts), 0);
     server_fixture_reopen(f);
     assert_int_equal(
@@ -189,6 +189,57 @@ static void token_life(void **state)
     server_fixture_reopen(f);
     assert_int_equal(login(f, text, device_1, &l, &ended), -EACCES);
     assert_int_equal(tokens_of(f, NULL), 0);
+}
+
+struct seen {
+    uint64_t seen_ms;
+    bool online;
+};
+
+static int note_seen(void *arg, const struct srv_token *t)
+{
+    *(struct seen *)arg = (struct seen){t->seen_ms, t->online};
+    return 0;
+}
+
+static struct seen seen_of(struct server_fixture *f)
+{
+    struct seen s = {.online = false};
+    assert_int_equal(srv_token_list(f->accounts, "anna", note_seen, &s, NULL), 0);
+    return s;
+}
+
+/* Not only when it came, and that without a write for each word of it. */
+static void token_is_seen_as_long_as_it_is_connected(void **state)
+{
+    struct server_fixture *f = *state;
+    char text[TOKEN_TEXT_SIZE];
+    struct srv_login l;
+    struct srv_token t;
+    int ended = 0;
+    struct srv_token made = make(f, "anna", text);
+    uint64_t came = f->now_ms;
+    assert_int_equal(login(f, text, device_1, &l, &ended), 0);
+    assert_true(seen_of(f).online);
+    assert_true(seen_of(f).seen_ms == came);
+    f->now_ms += SEEN_STEP_MS;
+    srv_logins_seen(f->accounts, f->now_ms);
+    assert_true(seen_of(f).seen_ms == came + SEEN_STEP_MS);
+    f->now_ms += SEEN_STEP_MS - 1;
+    srv_logins_seen(f->accounts, f->now_ms);
+    assert_true(seen_of(f).seen_ms == came + SEEN_STEP_MS);
+    f->now_ms += 3600 * 1000;
+    srv_logout(f->accounts, &l, f->now_ms);
+    assert_false(seen_of(f).online);
+    server_fixture_reopen(f);
+    assert_true(seen_of(f).seen_ms == f->now_ms);
+    /* One that was revoked meanwhile does not come back. */
+    assert_int_equal(login(f, text, device_1, &l, &ended), 0);
+    assert_int_equal(srv_token_revoke(f->accounts, SRV_ANY_ACCOUNT, made.id, &t, NULL), 0);
+    f->now_ms += 3600 * 1000;
+    srv_logins_seen(f->accounts, f->now_ms);
+    srv_logout(f->accounts, &l, f->now_ms);
+    assert_int_equal(tokens_of(f, "anna"), 0);
 }
 
 static void token_revoked_is_told_to_its_connections_only(void **state)
@@ -217,7 +268,7 @@ static void token_revoked_is_told_to_its_connections_only(void **state)
     assert_int_equal(srv_user_remove(f->accounts, "ben", &u, NULL), 0);
     assert_int_equal(ended[3], 1);
     for (size_t i = 0; i < ARRAY_N(l); i++)
-        srv_logout(f->accounts, &l[i]);
+        srv_logout(f->accounts, &l[i], f->now_ms);
     assert_int_equal(srv_logins(f->accounts), 0);
 }
 
@@ -236,7 +287,7 @@ static void token_of_another_account_cannot_be_revoked(void **state)
     assert_int_equal(ended, 0);
     assert_int_equal(tokens_of(f, "anna"), 1);
     assert_int_equal(tokens_of(f, "ben"), 0);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
 }
 
 static void logins_of_an_account_are_limited(void **state)
@@ -252,7 +303,7 @@ static void logins_of_an_account_are_limited(void **state)
     assert_int_equal(login(f, text[0], device_1, &l[USER_LOGINS_MAX], &ended), -EMFILE);
     assert_int_equal(login(f, text[1], device_1, &l[USER_LOGINS_MAX], &ended), 0);
     for (int i = 0; i <= USER_LOGINS_MAX; i++)
-        srv_logout(f->accounts, &l[i]);
+        srv_logout(f->accounts, &l[i], f->now_ms);
 }
 
 /* Wrong id, wrong secret and no token at all look alike, and count alike. */
@@ -308,7 +359,7 @@ static void right_token_passes_however_many_wrong_ones_came(void **state)
     assert_int_equal(
         srv_token_check(f->accounts, bytes_str(text), from_here(), f->now_ms, &t, NULL), 0);
     assert_int_equal(login(f, text, device_1, &l, &ended), 0);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
 }
 
 static void limiter_networks_and_clocks(void **state)
@@ -349,6 +400,7 @@ int main(void)
         CASE(token_texts),
         CASE(token_secret_is_not_stored),
         CASE(token_life),
+        CASE(token_is_seen_as_long_as_it_is_connected),
         CASE(token_revoked_is_told_to_its_connections_only),
         CASE(token_of_another_account_cannot_be_revoked),
         CASE(logins_of_an_account_are_limited),

@@ -258,7 +258,7 @@ static void admin_json(void **state)
     assert_int_equal(
         srv_login(f->accounts, bytes_str(token), peer, bytes_of(NULL, 0), f->now_ms, &l, &r.err),
         0);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
     buf_reset(&r.out);
     assert_int_equal(srv_admin_token_list(&r.admin, "anna", &r.out, &r.err), 0);
     expect(&r, "tokens.0.last_seen", "2026-09-21T14:13:20.000Z");
