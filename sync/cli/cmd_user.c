@@ -7,6 +7,7 @@
 #include "sync/cli/commands.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/server_data.h"
+#include "sync/server/accounts.h"
 
 enum { OPT_DATA, OPT_JSON, OPT_QUOTA, OPT_QUOTA_ENTRIES };
 static const struct args_option options[] = {
@@ -70,6 +71,12 @@ static int run(const struct args *a)
         r.verb = words[i].verb;
         if (name != NULL)
             r.name = server_data_text(name);
+        /* Before a store is made for it. */
+        if (r.verb == PERSIST__ADMIN_VERB__ADMIN_USER_ADD && !srv_user_name_valid(name))
+            return fail(VERB_USAGE,
+                        "user: a name is 1 to %d of a-z, 0-9, '.', '_' and '-'; "
+                        "choose another one",
+                        USER_NAME_MAX);
         r.json = args_count(a, OPT_JSON) > 0;
         int status = read_quotas(a, &r);
         if (status != VERB_OK)

@@ -128,9 +128,9 @@ static int create_locked(struct srv_accounts *a, const char *user, struct srv_to
         return rc;
     rc = accounts_each_token(a, u.account, count, &n);
     if (rc < 0)
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     if (n >= USER_TOKENS_MAX)
-        return err_set(err, -EMFILE, "user %s has %u tokens; revoke one", user, n);
+        return err_set(err, -EMFILE, "user %s: has %u tokens; revoke one", user, n);
     uint8_t hash[TOKEN_HASH_BYTES];
     token_hash(secret, hash);
     t->account = u.account;
@@ -142,8 +142,10 @@ int srv_token_create(struct srv_accounts *a, const char *user, const char *label
                      char ret_text[TOKEN_TEXT_SIZE], struct srv_token *ret, struct err *err)
 {
     if (!utf8_is_label(bytes_str(label)))
-        return err_set(err, -EINVAL, "a label is 1 to %d bytes of plain text without '/'",
-                       LABEL_BYTES_MAX);
+        return err_set(
+            err, -EINVAL,
+            "label: is to be 1 to %d bytes of plain text without '/'; choose another one",
+            LABEL_BYTES_MAX);
     struct token secret;
     token_make(&secret);
     *ret = (struct srv_token){.created_ms = now_ms};
@@ -179,7 +181,7 @@ static int list_token(void *arg, const struct srv_token *t)
 static int list_of_user(void *arg, const struct srv_user *u)
 {
     struct each_user *e = arg;
-    return accounts_each_token(e->a, u->account, e->fn, e->arg);
+    return accounts_each_token(e->a, u->account, list_token, e);
 }
 
 int srv_token_list(struct srv_accounts *a, const char *user, srv_token_fn *fn, void *arg,
@@ -213,10 +215,12 @@ static int revoke_locked(struct srv_accounts *a, uint64_t account, const uint8_t
     int rc = read_token(a, id, ret, hash);
     if (rc == 0 && account != SRV_ANY_ACCOUNT && ret->account != account)
         rc = -ENOENT;
+    char text[TOKEN_ID_TEXT_SIZE];
     if (rc == -ENOENT)
-        return err_set(err, rc, "there is no token of that id");
+        return err_set(err, rc, "token %s: there is no token of that id; see persist token list",
+                       token_id_text(id, text));
     if (rc < 0)
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     struct srv_batch *b = srv_batch_new(a->store);
     if (b != NULL)
         accounts_batch_token(b, ret);
@@ -262,7 +266,7 @@ static int revoke_peer_locked(struct srv_accounts *a, uint64_t account, struct o
     int rc = p->b == NULL ? -ENOMEM : accounts_each_token(a, account, note_of_peer, p);
     if (rc < 0 || p->n == 0) {
         srv_batch_free(p->b);
-        return rc < 0 ? err_set(err, rc, "accounts cannot be read") : 0;
+        return rc < 0 ? accounts_unreadable(rc, err) : 0;
     }
     rc = accounts_write(a, p->b, err);
     for (int i = 0; rc == 0 && i < p->n; i++)
@@ -313,7 +317,7 @@ static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes 
     sodium_memzero(&shown, sizeof shown);
     if (rc == -ENOENT || rc == -EBADMSG)
         return refuse_locked(a, address, now_ms, err);
-    return rc < 0 ? err_set(err, rc, "accounts cannot be read") : 0;
+    return rc < 0 ? accounts_unreadable(rc, err) : 0;
 }
 
 int srv_token_check(struct srv_accounts *a, struct bytes text, struct bytes address,

@@ -137,7 +137,10 @@ static void begin(struct listing *l, const char *key, const char *const *heads, 
 static int end(struct listing *l, int rc, struct buf *out, struct err *err)
 {
     if (rc < 0) {
-        rc = err != NULL && err->code == rc ? rc : err_set(err, rc, "accounts cannot be read");
+        rc =
+            err != NULL && err->code == rc
+                ? rc
+                : err_set(err, rc, "accounts: cannot be read: %s; look at the disk", strerror(-rc));
     } else if (l->a->json) {
         json_end(&l->j);
         json_end(&l->j);
@@ -194,7 +197,7 @@ int srv_admin_user_remove(const struct srv_admin *a, const char *user, struct bu
         return rc;
     rc = srv_spaces_drop(a->spaces, u.account);
     if (rc < 0)
-        return err_set(err, rc, "user %s is removed, the data not yet; start the server again",
+        return err_set(err, rc, "user %s: is removed, the data not yet; start the server again",
                        u.name);
     return tell_removed(a, &u, out, err);
 }
@@ -287,8 +290,11 @@ int srv_admin_token_revoke(const struct srv_admin *a, const char *id, struct buf
 {
     uint8_t raw[TOKEN_ID_BYTES];
     struct srv_token t;
+    char shown[100];
     if (token_id_parse(id, raw) < 0)
-        return err_set(err, -ENOENT, "there is no token of that id; see persist token list");
+        return err_set(err, -ENOENT,
+                       "token %s: there is no token of that id; see persist token list",
+                       escape_to(shown, sizeof shown, bytes_str(id)));
     int rc = srv_token_revoke(a->accounts, SRV_ANY_ACCOUNT, raw, &t, err);
     if (rc < 0 || !a->json)
         return rc;

@@ -46,5 +46,5 @@ int srv_admin_call(struct srv_admin *a, const Persist__AdminRequest *request, st
     case _PERSIST__ADMIN_VERB_IS_INT_SIZE:
         break;
     }
-    return err_set(err, -ENOTSUP, "the running server does not know this; start it again");
+    return err_set(err, -ENOTSUP, "server: does not know this; start it again");
 }

@@ -53,7 +53,7 @@ static void carry_out(struct srv_control *c, struct asker *a)
     Persist__AdminReply reply;
     persist__admin_reply__init(&reply);
     if (rc == 0 && out.n > OUT_MAX)
-        rc = err_set(&err, -E2BIG, "the list is too long for the running server; stop it first");
+        rc = err_set(&err, -E2BIG, "list: is too long for the running server; stop it first");
     reply.error = (uint32_t)-rc;
     reply.text = err.msg;
     if (rc == 0)

@@ -98,6 +98,41 @@ static void manage(struct e2e *f)
     same(json_read_count(f->last.out, "tokens"), 0);
 }
 
+/* Each error says of what it is, why, and what to do. */
+static void errors_have_three_parts(struct e2e *f)
+{
+    static const struct {
+        int status;
+        const char *line, *said;
+    } rows[] = {
+        {3, "user list --data other", "/other: is no server's data; give its --data"},
+        {3, "user list --data none", "/none: is no server's data; give its --data"},
+        {3, "token revoke x --data other", "/other: is no server's data; give its --data"},
+        {1, "user list --data other/file", "/other/file: Not a directory; give the --data"},
+        {2, "user add Bad/Name --data none", "user: a name is 1 to 64 of "},
+        {1, "user add anna", "user anna: exists already; choose another name"},
+        {3, "user remove ben", "user ben: there is no user of that name; see persist user list"},
+        {3, "token list --user ben", "user ben: there is no user of that name; see "},
+        {3, "token create --user ben --label x", "user ben: there is no user of that name; see "},
+        {2, "token create --user anna --label a/b", "label: is to be 1 to 64 bytes "},
+        {3, "token revoke 0011223344556677", "token 0011223344556677: there is no token of that "},
+        {3, "token revoke x", "token x: there is no token of that id; see persist token list"},
+    };
+    e2e_ok(f, "mkdir other && echo >other/file && persist user add anna");
+    for (unsigned running = 0; running < 2; running++) {
+        for (size_t i = 0; i < ARRAY_N(rows); i++) {
+            check_about("%s", rows[i].line);
+            e2e_refused(f, rows[i].status, rows[i].said, "persist %s", rows[i].line);
+        }
+        check_about_nothing();
+        if (running == 0)
+            serve(f, "");
+    }
+    stop(f, "home/server");
+    e2e_ok(f, "ls other && test ! -e none");
+    same_text(f->last.out, "file\n");
+}
+
 static void users_and_tokens_are_managed_while_it_runs_and_while_not(struct e2e *f)
 {
     e2e_refused(f, 3, "", "persist user list");
@@ -340,6 +375,7 @@ int main(int argc, char **argv)
 {
     const struct e2e_test tests[] = {
         E2E_TEST(users_and_tokens_are_managed_while_it_runs_and_while_not),
+        E2E_TEST(errors_have_three_parts),
         E2E_TEST(wrong_words_are_wrong_usage),
         E2E_TEST(a_mirror_is_apart),
         E2E_TEST(it_answers_and_stops),

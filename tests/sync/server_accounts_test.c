@@ -70,7 +70,7 @@ static void user_names(void **state)
         assert_int_equal(srv_user_add(f->accounts, bad[i], 0, 0, 1, &u, NULL), -EINVAL);
     assert_int_equal(srv_user_add(f->accounts, "a.b_c-9", 0, 0, 1, &u, NULL), 0);
     assert_int_equal(srv_user_add(f->accounts, "anna", 0, 0, 1, &u, &f->err), -EEXIST);
-    assert_string_equal(f->err.msg, "user anna exists already");
+    assert_string_equal(f->err.msg, "user anna: exists already; choose another name");
     assert_int_equal(srv_user_get(f->accounts, "an", &u, NULL), -ENOENT);
     assert_int_equal(srv_user_get(f->accounts, "anna", &u, NULL), 0);
     assert_true(u.account == f->anna.account && u.quota_bytes == UINT64_C(100) << 30);

@@ -247,7 +247,8 @@ static void admin_json(void **state)
     buf_reset(&r.out);
     assert_int_equal(srv_admin_token_create(&r.admin, "dora", "x", &r.out, &r.err), -ENOENT);
     assert_int_equal(srv_admin_token_list(&r.admin, "dora", &r.out, &r.err), -ENOENT);
-    assert_string_equal(r.err.msg, "there is no user of that name");
+    assert_string_equal(r.err.msg,
+                        "user dora: there is no user of that name; see persist user list");
     assert_int_equal(r.out.n, 0);
     assert_int_equal(srv_admin_token_list(&r.admin, NULL, &r.out, &r.err), 0);
     expect(&r, "tokens.0.id", id);
