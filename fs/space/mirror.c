@@ -213,8 +213,24 @@ static int put_dir(struct mirror *m, const struct attr *a, int fd, unsigned dept
 
 /* ---- a run ---- */
 
-/* The old state goes aside; the directory in its place is in @fd. */
-static int set_aside(struct mirror *m, int *fd)
+static const char aside[] = ".before-", begun_file[] = "mirror.begun";
+
+bool mirror_is_kept_name(const char *name)
+{
+    const char *at = strstr(name, aside);
+    char stamp[17], like[] = "00000000T000000Z";
+    if (at == NULL || at == name || strlen(at += sizeof aside - 1) < sizeof like - 1)
+        return false;
+    memcpy(stamp, at, sizeof like - 1);
+    for (size_t i = 0; i < sizeof like - 1; i++)
+        if (stamp[i] >= '0' && stamp[i] <= '9')
+            stamp[i] = '0';
+    at += sizeof like - 1;
+    return memcmp(stamp, like, sizeof like - 1) == 0 && (*at == '\0' || *at == '-');
+}
+
+/* What has the mirror's name gets another one. */
+static int set_aside(struct mirror *m)
 {
     char stamp[32];
     struct tm tm;
@@ -223,7 +239,7 @@ static int set_aside(struct mirror *m, int *fd)
     char *to = m->report->kept;
     int dir = m->dir_fd, rc = -EEXIST;
     for (unsigned i = 1; rc == -EEXIST && i < 100; i++) {
-        int n = snprintf(to, sizeof m->report->kept, "%s.before-%s", m->cfg.name, stamp);
+        int n = snprintf(to, sizeof m->report->kept, "%s%s%s", m->cfg.name, aside, stamp);
         if (i > 1)
             snprintf(to + n, sizeof m->report->kept - (size_t)n, "-%u", i);
         rc = renameat2(dir, m->cfg.name, dir, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
@@ -233,20 +249,60 @@ static int set_aside(struct mirror *m, int *fd)
         return rc;
     }
     buf_reset(&m->seen);
+    return fsync(dir) < 0 ? -errno : 0;
+}
+
+/* Whether something has the mirror's name that is no empty directory. 1 or 0. */
+static int is_taken(const struct mirror *m)
+{
+    CLEANUP(buf_fini) struct buf names = {0};
+    int fd = mirror_open_dir(m->dir_fd, m->cfg.name);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd == -ENOTDIR || fd == -ELOOP ? 1 : fd;
+    int rc = mirror_host_names(fd, &names);
+    close(fd);
+    return rc < 0 ? rc : names.n > 0;
+}
+
+/* Before the first run: what is there is of somebody who has no copy of it here. */
+static int claim(struct mirror *m)
+{
+    int state = m->cfg.state_fd;
+    if (faccessat(state, begun_file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    int rc = is_taken(m);
+    if (rc == 1) {
+        m->report->was_other = true;
+        rc = set_aside(m);
+    }
+    int fd = rc < 0 ? rc : openat(state, begun_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return rc < 0 ? rc : -errno;
+    close(fd);
+    return 0;
+}
+
+/* The old state goes aside when too much of it would vanish; in @fd is the directory in its place.
+ */
+static int brake(struct mirror *m, int *fd)
+{
+    int rc = mirror_brake(m, *fd);
+    if (rc != 1)
+        return rc;
     close(*fd);
-    *fd = enter(dir, m->cfg.name);
+    rc = set_aside(m);
+    *fd = rc < 0 ? rc : enter(m->dir_fd, m->cfg.name);
     return *fd < 0 ? *fd : 0;
 }
 
 static int run(struct mirror *m, struct err *err)
 {
     struct attr root;
-    int fd = enter(m->dir_fd, m->cfg.name);
+    int rc = claim(m);
+    int fd = rc < 0 ? rc : enter(m->dir_fd, m->cfg.name);
     if (fd < 0)
         return err_set(err, fd, "%s: %s", m->cfg.name, strerror(-fd));
-    int rc = mirror_brake(m, fd);
-    if (rc == 1)
-        rc = set_aside(m, &fd);
+    rc = brake(m, &fd);
     if (rc == 0)
         rc = tree_getattr(m->cfg.space->tree, TREE_ROOT, &root);
     if (rc == 0)

@@ -9,7 +9,8 @@
  *
  * The brake: when of at least MIRROR_BRAKE_MIN files that are there more than half would vanish or
  * be rewritten at once, the directory is renamed to NAME.before-TIME, and written anew. A file that
- * moved (it has size and time of another one that is to come) has not vanished.
+ * moved (it has size and time of another one that is to come) has not vanished. What has the name
+ * before the first run is not the mirror's: it goes aside likewise, however little it is.
  *
  * What was seen of files is kept in memory, and in the file "mirror" of a state directory, so that
  * one that is as it was is not read again. If that is lost, files are compared. Thread: one.
@@ -34,7 +35,8 @@ struct mirror_report {
     uint64_t files, folders;   /* there are now; files: all that is no folder */
     uint64_t written, removed; /* files */
     uint64_t skipped;          /* could not be read, and stayed as they were */
-    char kept[300];            /* the brake: where the old state is now; "": it did not work */
+    char kept[300];            /* where what was there is now; "": nothing went aside */
+    bool was_other;            /* and that was not the mirror's: else the brake worked */
 };
 
 /** -ENOMEM. */
@@ -47,6 +49,9 @@ void mirror_free(struct mirror *m);
  * done is done, another run does the rest. -ECANCELED after mirror_cancel().
  */
 int mirror_run(struct mirror *m, int dir_fd, struct mirror_report *ret, struct err *err) MUST_CHECK;
+
+/** Whether @name is one that the mirror gives what goes aside. */
+bool mirror_is_kept_name(const char *name);
 
 /** Ends a run soon, and those that come. Thread: any. */
 void mirror_cancel(struct mirror *m);

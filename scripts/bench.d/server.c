@@ -39,7 +39,7 @@ static void use_token(struct srv_accounts *accounts, const char *text, unsigned 
     load_must(
         srv_login(accounts, bytes_str(text), peer, bytes_of(NULL, 0), srv_now_ms(), &login, &err),
         "a login");
-    srv_logout(accounts, &login);
+    srv_logout(accounts, &login, srv_now_ms());
 }
 
 static void make_account(struct srv_accounts *accounts, struct srv_spaces *spaces, unsigned n,

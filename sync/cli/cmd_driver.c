@@ -145,6 +145,30 @@ static int find_folder(const struct session *s, const char *folder, struct targe
                           : target_default(&s->spaces, ret, err);
 }
 
+/* Whether a word has %@what in it; "%%" stands for a '%'. */
+static bool has_place(const char *word, char what)
+{
+    for (; word[0] != '\0'; word++) {
+        if (word[0] != '%' || word[1] == '\0')
+            continue;
+        if (word[1] == what)
+            return true;
+        word++;
+    }
+    return false;
+}
+
+/* A driver that does not get both versions would leave one of them out, and say that it merged. */
+static bool gets_both(const struct driver *d)
+{
+    bool ours = false, other = false;
+    for (size_t i = 1; d->argv[0] != NULL && d->argv[i] != NULL; i++) {
+        ours = ours || has_place(d->argv[i], 'A');
+        other = other || has_place(d->argv[i], 'B');
+    }
+    return ours && other;
+}
+
 static int set(const struct session *s, const struct args *a)
 {
     struct err err = {0};
@@ -159,6 +183,10 @@ static int set(const struct session *s, const struct args *a)
         return fail(VERB_USAGE, "driver set: a name is of letters, digits, '.', '_' and '-'");
     for (size_t i = 2; i < n; i++)
         d.argv[i - 2] = args_plain(a, i);
+    if (!gets_both(&d))
+        return fail(VERB_USAGE,
+                    "driver set: the command has no %%A and %%B; give it both, for this "
+                    "version and the other one");
     const char *folder = args_value(a, OPT_FOLDER, 0);
     int rc = find_folder(s, folder, &t, &err);
     int status = rc == -EINVAL && folder == NULL ? fail(VERB_USAGE, "%s", err.msg) : VERB_OK;
@@ -336,7 +364,8 @@ const struct command command_driver = {
     .help = "A .persistpolicy in the folder says which files are merged by a driver: '*.odt\n"
             "exec:NAME'. It is run only on devices that have set it, for the folders they named.\n"
             "In COMMAND %O is the file that both versions come from, %A this version, where the\n"
-            "result has to be put, and %B the other one; status 0 says that it is there. It has\n"
+            "result has to be put, and %B the other one; %A and %B have to be there, status 0 says "
+            "that it is there. It has\n"
             "10 seconds, 512 MiB of memory, no environment, no network and no shell.\n"
             "  --folder FOLDER  the folder that it is for; for list and remove: all, if left out\n"
             "  --json           one JSON document\n"

@@ -4,12 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/base/escape.h"
 #include "proto/base/log.h"
 #include "sync/cli/commands.h"
 #include "sync/cli/daemon.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/home.h"
 #include "sync/cli/logfile.h"
+#include "sync/cli/mounts.h"
 #include "sync/cli/resolve.h"
 #include "sync/cli/server_data.h"
 #include "sync/cli/term.h"
@@ -53,6 +55,30 @@ static int read_paths(const struct args *a, struct request *r, struct err *err)
     if (rc == 0 && mirror != NULL)
         rc = resolve_path(mirror, true, &r->mirror, err);
     return rc;
+}
+
+/* A mirror is what anybody may read and make backups of, and has no room for anything else: neither
+ * for the server's data, nor for what is itself kept the same on devices. */
+static int check_mirror(const struct request *r, struct err *err)
+{
+    const char *mirror = text_or_null(&r->mirror), *data = (const char *)r->dir.p;
+    CLEANUP(buf_fini) struct buf around = {0};
+    char shown[200], other[200];
+    if (mirror == NULL)
+        return 0;
+    escape_to(shown, sizeof shown, bytes_str(mirror));
+    escape_to(other, sizeof other, bytes_str(data));
+    if (mounts_is_below(mirror, data) || mounts_is_below(data, mirror))
+        return err_set(err, -EINVAL,
+                       "serve: the mirror %s and the data %s lie in each other; choose another "
+                       "--mirror",
+                       shown, other);
+    int rc = mounts_at(mirror, err) == 2 ? 1 : mounts_around(mirror, &around, err);
+    return rc == 1 ? err_set(err, -EINVAL,
+                             "serve: the mirror %s lies in a persist folder; choose another "
+                             "--mirror",
+                             shown)
+                   : rc;
 }
 
 static void tell_address(const struct request *r, unsigned port, struct out *out)
@@ -140,8 +166,11 @@ static int run(const struct args *a)
         return fail(VERB_USAGE, "serve: --tls-cert and --tls-key belong together; give both");
     if (!r.foreground)
         daemon_close_inherited();
-    if (read_paths(a, &r, &err) < 0)
-        status = fail_err(&err);
+    int rc = read_paths(a, &r, &err);
+    if (rc == 0)
+        rc = check_mirror(&r, &err);
+    if (rc < 0)
+        status = rc == -EINVAL ? fail(VERB_USAGE, "%s", err.msg) : fail_err(&err);
     else
         status = start(&r);
     buf_fini(&r.dir);
@@ -164,6 +193,7 @@ const struct command command_serve = {
         "  --tls-key F         its key, PEM\n"
         "  --mirror DIR        keep plain files of managed spaces, in DIR/USER/SPACE; what is\n"
         "                      not in a space goes from there ('persist remote add --managed')\n"
+        "                      It is outside of the data, and of every persist folder\n"
         "  -f                  stay in the foreground, log to stderr\n"
         "\n"
         "Example:\n"

@@ -1,17 +1,51 @@
 /* persist user: the accounts of a server. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/escape.h"
 #include "sync/cli/commands.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/server_data.h"
+#include "sync/server/accounts.h"
 
-enum { OPT_DATA, OPT_JSON };
+enum { OPT_DATA, OPT_JSON, OPT_QUOTA, OPT_QUOTA_ENTRIES };
 static const struct args_option options[] = {
     {.long_name = "data", .has_value = true},
     {.long_name = "json"},
+    {.long_name = "quota", .has_value = true},
+    {.long_name = "quota-entries", .has_value = true},
     {0},
 };
+
+/* A number from 1 on; with @units, it may end in one. 0: it is none. */
+static uint64_t number(const char *text, const char *units)
+{
+    char *end;
+    if (text[0] < '1' || text[0] > '9')
+        return 0;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+    if (errno != 0 || (*end != '\0' && (unit == NULL || end[1] != '\0')))
+        return 0;
+    unsigned shift = unit == NULL ? 0 : 10 * (unsigned)(unit - units + 1);
+    return v > UINT64_MAX >> shift ? 0 : (uint64_t)v << shift;
+}
+
+/* VERB_OK, or the status after an error line. */
+static int read_quotas(const struct args *a, Persist__AdminRequest *r)
+{
+    const char *bytes = args_value(a, OPT_QUOTA, 0);
+    const char *entries = args_value(a, OPT_QUOTA_ENTRIES, 0);
+    if ((bytes != NULL || entries != NULL) && r->verb != PERSIST__ADMIN_VERB__ADMIN_USER_ADD)
+        return fail(VERB_USAGE, "user: a quota is given with add only");
+    if (bytes != NULL && (r->quota_bytes = number(bytes, "KMGT")) == 0)
+        return fail(VERB_USAGE, "user: --quota takes bytes, as 5000000 or 200G");
+    if (entries != NULL && (r->quota_entries = number(entries, "")) == 0)
+        return fail(VERB_USAGE, "user: --quota-entries takes a number from 1 on");
+    return VERB_OK;
+}
 
 static int run(const struct args *a)
 {
@@ -37,7 +71,16 @@ static int run(const struct args *a)
         r.verb = words[i].verb;
         if (name != NULL)
             r.name = server_data_text(name);
+        /* Before a store is made for it. */
+        if (r.verb == PERSIST__ADMIN_VERB__ADMIN_USER_ADD && !srv_user_name_valid(name))
+            return fail(VERB_USAGE,
+                        "user: a name is 1 to %d of a-z, 0-9, '.', '_' and '-'; "
+                        "choose another one",
+                        USER_NAME_MAX);
         r.json = args_count(a, OPT_JSON) > 0;
+        int status = read_quotas(a, &r);
+        if (status != VERB_OK)
+            return status;
         return server_data_call(args_value(a, OPT_DATA, 0), &r);
     }
     char shown[64];
@@ -47,14 +90,19 @@ static int run(const struct args *a)
 
 const struct command command_user = {
     .name = "user",
-    .arguments = "add|list|remove [USER] [--data DIR] [--json]",
+    .arguments = "add USER [--quota BYTES] [--quota-entries N] | list | remove USER\n"
+                 "             [--data DIR] [--json]",
     .summary = "the accounts of a server",
-    .help = "USER is 1 to 64 of a-z 0-9 . _ -. remove deletes all that the account stores.\n"
-            "  --data DIR  the server's data; else $PERSIST_HOME/server. The server may run.\n"
-            "  --json      one JSON document\n"
-            "\n"
-            "Example:\n"
-            "  persist user add alice\n",
+    .help =
+        "USER is 1 to 64 of a-z 0-9 . _ -. remove deletes all that the account stores,\n"
+        "but not its mirror. list says, too, what mirrors have set aside.\n"
+        "  --quota BYTES      what the account may store, in bytes or as 200G; 100G unless given\n"
+        "  --quota-entries N  how many changes and files that is; 20000000 unless given\n"
+        "  --data DIR         the server's data; else $PERSIST_HOME/server. The server may run.\n"
+        "  --json             one JSON document\n"
+        "\n"
+        "Example:\n"
+        "  persist user add alice --quota 200G\n",
     .options = options,
     .plain_min = 1,
     .plain_max = 2,

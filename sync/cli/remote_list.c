@@ -4,6 +4,7 @@
 #include "proto/base/escape.h"
 #include "proto/base/json.h"
 #include "proto/frame.h"
+#include "sync/cli/fail.h"
 #include "sync/cli/local_call.h"
 #include "sync/cli/remote.h"
 #include "sync/cli/term.h"
@@ -111,6 +112,8 @@ static int show(const struct args *a, const struct session *s, const struct spac
         size_t n = choose(s, e, r, v);
         if (args_count(a, REMOTE_JSON) > 0)
             put_json(s, r, v, n, &b);
+        else if (n == 0)
+            fail(VERB_OK, "remotes: there are none; 'persist remote add URL' links a folder");
         else
             put_text(s, r, v, n, &b);
         rc = out_buf(&term.out, &b);

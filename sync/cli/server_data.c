@@ -32,7 +32,7 @@ static int call_here(const char *dir, const Persist__AdminRequest *request, stru
                      struct err *err)
 {
     struct srv_store *store = NULL;
-    struct srv_admin a = {.accounts = NULL};
+    struct srv_admin a = {.dir = dir};
     bool create = request->verb == PERSIST__ADMIN_VERB__ADMIN_USER_ADD;
     int rc = srv_store_open(dir, create, &store, err);
     if (rc == 0)

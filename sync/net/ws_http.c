@@ -1,17 +1,19 @@
 /* Requests to a server: which become WebSockets, and the answers to the others. */
+#include <arpa/inet.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <strings.h>
 
 #include "sync/net/ws_server_priv.h"
 
-enum { PATH_SIZE = 256, HEAD_SIZE = 512 };
+enum { PATH_SIZE = 256, HEAD_SIZE = 512, HOPS_SIZE = 1024, HOST_SIZE = 300 };
 
 /* A request's texts, wiped when it is answered. */
 struct request {
     struct ws_request view;
     char path[PATH_SIZE];
     char authorization[WS_TOKEN_MAX + 16];
+    char hops[HOPS_SIZE];
 };
 
 static const char *status_text(unsigned status)
@@ -69,6 +71,60 @@ static bool is_loopback(const char *address)
     return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
+static bool has(struct ws *w, enum lws_token_indexes header)
+{
+    return lws_hdr_total_length(w->wsi, header) > 0;
+}
+
+/* Whether a proxy says that it passes the request on. */
+static bool is_forwarded(struct ws *w)
+{
+    static const char forwarded[] = "forwarded:";
+    return has(w, WSI_TOKEN_X_FORWARDED_FOR) || has(w, WSI_TOKEN_HTTP_X_REAL_IP) ||
+           has(w, WSI_TOKEN_HTTP_VIA) ||
+           lws_hdr_custom_length(w->wsi, forwarded, sizeof forwarded - 1) >= 0;
+}
+
+/* Whether this machine is asked for under its own name: a proxy that says nothing of itself may
+ * still pass on the name that the client used. */
+static bool is_asked_as_local(struct ws *w)
+{
+    char host[HOST_SIZE];
+    if (lws_hdr_copy(w->wsi, host, sizeof host, WSI_TOKEN_HOST) <= 0)
+        return false;
+    if (host[0] == '[')
+        return strncmp(host, "[::1]", 5) == 0;
+    host[strcspn(host, ":")] = '\0';
+    struct in_addr a;
+    return strcasecmp(host, "localhost") == 0 ||
+           (inet_pton(AF_INET, host, &a) == 1 && is_loopback(host));
+}
+
+/* The address that the nearest proxy saw, in @r; NULL: it does not say so. What is before the last
+ * hop is the client's own word. */
+static const char *last_hop(struct ws *w, struct request *r)
+{
+    static const char mapped[] = "::ffff:";
+    uint8_t raw[16];
+    if (lws_hdr_copy(w->wsi, r->hops, sizeof r->hops, WSI_TOKEN_X_FORWARDED_FOR) <= 0)
+        return NULL;
+    char *hop = strrchr(r->hops, ',');
+    hop = hop != NULL ? hop + 1 : r->hops;
+    hop += strspn(hop, " \t");
+    hop[strcspn(hop, " \t")] = '\0';
+    if (strncasecmp(hop, mapped, sizeof mapped - 1) == 0 && strchr(hop, '.') != NULL)
+        hop += sizeof mapped - 1;
+    return inet_pton(AF_INET, hop, raw) == 1 || inet_pton(AF_INET6, hop, raw) == 1 ? hop : NULL;
+}
+
+/* Whom a request is from. Only a proxy on this machine is believed. */
+static void read_address(struct ws *w, struct request *r)
+{
+    const char *hop = is_loopback(w->address) ? last_hop(w, r) : NULL;
+    r->view.address = hop != NULL ? hop : w->address;
+    r->view.loopback = is_loopback(w->address) && !is_forwarded(w) && is_asked_as_local(w);
+}
+
 /* False: not a GET, or longer than anything that is served. */
 static bool read_request(struct ws *w, struct request *r)
 {
@@ -79,8 +135,7 @@ static bool read_request(struct ws *w, struct request *r)
     int n = lws_hdr_copy(w->wsi, r->authorization, sizeof r->authorization,
                          WSI_TOKEN_HTTP_AUTHORIZATION);
     r->view.path = r->path;
-    r->view.address = w->address;
-    r->view.loopback = is_loopback(w->address);
+    read_address(w, r);
     if (n >= (int)sizeof scheme && strncasecmp(r->authorization, scheme, sizeof scheme - 1) == 0)
         r->view.token = bytes_str(r->authorization + sizeof scheme - 1);
     return true;
@@ -100,11 +155,6 @@ static bool lists(struct ws *w, enum lws_token_indexes header, const char *item)
             return true;
     }
     return false;
-}
-
-static bool has(struct ws *w, enum lws_token_indexes header)
-{
-    return lws_hdr_total_length(w->wsi, header) > 0;
 }
 
 /* 0, or the status to refuse with. */

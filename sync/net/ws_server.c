@@ -101,6 +101,13 @@ static void on_connection(uint32_t events, void *arg)
         net_watch_want(s->watch, 0);
 }
 
+/* getaddrinfo() takes 99999 for 34463. */
+static bool is_port(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    return n > 0 && n <= 5 && text[n] == '\0' && strtoul(text, NULL, 10) <= UINT16_MAX;
+}
+
 /* Splits "ADDRESS:PORT" or "[ADDRESS]:PORT" and resolves it, numbers only. */
 static int parse_listen(const char *text, struct addrinfo **ret, struct err *err)
 {
@@ -115,13 +122,15 @@ static int parse_listen(const char *text, struct addrinfo **ret, struct err *err
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    if (n == 0 || n >= sizeof host || colon[1] == '\0')
-        return err_set(err, -EINVAL, "%s: not an address and a port, as 127.0.0.1:7447", text);
-    memcpy(host, from, n);
-    host[n] = '\0';
-    if (getaddrinfo(host, colon + 1, &hints, ret) != 0)
-        return err_set(err, -EINVAL, "%s: not an address and a port, as 127.0.0.1:7447", text);
-    return 0;
+    bool ok = n > 0 && n < sizeof host && is_port(colon + 1);
+    if (ok) {
+        memcpy(host, from, n);
+        host[n] = '\0';
+        ok = getaddrinfo(host, colon + 1, &hints, ret) == 0;
+    }
+    return ok ? 0
+              : err_set(err, -EINVAL, "%s: not an address and a port; give them as 127.0.0.1:8440",
+                        text);
 }
 
 static int listen_on(const char *text, int *ret_fd, struct err *err)

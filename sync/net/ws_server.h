@@ -16,9 +16,11 @@
 /* Borrowed for the call it is given to. */
 struct ws_request {
     const char *path;
-    struct bytes token;  /* of "Authorization: Bearer"; empty: none */
-    const char *address; /* of the client, in numbers, without the port */
-    bool loopback;
+    struct bytes token; /* of "Authorization: Bearer"; empty: none */
+    /* Of the client, in numbers, without the port; as a proxy on this machine tells it, that is,
+     * the last hop of X-Forwarded-For. */
+    const char *address;
+    bool loopback; /* from this machine, asked for as this machine, and through no proxy */
 };
 
 struct ws_reply {

@@ -1,7 +1,9 @@
 #include "sync/net/ws_tls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
+#include <unistd.h>
 
 static const char *why(void)
 {
@@ -15,18 +17,32 @@ static void set_common(SSL_CTX *ctx)
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 }
 
+/* OpenSSL says of a missing file that something is wrong with "system lib". */
+static int check_file(const char *file, struct err *err)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "%s: %s; give a file in PEM", file,
+                       errno == ENOENT ? "does not exist" : strerror(errno));
+    close(fd);
+    return 0;
+}
+
 int ws_tls_load(SSL_CTX *ctx, const struct ws_tls_files *files)
 {
     set_common(ctx);
     /* libwebsockets would look for another virtual host by the name that the client asks for. */
     SSL_CTX_set_tlsext_servername_callback(ctx, NULL);
     ERR_clear_error();
-    int rc = 0;
-    if (SSL_CTX_use_certificate_chain_file(ctx, files->cert_file) != 1)
-        rc = err_set(files->err, -ENOENT, "%s: cannot load the certificate: %s", files->cert_file,
-                     why());
-    else if (SSL_CTX_use_PrivateKey_file(ctx, files->key_file, SSL_FILETYPE_PEM) != 1)
-        rc = err_set(files->err, -ENOENT, "%s: cannot load the key of the certificate: %s",
+    int rc = check_file(files->cert_file, files->err);
+    if (rc == 0)
+        rc = check_file(files->key_file, files->err);
+    if (rc == 0 && SSL_CTX_use_certificate_chain_file(ctx, files->cert_file) != 1)
+        rc = err_set(files->err, -ENOENT, "%s: cannot load the certificate: %s; give a file in PEM",
+                     files->cert_file, why());
+    if (rc == 0 && SSL_CTX_use_PrivateKey_file(ctx, files->key_file, SSL_FILETYPE_PEM) != 1)
+        rc = err_set(files->err, -ENOENT,
+                     "%s: cannot load the key of the certificate: %s; give its key, in PEM",
                      files->key_file, why());
     ERR_clear_error();
     return rc;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/base/escape.h"
 #include "sync/server/accounts_priv.h"
 
 enum { USER_VERSION = 1 };
@@ -48,6 +49,12 @@ static struct bytes next_key(void)
     return bytes_str("account-next");
 }
 
+int accounts_unreadable(int rc, struct err *err)
+{
+    return err_set(err, rc, "accounts: cannot be read: %s; look at the disk and the server's log",
+                   strerror(-rc));
+}
+
 int srv_accounts_open(struct srv_store *store, struct srv_accounts **ret, struct err *err)
 {
     if (sodium_init() < 0)
@@ -64,7 +71,7 @@ int srv_accounts_open(struct srv_store *store, struct srv_accounts **ret, struct
     buf_fini(&v);
     if (rc < 0 && rc != -ENOENT) {
         srv_accounts_close(a);
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     }
     *ret = a;
     return 0;
@@ -119,9 +126,11 @@ int accounts_find_user(struct srv_accounts *a, const char *name, struct srv_user
             rc = v.n != 8 ? -EUCLEAN : srv_user_of(a->store, get_u64(v.p), ret);
         buf_fini(&v);
     }
+    char shown[100];
     if (rc == -ENOENT)
-        return err_set(err, rc, "there is no user of that name");
-    return rc < 0 ? err_set(err, rc, "accounts cannot be read") : 0;
+        return err_set(err, rc, "user %s: there is no user of that name; see persist user list",
+                       escape_to(shown, sizeof shown, bytes_str(name)));
+    return rc < 0 ? accounts_unreadable(rc, err) : 0;
 }
 
 int accounts_write(struct srv_accounts *a, struct srv_batch *b, struct err *err)
@@ -130,7 +139,9 @@ int accounts_write(struct srv_accounts *a, struct srv_batch *b, struct err *err)
     srv_batch_free(b);
     if (rc == 0)
         rc = srv_store_sync(a->store);
-    return rc < 0 ? err_set(err, rc, "accounts cannot be written: %s", strerror(-rc)) : 0;
+    return rc < 0 ? err_set(err, rc, "accounts: cannot be written: %s; look at the disk",
+                            strerror(-rc))
+                  : 0;
 }
 
 static int add_locked(struct srv_accounts *a, struct srv_user *u, struct err *err)
@@ -138,9 +149,9 @@ static int add_locked(struct srv_accounts *a, struct srv_user *u, struct err *er
     struct srv_user there;
     int rc = accounts_find_user(a, u->name, &there, NULL);
     if (rc == 0)
-        return err_set(err, -EEXIST, "user %s exists already", u->name);
+        return err_set(err, -EEXIST, "user %s: exists already; choose another name", u->name);
     if (rc != -ENOENT)
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     u->account = a->next_account;
     uint8_t account[8];
     uint8_t next[8];
@@ -171,7 +182,8 @@ int srv_user_add(struct srv_accounts *a, const char *name, uint64_t quota_bytes,
                  uint64_t quota_entries, uint64_t now_ms, struct srv_user *ret, struct err *err)
 {
     if (!srv_user_name_valid(name))
-        return err_set(err, -EINVAL, "the name of a user is 1 to %d of a-z, 0-9, '.', '_' and '-'",
+        return err_set(err, -EINVAL,
+                       "user: a name is 1 to %d of a-z, 0-9, '.', '_' and '-'; choose another one",
                        USER_NAME_MAX);
     *ret = (struct srv_user){.created_ms = now_ms};
     snprintf(ret->name, sizeof ret->name, "%s", name);
@@ -239,7 +251,7 @@ static int remove_locked(struct srv_accounts *a, const char *name, struct srv_us
     }
     if (rc < 0) {
         srv_batch_free(b);
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     }
     rc = accounts_write(a, b, err);
     if (rc == 0)

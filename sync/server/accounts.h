@@ -38,7 +38,8 @@ struct srv_token {
     uint64_t account;
     char user[USER_NAME_MAX + 1];
     char label[LABEL_BYTES_MAX + 1];
-    uint64_t created_ms, seen_ms; /* seen_ms 0: never */
+    uint64_t created_ms, seen_ms; /* seen_ms 0: never. While a device is connected it may be old: */
+    bool online;                  /* one is, now; of srv_token_list() only */
     bool bound;
     uint8_t peer[PEER_ID_BYTES]; /* when bound */
 };
@@ -114,7 +115,7 @@ int srv_token_revoke_peer(struct srv_accounts *a, uint64_t account,
 
 /**
  * Looks at a token that somebody at @address (4 or 16 bytes, or empty) shows.
- * -EACCES it is none, -EAGAIN too many wrong ones came from there.
+ * -EACCES it is none; -EAGAIN it is none, and too many such came from there.
  */
 int srv_token_check(struct srv_accounts *a, struct bytes text, struct bytes address,
                     uint64_t now_ms, struct srv_token *ret, struct err *err) MUST_CHECK;
@@ -127,7 +128,9 @@ int srv_login(struct srv_accounts *a, struct bytes text, const uint8_t peer[PEER
               struct bytes address, uint64_t now_ms, struct srv_login *l,
               struct err *err) MUST_CHECK;
 /** The connection is closed. Only after a login that worked. */
-void srv_logout(struct srv_accounts *a, struct srv_login *l);
+void srv_logout(struct srv_accounts *a, struct srv_login *l, uint64_t now_ms);
+/** Notes that all who are connected are seen, for the case that no end of theirs will be. */
+void srv_logins_seen(struct srv_accounts *a, uint64_t now_ms);
 /** Number of live connections. */
 unsigned srv_logins(struct srv_accounts *a);
 

@@ -49,6 +49,8 @@ void accounts_end(struct srv_accounts *a, uint64_t account, const uint8_t *id);
 /** Calls @fn for each token of an account. */
 int accounts_each_token(struct srv_accounts *a, uint64_t account, srv_token_fn *fn,
                         void *arg) MUST_CHECK;
+/** Sets the error of a store that fails; returns @rc. */
+int accounts_unreadable(int rc, struct err *err);
 /** Writes a batch that must be on disk; frees it. NULL: memory had run out. */
 int accounts_write(struct srv_accounts *a, struct srv_batch *b, struct err *err) MUST_CHECK;
 

@@ -103,6 +103,12 @@ int accounts_each_token(struct srv_accounts *a, uint64_t account, srv_token_fn *
     return rc;
 }
 
+/* The list that has the logins of an account, among others. */
+static struct srv_login **logins_of(struct srv_accounts *a, uint64_t account)
+{
+    return &a->logins[account % LOGIN_LISTS];
+}
+
 /* ---- making and listing ---- */
 
 static int count(void *arg, const struct srv_token *t)
@@ -122,9 +128,9 @@ static int create_locked(struct srv_accounts *a, const char *user, struct srv_to
         return rc;
     rc = accounts_each_token(a, u.account, count, &n);
     if (rc < 0)
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     if (n >= USER_TOKENS_MAX)
-        return err_set(err, -EMFILE, "user %s has %u tokens; revoke one", user, n);
+        return err_set(err, -EMFILE, "user %s: has %u tokens; revoke one", user, n);
     uint8_t hash[TOKEN_HASH_BYTES];
     token_hash(secret, hash);
     t->account = u.account;
@@ -136,8 +142,10 @@ int srv_token_create(struct srv_accounts *a, const char *user, const char *label
                      char ret_text[TOKEN_TEXT_SIZE], struct srv_token *ret, struct err *err)
 {
     if (!utf8_is_label(bytes_str(label)))
-        return err_set(err, -EINVAL, "a label is 1 to %d bytes of plain text without '/'",
-                       LABEL_BYTES_MAX);
+        return err_set(
+            err, -EINVAL,
+            "label: is to be 1 to %d bytes of plain text without '/'; choose another one",
+            LABEL_BYTES_MAX);
     struct token secret;
     token_make(&secret);
     *ret = (struct srv_token){.created_ms = now_ms};
@@ -158,10 +166,22 @@ struct each_user {
     void *arg;
 };
 
+static int list_token(void *arg, const struct srv_token *t)
+{
+    const struct each_user *e = arg;
+    struct srv_token listed = *t;
+    pthread_mutex_lock(&e->a->lock);
+    for (const struct srv_login *l = *logins_of(e->a, t->account); l != NULL; l = l->next)
+        if (!l->has_ended && memcmp(l->token.id, t->id, TOKEN_ID_BYTES) == 0)
+            listed.online = true;
+    pthread_mutex_unlock(&e->a->lock);
+    return e->fn(e->arg, &listed);
+}
+
 static int list_of_user(void *arg, const struct srv_user *u)
 {
     struct each_user *e = arg;
-    return accounts_each_token(e->a, u->account, e->fn, e->arg);
+    return accounts_each_token(e->a, u->account, list_token, e);
 }
 
 int srv_token_list(struct srv_accounts *a, const char *user, srv_token_fn *fn, void *arg,
@@ -176,12 +196,6 @@ int srv_token_list(struct srv_accounts *a, const char *user, srv_token_fn *fn, v
 }
 
 /* ---- revoking ---- */
-
-/* The list that has the logins of an account, among others. */
-static struct srv_login **logins_of(struct srv_accounts *a, uint64_t account)
-{
-    return &a->logins[account % LOGIN_LISTS];
-}
 
 void accounts_end(struct srv_accounts *a, uint64_t account, const uint8_t *id)
 {
@@ -201,10 +215,12 @@ static int revoke_locked(struct srv_accounts *a, uint64_t account, const uint8_t
     int rc = read_token(a, id, ret, hash);
     if (rc == 0 && account != SRV_ANY_ACCOUNT && ret->account != account)
         rc = -ENOENT;
+    char text[TOKEN_ID_TEXT_SIZE];
     if (rc == -ENOENT)
-        return err_set(err, rc, "there is no token of that id");
+        return err_set(err, rc, "token %s: there is no token of that id; see persist token list",
+                       token_id_text(id, text));
     if (rc < 0)
-        return err_set(err, rc, "accounts cannot be read");
+        return accounts_unreadable(rc, err);
     struct srv_batch *b = srv_batch_new(a->store);
     if (b != NULL)
         accounts_batch_token(b, ret);
@@ -250,7 +266,7 @@ static int revoke_peer_locked(struct srv_accounts *a, uint64_t account, struct o
     int rc = p->b == NULL ? -ENOMEM : accounts_each_token(a, account, note_of_peer, p);
     if (rc < 0 || p->n == 0) {
         srv_batch_free(p->b);
-        return rc < 0 ? err_set(err, rc, "accounts cannot be read") : 0;
+        return rc < 0 ? accounts_unreadable(rc, err) : 0;
     }
     rc = accounts_write(a, p->b, err);
     for (int i = 0; rc == 0 && i < p->n; i++)
@@ -271,15 +287,23 @@ int srv_token_revoke_peer(struct srv_accounts *a, uint64_t account,
 /* ---- using ---- */
 
 /* All ways of being wrong look alike: nobody learns which ids there are. */
-static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes address,
-                        uint64_t now_ms, struct srv_token *ret, uint8_t hash[TOKEN_HASH_BYTES],
-                        struct err *err)
+static int refuse_locked(struct srv_accounts *a, struct bytes address, uint64_t now_ms,
+                         struct err *err)
 {
     uint64_t wait_ms = limiter_wait(&a->limiter, address, now_ms);
     if (wait_ms > 0)
         return err_set(err, -EAGAIN,
                        "too many wrong tokens came from this address; try again in %" PRIu64 " s",
                        (wait_ms + 999) / 1000);
+    limiter_fail(&a->limiter, address, now_ms);
+    return err_set(err, -EACCES, "the token is not known here; ask for a new one");
+}
+
+/* A right one passes however many wrong ones came from its address: others may share that. */
+static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes address,
+                        uint64_t now_ms, struct srv_token *ret, uint8_t hash[TOKEN_HASH_BYTES],
+                        struct err *err)
+{
     struct token shown;
     uint8_t shown_hash[TOKEN_HASH_BYTES];
     memset(hash, 0, TOKEN_HASH_BYTES);
@@ -291,11 +315,9 @@ static int check_locked(struct srv_accounts *a, struct bytes text, struct bytes 
             rc = -ENOENT;
     }
     sodium_memzero(&shown, sizeof shown);
-    if (rc == -ENOENT || rc == -EBADMSG) {
-        limiter_fail(&a->limiter, address, now_ms);
-        return err_set(err, -EACCES, "the token is not known here; ask for a new one");
-    }
-    return rc < 0 ? err_set(err, rc, "accounts cannot be read") : 0;
+    if (rc == -ENOENT || rc == -EBADMSG)
+        return refuse_locked(a, address, now_ms, err);
+    return rc < 0 ? accounts_unreadable(rc, err) : 0;
 }
 
 int srv_token_check(struct srv_accounts *a, struct bytes text, struct bytes address,
@@ -362,9 +384,31 @@ int srv_login(struct srv_accounts *a, struct bytes text, const uint8_t peer[PEER
     return rc;
 }
 
-void srv_logout(struct srv_accounts *a, struct srv_login *l)
+/* A token that was revoked is not there any more, and is not written again. */
+static void note_seen(struct srv_accounts *a, struct srv_login *l, uint64_t now_ms)
+{
+    uint8_t hash[TOKEN_HASH_BYTES];
+    struct srv_token t;
+    if (now_ms < l->token.seen_ms + SEEN_STEP_MS || read_token(a, l->token.id, &t, hash) < 0)
+        return;
+    l->token.seen_ms = now_ms;
+    t.seen_ms = max_u64(t.seen_ms, now_ms);
+    (void)!write_token(a, &t, hash, false, NULL); /* on a full disk the time is not noted */
+}
+
+void srv_logins_seen(struct srv_accounts *a, uint64_t now_ms)
 {
     pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; i < LOGIN_LISTS; i++)
+        for (struct srv_login *l = a->logins[i]; l != NULL; l = l->next)
+            note_seen(a, l, now_ms);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void srv_logout(struct srv_accounts *a, struct srv_login *l, uint64_t now_ms)
+{
+    pthread_mutex_lock(&a->lock);
+    note_seen(a, l, now_ms);
     if (l->prev != NULL)
         l->prev->next = l->next;
     else

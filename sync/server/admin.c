@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <sodium.h>
 
+#include "proto/base/escape.h"
 #include "proto/base/human.h"
 #include "proto/base/json.h"
+#include "sync/server/mirrors.h"
 
 static void put(struct buf *out, const char *s)
 {
@@ -18,11 +20,11 @@ static int finished(const struct buf *out, struct err *err)
 
 /* ---- users ---- */
 
-int srv_admin_user_add(const struct srv_admin *a, const char *user, struct buf *out,
-                       struct err *err)
+int srv_admin_user_add(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
+                       uint64_t quota_entries, struct buf *out, struct err *err)
 {
     struct srv_user u;
-    int rc = srv_user_add(a->accounts, user, 0, 0, a->now_ms, &u, err);
+    int rc = srv_user_add(a->accounts, user, quota_bytes, quota_entries, a->now_ms, &u, err);
     if (rc < 0 || !a->json)
         return rc;
     struct json j;
@@ -39,7 +41,48 @@ struct listing {
     const struct srv_admin *a;
     struct json j;
     struct table t;
+    struct buf below; /* what is to be said under the table */
 };
+
+/* ---- mirrors ---- */
+
+struct keeping {
+    struct listing *l;
+    const char *user;
+};
+
+static int list_kept(void *arg, const char *path)
+{
+    struct keeping *k = arg;
+    if (k->l->a->json) {
+        json_bytes(&k->l->j, bytes_str(path));
+        return 0;
+    }
+    struct buf *b = &k->l->below;
+    put(b, "\n");
+    put(b, k->user);
+    put(b, ": a mirror was to lose what it had, which is kept as ");
+    escape_put(b, bytes_str(path));
+    put(b, "; look why, and remove that\n");
+    return 0;
+}
+
+/* What cannot be looked at is no reason to show no users. */
+static int list_mirrors(struct listing *l, const char *user)
+{
+    struct keeping k = {l, user};
+    int rc = srv_mirrors_kept(l->a->dir, user, list_kept, &k);
+    if (rc < 0 && !l->a->json) {
+        put(&l->below, "\n");
+        put(&l->below, user);
+        put(&l->below, ": the mirrors cannot be looked at: ");
+        put(&l->below, strerror(-rc));
+        put(&l->below, "\n");
+    }
+    return buf_status(&l->below);
+}
+
+/* ---- users, again ---- */
 
 static int list_user(void *arg, const struct srv_user *u)
 {
@@ -57,16 +100,22 @@ static int list_user(void *arg, const struct srv_user *u)
         json_key_u64(&l->j, "quota_bytes", u->quota_bytes);
         json_key_u64(&l->j, "entries", use.entries);
         json_key_u64(&l->j, "quota_entries", u->quota_entries);
+        json_key(&l->j, "kept");
+        json_list(&l->j);
+        rc = list_mirrors(l, u->name);
         json_end(&l->j);
-        return 0;
+        json_end(&l->j);
+        return rc;
     }
     char text[HUMAN_MAX];
     table_cell_str(&l->t, u->name);
     table_cell_str(&l->t, human_count(use.spaces, text));
     table_cell_str(&l->t, human_bytes(use.bytes, text));
     table_cell_str(&l->t, human_bytes(u->quota_bytes, text));
+    table_cell_str(&l->t, human_count(use.entries, text));
+    table_cell_str(&l->t, human_count(u->quota_entries, text));
     table_cell_str(&l->t, human_time(u->created_ms, text));
-    return 0;
+    return list_mirrors(l, u->name);
 }
 
 /* The frame of a list: one member of an object, or a table with a head. */
@@ -88,24 +137,55 @@ static void begin(struct listing *l, const char *key, const char *const *heads, 
 static int end(struct listing *l, int rc, struct buf *out, struct err *err)
 {
     if (rc < 0) {
-        rc = err != NULL && err->code == rc ? rc : err_set(err, rc, "accounts cannot be read");
+        rc =
+            err != NULL && err->code == rc
+                ? rc
+                : err_set(err, rc, "accounts: cannot be read: %s; look at the disk", strerror(-rc));
     } else if (l->a->json) {
         json_end(&l->j);
         json_end(&l->j);
         rc = json_finish(&l->j);
     } else {
         rc = table_put(&l->t, false, out);
+        if (rc == 0 && l->below.n > 0)
+            buf_put_bytes(out, buf_bytes(&l->below));
     }
+    buf_fini(&l->below);
     table_fini(&l->t);
     return rc;
 }
 
 int srv_admin_user_list(const struct srv_admin *a, struct buf *out, struct err *err)
 {
-    static const char *const heads[] = {"USER", "SPACES", "STORED", "QUOTA", "CREATED"};
-    struct listing l = {.a = a, .t = {.right = {[1] = true, [2] = true, [3] = true}}};
+    static const char *const heads[] = {"USER",    "SPACES", "STORED", "QUOTA",
+                                        "ENTRIES", "LIMIT",  "CREATED"};
+    struct listing l = {
+        .a = a, .t = {.right = {[1] = true, [2] = true, [3] = true, [4] = true, [5] = true}}};
     begin(&l, "users", heads, ARRAY_N(heads), out);
     return end(&l, srv_user_list(a->accounts, list_user, &l), out, err);
+}
+
+static int tell_removed(const struct srv_admin *a, const struct srv_user *u, struct buf *out,
+                        struct err *err)
+{
+    CLEANUP(buf_fini) struct buf path = {0};
+    bool mirror = srv_mirrors_of(a->dir, u->name, &path) == 1;
+    if (a->json) {
+        struct json j;
+        json_init(&j, out);
+        json_object(&j);
+        json_key_str(&j, "user", u->name);
+        json_key_bool(&j, "removed", true);
+        json_key_str(&j, "mirror", mirror ? (const char *)path.p : NULL);
+        json_end(&j);
+        return json_finish(&j);
+    }
+    if (mirror) {
+        put(out, "the mirror stays as it is: ");
+        escape_put(out, bytes_str((const char *)path.p));
+        put(out, "; remove it when nobody needs it\n");
+    }
+    return finished(out, err);
 }
 
 int srv_admin_user_remove(const struct srv_admin *a, const char *user, struct buf *out,
@@ -117,17 +197,9 @@ int srv_admin_user_remove(const struct srv_admin *a, const char *user, struct bu
         return rc;
     rc = srv_spaces_drop(a->spaces, u.account);
     if (rc < 0)
-        return err_set(err, rc, "user %s is removed, the data not yet; start the server again",
+        return err_set(err, rc, "user %s: is removed, the data not yet; start the server again",
                        u.name);
-    if (!a->json)
-        return 0;
-    struct json j;
-    json_init(&j, out);
-    json_object(&j);
-    json_key_str(&j, "user", u.name);
-    json_key_bool(&j, "removed", true);
-    json_end(&j);
-    return json_finish(&j);
+    return tell_removed(a, &u, out, err);
 }
 
 /* ---- tokens ---- */
@@ -177,11 +249,12 @@ static int list_token(void *arg, const struct srv_token *t)
         json_object(&l->j);
         put_names(&l->j, t);
         json_key_time(&l->j, "created", t->created_ms);
-        if (t->seen_ms != 0)
-            json_key_time(&l->j, "last_seen", t->seen_ms);
+        if (t->online || t->seen_ms != 0)
+            json_key_time(&l->j, "last_seen", t->online ? l->a->now_ms : t->seen_ms);
         else
             json_key_str(&l->j, "last_seen", NULL);
         json_key_str(&l->j, "peer_id", t->bound ? peer : NULL);
+        json_key_bool(&l->j, "connected", t->online);
         json_end(&l->j);
         return 0;
     }
@@ -189,7 +262,9 @@ static int list_token(void *arg, const struct srv_token *t)
     table_cell_str(&l->t, t->user);
     table_cell_str(&l->t, t->label);
     table_cell_str(&l->t, human_time(t->created_ms, text));
-    table_cell_str(&l->t, t->seen_ms == 0 ? "never" : human_time(t->seen_ms, text));
+    table_cell_str(&l->t, t->online         ? "connected"
+                          : t->seen_ms == 0 ? "never"
+                                            : human_time(t->seen_ms, text));
     table_cell_str(&l->t, peer);
     return 0;
 }
@@ -215,8 +290,11 @@ int srv_admin_token_revoke(const struct srv_admin *a, const char *id, struct buf
 {
     uint8_t raw[TOKEN_ID_BYTES];
     struct srv_token t;
+    char shown[100];
     if (token_id_parse(id, raw) < 0)
-        return err_set(err, -ENOENT, "there is no token of that id; see persist token list");
+        return err_set(err, -ENOENT,
+                       "token %s: there is no token of that id; see persist token list",
+                       escape_to(shown, sizeof shown, bytes_str(id)));
     int rc = srv_token_revoke(a->accounts, SRV_ANY_ACCOUNT, raw, &t, err);
     if (rc < 0 || !a->json)
         return rc;

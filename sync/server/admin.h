@@ -16,15 +16,21 @@ struct srv_admin {
     struct srv_spaces *spaces;
     bool json;
     uint64_t now_ms;
+    const char *dir; /* the data directory, to look for mirrors; NULL: they are not looked for */
 };
 
-/** {"user", "quota_bytes", "quota_entries"}. -EEXIST, -EINVAL. */
-int srv_admin_user_add(const struct srv_admin *a, const char *user, struct buf *out,
-                       struct err *err) MUST_CHECK;
-/** {"users": [{"user", "created", "spaces", "bytes", "quota_bytes", "entries", "quota_entries"}]}
+/** Quotas of 0 are the defaults. {"user", "quota_bytes", "quota_entries"}. -EEXIST, -EINVAL. */
+int srv_admin_user_add(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
+                       uint64_t quota_entries, struct buf *out, struct err *err) MUST_CHECK;
+/**
+ * {"users": [{"user", "created", "spaces", "bytes", "quota_bytes", "entries", "quota_entries",
+ * "kept": [paths of what mirrors set aside]}]}
  */
 int srv_admin_user_list(const struct srv_admin *a, struct buf *out, struct err *err) MUST_CHECK;
-/** Removes the user with tokens and data. {"user", "removed"}. -ENOENT. */
+/**
+ * Removes the user with tokens and data. The mirror stays, for who makes backups of it: that is
+ * told. {"user", "removed", "mirror": path or null}. -ENOENT.
+ */
 int srv_admin_user_remove(const struct srv_admin *a, const char *user, struct buf *out,
                           struct err *err) MUST_CHECK;
 
@@ -36,7 +42,8 @@ int srv_admin_token_create(const struct srv_admin *a, const char *user, const ch
                            struct buf *out, struct err *err) MUST_CHECK;
 /**
  * Of one user, or of all when @user is NULL.
- * {"tokens": [{"id", "user", "label", "created", "last_seen" or null, "peer_id" or null}]}.
+ * {"tokens": [{"id", "user", "label", "created", "last_seen" or null, "peer_id" or null,
+ * "connected"}]}.
  * -ENOENT.
  */
 int srv_admin_token_list(const struct srv_admin *a, const char *user, struct buf *out,

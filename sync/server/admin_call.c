@@ -31,7 +31,7 @@ int srv_admin_call(struct srv_admin *a, const Persist__AdminRequest *request, st
     a->now_ms = srv_now_ms();
     switch (request->verb) {
     case PERSIST__ADMIN_VERB__ADMIN_USER_ADD:
-        return srv_admin_user_add(a, name, out, err);
+        return srv_admin_user_add(a, name, request->quota_bytes, request->quota_entries, out, err);
     case PERSIST__ADMIN_VERB__ADMIN_USER_LIST:
         return srv_admin_user_list(a, out, err);
     case PERSIST__ADMIN_VERB__ADMIN_USER_REMOVE:
@@ -46,5 +46,5 @@ int srv_admin_call(struct srv_admin *a, const Persist__AdminRequest *request, st
     case _PERSIST__ADMIN_VERB_IS_INT_SIZE:
         break;
     }
-    return err_set(err, -ENOTSUP, "the running server does not know this; start it again");
+    return err_set(err, -ENOTSUP, "server: does not know this; start it again");
 }

@@ -30,6 +30,7 @@ struct asker {
 
 struct srv_control {
     struct srv_control_config cfg;
+    char *dir;
     int dir_fd, listen_fd, event_fd;
     struct net_watch *watch;
     struct unix_server *server;
@@ -45,14 +46,14 @@ struct srv_control {
 
 static void carry_out(struct srv_control *c, struct asker *a)
 {
-    struct srv_admin admin = {.accounts = c->cfg.accounts, .spaces = c->cfg.spaces};
+    struct srv_admin admin = {.accounts = c->cfg.accounts, .spaces = c->cfg.spaces, .dir = c->dir};
     struct buf out = {0};
     struct err err = {0};
     int rc = srv_admin_call(&admin, a->request, &out, &err);
     Persist__AdminReply reply;
     persist__admin_reply__init(&reply);
     if (rc == 0 && out.n > OUT_MAX)
-        rc = err_set(&err, -E2BIG, "the list is too long for the running server; stop it first");
+        rc = err_set(&err, -E2BIG, "list: is too long for the running server; stop it first");
     reply.error = (uint32_t)-rc;
     reply.text = err.msg;
     if (rc == 0)
@@ -231,7 +232,8 @@ int srv_control_start(const struct srv_control_config *cfg, struct srv_control *
     c->queue_end = &c->queue;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->asked, NULL);
-    int rc = start(c, cfg->dir);
+    c->dir = strdup(cfg->dir);
+    int rc = c->dir == NULL ? -ENOMEM : start(c, cfg->dir);
     if (rc < 0) {
         srv_control_free(c);
         return err_set(err, rc, "%s/%s: %s", cfg->dir, socket_name, strerror(-rc));
@@ -270,5 +272,6 @@ void srv_control_free(struct srv_control *c)
             close(*fds[i]);
     pthread_cond_destroy(&c->asked);
     pthread_mutex_destroy(&c->lock);
+    free(c->dir);
     free(c);
 }

@@ -101,8 +101,8 @@ int srv_control_ask(const char *dir, const Persist__AdminRequest *request, bool 
 {
     int fd = connect_to(dir);
     *ret_served = fd >= 0;
-    if (fd < 0)
-        return fd == -ENOENT || fd == -ECONNREFUSED
+    if (fd < 0) /* what is wrong with the directory is for who opens it to say */
+        return fd == -ENOENT || fd == -ENOTDIR || fd == -ECONNREFUSED
                    ? 0
                    : err_set(err, fd, "%s/control.sock: %s", dir, strerror(-fd));
     struct buf reply = {0};
@@ -110,7 +110,7 @@ int srv_control_ask(const char *dir, const Persist__AdminRequest *request, bool 
     if (rc == -EPERM)
         rc = err_set(err, rc, "%s: is served by another user; ask as that one", dir);
     else if (rc == -EMSGSIZE)
-        rc = err_set(err, -EINVAL, "a name or label is too long");
+        rc = err_set(err, -EINVAL, "request: a name or label is too long; choose a shorter one");
     else if (rc < 0)
         rc = err_set(err, rc, "server: went away before it answered; see its log");
     else

@@ -26,7 +26,7 @@ void limiter_init(struct limiter *l);
 
 /**
  * Milliseconds until @address (4 bytes, or 16, of which the first 8 count: that is what one
- * customer has; empty: not limited) may show a token again; 0: now.
+ * customer has; empty: not limited) may show a wrong token again; 0: now.
  */
 uint64_t limiter_wait(const struct limiter *l, struct bytes address, uint64_t now_ms);
 

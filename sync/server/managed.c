@@ -9,6 +9,7 @@
 #include "fs/space/sync.h"
 #include "proto/base/log.h"
 #include "sync/server/managed_priv.h"
+#include "sync/server/mirrors.h"
 #include "sync/state/seed.h"
 #include "sync/state/statefile.h"
 
@@ -211,7 +212,7 @@ static int open_dirs(struct srv_managed *m, struct err *err)
     m->mirror_fd = open(m->cfg.mirror, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return m->mirror_fd < 0 ? err_set(err, -errno, "mirror: %s: %s; make the directory",
                                       m->cfg.mirror, strerror(errno))
-                            : 0;
+                            : srv_mirrors_note(m->dir, m->cfg.mirror, err);
 }
 
 int srv_managed_new(const struct srv_managed_config *cfg, struct srv_managed **ret, struct err *err)

@@ -140,9 +140,10 @@ static uint64_t mirror_due(struct managed *s)
 static void tell(const struct managed *s, const struct mirror_report *r)
 {
     if (r->kept[0] != '\0')
-        log_warn("mirror: user=%s name=%s: more than half of it was to go at once; the old state "
-                 "is kept as %s",
-                 s->user, s->name, r->kept);
+        log_warn("mirror: user=%s name=%s: %s is kept as %s", s->user, s->name,
+                 r->was_other ? "what was there before"
+                              : "more than half of it was to go at once; the old state",
+                 r->kept);
     if (r->skipped > 0)
         log_warn("mirror: user=%s name=%s: %ju files could not be read", s->user, s->name,
                  (uintmax_t)r->skipped);

@@ -94,6 +94,7 @@ static void sweep(void *arg)
     if (gives_back)
         srv_hub_sync(s->hub);
     s->swept = (struct srv_swept){0};
+    srv_logins_seen(s->accounts, srv_now_ms());
     net_timer_set(s->sweep_timer, gives_back ? SWEEP_SYNC_MS : SWEEP_EVERY_MS);
 }
 

@@ -557,7 +557,7 @@ void session_free(struct srv_session *s)
     if (s == NULL)
         return;
     if (s->is_logged_in)
-        srv_logout(s->hub->cfg.accounts, &s->login);
+        srv_logout(s->hub->cfg.accounts, &s->login, srv_now_ms());
     hub_leave(s);
     net_timer_free(s->timer);
     sodium_memzero(s->token, sizeof s->token);

@@ -105,7 +105,8 @@ static int check_format(struct srv_store *s, const char *dir, struct err *err)
     struct buf v = {0};
     int rc = srv_store_get(s, SRV_META, key, &v);
     if (rc == 0 && (v.n != 4 || get_u32(v.p) > SRV_STORE_FORMAT))
-        rc = err_set(err, -ENOTSUP, "%s: has a format that this program does not know", dir);
+        rc = err_set(err, -ENOTSUP,
+                     "%s: has a format that this program does not know; use a newer one", dir);
     else if (rc == 0 && get_u32(v.p) < SRV_STORE_FORMAT)
         rc = err_set(err, -ENOTSUP,
                      "%s: was made by an older persist; serve an empty directory instead, and "
@@ -120,7 +121,7 @@ static int check_format(struct srv_store *s, const char *dir, struct err *err)
         rc = b == NULL ? -ENOMEM : srv_store_write(s, b, SRV_URGENT);
         srv_batch_free(b);
         if (rc < 0)
-            err_set(err, rc, "%s: cannot be written to", dir);
+            err_set(err, rc, "%s: cannot be written to; look at the disk", dir);
     }
     buf_fini(&v);
     return rc;
@@ -131,8 +132,15 @@ static int open_all(struct srv_store *s, const char *dir, bool create, struct er
     if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
         return err_set(err, -errno, "%s: %s", dir, strerror(errno));
     s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->dir_fd < 0)
-        return err_set(err, -errno, "%s: %s", dir, strerror(errno));
+    /* Nothing is made in a directory of something else. */
+    bool is_there = s->dir_fd >= 0 && (create || faccessat(s->dir_fd, "db/CURRENT", F_OK, 0) == 0);
+    if (!is_there && errno == ENOENT)
+        return err_set(err, -ENOENT,
+                       "%s: is no server's data; give its --data, or make a server "
+                       "by persist user add",
+                       dir);
+    if (!is_there)
+        return err_set(err, -errno, "%s: %s; give the --data of a server", dir, strerror(errno));
     int rc = srv_store_lock(s->dir_fd, dir, &s->lock_fd, err);
     if (rc == 0)
         rc = open_rocks(s, dir, create, err);

@@ -577,30 +577,37 @@ static void a_conflict_ends_as_one_says(struct e2e *f)
 
 static void drivers_are_set_listed_and_removed(struct e2e *f)
 {
-    e2e_refused(f, 3, "none yet", "persist driver set join -- /bin/cat");
+    e2e_refused(f, 3, "none yet", "persist driver set join -- /bin/cat %%A %%B");
     e2e_mount(f, NULL);
     e2e_ok(f, "persist driver list | grep 'no drivers'");
-    e2e_ok(f, "persist driver set join --folder notes -- cat -A '%%A' \"$(printf 'a\\tb\\nc')\"");
+    e2e_ok(
+        f,
+        "persist driver set join --folder notes -- cat -A '%%A' '%%B' \"$(printf 'a\\tb\\nc')\"");
     e2e_ok(f, "persist driver list --json | grep '{\"name\":\"join\",\"folder\":\"%s\"'",
            f->folder);
-    e2e_ok(f, "persist driver list | grep '/cat -A %%A'");
+    e2e_ok(f, "persist driver list | grep '/cat -A %%A %%B'");
     e2e_ok(f, "[ \"$(stat -c %%a home/spaces/*/drivers)\" = 600 ]");
     e2e_ok(f, "printf '*.md exec:join\\n*.txt exec:other\\n' > notes/.persistpolicy");
     e2e_wait_published(f);
     e2e_ok(f, "persist status notes | grep \"line 2: this device has no driver 'other'\"");
     e2e_ok(f, "! persist status notes | grep \"'join'\"");
-    e2e_ok(f, "persist driver set join -- /bin/true && persist driver list --folder notes");
+    e2e_ok(f, "persist driver set join -- /bin/true %%A %%B && persist driver list --folder notes");
     holds(strstr(f->last.out, "/bin/cat") == NULL && strstr(f->last.out, "true") != NULL);
-    e2e_refused(f, 3, "no such program", "persist driver set x -- no-such-program-anywhere");
-    e2e_refused(f, 2, "a name is", "persist driver set 'a b' -- /bin/true");
+    e2e_ok(f, "persist driver set in -- /bin/true --a=%%A --b=%%B && persist driver remove in");
+    e2e_refused(f, 3, "no such program",
+                "persist driver set x -- no-such-program-anywhere %%A %%B");
+    e2e_refused(f, 2, "a name is", "persist driver set 'a b' -- /bin/true %%A %%B");
     e2e_refused(f, 2, "the command", "persist driver set a");
+    e2e_refused(f, 2, "no %A and %B", "persist driver set x -- /bin/true");
+    e2e_refused(f, 2, "no %A and %B", "persist driver set x -- /bin/true %%O %%A");
+    e2e_refused(f, 2, "no %A and %B", "persist driver set x -- /bin/true %%O %%%%A %%B");
     e2e_refused(f, 2, "set, list or remove", "persist driver show");
     e2e_refused(f, 3, "no such driver", "persist driver remove other");
     put_file(path_in(f, "script"), "#!/bin/sh\n");
     e2e_refused(f, 1, "in a persist folder",
-                "chmod +x notes/script && persist driver set x -- notes/script");
+                "chmod +x notes/script && persist driver set x -- notes/script %%A %%B");
     e2e_refused(f, 1, "in a persist folder",
-                "persist driver set x -- /bin/sh \"$PWD/notes/script\"");
+                "persist driver set x -- /bin/sh \"$PWD/notes/script\" %%A %%B");
     e2e_ok(f, "persist driver remove join && persist driver list | grep 'no drivers'");
 }
 

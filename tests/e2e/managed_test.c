@@ -194,6 +194,17 @@ static void nothing_leaves_the_directory(struct e2e *f)
     world_end(&world);
 }
 
+/* What "persist user list" says of states that are kept. */
+static void list_users(size_t kept)
+{
+    e2e_ok(world.server, "persist user list --data %s --json", world.data);
+    same(json_read_count(world.server->last.out, "users.0.kept"), kept);
+    e2e_ok(world.server, "persist user list --data %s", world.data);
+    char line[PATH_SIZE + 64];
+    snprintf(line, sizeof line, "which is kept as %s.before-2", mirror("notes"));
+    same(strstr(world.server->last.out, line) != NULL, kept > 0);
+}
+
 static void the_brake_keeps_the_old_state(struct e2e *f)
 {
     if (begin(f, 1)) {
@@ -208,6 +219,14 @@ static void the_brake_keeps_the_old_state(struct e2e *f)
         e2e_ok(world.server, "cd mirrors/alice && cat notes.before-*/many/* | wc -l");
         same(strtol(world.server->last.out, NULL, 10), 40);
         e2e_ok(world.server, "grep 'old state is kept as notes.before-' home/log/serve.log");
+        /* Who runs the server is told until it is away, and while none runs. */
+        list_users(1);
+        world_server_stop(&world, SIGTERM);
+        list_users(1);
+        if (world_server_start(&world)) {
+            e2e_ok(world.server, "rm -r mirrors/alice/notes.before-*");
+            list_users(0);
+        }
     }
     world_end(&world);
 }
@@ -332,6 +351,32 @@ static void folders_of_one_name_and_their_end(struct e2e *f)
     world_end(&world);
 }
 
+/* Another user of that name does not write over the mirror of a removed one. */
+static void the_mirror_of_a_removed_user_stays(struct e2e *f)
+{
+    if (begin(f, 1)) {
+        world_save(at(0), "which", "the first\n");
+        follows(at(0), "notes");
+        e2e_ok(world.server, "persist user remove alice --data %s", world.data);
+        contains(world.server->last.out, "the mirror stays as it is: ");
+        contains(world.server->last.out, "/mirrors/alice; remove it");
+        e2e_wait(is_dropped, NULL, MIRROR_MS, "the server dropped the removed user's spaces");
+        check_file(in_mirror("which"), "the first\n");
+        e2e_ok(world.server, "persist user add alice --data %s", world.data);
+        struct e2e *d = world_add(&world);
+        if (d != NULL && found(d)) {
+            world_save(d, "which", "the second\n");
+            follows(d, "notes");
+            e2e_ok(world.server, "cat mirrors/alice/notes.before-*/which");
+            same_text(world.server->last.out, "the first\n");
+            list_users(1);
+        }
+        e2e_ok(world.server, "persist user remove alice --json --data %s", world.data);
+        contains(world.server->last.out, "/mirrors/alice\"");
+    }
+    world_end(&world);
+}
+
 /* One folder, by both ways. */
 static void a_passphrase_beside_it(struct e2e *f)
 {
@@ -364,6 +409,7 @@ int main(int argc, char **argv)
         E2E_TEST(a_killed_server_goes_on),
         E2E_TEST(mirrors_can_be_switched_off_and_on),
         E2E_TEST(folders_of_one_name_and_their_end),
+        E2E_TEST(the_mirror_of_a_removed_user_stays),
         E2E_TEST(a_passphrase_beside_it),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));

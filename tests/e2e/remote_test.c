@@ -107,6 +107,8 @@ static void a_killed_process_is_replaced(struct e2e *f)
     e2e_wait_gone(pid, 10000);
     holds(exists(state_path(f, "run/sync.sock"))); /* stale */
     e2e_ok(f, "persist remote list");              /* a command needs it: it is there */
+    same_text(f->last.out, "");
+    contains(f->last.err, "remotes: there are none; 'persist remote add URL' links a folder");
     holds(is_sync_running(f));
     holds(e2e_sync_pid(f) != pid);
 }

@@ -98,6 +98,41 @@ static void manage(struct e2e *f)
     same(json_read_count(f->last.out, "tokens"), 0);
 }
 
+/* Each error says of what it is, why, and what to do. */
+static void errors_have_three_parts(struct e2e *f)
+{
+    static const struct {
+        int status;
+        const char *line, *said;
+    } rows[] = {
+        {3, "user list --data other", "/other: is no server's data; give its --data"},
+        {3, "user list --data none", "/none: is no server's data; give its --data"},
+        {3, "token revoke x --data other", "/other: is no server's data; give its --data"},
+        {1, "user list --data other/file", "/other/file: Not a directory; give the --data"},
+        {2, "user add Bad/Name --data none", "user: a name is 1 to 64 of "},
+        {1, "user add anna", "user anna: exists already; choose another name"},
+        {3, "user remove ben", "user ben: there is no user of that name; see persist user list"},
+        {3, "token list --user ben", "user ben: there is no user of that name; see "},
+        {3, "token create --user ben --label x", "user ben: there is no user of that name; see "},
+        {2, "token create --user anna --label a/b", "label: is to be 1 to 64 bytes "},
+        {3, "token revoke 0011223344556677", "token 0011223344556677: there is no token of that "},
+        {3, "token revoke x", "token x: there is no token of that id; see persist token list"},
+    };
+    e2e_ok(f, "mkdir other && echo >other/file && persist user add anna");
+    for (unsigned running = 0; running < 2; running++) {
+        for (size_t i = 0; i < ARRAY_N(rows); i++) {
+            check_about("%s", rows[i].line);
+            e2e_refused(f, rows[i].status, rows[i].said, "persist %s", rows[i].line);
+        }
+        check_about_nothing();
+        if (running == 0)
+            serve(f, "");
+    }
+    stop(f, "home/server");
+    e2e_ok(f, "ls other && test ! -e none");
+    same_text(f->last.out, "file\n");
+}
+
 static void users_and_tokens_are_managed_while_it_runs_and_while_not(struct e2e *f)
 {
     e2e_refused(f, 3, "", "persist user list");
@@ -116,6 +151,7 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
     static const char *const lines[] = {
         "serve --listen nonsense",
         "serve --listen localhost:8440",
+        "serve --listen 127.0.0.1:99999",
         "serve --tls-cert x",
         "serve --tls-key x",
         "serve more",
@@ -124,6 +160,16 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
         "user add",
         "user remove",
         "user list anna",
+        "user list --quota 5",
+        "user remove anna --quota-entries 5",
+        "user add anna --quota 0",
+        "user add anna --quota 5X",
+        "user add anna --quota 5GG",
+        "user add anna --quota -5",
+        "user add anna --quota 18446744073709551616",
+        "user add anna --quota 99999999999T",
+        "user add anna --quota-entries 5K",
+        "user add anna --quota-entries ''",
         "token",
         "token create --user anna",
         "token create --label x",
@@ -139,11 +185,44 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
         e2e_refused(f, 2, "", "persist %s", lines[i]);
     }
     check_about_nothing();
-    e2e_refused(f, 3, "", "persist serve --listen 127.0.0.1:0 --tls-cert no --tls-key no");
+    e2e_refused(f, 3, "no: does not exist; ",
+                "persist serve --listen 127.0.0.1:0 --tls-cert no --tls-key no");
+    e2e_ok(f, "echo no PEM >text");
+    e2e_refused(f, 3, "cannot load the certificate: ",
+                "persist serve --listen 127.0.0.1:0 --tls-cert text --tls-key text");
     same(server_pid(f, "home/server"), 0);
     e2e_ok(f, "persist serve --help");
     contains(f->last.out, "--listen");
     contains(f->last.out, "--mirror");
+}
+
+static void a_mirror_is_apart(struct e2e *f)
+{
+    e2e_mount(f, NULL);
+    e2e_ok(f, "mkdir -p data/in around notes/in && ln -s ../data/in around/link");
+    static const char *const lines[] = {
+        "--data data --mirror data",
+        "--data data --mirror data/in",
+        "--data data --mirror data/none/yet",
+        "--data data --mirror around/link",
+        "--data around/none/yet --mirror around",
+        "--mirror home",
+        "--mirror notes",
+        "--mirror notes/in",
+        "--mirror notes/none/yet",
+    };
+    for (size_t i = 0; i < ARRAY_N(lines); i++) {
+        check_about("%s", lines[i]);
+        e2e_refused(f, 2, "choose another --mirror", "persist serve --listen 127.0.0.1:0 %s",
+                    lines[i]);
+        same(server_pid(f, "data"), 0);
+        same(server_pid(f, "home/server"), 0);
+    }
+    check_about_nothing();
+    e2e_ok(f, "[ -z \"$(find data/in notes/in -mindepth 1)\" ]");
+    serve(f, "--data data --mirror around");
+    stop(f, "data");
+    e2e_unmount(f);
 }
 
 /* ---- the life of a server ---- */
@@ -177,6 +256,61 @@ static void it_answers_and_stops(struct e2e *f)
     e2e_ok(f, "cat %s", path);
     contains(f->last.out, "listens on");
     contains(f->last.out, "has stopped");
+}
+
+/* The status of a GET of /metrics with some headers. */
+static void metrics_are(struct e2e *f, const char *address, const char *headers, const char *status)
+{
+    check_about("%s", headers);
+    e2e_ok(f, "curl -s -o /dev/null -w %%{http_code} %s %s/metrics", headers, address);
+    same_text(f->last.out, status);
+    check_about_nothing();
+}
+
+static void wrong_tokens_lock_nobody_else_out(struct e2e *f)
+{
+    char token[128];
+    char right[192];
+    const char *address = serve(f, "");
+    e2e_ok(f, "persist user add anna && persist token create --user anna --label laptop");
+    snprintf(token, sizeof token, "%s", f->last.out);
+    token[strcspn(token, "\n")] = '\0';
+    static const char wrong[] = "-H 'Authorization: Bearer x' -H 'X-Forwarded-For: 192.0.2.7'";
+    for (int i = 0; i < 5; i++)
+        metrics_are(f, address, wrong, "401");
+    metrics_are(f, address, wrong, "429");
+    snprintf(right, sizeof right, "-H 'Authorization: Bearer %s' -H 'X-Forwarded-For: 192.0.2.7'",
+             token);
+    metrics_are(f, address, right, "200");
+    /* Another client of the same proxy may err, too. */
+    metrics_are(f, address, "-H 'Authorization: Bearer x' -H 'X-Forwarded-For: 192.0.2.8'", "401");
+    stop(f, "home/server");
+}
+
+/* The numbers are for this machine, and for who has a token. */
+static void numbers_are_not_for_other_machines(struct e2e *f)
+{
+    char token[128];
+    const char *address = serve(f, "");
+    metrics_are(f, address, "", "200");
+    metrics_are(f, address, "-H 'X-Forwarded-For: 127.0.0.1'", "401");
+    metrics_are(f, address, "-H 'Forwarded: for=127.0.0.1'", "401");
+    metrics_are(f, address, "-H 'Host: sync.example.org'", "401");
+    e2e_ok(f, "persist user add anna && persist token create --user anna --label laptop");
+    snprintf(token, sizeof token, "%s", f->last.out);
+    token[strcspn(token, "\n")] = '\0';
+    stop(f, "home/server");
+    /* A network of its own, in which this machine has another address. */
+    e2e_ok(f,
+           "unshare -n sh -ec 'ip link set lo up; ip address add 192.0.2.1/32 dev lo; "
+           "persist serve --listen 0.0.0.0:8440 >&2; "
+           "for from in 127.0.0.1 192.0.2.1; do "
+           "curl -s -o /dev/null -w \"%%{http_code} \" http://$from:8440/metrics; done; "
+           "curl -s -o /dev/null -w \"%%{http_code}\" -H \"Authorization: Bearer %s\" "
+           "http://192.0.2.1:8440/metrics'",
+           token);
+    same_text(f->last.out, "200 401 200");
+    stop(f, "home/server");
 }
 
 static void a_killed_one_is_followed_by_another(struct e2e *f)
@@ -241,8 +375,12 @@ int main(int argc, char **argv)
 {
     const struct e2e_test tests[] = {
         E2E_TEST(users_and_tokens_are_managed_while_it_runs_and_while_not),
+        E2E_TEST(errors_have_three_parts),
         E2E_TEST(wrong_words_are_wrong_usage),
+        E2E_TEST(a_mirror_is_apart),
         E2E_TEST(it_answers_and_stops),
+        E2E_TEST(wrong_tokens_lock_nobody_else_out),
+        E2E_TEST(numbers_are_not_for_other_machines),
         E2E_TEST(a_killed_one_is_followed_by_another),
         E2E_TEST(in_the_foreground_it_says_where_and_ends_with_a_signal),
         E2E_TEST(with_a_certificate_it_speaks_tls),

@@ -444,6 +444,81 @@ static void thousands_of_files_arrive(struct e2e *f)
     world_end(&world);
 }
 
+/* ---- a full account ----------------------------------------------------------------------------
+ */
+
+static bool says_quota(void *device)
+{
+    struct e2e *d = device;
+    return e2e_sh(d, "persist status %s", d->folder)->status == 0 &&
+           strstr(d->last.out, "the quota of ") != NULL;
+}
+
+/* A device of an account that has these quotas. */
+static struct e2e *device_of(const char *user, const char *quotas)
+{
+    struct e2e *d = world_add(&world);
+    bool made = d != NULL &&
+                e2e_ok(world.server,
+                       "persist user add %s %s --data %s && persist token create --user %s "
+                       "--label d --data %s >%s/token",
+                       user, quotas, world.data, user, world.data, d->top) &&
+                world_found(&world, d);
+    return made ? d : NULL;
+}
+
+/* The device says which limit it is, goes on saving, and small files still go through. */
+static void a_full_account_is_told(struct e2e *f)
+{
+    if (world_begin(&world, f, 0)) {
+        struct e2e *d = device_of("bob", "--quota 2M");
+        if (d != NULL) {
+            e2e_ok(d, "head -c 4000000 /dev/urandom >%s/big", d->folder);
+            if (e2e_wait(says_quota, d, WORLD_EVEN_MS, "the device says that the quota is used up"))
+                contains(d->last.out, "the quota of 2.0 MiB on the server is used up");
+            world_save(d, "note", "still saved\n");
+            same_text(world_text(d, "note"), "still saved\n");
+        }
+        d = device_of("carl", "--quota-entries 20");
+        if (d != NULL) {
+            e2e_ok(d, "cd %s && for i in $(seq 30); do echo $i >$i; done", d->folder);
+            if (e2e_wait(says_quota, d, WORLD_EVEN_MS, "the device says that no entries are left"))
+                contains(d->last.out, "the quota of 20 entries on the server is used up");
+        }
+        e2e_ok(world.server, "persist user list --data %s", world.data);
+        contains(world.server->last.out, " 2.0 MiB ");
+        e2e_ok(world.server, "persist user list --json --data %s", world.data);
+        same_text(e2e_value(world.server, "users.1.user"), "bob");
+        same_text(e2e_value(world.server, "users.1.quota_bytes"), "2097152");
+        same_text(e2e_value(world.server, "users.1.quota_entries"), "20000000");
+        same_text(e2e_value(world.server, "users.2.quota_entries"), "20");
+        same_text(e2e_value(world.server, "users.2.entries"), "20");
+    }
+    world_end(&world);
+}
+
+static bool is_away(void *arg)
+{
+    (void)arg;
+    e2e_sh(world.server, "persist token list --data %s --json", world.data);
+    return strcmp(e2e_value(world.server, "tokens.0.connected"), "false") == 0;
+}
+
+/* Who runs the server sees which devices are connected. */
+static void a_device_is_seen_while_it_is_there(struct e2e *f)
+{
+    if (world_begin(&world, f, 1) && world_wait_link(at(0), "connected")) {
+        e2e_ok(world.server, "persist token list --data %s", world.data);
+        contains(world.server->last.out, "connected");
+        holds(!is_away(NULL));
+        world_offline(at(0));
+        e2e_wait(is_away, NULL, WORLD_EVEN_MS, "the device is away");
+        holds(strcmp(e2e_value(world.server, "tokens.0.last_seen"), "null") != 0);
+        world_online(at(0));
+    }
+    world_end(&world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
@@ -459,6 +534,8 @@ int main(int argc, char **argv)
         E2E_TEST(small_saves_pass_a_big_file),
         E2E_TEST(the_smallest_come_first),
         E2E_TEST(thousands_of_files_arrive),
+        E2E_TEST(a_full_account_is_told),
+        E2E_TEST(a_device_is_seen_while_it_is_there),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }

@@ -448,6 +448,60 @@ static void an_empty_space_is_no_reason(void **state)
     assert_int_equal(mirrors(), 2);
 }
 
+/* Whoever it is of: a folder, and in another place a file. */
+static void what_was_there_before_the_first_run_is_kept(void **state)
+{
+    struct space_fixture *f = *state;
+    space_write_text(f, "a", "ours");
+    assert_int_equal(mkdirat(place.dir_fd, "notes", 0755), 0);
+    int fd = openat(place.dir_fd, "notes/a", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, "theirs", 6), 6);
+    close(fd);
+    char path[400], is[8] = "";
+    assert_true(run()->was_other);
+    assert_true(mirror_is_kept_name(place.last.kept));
+    expect_text("a", "ours");
+    snprintf(path, sizeof path, "%s/a", place.last.kept);
+    fd = openat(place.dir_fd, path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, is, sizeof is), 6);
+    assert_string_equal(is, "theirs");
+    close(fd);
+    assert_string_equal(run()->kept, "");
+    /* From now on what is changed there is put back. */
+    fd = openat(place.dir_fd, "notes/a", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    close(fd);
+    end();
+    begin(f);
+    assert_string_equal(run()->kept, "");
+    expect_text("a", "ours");
+    assert_int_equal(mirrors(), 2);
+}
+
+static void a_file_of_its_name_is_kept(void **state)
+{
+    struct space_fixture *f = *state;
+    space_write_text(f, "a", "ours");
+    close(openat(place.dir_fd, "notes", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    assert_true(run()->was_other);
+    expect_text("a", "ours");
+    assert_int_equal(mirrors(), 2);
+}
+
+static void names_of_what_is_kept(void **state)
+{
+    (void)state;
+    assert_true(mirror_is_kept_name("notes.before-20261122T140305Z"));
+    assert_true(mirror_is_kept_name("notes.before-20261122T140305Z-2"));
+    static const char *const others[] = {"notes",
+                                         "notes.before-",
+                                         "notes.before-yesterday",
+                                         "notes.before-20261122T140305Zz",
+                                         "notes.before-20261122T14030aZ",
+                                         ".before-20261122T140305Z"};
+    for (size_t i = 0; i < ARRAY_N(others); i++)
+        assert_false(mirror_is_kept_name(others[i]));
+}
+
 static void a_cancelled_run_says_so(void **state)
 {
     struct space_fixture *f = *state;
@@ -471,6 +525,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(half_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(rewriting_counts_and_moving_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_space_is_no_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_there_before_the_first_run_is_kept, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_file_of_its_name_is_kept, setup, teardown),
+        cmocka_unit_test(names_of_what_is_kept),
         cmocka_unit_test_setup_teardown(a_cancelled_run_says_so, setup, teardown),
     };
     return cmocka_run_group_tests_name("space mirror", tests, NULL, NULL);

@@ -26,6 +26,10 @@ static void serve_http(const struct ws_request *r, struct ws_reply *reply, void 
         reply->type = "text/plain; version=0.0.4";
         for (int i = 0; i < 20000; i++)
             buf_put_bytes(&reply->body, bytes_str("line of a long answer\n"));
+    } else if (strcmp(r->path, "/from") == 0) {
+        reply->status = 200;
+        buf_put_bytes(&reply->body, bytes_str(r->address));
+        buf_put_bytes(&reply->body, bytes_str(r->loopback ? " here" : " elsewhere"));
     } else if (strcmp(r->path, "/token") == 0) {
         reply->status = r->token.n > 0 ? 200 : 401;
         buf_put_bytes(&reply->body, r->token);
@@ -172,6 +176,45 @@ static void gets_are_answered_whole(void **state)
     assert_int_equal(strlen(body + 4), 20000 * strlen("line of a long answer\n"));
     assert_int_equal(ask(GET("/v1/sync") UPGRADE VERSION SUBPROTOCOL END, &answer), 401);
     assert_non_null(strstr((char *)answer.p, "WWW-Authenticate: Bearer\r\n"));
+    buf_fini(&answer);
+}
+
+/* A proxy on this machine tells whose a request is; it is then not this machine's. */
+static void a_forwarded_request_is_its_clients(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers, *address;
+        bool loopback;
+    } rows[] = {
+        {"Host: localhost\r\n", "127.0.0.1", true},
+        {"Host: 127.0.0.1:8440\r\n", "127.0.0.1", true},
+        {"Host: [::1]:8440\r\n", "127.0.0.1", true},
+        {"Host: sync.example.org\r\n", "127.0.0.1", false},
+        {"Host: 127.example.org\r\n", "127.0.0.1", false},
+        {"Host: localhost.example.org\r\n", "127.0.0.1", false},
+        {"Host: localhost\r\nX-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7", false},
+        {"Host: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n", "127.0.0.1", false},
+        {"Host: localhost\r\nX-Forwarded-For: 127.0.0.1, 192.0.2.7 \r\n", "192.0.2.7", false},
+        {"Host: localhost\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-For: 192.0.2.7\r\n",
+         "192.0.2.7", false},
+        {"Host: localhost\r\nX-Forwarded-For: 1.2.3.4,2001:db8::7\r\n", "2001:db8::7", false},
+        {"Host: localhost\r\nX-Forwarded-For: ::ffff:192.0.2.7\r\n", "192.0.2.7", false},
+        {"Host: localhost\r\nX-Forwarded-For: 192.0.2.7, unknown\r\n", "127.0.0.1", false},
+        {"Host: localhost\r\nX-Real-IP: 192.0.2.7\r\n", "127.0.0.1", false},
+        {"Host: localhost\r\nVia: 1.1 proxy\r\n", "127.0.0.1", false},
+        {"Host: localhost\r\nForwarded: for=192.0.2.7\r\n", "127.0.0.1", false},
+    };
+    struct buf answer = {0};
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        char request[512], body[128];
+        snprintf(request, sizeof request, "GET /from HTTP/1.1\r\n%s\r\n", rows[i].headers);
+        assert_int_equal(ask(request, &answer), 200);
+        snprintf(body, sizeof body, "\r\n\r\n%s %s", rows[i].address,
+                 rows[i].loopback ? "here" : "elsewhere");
+        if (strstr((char *)answer.p, body) == NULL)
+            fail_msg("row %zu: not '%s' for:\n%s%s", i, body + 4, request, (char *)answer.p);
+    }
     buf_fini(&answer);
 }
 
@@ -423,9 +466,21 @@ static void addresses_to_listen_on_are_checked(void **state)
     static const struct {
         const char *listen;
         int error;
-    } rows[] = {{"", -EINVAL},      {"127.0.0.1", -EINVAL},     {"127.0.0.1:", -EINVAL},
-                {":80", -EINVAL},   {"localhost:80", -EINVAL},  {"127.0.0.1:x", -EINVAL},
-                {"[]:80", -EINVAL}, {"[127.0.0.1:80", -EINVAL}, {"192.0.2.1:0", -EADDRNOTAVAIL}};
+    } rows[] = {{"", -EINVAL},
+                {"127.0.0.1", -EINVAL},
+                {"127.0.0.1:", -EINVAL},
+                {":80", -EINVAL},
+                {"localhost:80", -EINVAL},
+                {"127.0.0.1:x", -EINVAL},
+                {"[]:80", -EINVAL},
+                {"[127.0.0.1:80", -EINVAL},
+                {"127.0.0.1:99999", -EINVAL},
+                {"127.0.0.1:65536", -EINVAL},
+                {"127.0.0.1:+1", -EINVAL},
+                {"127.0.0.1:-1", -EINVAL},
+                {"127.0.0.1:4294967377", -EINVAL},
+                {"198.51.100.1:65535", -EADDRNOTAVAIL},
+                {"198.51.100.1:0", -EADDRNOTAVAIL}};
     struct err err;
     struct ws_server *s;
     struct ws_server_config cfg = {.authorise = net_authorise, .events = &net_events};
@@ -453,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE_IN_THREAD(each_request_gets_its_status),
         CASE_IN_THREAD(gets_are_answered_whole),
+        CASE_IN_THREAD(a_forwarded_request_is_its_clients),
         CASE_IN_THREAD(long_headers_are_refused),
         CASE_IN_THREAD(slow_handshakes_are_cut),
         CASE_IN_THREAD(hostile_frames_are_answered_with_their_close_code),

@@ -70,7 +70,7 @@ static void user_names(void **state)
         assert_int_equal(srv_user_add(f->accounts, bad[i], 0, 0, 1, &u, NULL), -EINVAL);
     assert_int_equal(srv_user_add(f->accounts, "a.b_c-9", 0, 0, 1, &u, NULL), 0);
     assert_int_equal(srv_user_add(f->accounts, "anna", 0, 0, 1, &u, &f->err), -EEXIST);
-    assert_string_equal(f->err.msg, "user anna exists already");
+    assert_string_equal(f->err.msg, "user anna: exists already; choose another name");
     assert_int_equal(srv_user_get(f->accounts, "an", &u, NULL), -ENOENT);
     assert_int_equal(srv_user_get(f->accounts, "anna", &u, NULL), 0);
     assert_true(u.account == f->anna.account && u.quota_bytes == UINT64_C(100) << 30);
@@ -174,7 +174,7 @@ static void token_life(void **state)
     f->now_ms += 1000;
     assert_int_equal(login(f, text, device_1, &l, &ended), 0);
     assert_int_equal(srv_logins(f->accounts), 1);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
     assert_int_equal(srv_logins(f->accounts), 0);
     server_fixture_reopen(f);
     assert_int_equal(
@@ -189,6 +189,57 @@ static void token_life(void **state)
     server_fixture_reopen(f);
     assert_int_equal(login(f, text, device_1, &l, &ended), -EACCES);
     assert_int_equal(tokens_of(f, NULL), 0);
+}
+
+struct seen {
+    uint64_t seen_ms;
+    bool online;
+};
+
+static int note_seen(void *arg, const struct srv_token *t)
+{
+    *(struct seen *)arg = (struct seen){t->seen_ms, t->online};
+    return 0;
+}
+
+static struct seen seen_of(struct server_fixture *f)
+{
+    struct seen s = {.online = false};
+    assert_int_equal(srv_token_list(f->accounts, "anna", note_seen, &s, NULL), 0);
+    return s;
+}
+
+/* Not only when it came, and that without a write for each word of it. */
+static void token_is_seen_as_long_as_it_is_connected(void **state)
+{
+    struct server_fixture *f = *state;
+    char text[TOKEN_TEXT_SIZE];
+    struct srv_login l;
+    struct srv_token t;
+    int ended = 0;
+    struct srv_token made = make(f, "anna", text);
+    uint64_t came = f->now_ms;
+    assert_int_equal(login(f, text, device_1, &l, &ended), 0);
+    assert_true(seen_of(f).online);
+    assert_true(seen_of(f).seen_ms == came);
+    f->now_ms += SEEN_STEP_MS;
+    srv_logins_seen(f->accounts, f->now_ms);
+    assert_true(seen_of(f).seen_ms == came + SEEN_STEP_MS);
+    f->now_ms += SEEN_STEP_MS - 1;
+    srv_logins_seen(f->accounts, f->now_ms);
+    assert_true(seen_of(f).seen_ms == came + SEEN_STEP_MS);
+    f->now_ms += 3600 * 1000;
+    srv_logout(f->accounts, &l, f->now_ms);
+    assert_false(seen_of(f).online);
+    server_fixture_reopen(f);
+    assert_true(seen_of(f).seen_ms == f->now_ms);
+    /* One that was revoked meanwhile does not come back. */
+    assert_int_equal(login(f, text, device_1, &l, &ended), 0);
+    assert_int_equal(srv_token_revoke(f->accounts, SRV_ANY_ACCOUNT, made.id, &t, NULL), 0);
+    f->now_ms += 3600 * 1000;
+    srv_logins_seen(f->accounts, f->now_ms);
+    srv_logout(f->accounts, &l, f->now_ms);
+    assert_int_equal(tokens_of(f, "anna"), 0);
 }
 
 static void token_revoked_is_told_to_its_connections_only(void **state)
@@ -217,7 +268,7 @@ static void token_revoked_is_told_to_its_connections_only(void **state)
     assert_int_equal(srv_user_remove(f->accounts, "ben", &u, NULL), 0);
     assert_int_equal(ended[3], 1);
     for (size_t i = 0; i < ARRAY_N(l); i++)
-        srv_logout(f->accounts, &l[i]);
+        srv_logout(f->accounts, &l[i], f->now_ms);
     assert_int_equal(srv_logins(f->accounts), 0);
 }
 
@@ -236,7 +287,7 @@ static void token_of_another_account_cannot_be_revoked(void **state)
     assert_int_equal(ended, 0);
     assert_int_equal(tokens_of(f, "anna"), 1);
     assert_int_equal(tokens_of(f, "ben"), 0);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
 }
 
 static void logins_of_an_account_are_limited(void **state)
@@ -252,7 +303,7 @@ static void logins_of_an_account_are_limited(void **state)
     assert_int_equal(login(f, text[0], device_1, &l[USER_LOGINS_MAX], &ended), -EMFILE);
     assert_int_equal(login(f, text[1], device_1, &l[USER_LOGINS_MAX], &ended), 0);
     for (int i = 0; i <= USER_LOGINS_MAX; i++)
-        srv_logout(f->accounts, &l[i]);
+        srv_logout(f->accounts, &l[i], f->now_ms);
 }
 
 /* Wrong id, wrong secret and no token at all look alike, and count alike. */
@@ -278,18 +329,37 @@ static void wrong_tokens_are_limited_by_address(void **state)
         snprintf(said, sizeof said, "%s", f->err.msg);
     }
     uint64_t now = f->now_ms + LIMITER_FAILS;
-    struct bytes good = bytes_str(text);
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now, &t, &f->err), -EAGAIN);
+    struct bytes bad = bytes_str(wrong[0]);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now, &t, &f->err), -EAGAIN);
     assert_non_null(strstr(f->err.msg, "60 s"));
     static const uint8_t elsewhere[4] = {192, 0, 2, 2};
-    assert_int_equal(srv_token_check(f->accounts, good, bytes_of(elsewhere, 4), now, &t, NULL), 0);
+    struct bytes other = bytes_of(elsewhere, sizeof elsewhere);
+    assert_int_equal(srv_token_check(f->accounts, bad, other, now, &t, NULL), -EACCES);
     now = f->now_ms + LIMITER_WINDOW_MS;
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now - 1, &t, NULL), -EAGAIN);
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now, &t, NULL), 0);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now - 1, &t, NULL), -EAGAIN);
     /* One of the five has passed: one more may fail. */
-    assert_int_equal(srv_token_check(f->accounts, bytes_str(wrong[0]), from_here(), now, &t, NULL),
-                     -EACCES);
-    assert_int_equal(srv_token_check(f->accounts, good, from_here(), now, &t, NULL), -EAGAIN);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now, &t, NULL), -EACCES);
+    assert_int_equal(srv_token_check(f->accounts, bad, from_here(), now, &t, NULL), -EAGAIN);
+}
+
+/* Devices behind one address do not depend on what another one there shows. */
+static void right_token_passes_however_many_wrong_ones_came(void **state)
+{
+    struct server_fixture *f = *state;
+    char text[TOKEN_TEXT_SIZE];
+    struct srv_token t;
+    struct srv_login l;
+    int ended = 0;
+    make(f, "anna", text);
+    for (int i = 0; i < 3 * LIMITER_FAILS; i++)
+        (void)!srv_token_check(f->accounts, bytes_str("wrong"), from_here(), f->now_ms, &t, NULL);
+    assert_int_equal(
+        srv_token_check(f->accounts, bytes_str("wrong"), from_here(), f->now_ms, &t, NULL),
+        -EAGAIN);
+    assert_int_equal(
+        srv_token_check(f->accounts, bytes_str(text), from_here(), f->now_ms, &t, NULL), 0);
+    assert_int_equal(login(f, text, device_1, &l, &ended), 0);
+    srv_logout(f->accounts, &l, f->now_ms);
 }
 
 static void limiter_networks_and_clocks(void **state)
@@ -330,10 +400,12 @@ int main(void)
         CASE(token_texts),
         CASE(token_secret_is_not_stored),
         CASE(token_life),
+        CASE(token_is_seen_as_long_as_it_is_connected),
         CASE(token_revoked_is_told_to_its_connections_only),
         CASE(token_of_another_account_cannot_be_revoked),
         CASE(logins_of_an_account_are_limited),
         CASE(wrong_tokens_are_limited_by_address),
+        CASE(right_token_passes_however_many_wrong_ones_came),
         cmocka_unit_test(limiter_networks_and_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

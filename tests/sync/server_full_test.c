@@ -81,7 +81,7 @@ static void disk_full_refuses_and_harms_nothing(void **state)
     /* What takes rights away, or gives room, works on a full disk. */
     fill_disk(f, &bens, &n);
     assert_int_equal(srv_token_revoke(f->accounts, SRV_ANY_ACCOUNT, t.id, &t, NULL), 0);
-    struct srv_admin admin = {f->accounts, f->spaces, false, 1};
+    struct srv_admin admin = {.accounts = f->accounts, .spaces = f->spaces, .now_ms = 1};
     struct buf out = {0};
     assert_int_equal(srv_admin_user_remove(&admin, "ben", &out, &f->err), 0);
     assert_int_equal(server_push_chunk(f, &annas, kept, NULL, 0, 1, FILL_BYTES), 1);

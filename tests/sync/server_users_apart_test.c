@@ -200,7 +200,8 @@ struct admin_run {
 
 static struct admin_run run_of(struct server_fixture *f, bool json)
 {
-    return (struct admin_run){{f->accounts, f->spaces, json, f->now_ms}, {0}, {0}};
+    return (struct admin_run){
+        .admin = {.accounts = f->accounts, .spaces = f->spaces, .json = json, .now_ms = f->now_ms}};
 }
 
 static const char *text(struct admin_run *r)
@@ -225,12 +226,12 @@ static void admin_json(void **state)
     char id[64];
     char token[64];
     fill(f, f->anna.account, 1, 7);
-    assert_int_equal(srv_admin_user_add(&r.admin, "carl", &r.out, &r.err), 0);
+    assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), 0);
     expect(&r, "user", "carl");
     expect(&r, "quota_bytes", "107374182400");
     buf_reset(&r.out);
-    assert_int_equal(srv_admin_user_add(&r.admin, "carl", &r.out, &r.err), -EEXIST);
-    assert_int_equal(srv_admin_user_add(&r.admin, "Carl", &r.out, &r.err), -EINVAL);
+    assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), -EEXIST);
+    assert_int_equal(srv_admin_user_add(&r.admin, "Carl", 0, 0, &r.out, &r.err), -EINVAL);
     assert_int_equal(r.out.n, 0);
     assert_int_equal(srv_admin_user_list(&r.admin, &r.out, &r.err), 0);
     assert_int_equal(json_read_count(text(&r), "users"), 3);
@@ -246,7 +247,8 @@ static void admin_json(void **state)
     buf_reset(&r.out);
     assert_int_equal(srv_admin_token_create(&r.admin, "dora", "x", &r.out, &r.err), -ENOENT);
     assert_int_equal(srv_admin_token_list(&r.admin, "dora", &r.out, &r.err), -ENOENT);
-    assert_string_equal(r.err.msg, "there is no user of that name");
+    assert_string_equal(r.err.msg,
+                        "user dora: there is no user of that name; see persist user list");
     assert_int_equal(r.out.n, 0);
     assert_int_equal(srv_admin_token_list(&r.admin, NULL, &r.out, &r.err), 0);
     expect(&r, "tokens.0.id", id);
@@ -257,7 +259,7 @@ static void admin_json(void **state)
     assert_int_equal(
         srv_login(f->accounts, bytes_str(token), peer, bytes_of(NULL, 0), f->now_ms, &l, &r.err),
         0);
-    srv_logout(f->accounts, &l);
+    srv_logout(f->accounts, &l, f->now_ms);
     buf_reset(&r.out);
     assert_int_equal(srv_admin_token_list(&r.admin, "anna", &r.out, &r.err), 0);
     expect(&r, "tokens.0.last_seen", "2026-09-21T14:13:20.000Z");
@@ -281,7 +283,7 @@ static void admin_text(void **state)
 {
     struct server_fixture *f = *state;
     struct admin_run r = run_of(f, false);
-    assert_int_equal(srv_admin_user_add(&r.admin, "carl", &r.out, &r.err), 0);
+    assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), 0);
     assert_int_equal(r.out.n, 0);
     assert_int_equal(srv_admin_token_create(&r.admin, "carl", "Laptop", &r.out, &r.err), 0);
     assert_int_equal(r.out.n, TOKEN_TEXT_SIZE); /* with the end of the line */
