@@ -550,7 +550,8 @@ int space_sync_peers(struct space *s, struct buf *ret)
         p.differs = p.differs && !p.equal;
         if (!p.equal)
             sync_compare_about(s, st->replica, p.about);
-        if (st->own || !sync_state_is_current(y, st))
+        bool past = st->own && !p.equal; /* an id that this device had, for all that is known */
+        if (st->replica == replica_id(s->replica) || past || !sync_state_is_current(y, st))
             continue;
         if (!sync_label_of(s, st->replica, p.label))
             snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));
