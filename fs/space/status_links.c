@@ -18,6 +18,7 @@ static const char *state_word(const struct sync_link *l)
     case SYNC_LINK_UNMOUNTED:
         return "not mounted";
     case SYNC_LINK_DOWN:
+    case SYNC_LINK_ABSENT:
         break;
     }
     return "offline";
@@ -108,7 +109,10 @@ int status_links_text(struct space *s, struct buf *out)
 {
     CLEANUP(buf_fini) struct buf links = {0}, peers = {0};
     struct sync_counts c;
+    char trouble[SYNC_TROUBLE_MAX], shown[SYNC_TROUBLE_MAX];
     int rc = space_sync_links(s, &links);
+    if (space_sync_trouble(s, trouble))
+        put_line(out, "sync", escape_to(shown, sizeof shown, bytes_str(trouble)));
     for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {
         struct sync_link l;
         memcpy(&l, links.p + i, sizeof l);
@@ -164,7 +168,9 @@ int status_links_json(struct space *s, struct json *j)
 {
     CLEANUP(buf_fini) struct buf links = {0};
     struct sync_counts c;
+    char trouble[SYNC_TROUBLE_MAX];
     int rc = space_sync_links(s, &links);
+    json_key_str(j, "sync_error", space_sync_trouble(s, trouble) ? trouble : NULL);
     json_key(j, "remotes");
     json_list(j);
     for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {

@@ -93,6 +93,7 @@ struct sync {
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
+    char trouble[SYNC_TROUBLE_MAX]; /* space_sync_trouble() */
     uint64_t round; /* space_sync_round() */
     void (*kick)(void *arg, bool now);
     void *kick_arg;
