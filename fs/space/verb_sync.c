@@ -182,13 +182,16 @@ static int wait_for_blob(struct space *s, const struct verb_call *call, uint64_t
 {
     struct buf blob CLEANUP(buf_fini) = {0};
     uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
-    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
-        if (out_cancelled(out, STEP_MS))
-            return VERB_FAILED;
+    bool waits = true;
+    while (waits && space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
+        waits = !out_cancelled(out, STEP_MS);
     if (!call->mounted || space_sync_get_blob(s, remote, &blob) < 0)
         return VERB_OK;
-    out_error(out, "remote: the server did not take in time what opens the folder to others; it "
-                   "will be sent again, see 'persist status'");
+    /* Who is told that it failed finds nothing changed, later either. */
+    if (space_sync_set_blob(s, remote, bytes_of(NULL, 0)) < 0)
+        return VERB_FAILED;
+    out_error(out, "remote: the server did not take in time what opens the folder to others; try "
+                   "again when it is reached");
     return VERB_UNREACHABLE;
 }
 
@@ -205,7 +208,11 @@ static int opened(struct space *s, const struct verb_call *call, int rc, struct 
 
 int verb_door(struct space *s, const struct verb_call *call, struct out *out)
 {
-    return opened(s, call, make_door(s, call, space_sync_remote_id(call->args[0])), out);
+    uint64_t remote = space_sync_remote_id(call->args[0]);
+    struct buf blob CLEANUP(buf_fini) = {0};
+    if (call->args_n < 3) /* whether there is one to be sent */
+        return space_sync_get_blob(s, remote, &blob) == 0 ? VERB_OK : VERB_NOT_FOUND;
+    return opened(s, call, make_door(s, call, remote), out);
 }
 
 /* ---- manage ------------------------------------------------------------------------------------

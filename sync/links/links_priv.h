@@ -27,6 +27,7 @@ struct links {
     struct net_timer *timer;                      /* of stopping */
     struct caller *callers[UNIX_CONNECTIONS_MAX]; /* NULL: free */
     uint32_t last_id;                             /* of a link */
+    struct remote replaced; /* by the newest RemoteAdd, for its undoing; no URL: nothing */
     bool stopping, stopped;
 };
 
