@@ -29,7 +29,8 @@ const struct command command_sync = {
     .summary = "send and receive everything now",
     .help = "  --wait     return when every server that is reached has all of it on disk, and all "
             "that\n"
-            "             they have is here\n"
+            "             they have is here. Other devices are not waited for: nobody knows which\n"
+            "             are on; 'persist status' says which of them hold the same\n"
             "\n"
             "Example:\n"
             "  persist sync --wait ~/Notes\n",
