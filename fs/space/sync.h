@@ -25,6 +25,7 @@
 #define FS_SPACE_SYNC_H
 
 #include "fs/space/out.h"
+#include "fs/space/rate.h"
 #include "fs/space/space.h"
 #include "fs/store/content.h"
 #include "proto/sealed/act.h"
@@ -261,6 +262,7 @@ struct sync_link {
     uint64_t cursor, last;         /* of the remote's log: taken, and there */
     uint64_t heard;                /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
+    struct rate up, down;          /* of late */
 };
 
 /** Sets what is known of a link, by its remote; an empty @url takes it out. -ENOMEM. */

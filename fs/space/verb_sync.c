@@ -3,6 +3,7 @@
 
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
+#include "fs/space/unsent.h"
 #include "fs/space/verb.h"
 #include "proto/base/escape.h"
 #include "proto/base/human.h"
@@ -94,6 +95,20 @@ static int say_newest(struct space *s, struct out *out)
     return VERB_OK;
 }
 
+/* All else is even: whether something cannot be. */
+static int say_unsent(struct space *s, struct out *out)
+{
+    struct unsent u;
+    char n[HUMAN_MAX];
+    int rc = unsent_get(s, &u);
+    unsent_fini(&u);
+    if (rc < 0 || u.n == 0)
+        return verb_status_of(rc);
+    out_error(out, "sync: %s cannot be sent; 'persist status' says which, and why",
+              human_count(u.n, n));
+    return VERB_FAILED;
+}
+
 /* Waits until a link is up, and then until all that are up are even (@first: caught up). */
 static int wait_for(struct space *s, bool first, struct out *out)
 {
@@ -112,7 +127,7 @@ static int wait_for(struct space *s, bool first, struct out *out)
         if (t.up > 0 && t.caught_up < t.up && t.last > 0)
             out_progress(out, t.cursor, t.last, "changes");
         if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
-            return VERB_OK;
+            return say_unsent(s, out);
         if (!first && t.full[0] != '\0') {
             out_error(out, "sync: %s; 'persist status' shows what is left", t.full);
             return VERB_FAILED;

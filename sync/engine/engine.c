@@ -100,6 +100,7 @@ static void send_data(void *arg, const Persist__Frame *frame)
     f.kind_case = PERSIST__LOCAL__KIND_DATA;
     f.data = &d;
     l->shown.up_bytes += b.n;
+    rate_add(&l->shown.up, net_now_ms(), b.n);
     send_local(l->engine, &f);
 }
 
@@ -426,6 +427,7 @@ static void on_data(struct engine *e, const Persist__Data *d)
         return;
     }
     l->shown.down_bytes += d->frame.len;
+    rate_add(&l->shown.down, net_now_ms(), d->frame.len);
     sync_session_frame(l->session, f, net_now_ms());
     frame_free(f);
     pump(e, false);
