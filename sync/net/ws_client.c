@@ -239,6 +239,8 @@ static void note_failure(struct ws_attempts *a, struct lws *wsi, struct bytes te
     long verdict = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
     if (verdict != X509_V_OK)
         snprintf(a->why, sizeof a->why, "certificate: %s", X509_verify_cert_error_string(verdict));
+    else if (ssl != NULL && memmem(text.p, text.n, "SSL err", 7) != NULL)
+        snprintf(a->why, sizeof a->why, "cannot connect: the server does not speak TLS there");
     else if (text.n > 0)
         snprintf(a->why, sizeof a->why, "cannot connect: %.*s", (int)min_u64(text.n, WS_REASON_MAX),
                  (const char *)text.p);
