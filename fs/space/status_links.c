@@ -32,7 +32,8 @@ static const char *trouble(const struct sync_link *l)
     return l->full[0] != '\0' ? l->full : l->error;
 }
 
-/* What is to go to a remote: saves that are not published yet, and changes that are not signed, too.
+/* What is to go to a remote: saves that are not published yet, and changes that are not signed,
+ * too.
  */
 static uint64_t to_push(struct space *s, const struct sync_link *l)
 {

@@ -94,7 +94,7 @@ struct sync {
     struct sync_link *link;
     size_t link_n;
     char trouble[SYNC_TROUBLE_MAX]; /* space_sync_trouble() */
-    uint64_t round; /* space_sync_round() */
+    uint64_t round;                 /* space_sync_round() */
     void (*kick)(void *arg, bool now);
     void *kick_arg;
     struct buf fresh;         /* names of chunks that were stored last while a file is being cut */

@@ -200,20 +200,21 @@ const struct command command_remote = {
     .name = "remote",
     .arguments = "add|list|remove [URL] [FOLDER] [OPTIONS]",
     .summary = "link a folder with a server; list or remove such links",
-    .help = "  add URL [FOLDER]     link FOLDER with the server at URL, as wss://sync.example.org\n"
-            "    --token-file F       this device's token for it; else $PERSIST_DEVICE_TOKEN\n"
-            "    --passphrase-file F  what other devices have to know to join; without it one is\n"
-            "                         made and shown once. To add a server again, with a new token\n"
-            "                         or interval, keeps the one there is\n"
-            "    --managed            no passphrase: the server itself becomes a member\n"
-            "    --interval SECONDS   send changes every so often, not at once\n"
-            "    --ca F               trust the authorities in F (PEM), not those of the system\n"
-            "    --insecure           ws:// to another machine, where nobody can listen in\n"
-            "  list [FOLDER]        the servers of all folders, or of one; --json\n"
-            "  remove URL [FOLDER]  link FOLDER with that server no more; what it has stays there\n"
-            "\n"
-            "Example:\n"
-            "  persist remote add wss://sync.example.org ~/Notes --token-file token\n",
+    .help =
+        "  add URL [FOLDER]     link FOLDER with the server at URL, as wss://sync.example.org\n"
+        "    --token-file F       this device's token for it; else $PERSIST_DEVICE_TOKEN\n"
+        "    --passphrase-file F  what other devices have to know to join; without it one is\n"
+        "                         made and shown once. To add a server again, with a new token\n"
+        "                         or interval, keeps the one there is\n"
+        "    --managed            no passphrase: the server itself becomes a member\n"
+        "    --interval SECONDS   send changes every so often, not at once\n"
+        "    --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "    --insecure           ws:// to another machine, where nobody can listen in\n"
+        "  list [FOLDER]        the servers of all folders, or of one; --json\n"
+        "  remove URL [FOLDER]  link FOLDER with that server no more; what it has stays there\n"
+        "\n"
+        "Example:\n"
+        "  persist remote add wss://sync.example.org ~/Notes --token-file token\n",
     .options = options,
     .plain_min = 1,
     .plain_max = 3,

@@ -91,8 +91,8 @@ static int start_sync(struct state *st, struct err *err)
     CLEANUP(buf_fini) struct buf links = {0};
     struct err why = {0};
     if (stored_links(&s->home, st->m->space, &links, &why) < 0)
-        log_error("mount: %s", why.msg); /* the sync process will not start either */
-    int rc = sync_keeper_start(&s->home, s->run_fd, st->space, &st->keeper, err);
+        log_warn("mount: %s", why.msg); /* the sync process does not start either, and says why */
+    int rc = sync_keeper_start(&s->home, s->run_fd, st->space, st->m->sync_error, &st->keeper, err);
     if (rc < 0)
         return rc;
     struct engine_config cfg = {.space = st->space,

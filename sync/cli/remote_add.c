@@ -232,7 +232,8 @@ static int show_passphrase(const struct request *r)
                         "It is needed on every other device, and kept nowhere: write it down.\n",
                         r->drawn);
     else if (r->keeps)
-        rc = out_printf(&term.out, "the passphrase stays as it is; --passphrase-file gives another\n");
+        rc = out_printf(&term.out,
+                        "the passphrase stays as it is; --passphrase-file gives another\n");
     return term_finish(&term, rc < 0 ? VERB_FAILED : VERB_OK);
 }
 

@@ -55,6 +55,13 @@ static void set_trouble(struct sync_keeper *k, const char *text, bool is_error)
         log_error("%s", k->trouble);
 }
 
+static void cannot_start(struct sync_keeper *k, const char *why)
+{
+    char text[SYNC_TROUBLE_MAX];
+    snprintf(text, sizeof text, "the sync process cannot be started: %.450s", why);
+    set_trouble(k, text, true);
+}
+
 static void look_later(struct sync_keeper *k)
 {
     k->due_ms = now_ms() + k->wait_ms / 2 + randombytes_uniform(k->wait_ms / 2);
@@ -65,8 +72,8 @@ static void look_later(struct sync_keeper *k)
 static bool is_home_there(const struct home *h)
 {
     struct stat here, there;
-    return fstat(h->fd, &here) == 0 && stat(h->path, &there) == 0 &&
-           here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+    return fstat(h->fd, &here) == 0 && stat(h->path, &there) == 0 && here.st_ino == there.st_ino &&
+           here.st_dev == there.st_dev;
 }
 
 /* Who ends on purpose takes the pid file along. */
@@ -91,7 +98,6 @@ static int start(const struct sync_keeper *k, struct err *err)
 /* With the lock, which is let go meanwhile. */
 static void look(struct sync_keeper *k)
 {
-    char text[SYNC_TROUBLE_MAX];
     struct err err = {0};
     if (was_ended(k)) {
         set_trouble(k, "the sync process was ended; 'persist sync' starts it", false);
@@ -102,9 +108,8 @@ static void look(struct sync_keeper *k)
     pthread_mutex_unlock(&k->lock);
     int rc = start(k, &err);
     pthread_mutex_lock(&k->lock);
-    snprintf(text, sizeof text, "the sync process cannot be started: %.450s", err.msg);
     if (!k->attached && rc < 0)
-        set_trouble(k, text, true);
+        cannot_start(k, err.msg);
     look_later(k);
 }
 
@@ -167,7 +172,7 @@ static void keeper_free(struct sync_keeper *k)
     free(k);
 }
 
-int sync_keeper_start(const struct home *h, int run_fd, struct space *space,
+int sync_keeper_start(const struct home *h, int run_fd, struct space *space, const char *why,
                       struct sync_keeper **ret, struct err *err)
 {
     struct sync_keeper *k = calloc(1, sizeof *k);
@@ -181,6 +186,8 @@ int sync_keeper_start(const struct home *h, int run_fd, struct space *space,
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    if (why[0] != '\0')
+        cannot_start(k, why);
     look_later(k); /* the mount attaches meanwhile, as a rule */
     int rc = start_thread(k);
     if (rc < 0) {

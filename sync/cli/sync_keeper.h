@@ -17,10 +17,11 @@ struct space;
 struct sync_keeper;
 
 /**
- * Starts the thread. @h, the directory @run_fd and @space are used until sync_keeper_stop(), and
- * stay the caller's. -ENOMEM, -EAGAIN.
+ * Starts the thread. @why: what kept the process from starting with the mount; "": nothing. @h, the
+ * directory @run_fd and @space are used until sync_keeper_stop(), and stay the caller's. -ENOMEM,
+ * -EAGAIN.
  */
-int sync_keeper_start(const struct home *h, int run_fd, struct space *space,
+int sync_keeper_start(const struct home *h, int run_fd, struct space *space, const char *why,
                       struct sync_keeper **ret, struct err *err) MUST_CHECK;
 /** Ends it, after a start that is under way; accepts NULL. */
 void sync_keeper_stop(struct sync_keeper *k);

@@ -23,7 +23,7 @@ enum {
     LINKS_MAX = 32,
     CONNECT_MS = 200, /* until the sync process is looked for again, the first time */
     CONNECT_MS_MAX = 5000,
-    TOLD_MS = 2000, /* until the sync process has told of every link, once there is one */
+    TOLD_MS = 2000,       /* until the sync process has told of every link, once there is one */
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
     STATE_MS_MAX = 10000, /* and at most so late */
     FULL_MS = 30000,      /* until a server that had no room is tried again */

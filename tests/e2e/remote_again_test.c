@@ -54,8 +54,9 @@ static void adding_again_keeps_the_passphrase(struct e2e *f)
             world_clone(&world, other);
         world_even(&world);
         /* One that is given holds. */
-        e2e_ok(d, "echo 'a passphrase of mine' >../passphrase && persist remote add %s notes "
-                  "--token-file token --passphrase-file ../passphrase",
+        e2e_ok(d,
+               "echo 'a passphrase of mine' >../passphrase && persist remote add %s notes "
+               "--token-file token --passphrase-file ../passphrase",
                world.url);
         other = world_add(&world);
         if (other != NULL)
@@ -73,8 +74,9 @@ static void an_add_that_fails_undoes_no_more_than_itself(struct e2e *f)
         make_token(d, "second");
         e2e_unmount(d);
         e2e_ok(d, "cksum <home/sync/tokens >before && mv home/spaces/*/db/CURRENT kept");
-        e2e_sh(d, "persist remote add %s notes --token-file second --interval 9 "
-                  "--passphrase-file ../passphrase",
+        e2e_sh(d,
+               "persist remote add %s notes --token-file second --interval 9 "
+               "--passphrase-file ../passphrase",
                world.url);
         holds(d->last.status != 0);
         check_remote(d, "7");
