@@ -34,7 +34,7 @@ struct sync_keeper {
     bool wanted; /* it is to be started though it has left no pid file */
     unsigned wait_ms;
     uint64_t attached_ms, due_ms; /* since when; when to look next */
-    char trouble[SYNC_TROUBLE_MAX];
+    unsigned failures;            /* of starts, in a row */
 };
 
 static uint64_t now_ms(void)
@@ -44,22 +44,21 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* With the lock. An error once, however often it is tried. */
-static void set_trouble(struct sync_keeper *k, const char *text, bool is_error)
-{
-    if (strcmp(text, k->trouble) == 0)
-        return;
-    snprintf(k->trouble, sizeof k->trouble, "%s", text);
-    space_sync_set_trouble(k->space, k->trouble);
-    if (is_error)
-        log_error("%s", k->trouble);
-}
-
+/* With the lock. A start that fails may have been cut off: the second one in a row is an error,
+ * and said once. */
 static void cannot_start(struct sync_keeper *k, const char *why)
 {
     char text[SYNC_TROUBLE_MAX];
     snprintf(text, sizeof text, "the sync process cannot be started: %.450s", why);
-    set_trouble(k, text, true);
+    space_sync_set_trouble(k->space, text);
+    if (++k->failures == 2)
+        log_error("%s", text);
+}
+
+static void forget_trouble(struct sync_keeper *k, const char *text)
+{
+    space_sync_set_trouble(k->space, text);
+    k->failures = 0;
 }
 
 static void look_later(struct sync_keeper *k)
@@ -76,10 +75,10 @@ static bool is_home_there(const struct home *h)
            here.st_dev == there.st_dev;
 }
 
-/* Who ends on purpose takes the pid file along. */
-static bool was_ended(const struct sync_keeper *k)
+/* Who ends on purpose takes the pid file along; so does a start that fails, after a death. */
+static bool has_died(const struct sync_keeper *k)
 {
-    return !k->wanted && faccessat(k->run_fd, SYNC_RUNFILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    return faccessat(k->run_fd, SYNC_RUNFILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Starts it, unless it lives or is not to. 0, or an error with a message. */
@@ -91,7 +90,7 @@ static int start(const struct sync_keeper *k, struct err *err)
     int rc = runfile_owner_named(k->run_fd, SYNC_RUNFILE, &pid, err);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    log_warn("sync: the sync process does not run; it is started");
+    log_info("sync: the sync process does not run; it is started");
     return sync_start(k->home, err);
 }
 
@@ -99,8 +98,8 @@ static int start(const struct sync_keeper *k, struct err *err)
 static void look(struct sync_keeper *k)
 {
     struct err err = {0};
-    if (was_ended(k)) {
-        set_trouble(k, "the sync process was ended; 'persist sync' starts it", false);
+    if (!k->wanted && !has_died(k)) {
+        forget_trouble(k, "the sync process was ended; 'persist sync' starts it");
         look_later(k);
         return;
     }
@@ -143,8 +142,11 @@ void sync_keeper_tell(void *keeper, bool attached)
     if (attached && !k->attached) {
         k->attached_ms = now_ms();
         k->wanted = false;
-        set_trouble(k, "", false);
+        forget_trouble(k, "");
     } else if (!attached && k->attached) {
+        pid_t pid;
+        struct err err = {0};
+        k->wanted = has_died(k) && runfile_owner_named(k->run_fd, SYNC_RUNFILE, &pid, &err) == 0;
         if (now_ms() - k->attached_ms >= STEADY_MS)
             k->wait_ms = WAIT_MS;
         look_later(k);

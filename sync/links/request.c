@@ -92,12 +92,13 @@ static void store(struct caller *c, struct bytes member)
     struct links *l = c->links;
     struct err err = {0};
     const struct remote *old = remotes_find(l->remotes, c->remote.space, c->remote.url);
-    struct remote replaced = {.url = ""};
-    if (old != NULL)
-        replaced = *old;
+    struct remote replaced = old != NULL ? *old : c->remote;
+    bool has_replaced = old != NULL;
     int rc = put(l, &c->remote, &err);
-    if (rc == 0)
+    if (rc == 0) {
         l->replaced = replaced;
+        l->has_replaced = has_replaced;
+    }
     remote_wipe(&replaced);
     if (rc < 0) {
         reply_error(c, REPLY_FAILED, err.msg);
@@ -204,6 +205,18 @@ static int drop(struct links *l, const uint8_t space[SPACE_ID_SIZE], const char 
     return rc;
 }
 
+/* What was not done by this process is not undone: it may have been there before. */
+static int undo(struct links *l, const uint8_t space[SPACE_ID_SIZE], const char *url,
+                struct err *err)
+{
+    if (strcmp(l->replaced.url, url) != 0 || memcmp(l->replaced.space, space, SPACE_ID_SIZE) != 0)
+        return 0;
+    int rc = l->has_replaced ? put(l, &l->replaced, err) : drop(l, space, url, err);
+    if (rc == 0)
+        remote_wipe(&l->replaced);
+    return rc;
+}
+
 static void remove_remote(struct caller *c, const Persist__RemoteRemove *in)
 {
     struct links *l = c->links;
@@ -213,15 +226,12 @@ static void remove_remote(struct caller *c, const Persist__RemoteRemove *in)
     int rc = ws_url_parse(in->url, true, &u, &err);
     if (rc == 0) {
         ws_url_text(&u, url);
-        bool back = in->undo && strcmp(l->replaced.url, url) == 0 &&
-                    memcmp(l->replaced.space, in->space.data, SPACE_ID_SIZE) == 0;
-        rc = back ? put(l, &l->replaced, &err) : drop(l, in->space.data, url, &err);
+        rc = in->undo ? undo(l, in->space.data, url, &err) : drop(l, in->space.data, url, &err);
     }
     if (rc < 0) {
         reply_error(c, status_of(rc), err.msg);
         return;
     }
-    remote_wipe(&l->replaced);
     log_info("links: remote %s url=%s", in->undo ? "as it was before" : "removed", url);
     reply_ok(c);
 }
