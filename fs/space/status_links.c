@@ -2,15 +2,17 @@
 
 #include <stdio.h>
 
+#include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
 #include "proto/base/escape.h"
 #include "proto/base/human.h"
 
-static const char *state_word(const struct sync_link *l)
+/* @n: what is to go to it. */
+static const char *state_word(const struct sync_link *l, uint64_t n)
 {
     switch (l->state) {
     case SYNC_LINK_UP:
-        return l->settled ? "up to date" : l->caught_up ? "syncing" : "connected";
+        return l->settled && n == 0 ? "up to date" : l->caught_up ? "syncing" : "connected";
     case SYNC_LINK_CONNECTING:
         return "connecting";
     case SYNC_LINK_REFUSED:
@@ -18,6 +20,7 @@ static const char *state_word(const struct sync_link *l)
     case SYNC_LINK_UNMOUNTED:
         return "not mounted";
     case SYNC_LINK_DOWN:
+    case SYNC_LINK_ABSENT:
         break;
     }
     return "offline";
@@ -29,10 +32,26 @@ static const char *trouble(const struct sync_link *l)
     return l->full[0] != '\0' ? l->full : l->error;
 }
 
-/* What is to go to a remote: changes of this device that are not signed yet, too. */
+/* What is to go to a remote: saves that are not published yet, and changes that are not signed,
+ * too.
+ */
 static uint64_t to_push(struct space *s, const struct sync_link *l)
 {
-    return space_sync_to_push(s, l->remote) + space_sync_unsigned(s);
+    return space_sync_to_push(s, l->remote) + space_sync_unsigned(s) + publisher_pending(s);
+}
+
+/* Who holds what this device has published holds less than this device, while a save is not. */
+static int get_peers(struct space *s, struct buf *ret)
+{
+    bool pending = publisher_pending(s) > 0;
+    int rc = space_sync_peers(s, ret);
+    for (size_t at = 0; rc == 0 && pending && at < ret->n; at += sizeof(struct sync_peer)) {
+        struct sync_peer p;
+        memcpy(&p, ret->p + at, sizeof p);
+        p.equal = false;
+        memcpy(ret->p + at, &p, sizeof p);
+    }
+    return rc;
 }
 
 static void put_line(struct buf *out, const char *label, const char *text)
@@ -42,17 +61,31 @@ static void put_line(struct buf *out, const char *label, const char *text)
     buf_put(out, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
+/* How long what it has put is: nothing for no bytes of late. */
+static int put_rate(const struct rate *r, const char *what, char *to, size_t size)
+{
+    char bytes[HUMAN_MAX];
+    uint64_t n = rate_of(r, space_now_ms());
+    return n == 0 ? 0 : snprintf(to, size, ", %s/s %s", human_bytes(n, bytes), what);
+}
+
 static void put_link(struct space *s, const struct sync_link *l, struct buf *out)
 {
     char text[600], shown[300], count[HUMAN_MAX], last[HUMAN_MAX], error[220];
     uint64_t n = to_push(s, l);
     int at = snprintf(text, sizeof text, "%s  %s",
-                      escape_to(shown, sizeof shown, bytes_str(l->url)), state_word(l));
+                      escape_to(shown, sizeof shown, bytes_str(l->url)), state_word(l, n));
     if (l->state == SYNC_LINK_UP && !l->caught_up && l->last > 0)
         at += snprintf(text + at, sizeof text - (size_t)at, ", %s of %s received",
                        human_count(l->cursor, count), human_count(l->last, last));
     if (n > 0)
         at += snprintf(text + at, sizeof text - (size_t)at, ", %s to send", human_count(n, count));
+    at += put_rate(&l->up, "sent", text + at, sizeof text - (size_t)at);
+    at += put_rate(&l->down, "received", text + at, sizeof text - (size_t)at);
+    if (l->interval_s > 0)
+        at += snprintf(text + at, sizeof text - (size_t)at, ", every %u s", l->interval_s);
+    if (l->managed)
+        at += snprintf(text + at, sizeof text - (size_t)at, ", managed");
     if (trouble(l)[0] != '\0' && (l->state != SYNC_LINK_UP || l->full[0] != '\0'))
         snprintf(text + at, sizeof text - (size_t)at, ": %s",
                  escape_to(error, sizeof error, bytes_str(trouble(l))));
@@ -113,7 +146,10 @@ int status_links_text(struct space *s, struct buf *out)
 {
     CLEANUP(buf_fini) struct buf links = {0}, peers = {0};
     struct sync_counts c;
+    char trouble[SYNC_TROUBLE_MAX], shown[SYNC_TROUBLE_MAX];
     int rc = space_sync_links(s, &links);
+    if (space_sync_trouble(s, trouble))
+        put_line(out, "sync", escape_to(shown, sizeof shown, bytes_str(trouble)));
     for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {
         struct sync_link l;
         memcpy(&l, links.p + i, sizeof l);
@@ -121,7 +157,7 @@ int status_links_text(struct space *s, struct buf *out)
     }
     space_sync_counts(s, &c);
     put_counts(&c, out);
-    if (rc == 0 && space_sync_peers(s, &peers) == 0)
+    if (rc == 0 && get_peers(s, &peers) == 0)
         for (size_t i = 0; i < peers.n; i += sizeof(struct sync_peer)) {
             struct sync_peer p;
             memcpy(&p, peers.p + i, sizeof p);
@@ -132,14 +168,18 @@ int status_links_text(struct space *s, struct buf *out)
 
 static void json_link(struct space *s, const struct sync_link *l, struct json *j)
 {
+    uint64_t n = to_push(s, l), now_ms = space_now_ms();
     json_object(j);
     json_key_str(j, "url", l->url);
-    json_key_str(j, "state", state_word(l));
-    json_key_u64(j, "to_push", to_push(s, l));
+    json_key_str(j, "state", state_word(l, n));
+    json_key_u64(j, "to_push", n);
     json_key_bool(j, "caught_up", l->caught_up);
     json_key_u64(j, "up_bytes", l->up_bytes);
     json_key_u64(j, "down_bytes", l->down_bytes);
+    json_key_u64(j, "up_bytes_s", rate_of(&l->up, now_ms));
+    json_key_u64(j, "down_bytes_s", rate_of(&l->down, now_ms));
     json_key_u64(j, "interval_s", l->interval_s);
+    json_key_bool(j, "managed", l->managed);
     json_key_str(j, "error", trouble(l)[0] != '\0' ? trouble(l) : NULL);
     if (l->retry_at_ms > 0)
         json_key_time(j, "retry", l->retry_at_ms);
@@ -151,7 +191,7 @@ static void json_peers(struct space *s, struct json *j)
     CLEANUP(buf_fini) struct buf peers = {0};
     json_key(j, "devices");
     json_list(j);
-    if (space_sync_peers(s, &peers) == 0)
+    if (get_peers(s, &peers) == 0)
         for (size_t i = 0; i < peers.n; i += sizeof(struct sync_peer)) {
             struct sync_peer p;
             memcpy(&p, peers.p + i, sizeof p);
@@ -170,7 +210,9 @@ int status_links_json(struct space *s, struct json *j)
 {
     CLEANUP(buf_fini) struct buf links = {0};
     struct sync_counts c;
+    char trouble[SYNC_TROUBLE_MAX];
     int rc = space_sync_links(s, &links);
+    json_key_str(j, "sync_error", space_sync_trouble(s, trouble) ? trouble : NULL);
     json_key(j, "remotes");
     json_list(j);
     for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {
@@ -191,4 +233,18 @@ int status_links_json(struct space *s, struct json *j)
     json_key_str(j, "last_fork", c.last_fork[0] != '\0' ? c.last_fork : NULL);
     json_peers(s, j);
     return rc;
+}
+
+uint64_t status_links_rates(struct space *s)
+{
+    CLEANUP(buf_fini) struct buf links = {0};
+    uint64_t sum = 0, now_ms = space_now_ms();
+    if (space_sync_links(s, &links) < 0)
+        return 0;
+    for (size_t i = 0; i < links.n; i += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + i, sizeof l);
+        sum += rate_of(&l.up, now_ms) + rate_of(&l.down, now_ms);
+    }
+    return sum;
 }

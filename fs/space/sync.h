@@ -25,6 +25,7 @@
 #define FS_SPACE_SYNC_H
 
 #include "fs/space/out.h"
+#include "fs/space/rate.h"
 #include "fs/space/space.h"
 #include "fs/store/content.h"
 #include "proto/sealed/act.h"
@@ -252,13 +253,14 @@ uint64_t space_sync_unsigned(struct space *s);
 
 /* ---- links: what the one who runs sessions tells ---- */
 
-enum { SYNC_URL_MAX = 256, SYNC_TEXT_MAX = 200 };
+enum { SYNC_URL_MAX = 256, SYNC_TEXT_MAX = 200, SYNC_TROUBLE_MAX = 512 };
 
 enum sync_link_state {
     SYNC_LINK_DOWN,
     SYNC_LINK_CONNECTING,
     SYNC_LINK_UP,
     SYNC_LINK_REFUSED,
+    SYNC_LINK_ABSENT,   /* there is no sync process, which would connect */
     SYNC_LINK_UNMOUNTED /* nobody runs sessions: the folder is not mounted */
 };
 
@@ -271,16 +273,23 @@ struct sync_link {
     char full[SYNC_TEXT_MAX];  /* why content is not sent, and what is small is; empty: it is */
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
+    bool managed;
     bool caught_up, settled;       /* session.h */
     uint64_t cursor, last;         /* of the remote's log: taken, and there */
     uint64_t heard;                /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
+    struct rate up, down;          /* of late */
 };
 
 /** Sets what is known of a link, by its remote; an empty @url takes it out. -ENOMEM. */
 int space_sync_set_link(struct space *s, const struct sync_link *l) MUST_CHECK;
 /** All links, appended to @ret as struct sync_link. */
 int space_sync_links(struct space *s, struct buf *ret) MUST_CHECK;
+
+/** Sets why there is no sync process, in one sentence; empty: there is, or it is coming. */
+void space_sync_set_trouble(struct space *s, const char *text);
+/** That sentence, in @ret; whether there is one. */
+bool space_sync_trouble(struct space *s, char ret[static SYNC_TROUBLE_MAX]);
 
 /**
  * Sets who is to look (NULL: nobody), @now: whatever intervals say, else as there is something

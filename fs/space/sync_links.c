@@ -2,6 +2,7 @@
  * Remotes as people and commands see them: how their sessions are, and having them look now.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -57,6 +58,26 @@ int space_sync_links(struct space *s, struct buf *ret)
     buf_put(ret, s->sync->link, s->sync->link_n * sizeof *s->sync->link);
     pthread_mutex_unlock(&s->lock);
     return buf_status(ret);
+}
+
+void space_sync_set_trouble(struct space *s, const char *text)
+{
+    if (s->sync == NULL)
+        return;
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->sync->trouble, sizeof s->sync->trouble, "%s", text);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool space_sync_trouble(struct space *s, char ret[static SYNC_TROUBLE_MAX])
+{
+    ret[0] = '\0';
+    if (s->sync == NULL)
+        return false;
+    pthread_mutex_lock(&s->lock);
+    memcpy(ret, s->sync->trouble, SYNC_TROUBLE_MAX);
+    pthread_mutex_unlock(&s->lock);
+    return ret[0] != '\0';
 }
 
 void space_sync_on_kick(struct space *s, void (*fn)(void *arg, bool now), void *arg)

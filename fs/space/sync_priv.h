@@ -136,7 +136,8 @@ struct sync {
     pthread_cond_t moved; /* links or what waits have changed */
     struct sync_link *link;
     size_t link_n;
-    uint64_t round; /* space_sync_round() */
+    char trouble[SYNC_TROUBLE_MAX]; /* space_sync_trouble() */
+    uint64_t round;                 /* space_sync_round() */
     void (*kick)(void *arg, bool now);
     void *kick_arg;
     struct buf fresh;         /* names of chunks that were stored last while a file is being cut */

@@ -207,7 +207,8 @@ static int watch(struct space *s, const struct verb_call *call, struct out *out)
     uint64_t seen = 0, rest_until_ms = 0;
     int rc = 0;
     for (bool first = true; rc == 0; first = false) {
-        uint64_t mark = db_written(s->db) + publisher_pending(s), began_ms = space_now_ms();
+        uint64_t mark = db_written(s->db) + publisher_pending(s) + status_links_rates(s);
+        uint64_t began_ms = space_now_ms();
         if ((first || mark != seen) && began_ms >= rest_until_ms) {
             seen = mark;
             rc = put_state(s, call, &now);

@@ -3,13 +3,14 @@
 
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
+#include "fs/space/unsent.h"
 #include "fs/space/verb.h"
 #include "proto/base/escape.h"
 #include "proto/base/human.h"
 
 enum {
     WAIT_MS = 24 * 3600 * 1000, /* as long as somebody waits */
-    TOLD_MS = 3000,             /* until the sync process has told of the links, after mounting */
+    TOLD_MS = 3000,             /* until the sync process has told of the links, and they are up */
     UP_MS = 10000,              /* until a link is up */
     DOOR_MS = 30000,
     STEP_MS = 50,
@@ -21,6 +22,7 @@ enum {
 /* Of all links: how many are up, and of these how many have taken what their servers had. */
 struct tally {
     size_t links, up, caught_up, settled;
+    size_t coming, refused; /* are connecting, or will when there is a sync process; were refused */
     uint64_t cursor, last, down_bytes;
     char error[SYNC_TEXT_MAX];
     char full[SYNC_TEXT_MAX]; /* in this round, a server had no room */
@@ -35,12 +37,14 @@ static int count(struct space *s, struct tally *ret)
         struct sync_link l;
         memcpy(&l, links.p + i * sizeof l, sizeof l);
         ret->up += l.state == SYNC_LINK_UP;
+        ret->coming += l.state == SYNC_LINK_CONNECTING || l.state == SYNC_LINK_ABSENT;
+        ret->refused += l.state == SYNC_LINK_REFUSED;
         ret->cursor += l.cursor;
         ret->last += l.last;
         ret->down_bytes += l.down_bytes;
         ret->caught_up += l.state == SYNC_LINK_UP && l.caught_up;
         ret->settled += l.state == SYNC_LINK_UP && l.settled;
-        if (l.error[0] != '\0')
+        if (l.error[0] != '\0' && (ret->refused == 0 || l.state == SYNC_LINK_REFUSED))
             memcpy(ret->error, l.error, sizeof ret->error);
         if (l.full[0] != '\0' && l.heard >= space_sync_round(s))
             memcpy(ret->full, l.full, sizeof ret->full);
@@ -48,14 +52,18 @@ static int count(struct space *s, struct tally *ret)
     return rc;
 }
 
-static int unreachable(struct out *out, const struct tally *t)
+/* None is up: says why. A refusal is not over by itself. */
+static int unreachable(struct space *s, struct out *out, const struct tally *t)
 {
-    if (t->links == 0)
+    char trouble[SYNC_TROUBLE_MAX];
+    if (space_sync_trouble(s, trouble))
+        out_error(out, "sync: no server is reached: %s", trouble);
+    else if (t->links == 0)
         out_error(out, "sync: this folder has no server; 'persist remote add' links it with one");
     else
         out_error(out, "sync: no server is reached: %s; 'persist status' shows more",
                   t->error[0] != '\0' ? t->error : "not connected");
-    return VERB_UNREACHABLE;
+    return t->refused > 0 ? VERB_NOT_ALLOWED : VERB_UNREACHABLE;
 }
 
 /* What is received of the content that is waited for. */
@@ -100,6 +108,20 @@ static int say_newest(struct space *s, struct out *out)
     return VERB_OK;
 }
 
+/* All else is even: whether something cannot be. */
+static int say_unsent(struct space *s, struct out *out)
+{
+    struct unsent u;
+    char n[HUMAN_MAX];
+    int rc = unsent_get(s, &u);
+    unsent_fini(&u);
+    if (rc < 0 || u.n == 0)
+        return verb_status_of(rc);
+    out_error(out, "sync: %s cannot be sent; 'persist status' says which, and why",
+              human_count(u.n, n));
+    return VERB_FAILED;
+}
+
 /* Waits until a link is up, and then until all that are up are even (@first: caught up). */
 static int wait_for(struct space *s, bool first, struct out *out)
 {
@@ -111,14 +133,15 @@ static int wait_for(struct space *s, bool first, struct out *out)
         int rc = count(s, &t);
         if (rc < 0)
             return verb_status_of(rc);
-        if (t.up == 0 && space_now_ms() >= (t.links == 0 ? told_by : up_by))
-            return unreachable(out, &t);
+        bool refused = t.links > 0 && t.refused == t.links; /* not for the next minute either */
+        if (t.up == 0 && (refused || space_now_ms() >= (t.links == 0 ? told_by : up_by)))
+            return unreachable(s, out, &t);
         if (t.up > 0 && first && t.caught_up == t.up)
             return say_newest(s, out);
         if (t.up > 0 && t.caught_up < t.up && t.last > 0)
             out_progress(out, t.cursor, t.last, OUT_COUNTED);
         if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
-            return VERB_OK;
+            return say_unsent(s, out);
         if (!first && t.full[0] != '\0') {
             out_error(out, "sync: %s; 'persist status' shows what is left", t.full);
             return VERB_FAILED;
@@ -147,8 +170,11 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
     if (call->args_n > 0)
         return wait_for(s, strcmp(call->args[0], "first") == 0, out);
     struct tally t;
-    rc = count(s, &t);
-    return rc < 0 ? verb_status_of(rc) : t.up == 0 ? unreachable(out, &t) : VERB_OK;
+    uint64_t end = space_now_ms() + TOLD_MS;
+    while ((rc = count(s, &t)) == 0 && t.up == 0 && t.coming > 0 && space_now_ms() < end)
+        if (out_cancelled(out, STEP_MS))
+            return VERB_FAILED;
+    return rc < 0 ? verb_status_of(rc) : t.up == 0 ? unreachable(s, out, &t) : VERB_OK;
 }
 
 /* ---- door --------------------------------------------------------------------------------------
@@ -185,13 +211,16 @@ static int wait_for_blob(struct space *s, const struct verb_call *call, uint64_t
 {
     struct buf blob CLEANUP(buf_fini) = {0};
     uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
-    while (space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
-        if (out_cancelled(out, STEP_MS))
-            return VERB_FAILED;
+    bool waits = true;
+    while (waits && space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
+        waits = !out_cancelled(out, STEP_MS);
     if (!call->mounted || space_sync_get_blob(s, remote, &blob) < 0)
         return VERB_OK;
-    out_error(out, "remote: the server did not take in time what opens the folder to others; it "
-                   "will be sent again, see 'persist status'");
+    /* Who is told that it failed finds nothing changed, later either. */
+    if (space_sync_set_blob(s, remote, bytes_of(NULL, 0)) < 0)
+        return VERB_FAILED;
+    out_error(out, "remote: the server did not take in time what opens the folder to others; try "
+                   "again when it is reached");
     return VERB_UNREACHABLE;
 }
 
@@ -208,7 +237,11 @@ static int opened(struct space *s, const struct verb_call *call, int rc, struct 
 
 int verb_door(struct space *s, const struct verb_call *call, struct out *out)
 {
-    return opened(s, call, make_door(s, call, space_sync_remote_id(call->args[0])), out);
+    uint64_t remote = space_sync_remote_id(call->args[0]);
+    struct buf blob CLEANUP(buf_fini) = {0};
+    if (call->args_n < 3) /* whether there is one to be sent */
+        return space_sync_get_blob(s, remote, &blob) == 0 ? VERB_OK : VERB_NOT_FOUND;
+    return opened(s, call, make_door(s, call, remote), out);
 }
 
 /* ---- manage ------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ struct request {
     struct session session;
     struct identity identity;
     const struct space_entry *space;
-    bool created; /* the space is made by this command */
+    bool created;          /* the space is made by this command */
+    struct err sync_error; /* why there is no sync process */
 };
 
 static int join_options(const struct args *a, struct buf *ret)
@@ -180,6 +181,7 @@ static struct mount_process process_of(const struct request *r)
         .space = r->space,
         .options = r->options.n > 1 ? (const char *)r->options.p : NULL,
         .identity = &r->identity,
+        .sync_error = r->sync_error.msg,
         .import = r->import,
     };
 }
@@ -212,12 +214,11 @@ static int run_background(struct request *r, struct out *out)
 static int start(struct request *r)
 {
     struct term term;
-    struct err err = {0};
     int status;
     term_init(&term);
     /* Without it the folder works, but for the network. */
-    if (sync_ensure(&r->session.home, r->session.run_fd, &err) < 0)
-        (void)fail_err(&err);
+    if (sync_ensure(&r->session.home, r->session.run_fd, &r->sync_error) < 0)
+        (void)fail_err(&r->sync_error);
     if (r->foreground) {
         struct mount_process m = process_of(r);
         m.out = &term.out;

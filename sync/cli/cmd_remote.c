@@ -66,8 +66,8 @@ int remote_ask(const struct session *s, const Persist__Local *request, Persist__
     return rc < 0 ? rc : local_ask(s->run_fd, request, ret_reply, err);
 }
 
-int remote_remove(const struct session *s, const struct space_entry *e, const char *url,
-                  struct err *err)
+static int ask_removal(const struct session *s, const struct space_entry *e, const char *url,
+                       bool undo, struct err *err)
 {
     Persist__Local *answer;
     uint8_t space[SPACE_ID_SIZE];
@@ -80,12 +80,25 @@ int remote_remove(const struct session *s, const struct space_entry *e, const ch
     Persist__Local f = PERSIST__LOCAL__INIT;
     request.space = frame_data(bytes_of(space, sizeof space));
     request.url = copy;
+    request.undo = undo;
     f.kind_case = PERSIST__LOCAL__KIND_REMOTE_REMOVE;
     f.remote_remove = &request;
     int rc = remote_ask(s, &f, &answer, err);
     if (rc == 0)
         frame_local_free(answer);
     return rc;
+}
+
+int remote_remove(const struct session *s, const struct space_entry *e, const char *url,
+                  struct err *err)
+{
+    return ask_removal(s, e, url, false, err);
+}
+
+int remote_undo(const struct session *s, const struct space_entry *e, const char *url,
+                struct err *err)
+{
+    return ask_removal(s, e, url, true, err);
 }
 
 int remote_remove_all(const struct session *s, const struct space_entry *e, struct err *err)
@@ -187,19 +200,21 @@ const struct command command_remote = {
     .name = "remote",
     .arguments = "add|list|remove [URL] [FOLDER] [OPTIONS]",
     .summary = "link a folder with a server; list or remove such links",
-    .help = "  add URL [FOLDER]     link FOLDER with the server at URL, as wss://sync.example.org\n"
-            "    --token-file F       this device's token for it; else $PERSIST_DEVICE_TOKEN\n"
-            "    --passphrase-file F  what other devices have to know to join; without it one is\n"
-            "                         made and shown once\n"
-            "    --managed            no passphrase: the server itself becomes a member\n"
-            "    --interval SECONDS   send changes every so often, not at once\n"
-            "    --ca F               trust the authorities in F (PEM), not those of the system\n"
-            "    --insecure           ws:// to another machine, where nobody can listen in\n"
-            "  list [FOLDER]        the servers of all folders, or of one; --json\n"
-            "  remove URL [FOLDER]  link FOLDER with that server no more; what it has stays there\n"
-            "\n"
-            "Example:\n"
-            "  persist remote add wss://sync.example.org ~/Notes --token-file token\n",
+    .help =
+        "  add URL [FOLDER]     link FOLDER with the server at URL, as wss://sync.example.org\n"
+        "    --token-file F       this device's token for it; else $PERSIST_DEVICE_TOKEN\n"
+        "    --passphrase-file F  what other devices have to know to join; without it one is\n"
+        "                         made and shown once. To add a server again, with a new token\n"
+        "                         or interval, keeps the one there is\n"
+        "    --managed            no passphrase: the server itself becomes a member\n"
+        "    --interval SECONDS   send changes every so often, not at once\n"
+        "    --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "    --insecure           ws:// to another machine, where nobody can listen in\n"
+        "  list [FOLDER]        the servers of all folders, or of one; --json\n"
+        "  remove URL [FOLDER]  link FOLDER with that server no more; what it has stays there\n"
+        "\n"
+        "Example:\n"
+        "  persist remote add wss://sync.example.org ~/Notes --token-file token\n",
     .options = options,
     .plain_min = 1,
     .plain_max = 3,

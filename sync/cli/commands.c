@@ -21,7 +21,10 @@ const struct command *const commands[] = {
 
 const struct args_option commands_json_only[] = {{.long_name = "json"}, {0}};
 
-int commands_on_folder(const char *folder, bool with_path, struct verb_call *call)
+typedef int before_fn(const struct session *s, const struct space_entry *e, struct err *err);
+
+static int run_on_folder(before_fn *before, const char *folder, bool with_path,
+                         struct verb_call *call)
 {
     struct session s = SESSION_INIT;
     struct target t = {.space = NULL};
@@ -31,7 +34,10 @@ int commands_on_folder(const char *folder, bool with_path, struct verb_call *cal
     if (rc == 0)
         rc = folder != NULL ? target_find(&s.spaces, folder, !with_path, &t, &err)
                             : target_default(&s.spaces, &t, &err);
-    if (rc == -EINVAL && folder == NULL) {
+    bool found = rc == 0;
+    if (found && before != NULL)
+        rc = before(&s, t.space, &err);
+    if (rc == -EINVAL && folder == NULL && !found) {
         status = fail(VERB_USAGE, "%s", err.msg);
     } else if (rc < 0) {
         status = fail_err(&err);
@@ -43,4 +49,14 @@ int commands_on_folder(const char *folder, bool with_path, struct verb_call *cal
     target_fini(&t);
     session_fini(&s);
     return status;
+}
+
+int commands_on_folder(const char *folder, bool with_path, struct verb_call *call)
+{
+    return run_on_folder(NULL, folder, with_path, call);
+}
+
+int commands_on_folder_after(before_fn *before, const char *folder, struct verb_call *call)
+{
+    return run_on_folder(before, folder, false, call);
 }

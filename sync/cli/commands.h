@@ -53,4 +53,11 @@ enum { COMMANDS_JSON = 0 };
 struct verb_call;
 int commands_on_folder(const char *folder, bool with_path, struct verb_call *call);
 
+/** The same of @call with nothing to add, after @before of the folder, which may fail. */
+struct session;
+struct space_entry;
+int commands_on_folder_after(int (*before)(const struct session *s, const struct space_entry *e,
+                                           struct err *err),
+                             const char *folder, struct verb_call *call);
+
 #endif

@@ -155,15 +155,20 @@ int home_dir(const struct home *h, const char *name, bool create, int *ret_fd, s
 
 int home_lock(const struct home *h, int *ret_fd, struct err *err)
 {
-    int fd = openat(h->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return home_lock_file(h, "lock", ret_fd, err);
+}
+
+int home_lock_file(const struct home *h, const char *name, int *ret_fd, struct err *err)
+{
+    int fd = openat(h->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return err_set(err, -errno, "%s/lock: %s", h->path, strerror(errno));
+        return err_set(err, -errno, "%s/%s: %s", h->path, name, strerror(errno));
     int rc;
     do
         rc = flock(fd, LOCK_EX);
     while (rc < 0 && errno == EINTR);
     if (rc < 0) {
-        rc = err_set(err, -errno, "%s/lock: %s", h->path, strerror(errno));
+        rc = err_set(err, -errno, "%s/%s: %s", h->path, name, strerror(errno));
         close(fd);
         return rc;
     }

@@ -43,6 +43,8 @@ int home_dir(const struct home *h, const char *name, bool create, int *ret_fd,
 
 /** Takes the lock, waiting for it; closing @ret_fd gives it back. */
 int home_lock(const struct home *h, int *ret_fd, struct err *err) MUST_CHECK;
+/** The same of another one, the file @name. */
+int home_lock_file(const struct home *h, const char *name, int *ret_fd, struct err *err) MUST_CHECK;
 
 enum { CONFIG_BYTES_MAX = 64 * 1024, LABEL_SIZE = 65 };
 

@@ -14,6 +14,8 @@
 #include "proto/base/log.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/runfile.h"
+#include "sync/cli/stored_links.h"
+#include "sync/cli/sync_keeper.h"
 #include "sync/engine/engine.h"
 #include "sync/state/statefile.h"
 
@@ -23,6 +25,7 @@ struct state {
     struct space *space;
     struct watch *watch;
     struct control_server *server;
+    struct sync_keeper *keeper;
     struct engine *engine;
     int run_file; /* -1: not taken */
     bool usable;
@@ -83,6 +86,26 @@ static int import(struct state *st, struct err *err)
     return rc;
 }
 
+/* The sessions, and who starts the sync process for them when it dies. */
+static int start_sync(struct state *st, struct err *err)
+{
+    const struct session *s = st->m->session;
+    CLEANUP(buf_fini) struct buf links = {0};
+    struct err why = {0};
+    if (stored_links(&s->home, st->m->space, &links, &why) < 0)
+        log_warn("mount: %s", why.msg); /* the sync process does not start either, and says why */
+    int rc = sync_keeper_start(&s->home, s->run_fd, st->space, st->m->sync_error, &st->keeper, err);
+    if (rc < 0)
+        return rc;
+    struct engine_config cfg = {.space = st->space,
+                                .run_fd = s->run_fd,
+                                .links = buf_bytes(&links),
+                                .attached = sync_keeper_tell,
+                                .arg = st->keeper};
+    rc = engine_start(&cfg, &st->engine, err);
+    return rc == -ENOTCONN ? 0 : rc;
+}
+
 static int start_server(struct state *st, struct err *err)
 {
     char name[RUNFILE_NAME_SIZE];
@@ -98,9 +121,7 @@ static int start_server(struct state *st, struct err *err)
     int rc = control_server_start(&config, &st->server, err);
     if (rc < 0)
         return rc;
-    rc = engine_start(&(struct engine_config){.space = st->space, .run_fd = st->m->session->run_fd},
-                      &st->engine, err);
-    return rc == -ENOTCONN ? 0 : rc;
+    return start_sync(st, err);
 }
 
 static void on_ready(void *arg)
@@ -151,6 +172,7 @@ int mount_process_run(const struct mount_process *m)
     struct err err = {0};
     int rc = run(&st, &err);
     engine_stop(st.engine);
+    sync_keeper_stop(st.keeper);
     control_server_stop(st.server);
     space_close(st.space);
     space_member_fini(&st.member);

@@ -13,6 +13,7 @@ struct mount_process {
     const struct space_entry *space;
     const char *options; /* -o, NULL for none */
     const struct identity *identity;
+    const char *sync_error; /* why there is no sync process; "": there is */
     bool import;
     struct out *out;            /* progress, messages and errors until the folder is usable */
     struct control_out *report; /* told when it is; NULL in the foreground */

@@ -40,6 +40,9 @@ int remote_ask(const struct session *s, const Persist__Local *request, Persist__
 /** Has a remote of the space removed. -ENOENT it is none; as remote_ask(). */
 int remote_remove(const struct session *s, const struct space_entry *e, const char *url,
                   struct err *err) MUST_CHECK;
+/** Takes the newest add of it back: what was stored before is again, if anything was. Likewise. */
+int remote_undo(const struct session *s, const struct space_entry *e, const char *url,
+                struct err *err) MUST_CHECK;
 
 /** Has all remotes of the space removed; asks nobody when none are stored. As remote_ask(). */
 int remote_remove_all(const struct session *s, const struct space_entry *e,

@@ -1,6 +1,7 @@
 /*
  * persist remote add: the server is asked first, then the remote is stored, then the door is made;
- * when that fails the remote is taken back.
+ * when that fails what was stored is taken back. To add a server again is the way to change its
+ * token or interval: the door that there is stays, unless another passphrase is given.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -8,13 +9,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/space/sync.h"
 #include "proto/base/escape.h"
 #include "proto/frame.h"
 #include "proto/sealed/door.h"
+#include "proto/session.pb-c.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/local_call.h"
 #include "sync/cli/remote.h"
 #include "sync/cli/remote_door.h"
+#include "sync/cli/stored_links.h"
 #include "sync/cli/term.h"
 #include "sync/net/ws_url.h"
 
@@ -25,11 +29,12 @@ struct request {
     char url[WS_URL_SIZE];
     struct secret token;
     char passphrase[PASSPHRASE_MAX]; /* normal */
-    size_t passphrase_n;             /* 0: managed */
+    size_t passphrase_n;             /* 0: none is given */
     char drawn[PASSPHRASE_SIZE];     /* to be shown; "": it was given */
     struct buf ca_file;              /* absolute, terminated; empty: none */
     uint32_t interval_s;
     bool insecure, managed;
+    bool keeps; /* there is a door already */
 };
 
 static void request_fini(struct request *r)
@@ -65,18 +70,19 @@ static int take_ca(const char *file, struct buf *ret, struct err *err)
     return rc;
 }
 
+static int draw_passphrase(struct request *r, struct err *err)
+{
+    passphrase_new(r->drawn);
+    int n = passphrase_normal(bytes_str(r->drawn), r->passphrase);
+    r->passphrase_n = n > 0 ? (size_t)n : 0;
+    return n > 0 ? 0 : err_set(err, -EIO, "remote: no passphrase can be made");
+}
+
 static int take_passphrase(const char *file, struct request *r, struct err *err)
 {
     struct secret typed;
-    if (r->managed)
+    if (file == NULL)
         return 0;
-    if (file == NULL) {
-        passphrase_new(r->drawn);
-        r->passphrase_n = strlen(r->drawn);
-        int n = passphrase_normal(bytes_str(r->drawn), r->passphrase);
-        r->passphrase_n = n > 0 ? (size_t)n : 0;
-        return n > 0 ? 0 : err_set(err, -EIO, "remote: no passphrase can be made");
-    }
     int rc = secretfile_read(file, &typed, err);
     if (rc < 0)
         return rc;
@@ -110,28 +116,91 @@ static int take(const struct args *a, struct request *r, struct err *err)
 
 /* ---- the steps ---- */
 
+/* @space is pointed to. */
+static void describe(struct request *r, uint8_t space[static SPACE_ID_SIZE], Persist__Remote *ret)
+{
+    static char no_file[] = "";
+    persist__remote__init(ret);
+    ret->url = r->url;
+    ret->space = frame_data(bytes_of(space, SPACE_ID_SIZE));
+    ret->token = r->token.text;
+    ret->interval_s = r->interval_s;
+    ret->ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
+    ret->insecure = r->insecure;
+    ret->managed = r->managed;
+}
+
 /* Asks the server, and stores the remote. */
 static int add(const struct session *s, const struct space_entry *e, struct request *r,
                Persist__Local **ret, struct err *err)
 {
     uint8_t space[SPACE_ID_SIZE];
-    char no_file[] = "";
     Persist__Remote remote;
-    persist__remote__init(&remote);
     Persist__RemoteAdd request = PERSIST__REMOTE_ADD__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     remote_space_id(e, space);
-    remote.url = r->url;
-    remote.space = frame_data(bytes_of(space, sizeof space));
-    remote.token = r->token.text;
-    remote.interval_s = r->interval_s;
-    remote.ca_file = r->ca_file.n > 0 ? (char *)r->ca_file.p : no_file;
-    remote.insecure = r->insecure;
-    remote.managed = r->managed;
+    describe(r, space, &remote);
     request.remote = &remote;
     f.kind_case = PERSIST__LOCAL__KIND_REMOTE_ADD;
     f.remote_add = &request;
     return remote_ask(s, &f, ret, err);
+}
+
+/* Whether the list, an encoded Spaces, says that a passphrase opens @space. */
+static bool has_door(struct bytes list, const uint8_t space[static SPACE_ID_SIZE])
+{
+    bool has = false;
+    Persist__Spaces *v = persist__spaces__unpack(NULL, list.n, list.p);
+    for (size_t i = 0; v != NULL && i < v->n_spaces; i++)
+        has = has || (v->spaces[i]->door.len > 0 &&
+                      bytes_equal(frame_bytes(v->spaces[i]->id), bytes_of(space, SPACE_ID_SIZE)));
+    persist__spaces__free_unpacked(v, NULL);
+    return has;
+}
+
+/* Asks the server whether a passphrase opens the space, or will: an add may have been cut off
+ * before. */
+static int ask_door(const struct session *s, const struct space_entry *e, struct request *r,
+                    struct err *err)
+{
+    uint8_t space[SPACE_ID_SIZE];
+    Persist__Remote remote;
+    Persist__RemoteSpaces request = PERSIST__REMOTE_SPACES__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    Persist__Local *answer;
+    remote_space_id(e, space);
+    describe(r, space, &remote);
+    request.remote = &remote;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_SPACES;
+    f.remote_spaces = &request;
+    int rc = remote_ask(s, &f, &answer, err);
+    if (rc < 0)
+        return rc;
+    r->keeps = has_door(frame_bytes(answer->reply->spaces), space);
+    frame_local_free(answer);
+    rc = r->keeps ? 1 : remote_door_waits(s, e, r->url, err);
+    r->keeps = rc == 1;
+    return rc < 0 ? rc : 0;
+}
+
+/* What opens the space to others, when nothing is said of it: what does already, else a passphrase
+ * that is drawn. */
+static int choose_door(const struct session *s, const struct space_entry *e, struct request *r,
+                       struct err *err)
+{
+    CLEANUP(buf_fini) struct buf links = {0};
+    if (r->managed || r->passphrase_n > 0)
+        return 0;
+    int rc = stored_links(&s->home, e, &links, err);
+    for (size_t at = 0; rc == 0 && at < links.n; at += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + at, sizeof l);
+        if (strcmp(l.url, r->url) != 0)
+            continue;
+        r->managed = l.managed;
+        rc = l.managed ? 0 : ask_door(s, e, r, err);
+    }
+    return rc < 0 || r->managed || r->keeps ? rc : draw_passphrase(r, err);
 }
 
 static int make_door(const struct session *s, const struct space_entry *e, struct request *r,
@@ -144,11 +213,11 @@ static int make_door(const struct session *s, const struct space_entry *e, struc
         .managed = r->managed,
         .member = frame_bytes(reply->member),
     };
-    int rc = remote_door(s, &door, err);
+    int rc = r->keeps ? 0 : remote_door(s, &door, err);
     /* What was stored goes again: without the door no other device can join by way of it. */
     struct err ignored = {0};
     if (rc < 0)
-        (void)!remote_remove(s, e, r->url, &ignored);
+        (void)!remote_undo(s, e, r->url, &ignored);
     return rc;
 }
 
@@ -156,26 +225,44 @@ static int show_passphrase(const struct request *r)
 {
     struct term term;
     term_init(&term);
-    int rc = out_printf(&term.out,
+    int rc = 0;
+    if (r->drawn[0] != '\0')
+        rc = out_printf(&term.out,
                         "passphrase: %s\n"
                         "It is needed on every other device, and kept nowhere: write it down.\n",
                         r->drawn);
+    else if (r->keeps)
+        rc = out_printf(&term.out,
+                        "the passphrase stays as it is; --passphrase-file gives another\n");
     return term_finish(&term, rc < 0 ? VERB_FAILED : VERB_OK);
+}
+
+/* What is done alone: of two at once the second one finds what the first has made. */
+static int add_alone(const struct session *s, const struct space_entry *e, struct request *r,
+                     struct err *err)
+{
+    Persist__Local *answer;
+    int lock_fd;
+    int rc = home_lock_file(&s->home, "remote.lock", &lock_fd, err);
+    if (rc < 0)
+        return rc;
+    rc = choose_door(s, e, r, err);
+    if (rc == 0)
+        rc = add(s, e, r, &answer, err);
+    if (rc == 0) {
+        rc = make_door(s, e, r, answer->reply, err);
+        frame_local_free(answer);
+    }
+    close(lock_fd);
+    return rc;
 }
 
 int remote_add(const struct args *a, const struct session *s, const struct space_entry *e)
 {
     CLEANUP(request_fini) struct request r = {.url = ""};
     struct err err = {0};
-    Persist__Local *answer;
     int rc = take(a, &r, &err);
     if (rc == 0)
-        rc = add(s, e, &r, &answer, &err);
-    if (rc < 0)
-        return remote_fail(&err);
-    rc = make_door(s, e, &r, answer->reply, &err);
-    frame_local_free(answer);
-    if (rc < 0)
-        return remote_fail(&err);
-    return r.drawn[0] != '\0' ? show_passphrase(&r) : VERB_OK;
+        rc = add_alone(s, e, &r, &err);
+    return rc < 0 ? remote_fail(&err) : show_passphrase(&r);
 }

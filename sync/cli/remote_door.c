@@ -61,3 +61,14 @@ int remote_door(const struct session *s, const struct remote_door *door, struct 
     sodium_memzero(key, sizeof key);
     return rc;
 }
+
+int remote_door_waits(const struct session *s, const struct space_entry *e, const char *url,
+                      struct err *err)
+{
+    struct verb_call call = {.verb = "door", .args = {url}, .args_n = 1};
+    struct term term;
+    int status;
+    term_init(&term);
+    int rc = session_run(s, e, &call, &term.out, &status, err);
+    return rc < 0 ? rc : status == VERB_OK;
+}

@@ -19,4 +19,9 @@ struct remote_door {
 int remote_door(const struct session *s, const struct remote_door *door,
                 struct err *err) MUST_CHECK;
 
+/** Whether the door of a remote was made and is still to be sent, which the next mount does: 1, 0.
+ */
+int remote_door_waits(const struct session *s, const struct space_entry *e, const char *url,
+                      struct err *err) MUST_CHECK;
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "fs/mount/control.h"
 #include "fs/space/space.h"
+#include "fs/space/sync.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/identity.h"
 #include "sync/cli/runfile.h"
@@ -45,6 +46,21 @@ int session_owner(const struct session *s, const struct space_entry *e, pid_t *r
     return s->run_fd < 0 ? 0 : runfile_owner(s->run_fd, e, ret_pid, err);
 }
 
+/* Tells @space of its stored remotes. */
+static int tell_links(const struct session *s, const struct space_entry *e, struct space *space,
+                      struct err *err)
+{
+    CLEANUP(buf_fini) struct buf links = {0};
+    int rc = stored_links(&s->home, e, &links, err);
+    for (size_t at = 0; rc == 0 && at < links.n; at += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + at, sizeof l);
+        if (space_sync_set_link(space, &l) < 0)
+            rc = err_set(err, -ENOMEM, "its servers: out of memory");
+    }
+    return rc;
+}
+
 /* On the database itself; another process that has it open shows as -EBUSY. */
 static int run_here(const struct session *s, const struct space_entry *e,
                     const struct verb_call *call, struct out *out, int *ret_status, struct err *err)
@@ -73,7 +89,7 @@ static int run_here(const struct session *s, const struct space_entry *e,
     }
     const struct verb *v = verb_find(call->verb);
     if (v->run == verb_status)
-        rc = stored_links_tell(s, e, space, err);
+        rc = tell_links(s, e, space, err);
     if (rc == 0)
         *ret_status = v->run(space, call, out);
     space_close(space);

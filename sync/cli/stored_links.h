@@ -1,14 +1,16 @@
 /*
- * sync/cli/stored_links - the servers of a space that no process serves now, for `persist status`.
+ * sync/cli/stored_links - the servers of a space as they are stored, for when no sync process tells
+ * of them: `persist status` of a folder that is not mounted, and a mount that has just begun.
  */
 #ifndef SYNC_CLI_STORED_LINKS_H
 #define SYNC_CLI_STORED_LINKS_H
 
-#include "fs/space/space.h"
-#include "sync/cli/session.h"
+#include "proto/base/buf.h"
+#include "sync/cli/home.h"
+#include "sync/cli/spaces.h"
 
-/** Tells @space, that of @e, of its stored remotes. As remotes_open(); -ENOMEM. */
-int stored_links_tell(const struct session *s, const struct space_entry *e, struct space *space,
-                      struct err *err) MUST_CHECK;
+/** Those of @e, appended to @ret as struct sync_link. As remotes_read(); -ENOMEM. */
+int stored_links(const struct home *h, const struct space_entry *e, struct buf *ret,
+                 struct err *err) MUST_CHECK;
 
 #endif

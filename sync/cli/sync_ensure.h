@@ -12,4 +12,10 @@
  */
 int sync_ensure(const struct home *h, int run_fd, struct err *err) MUST_CHECK;
 
+/**
+ * Starts `persist daemon`, whoever listens, and returns when that has: 0, too, when another one is
+ * starting or runs. Errors, with a message: what kept it from starting. Thread: any.
+ */
+int sync_start(const struct home *h, struct err *err) MUST_CHECK;
+
 #endif

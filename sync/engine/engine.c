@@ -23,16 +23,18 @@ enum {
     LINKS_MAX = 32,
     CONNECT_MS = 200, /* until the sync process is looked for again, the first time */
     CONNECT_MS_MAX = 5000,
+    TOLD_MS = 2000,       /* until the sync process has told of every link, once there is one */
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
     STATE_MS_MAX = 10000, /* and at most so late */
     FULL_MS = 30000,      /* until a server that had no room is tried again */
     FD_MAX = 1024,
 };
 
-/* A link that the sync process told of. */
+/* A link that the sync process told of, or one before it. */
 struct link {
     struct engine *engine;
     bool used;
+    bool told; /* by this sync process, which has given it @id; else its URL says which it is */
     uint32_t id;
     uint64_t generation;
     struct sync_session *session;
@@ -98,6 +100,7 @@ static void send_data(void *arg, const Persist__Frame *frame)
     f.kind_case = PERSIST__LOCAL__KIND_DATA;
     f.data = &d;
     l->shown.up_bytes += b.n;
+    rate_add(&l->shown.up, net_now_ms(), b.n);
     send_local(l->engine, &f);
 }
 
@@ -174,19 +177,63 @@ static void session_failed(void *arg, uint64_t after_ms, const char *why)
     send_local(l->engine, &f);
 }
 
-static struct link *link_of(struct engine *e, uint32_t id, bool make)
+static struct link *link_of(struct engine *e, uint32_t id)
+{
+    for (size_t i = 0; i < LINKS_MAX; i++)
+        if (e->links[i].told && e->links[i].id == id)
+            return &e->links[i];
+    return NULL;
+}
+
+/* The link that has this URL and is not told of yet, else a new one; NULL: there are too many. */
+static struct link *need_link(struct engine *e, const char *url)
 {
     struct link *free_one = NULL;
     for (size_t i = 0; i < LINKS_MAX; i++) {
-        if (e->links[i].used && e->links[i].id == id)
-            return &e->links[i];
-        if (!e->links[i].used && free_one == NULL)
-            free_one = &e->links[i];
+        struct link *l = &e->links[i];
+        if (l->used && !l->told && strcmp(l->shown.url, url) == 0)
+            return l;
+        if (!l->used && free_one == NULL)
+            free_one = l;
     }
-    if (!make || free_one == NULL)
-        return NULL;
-    *free_one = (struct link){.engine = e, .used = true, .id = id};
+    if (free_one != NULL) {
+        *free_one = (struct link){.engine = e, .used = true};
+        snprintf(free_one->shown.url, sizeof free_one->shown.url, "%s", url);
+    }
     return free_one;
+}
+
+/* There is no sync process that would know of the link. */
+static void lose_link(struct link *l)
+{
+    end_session(l);
+    l->told = false;
+    l->shown.state = SYNC_LINK_ABSENT;
+    l->shown.retry_at_ms = 0;
+    snprintf(l->shown.error, sizeof l->shown.error, "the sync process is not running");
+    show(l);
+}
+
+/* What is stored, before the sync process has told of it. */
+static void know_links(struct engine *e, struct bytes links)
+{
+    for (size_t at = 0; at < links.n; at += sizeof(struct sync_link)) {
+        struct sync_link stored;
+        memcpy(&stored, links.p + at, sizeof stored);
+        struct link *l = need_link(e, stored.url);
+        if (l == NULL)
+            return;
+        l->shown = stored;
+        lose_link(l);
+    }
+}
+
+/* Those that the sync process does not know are no remotes any more. */
+static void drop_untold(struct engine *e)
+{
+    for (size_t i = 0; i < LINKS_MAX; i++)
+        if (e->links[i].used && !e->links[i].told)
+            drop_link(&e->links[i]);
 }
 
 static void start_session(struct link *l)
@@ -217,9 +264,13 @@ static enum sync_link_state state_of(Persist__LinkState s)
 
 static void on_link(struct engine *e, const Persist__Link *in)
 {
-    struct link *l = link_of(e, in->id, true);
+    struct link *l = link_of(e, in->id);
+    if (l == NULL)
+        l = need_link(e, in->url);
     if (l == NULL)
         return;
+    l->told = true;
+    l->id = in->id;
     bool up = in->state == PERSIST__LINK_STATE__LINK_UP;
     snprintf(l->shown.url, sizeof l->shown.url, "%s", in->url);
     if (in->state == PERSIST__LINK_STATE__LINK_REMOVED) {
@@ -232,6 +283,7 @@ static void on_link(struct engine *e, const Persist__Link *in)
     l->shown.remote = space_sync_remote_id(l->shown.url);
     l->shown.state = state_of(in->state);
     l->shown.interval_s = in->interval_s;
+    l->shown.managed = in->managed;
     snprintf(l->shown.error, sizeof l->shown.error, "%s", in->error);
     l->shown.retry_at_ms = in->retry_ms > 0 ? wall_ms() + in->retry_ms : 0;
     if (up && l->session == NULL)
@@ -339,6 +391,8 @@ static void on_event(uint32_t events, void *arg)
         return;
     }
     bool kicked = atomic_exchange(&e->kicked, false);
+    if (kicked && e->conn == NULL)
+        net_timer_set(e->connect_timer, 0);
     if (atomic_exchange(&e->changed, false))
         changed(e);
     pump(e, kicked);
@@ -372,7 +426,7 @@ static void on_kick(void *arg, bool now)
 
 static void on_data(struct engine *e, const Persist__Data *d)
 {
-    struct link *l = link_of(e, d->link, false);
+    struct link *l = link_of(e, d->link);
     Persist__Frame *f;
     if (l == NULL || l->session == NULL || l->generation != d->generation)
         return;
@@ -382,6 +436,7 @@ static void on_data(struct engine *e, const Persist__Data *d)
         return;
     }
     l->shown.down_bytes += d->frame.len;
+    rate_add(&l->shown.down, net_now_ms(), d->frame.len);
     sync_session_frame(l->session, f, net_now_ms());
     frame_free(f);
     pump(e, false);
@@ -410,6 +465,12 @@ static void on_writable(struct unix_conn *c, void *user)
     pump(e, false);
 }
 
+static void tell_attached(const struct engine *e, bool is)
+{
+    if (e->cfg.attached != NULL)
+        e->cfg.attached(e->cfg.arg, is);
+}
+
 static void on_closed(struct unix_conn *c, int error, void *user)
 {
     struct engine *e = user;
@@ -417,17 +478,13 @@ static void on_closed(struct unix_conn *c, int error, void *user)
     (void)error;
     e->conn = NULL;
     buf_reset(&e->late);
-    for (size_t i = 0; i < LINKS_MAX; i++) {
-        struct link *l = &e->links[i];
-        if (!l->used)
-            continue;
-        end_session(l);
-        l->shown.state = SYNC_LINK_DOWN;
-        snprintf(l->shown.error, sizeof l->shown.error, "the sync process is not running");
-        show(l);
-    }
+    for (size_t i = 0; i < LINKS_MAX; i++)
+        if (e->links[i].used)
+            lose_link(&e->links[i]);
     if (atomic_load(&e->stop))
         net_loop_stop(e->loop);
+    else
+        tell_attached(e, false);
     net_timer_set(e->connect_timer, e->connect_ms);
 }
 
@@ -465,12 +522,19 @@ static void on_connect_timer(void *arg)
     struct engine *e = arg;
     if (atomic_load(&e->stop)) /* the loop ends, perhaps in this very turn */
         return;
+    if (e->conn != NULL) { /* since some time */
+        drop_untold(e);
+        return;
+    }
     int fd = connect_socket(e);
     if (fd >= 0 && unix_adopt(e->loop, fd, &unix_events, e, &e->conn) == 0) {
         e->connect_ms = CONNECT_MS;
+        tell_attached(e, true);
         attach(e);
+        net_timer_set(e->connect_timer, TOLD_MS);
         return;
     }
+    tell_attached(e, false);
     net_timer_set(e->connect_timer, e->connect_ms);
     e->connect_ms = (unsigned)min_u64(2 * e->connect_ms, CONNECT_MS_MAX);
 }
@@ -544,6 +608,8 @@ int engine_start(const struct engine_config *cfg, struct engine **ret, struct er
     for (size_t i = 0; i < LINKS_MAX; i++)
         e->links[i].engine = e;
     int rc = make(e, err);
+    if (rc == 0)
+        know_links(e, cfg->links);
     if (rc == 0)
         rc = start_thread(e);
     if (rc < 0) {

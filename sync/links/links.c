@@ -79,6 +79,7 @@ void links_free(struct links *l)
     clients_free(l->env.clients);
     net_timer_free(l->timer);
     remotes_free(l->remotes);
+    remote_wipe(&l->replaced);
     free(l);
 }
 

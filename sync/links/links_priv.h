@@ -27,6 +27,9 @@ struct links {
     struct net_timer *timer;                      /* of stopping */
     struct caller *callers[UNIX_CONNECTIONS_MAX]; /* NULL: free */
     uint32_t last_id;                             /* of a link */
+    /* The newest RemoteAdd, for its undoing: its name, and what it replaced, if anything. */
+    struct remote replaced;
+    bool has_replaced;
     bool stopping, stopped;
 };
 

@@ -178,7 +178,7 @@ static void wiped_fini(struct buf *b)
     buf_fini(b);
 }
 
-int remotes_open(int dir_fd, struct remotes **ret, struct err *err)
+static int open_remotes(int dir_fd, bool with_tokens, struct remotes **ret, struct err *err)
 {
     CLEANUP(wiped_fini) struct buf remotes = {0};
     CLEANUP(wiped_fini) struct buf tokens = {0};
@@ -187,7 +187,7 @@ int remotes_open(int dir_fd, struct remotes **ret, struct err *err)
         return err_set(err, -ENOMEM, "remotes: out of memory");
     r->dir_fd = dir_fd;
     int rc = read_remotes(r, &remotes, err);
-    if (rc == 0)
+    if (rc == 0 && with_tokens)
         rc = read_tokens(r, &tokens, err);
     if (rc < 0) {
         remotes_free(r);
@@ -195,6 +195,16 @@ int remotes_open(int dir_fd, struct remotes **ret, struct err *err)
     }
     *ret = r;
     return 0;
+}
+
+int remotes_open(int dir_fd, struct remotes **ret, struct err *err)
+{
+    return open_remotes(dir_fd, true, ret, err);
+}
+
+int remotes_read(int dir_fd, struct remotes **ret, struct err *err)
+{
+    return open_remotes(dir_fd, false, ret, err);
 }
 
 /* ---- writing ---- */

@@ -41,6 +41,8 @@ struct remotes;
  * damaged, -ENOTSUP of a later version, -EIO, -ENOMEM.
  */
 int remotes_open(int dir_fd, struct remotes **ret, struct err *err) MUST_CHECK;
+/** The same without their tokens, which are not looked at: for who shows them, and no more. */
+int remotes_read(int dir_fd, struct remotes **ret, struct err *err) MUST_CHECK;
 void remotes_free(struct remotes *r); /* accepts NULL */
 
 size_t remotes_n(const struct remotes *r);

@@ -75,18 +75,36 @@ static int take_remote(const Persist__Remote *in, bool stored, struct remote *re
     return 0;
 }
 
+/* Stores a remote, and uses it. */
+static int put(struct links *l, const struct remote *remote, struct err *err)
+{
+    int rc = remotes_put(l->remotes, remote, err);
+    if (rc < 0)
+        return rc;
+    struct attached *a = links_attached(l, remote->space);
+    if (a != NULL && attached_put(a, remote) < 0)
+        log_warn("links: out of memory; the new remote is used after a restart");
+    return 0;
+}
+
 static void store(struct caller *c, struct bytes member)
 {
     struct links *l = c->links;
     struct err err = {0};
-    if (remotes_put(l->remotes, &c->remote, &err) < 0) {
+    const struct remote *old = remotes_find(l->remotes, c->remote.space, c->remote.url);
+    struct remote replaced = old != NULL ? *old : c->remote;
+    bool has_replaced = old != NULL;
+    int rc = put(l, &c->remote, &err);
+    if (rc == 0) {
+        l->replaced = replaced;
+        l->has_replaced = has_replaced;
+    }
+    remote_wipe(&replaced);
+    if (rc < 0) {
         reply_error(c, REPLY_FAILED, err.msg);
         return;
     }
     log_info("links: remote added url=%s", c->remote.url);
-    struct attached *a = links_attached(l, c->remote.space);
-    if (a != NULL && attached_put(a, &c->remote) < 0)
-        log_warn("links: out of memory; the new remote is used after a restart");
     Persist__Reply r;
     persist__reply__init(&r);
     r.member = frame_data(member);
@@ -177,6 +195,28 @@ static void ask_to_join(struct caller *c, const Persist__RemoteJoin *in)
 
 /* ---- RemoteRemove, RemoteList ---- */
 
+static int drop(struct links *l, const uint8_t space[SPACE_ID_SIZE], const char *url,
+                struct err *err)
+{
+    int rc = remotes_remove(l->remotes, space, url, err);
+    struct attached *a = rc == 0 ? links_attached(l, space) : NULL;
+    if (a != NULL)
+        attached_remove(a, url);
+    return rc;
+}
+
+/* What was not done by this process is not undone: it may have been there before. */
+static int undo(struct links *l, const uint8_t space[SPACE_ID_SIZE], const char *url,
+                struct err *err)
+{
+    if (strcmp(l->replaced.url, url) != 0 || memcmp(l->replaced.space, space, SPACE_ID_SIZE) != 0)
+        return 0;
+    int rc = l->has_replaced ? put(l, &l->replaced, err) : drop(l, space, url, err);
+    if (rc == 0)
+        remote_wipe(&l->replaced);
+    return rc;
+}
+
 static void remove_remote(struct caller *c, const Persist__RemoteRemove *in)
 {
     struct links *l = c->links;
@@ -184,16 +224,15 @@ static void remove_remote(struct caller *c, const Persist__RemoteRemove *in)
     struct ws_url u;
     char url[WS_URL_SIZE];
     int rc = ws_url_parse(in->url, true, &u, &err);
-    if (rc == 0)
-        rc = remotes_remove(l->remotes, in->space.data, ws_url_text(&u, url), &err);
+    if (rc == 0) {
+        ws_url_text(&u, url);
+        rc = in->undo ? undo(l, in->space.data, url, &err) : drop(l, in->space.data, url, &err);
+    }
     if (rc < 0) {
         reply_error(c, status_of(rc), err.msg);
         return;
     }
-    log_info("links: remote removed url=%s", url);
-    struct attached *a = links_attached(l, in->space.data);
-    if (a != NULL)
-        attached_remove(a, url);
+    log_info("links: remote %s url=%s", in->undo ? "as it was before" : "removed", url);
     reply_ok(c);
 }
 

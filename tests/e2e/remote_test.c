@@ -145,6 +145,7 @@ static void mounting_starts_it(struct e2e *f)
 
 static void a_mount_does_without_it(struct e2e *f)
 {
+    f->errors_expected = true; /* the mount's, which goes without */
     e2e_ok(f, "persist daemon");
     kill(e2e_sync_pid(f), SIGTERM);
     e2e_wait_gone(e2e_sync_pid(f), 10000);
@@ -153,6 +154,10 @@ static void a_mount_does_without_it(struct e2e *f)
     e2e_mount(f, NULL);
     contains(f->last.err, "sync/remotes: is damaged");
     holds(e2e_is_mounted(f->folder));
+    e2e_ok(f, "persist status %s", f->folder); /* at once */
+    contains(f->last.out, "cannot be started: ");
+    contains(f->last.out, "sync/remotes: is damaged");
+    e2e_refused(f, 1, "sync/remotes: is damaged", "persist sync %s", f->folder);
     e2e_refused(f, 1, "sync/remotes: is damaged", "persist remote list");
     ok(chmod(state_path(f, "sync/remotes"), 0644));
     e2e_refused(f, 4, "mode 644", "persist remote list");

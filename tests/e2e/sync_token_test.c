@@ -70,7 +70,10 @@ static bool is_refused(void *arg)
 /* Revokes the token of a device in the middle of a transfer, which ends there. */
 static void cut(struct transfer *t, const char *label)
 {
+    char rate[32];
     e2e_wait(is_under_way, t, AFTER_MS, "the transfer");
+    snprintf(rate, sizeof rate, "remotes.0.%s_s", t->what);
+    holds(strtoull(e2e_value(t->d, rate), NULL, 10) > 0);
     if (!revoke_token(label) || !e2e_wait(is_refused, t->d, CUT_MS, "the refusal"))
         return;
     holds(strstr(t->d->last.out, "token") != NULL &&

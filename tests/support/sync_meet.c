@@ -54,7 +54,7 @@ void sync_meet_sign(struct device *d)
     assert_true(more == 0 || more == -ENOTCONN);
 }
 
-size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b)
+size_t sync_meet_give_entries(struct sync_meet *w, size_t a, size_t b)
 {
     struct device *from = &w->d[a], *to = &w->d[b];
     struct arrival at;
@@ -74,10 +74,16 @@ size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b)
                                     : space_sync_take_entry(to->s, a + 1, buf_bytes(&bytes));
         assert_in_range(rc, SYNC_KNOWN, SYNC_CONTENT);
     }
-    struct want want = {from, to};
     assert_int_equal(space_sync_settle(to->s), 0);
+    return n;
+}
+
+size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b)
+{
+    struct want want = {&w->d[a], &w->d[b]};
+    size_t n = sync_meet_give_entries(w, a, b);
     fetch_content(&want);
-    assert_int_equal(space_sync_settle(to->s), 0);
+    assert_int_equal(space_sync_settle(w->d[b].s), 0);
     return n;
 }
 

@@ -31,6 +31,8 @@ void sync_meet_close(struct sync_meet *w);
 void sync_meet_sign(struct device *d);
 /** Gives device @b what device @a has and @b was not given, content included. How many arrivals. */
 size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b);
+/** The same without the content: what needs some waits. */
+size_t sync_meet_give_entries(struct sync_meet *w, size_t a, size_t b);
 /** All of the first @n give each other everything. */
 void sync_meet_all(struct sync_meet *w, size_t n);
 

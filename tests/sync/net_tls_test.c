@@ -199,6 +199,7 @@ static void a_tls_client_gets_nowhere_on_a_plain_port(void **state)
     net_connect(&net, &end);
     net_until_closed(&net, &end);
     assert_int_equal(end.opened, 0);
+    assert_non_null(strstr(end.end.reason, "does not speak TLS there"));
     net_end(&net);
 }
 
