@@ -256,8 +256,9 @@ static void tell_failed(struct ws_wire *r, int error)
         snprintf(why, sizeof why, "cannot connect: the server ended the connection");
     else if (error == -EPROTO)
         snprintf(why, sizeof why, "cannot connect: %s",
-                 r->stage == CONNECTING ? "the server does not speak TLS there, or none that is safe"
-                                         : "what answers is no server of persist");
+                 r->stage == CONNECTING
+                     ? "the server does not speak TLS there, or none that is safe"
+                     : "what answers is no server of persist");
     else
         snprintf(why, sizeof why, "cannot connect: %s", strerror(-error));
     r->failed(r->ws, r->status, why);
