@@ -85,20 +85,27 @@ static int note_need(void *arg, const struct content_need *need)
     return f->names.n >= FETCH_NAMES_MAX * CONTENT_ID_BYTES;
 }
 
-/* A disk that is full of content keeps some room for what is small: that goes on coming. */
-static void no_room(struct sync_session *x, uint64_t now_ms)
-{
-    x->pull.room_ms = now_ms + NO_ROOM_MS;
-    x->pull.full = true;
-    x->cfg.room(x->cfg.arg, "the disk is full");
-}
-
 static void fetch_end(struct fetch *f)
 {
     buf_reset(&f->names);
     buf_reset(&f->lens);
     f->names_at = 0;
     f->used = false;
+}
+
+/* A disk that is full of content keeps some room for what is small: that goes on coming. What is
+ * needed is looked at anew when there may be room: it may have been superseded. */
+static void no_room(struct sync_session *x, uint64_t now_ms)
+{
+    for (size_t i = 0; i < FETCHES_MAX; i++) {
+        struct fetch *f = &x->pull.fetch[i];
+        f->names_at = f->names.n;
+        if (f->used && f->open == 0)
+            fetch_end(f);
+    }
+    x->pull.room_ms = now_ms + NO_ROOM_MS;
+    x->pull.full = true;
+    x->cfg.room(x->cfg.arg, "the disk is full");
 }
 
 /* Looks what is missing, or, when nothing is, has the entry applied. */
@@ -122,10 +129,8 @@ static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
         fetch_end(f);
     else if (rc < 0 && rc != -ENOSPC)
         sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
-    if (rc == -ENOSPC) {
+    if (rc == -ENOSPC)
         no_room(x, now_ms);
-        fetch_end(f);
-    }
 }
 
 static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
