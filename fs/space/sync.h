@@ -252,7 +252,8 @@ struct sync_link {
     char url[SYNC_URL_MAX];
     enum sync_link_state state;
     char error[SYNC_TEXT_MAX]; /* the last one; empty: none */
-    char full[SYNC_TEXT_MAX];  /* why content is not sent, or taken, and what is small is; empty: it is */
+    char full[SYNC_TEXT_MAX];  /* why content is not sent, or taken, and what is small is; empty: it
+                                  is */
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
     bool caught_up, settled;       /* session.h */

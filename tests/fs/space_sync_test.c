@@ -104,9 +104,8 @@ static void give_without_content(struct sync_meet *w)
         w->done[0][1] = at.number;
         int rc = space_sync_seal(w->d[0].s, &at, &bytes, &chunks);
         if (rc == 0)
-            rc = at.kind == ARRIVAL_ACT
-                     ? space_sync_take_act(w->d[1].s, 1, buf_bytes(&bytes))
-                     : space_sync_take_entry(w->d[1].s, 1, buf_bytes(&bytes));
+            rc = at.kind == ARRIVAL_ACT ? space_sync_take_act(w->d[1].s, 1, buf_bytes(&bytes))
+                                        : space_sync_take_entry(w->d[1].s, 1, buf_bytes(&bytes));
         assert_true(rc >= 0 || rc == -ENOENT);
     }
     assert_int_equal(space_sync_settle(w->d[1].s), 0);
