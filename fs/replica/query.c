@@ -131,6 +131,13 @@ int replica_stat(struct replica *r, const struct rid *rid, struct replica_info *
     return replica_done(r, stat_record(r, rid, ret));
 }
 
+int replica_is_superseded(struct replica *r, const struct value *v)
+{
+    struct record rec;
+    int rc = record_load(r, &v->rid, &rec);
+    return replica_done(r, rc < 0 ? rc : record_has(&rec, v) && !record_holds(&rec, &v->dot));
+}
+
 int replica_xattrs(struct replica *r, const struct rid *rid, struct buf *ret)
 {
     struct record rec;

@@ -226,6 +226,9 @@ int replica_stat(struct replica *r, const struct rid *rid, struct replica_info *
 /** Encoded attributes (value_xattr_next()) of a record; none: empty. Replaces what is in @ret. */
 int replica_xattrs(struct replica *r, const struct rid *rid, struct buf *ret) MUST_CHECK;
 
+/** Whether @v, a value of a change, is superseded by one that is held: 1; 0. */
+int replica_is_superseded(struct replica *r, const struct value *v) MUST_CHECK;
+
 /** Every content value that takes part in an open conflict, the shown one first. */
 int replica_contents(struct replica *r, const struct rid *rid,
                      int (*fn)(void *ctx, const struct replica_content *content),

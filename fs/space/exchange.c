@@ -37,9 +37,22 @@ int exchange_each_content(struct bytes change, exchange_content_fn fn, void *arg
         struct value v;
         rc = value_change_next(&r, &dot, &v);
         if (rc == 0 && v.facet == FACET_CONTENT)
-            rc = fn(arg, &v.content);
+            rc = fn(arg, &v);
     }
     return rc != 0 ? rc : reader_end(&r);
+}
+
+static int on_missing(void *arg, const struct content_need *need)
+{
+    (void)arg;
+    (void)need;
+    return -ENODATA;
+}
+
+/* Whether all of it is here: 0, -ENODATA. */
+static int is_here(struct space *s, const struct value *v)
+{
+    return content_missing(s->db, v->content.body, 0, on_missing, NULL);
 }
 
 /* What is to be told of missing chunks, and who is. */
@@ -47,17 +60,25 @@ struct missing {
     struct space *s;
     content_need_fn fn;
     void *arg;
+    bool left; /* told: some are missing, of content that is superseded */
 };
 
-static int tell_missing(void *arg, const struct value_content *content)
+static int tell_missing(void *arg, const struct value *v)
 {
-    const struct missing *m = arg;
-    return content_missing(m->s->db, content->body, 0, m->fn, m->arg);
+    struct missing *m = arg;
+    int rc = is_here(m->s, v);
+    if (rc != -ENODATA)
+        return rc;
+    pthread_mutex_lock(&m->s->lock);
+    rc = replica_is_superseded(m->s->replica, v);
+    pthread_mutex_unlock(&m->s->lock);
+    m->left = m->left || rc == 1;
+    return rc < 0 ? rc : rc == 1 ? 0 : content_missing(m->s->db, v->content.body, 0, m->fn, m->arg);
 }
 
 int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg)
 {
-    struct missing m = {s, fn, arg};
+    struct missing m = {.s = s, .fn = fn, .arg = arg};
     return exchange_each_content(change, tell_missing, &m);
 }
 
@@ -75,22 +96,25 @@ int space_put_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES], 
     return rc;
 }
 
-static int on_missing(void *arg, const struct content_need *need)
+/* A body is opaque to the records: one that cannot be read here is not taken in. */
+static int check_body(void *arg, const struct value *v)
 {
-    (void)arg;
-    (void)need;
-    return -ENODATA;
+    struct content_info info;
+    int rc = content_parse(v->content.body, &info);
+    if (rc == 0 && info.size != v->content.size)
+        rc = -EBADMSG;
+    return rc < 0 ? rc : tell_missing(arg, v);
 }
 
-/* A body is opaque to the records: one that cannot be read here is not taken in. */
-static int check_body(void *arg, const struct value_content *content)
+/* Lock held: what superseded it may have been cleaned up since it was looked at. */
+static int check_again(void *space, const struct value *v)
 {
-    struct space *s = arg;
-    struct content_info info;
-    int rc = content_parse(content->body, &info);
-    if (rc == 0 && info.size != content->size)
-        rc = -EBADMSG;
-    return rc < 0 ? rc : content_missing(s->db, content->body, 0, on_missing, NULL);
+    struct space *s = space;
+    int rc = is_here(s, v);
+    if (rc != -ENODATA)
+        return rc;
+    rc = replica_is_superseded(s->replica, v);
+    return rc < 0 ? rc : rc == 1 ? 0 : -ENODATA;
 }
 
 /* What is to be done: apply a change, or entries with one each; know; renew; clean up; end
@@ -99,6 +123,7 @@ struct job {
     struct bytes change;
     struct exchange_entry *entry;
     size_t entry_n;
+    bool lacks; /* chunks of content that is superseded */
     const struct vv *knowledge;
     bool renew;
     bool clean;
@@ -127,6 +152,15 @@ static int apply_entries(struct space *s, struct exchange_entry *e, size_t n,
     if (rc == 0)
         rc = sync_put_known(s, batch, e, n);
     return rc < 0 ? rc : any;
+}
+
+/* @fn for each content that is to be applied. */
+static int each_content(const struct job *j, exchange_content_fn fn, void *arg)
+{
+    int rc = j->change.n == 0 ? 0 : exchange_each_content(j->change, fn, arg);
+    for (size_t i = 0; rc == 0 && i < j->entry_n; i++)
+        rc = exchange_each_content(j->entry[i].change, fn, arg);
+    return rc;
 }
 
 static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
@@ -161,7 +195,9 @@ static int apply_once(struct space *s, const struct job *j, struct inval_list *i
     int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
-    int taken = do_job(s, j, x.batch);
+    int taken = j->lacks ? each_content(j, check_again, s) : 0;
+    if (taken == 0)
+        taken = do_job(s, j, x.batch);
     op_lock_names(&x); /* programs wait for names no longer than they are changed */
     rc = taken < 0 ? taken : show_effects(s, &x, invals, blocked);
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
@@ -207,27 +243,27 @@ static int apply(struct space *s, const struct job *j)
     return rc;
 }
 
-static int apply_change(struct space *s, const struct job *j)
+static int apply_change(struct space *s, struct job j)
 {
+    struct missing m = {.s = s, .fn = on_missing};
     /* No sweep may come between the look at the chunks and the references to them. */
     pthread_rwlock_rdlock(&s->builds);
-    int rc = j->entry_n > 0 ? 0 : exchange_each_content(j->change, check_body, s);
-    for (size_t i = 0; rc == 0 && i < j->entry_n; i++)
-        rc = exchange_each_content(j->entry[i].change, check_body, s);
+    int rc = each_content(&j, check_body, &m);
+    j.lacks = m.left;
     if (rc == 0)
-        rc = apply(s, j);
+        rc = apply(s, &j);
     pthread_rwlock_unlock(&s->builds);
     return rc;
 }
 
 int space_apply(struct space *s, struct bytes change)
 {
-    return apply_change(s, &(struct job){.change = change});
+    return apply_change(s, (struct job){.change = change});
 }
 
 int exchange_apply(struct space *s, struct exchange_entry *e, size_t n)
 {
-    int rc = apply_change(s, &(struct job){.entry = e, .entry_n = n});
+    int rc = apply_change(s, (struct job){.entry = e, .entry_n = n});
     if (rc == 1) /* it may make a conflict, or make one known whole */
         merger_wake(s);
     return rc;

@@ -22,13 +22,16 @@ int space_knowledge(struct space *s, struct vv *ret) MUST_CHECK;
 /** Begins to stream what @have does not cover; what is pending in the tree is published first. */
 int space_stream(struct space *s, const struct vv *have, struct replica_stream **ret) MUST_CHECK;
 
-/* Called with a content of a change; anything but 0 ends the walk and is returned by it. */
-typedef int (*exchange_content_fn)(void *arg, const struct value_content *content);
+/* Called with a content value of a change; anything but 0 ends the walk and is returned by it. */
+typedef int (*exchange_content_fn)(void *arg, const struct value *content);
 
 /** Calls @fn for each content in an encoded change. -EBADMSG. */
 int exchange_each_content(struct bytes change, exchange_content_fn fn, void *arg) MUST_CHECK;
 
-/** Calls @fn for each chunk that the contents in an encoded change need and that is not here. */
+/**
+ * Calls @fn for each chunk that the contents in an encoded change need and that is not here. One
+ * that is superseded by what is here needs none: it would be dropped when it is applied.
+ */
 int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg) MUST_CHECK;
 
 /** A chunk, to be sent. -ENODATA. */

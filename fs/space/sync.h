@@ -161,10 +161,10 @@ int space_sync_join(struct space *s) MUST_CHECK;
 
 struct sync_wait {
     struct dot dot;
-    uint64_t size; /* of its content, in bytes */
+    uint64_t rank; /* bytes that it needs; more than any file has, if the file is deleted */
 };
 
-/** Those that wait for content, the smallest first; appended to @ret as struct sync_wait. */
+/** Those that wait for content, ascending by rank; appended to @ret as struct sync_wait. */
 int space_sync_waiting(struct space *s, struct buf *ret) MUST_CHECK;
 /** Calls @fn for the chunks that @dot needs and that are not here. -ENOENT: it does not wait. */
 int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
@@ -270,7 +270,8 @@ struct sync_link {
     char url[SYNC_URL_MAX];
     enum sync_link_state state;
     char error[SYNC_TEXT_MAX]; /* the last one; empty: none */
-    char full[SYNC_TEXT_MAX];  /* why content is not sent, and what is small is; empty: it is */
+    char full[SYNC_TEXT_MAX];  /* why content is not sent, or taken, and what is small is; empty: it
+                                  is */
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
     bool managed;

@@ -6,7 +6,10 @@
 #include "fs/space/sync_priv.h"
 #include "proto/sealed/chunk.h"
 
-enum { FLUSH_BYTES = 2 << 20 };
+enum {
+    FLUSH_BYTES = 2 << 20,
+    KEPT_FOR_SMALL = 16 << 20, /* what content of others leaves of the room that there is */
+};
 
 /* The keys of the epoch in which a chunk has its id, copied; false: in none that is held. */
 static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch_keys *ret)
@@ -22,7 +25,9 @@ static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch
 static int store(struct space *s, const struct sync_chunk *c, struct bytes plain)
 {
     struct sync *y = s->sync;
-    int rc = y->incoming == NULL ? content_put_new(s->db, &y->incoming) : 0;
+    int rc = db_room(s->db, KEPT_FOR_SMALL);
+    if (rc == 0 && y->incoming == NULL)
+        rc = content_put_new(s->db, &y->incoming);
     if (rc == 0)
         rc = content_put_add(y->incoming, &s->keys, c->name, plain);
     if (rc == 0)

@@ -43,9 +43,9 @@ int sync_add_name(void *arg, const uint8_t id[CONTENT_ID_BYTES])
     return buf_status(names);
 }
 
-static int add_names(void *arg, const struct value_content *content)
+static int add_names(void *arg, const struct value *v)
 {
-    return content_body_ids(content->body, sync_add_name, arg);
+    return content_body_ids(v->content.body, sync_add_name, arg);
 }
 
 int sync_names_of(struct bytes change, struct buf *ret)

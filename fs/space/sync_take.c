@@ -615,11 +615,50 @@ int space_sync_settle(struct space *s)
 /* ---- content -----------------------------------------------------------------------------------
  */
 
-static int by_size(const void *a, const void *b)
+#define RANK_DELETED (UINT64_C(1) << 63)
+
+static int by_rank(const void *a, const void *b)
 {
     const struct sync_wait *x = a;
     const struct sync_wait *y = b;
-    return x->size < y->size ? -1 : x->size > y->size;
+    return x->rank < y->rank ? -1 : x->rank > y->rank;
+}
+
+struct ranking {
+    struct space *s;
+    uint64_t bytes;
+    bool shown; /* some of it, or that is not known yet */
+};
+
+/* Under lock. */
+static int rank_content(void *arg, const struct value *v)
+{
+    struct ranking *k = arg;
+    struct replica_info info;
+    int rc = replica_is_superseded(k->s->replica, v);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = replica_stat(k->s->replica, &v->rid, &info);
+    if (rc < 0)
+        return rc;
+    k->bytes += v->content.size;
+    k->shown = k->shown || !info.held || info.alive;
+    return 0;
+}
+
+/* What is superseded by now needs nothing; what is deleted is needed by nobody who looks. */
+static int rank_of(struct space *s, struct bytes stored, uint64_t *ret)
+{
+    struct ranking k = {.s = s};
+    struct entry e;
+    if (entry_parse_stored(stored, &e) < 0 || e.plain.n < SYNC_AFTER_SIZE)
+        return -EUCLEAN;
+    pthread_mutex_lock(&s->lock);
+    int rc = exchange_each_content(
+        bytes_of(e.plain.p + SYNC_AFTER_SIZE, e.plain.n - SYNC_AFTER_SIZE), rank_content, &k);
+    pthread_mutex_unlock(&s->lock);
+    *ret = k.bytes | (k.bytes > 0 && !k.shown ? RANK_DELETED : 0);
+    return rc;
 }
 
 int space_sync_waiting(struct space *s, struct buf *ret)
@@ -632,20 +671,23 @@ int space_sync_waiting(struct space *s, struct buf *ret)
     struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
     if (it == NULL)
         return -ENOMEM;
-    while (db_iter_next(it)) {
+    int rc = 0;
+    while (rc == 0 && db_iter_next(it)) {
         struct bytes key = db_iter_key(it), row = db_iter_value(it);
         if (key.n != 1 + DOT_SIZE || row.n < WAITS_HEAD)
             continue;
-        struct sync_wait w = {.dot = dot_decode(key.p + 1), .size = get_u64(row.p + 8)};
+        struct sync_wait w = {.dot = dot_decode(key.p + 1)};
+        rc = rank_of(s, bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD), &w.rank);
         buf_put(ret, &w, sizeof w);
     }
-    int rc = db_iter_status(it);
+    if (rc == 0)
+        rc = db_iter_status(it);
     db_iter_free(it);
     if (rc < 0 || buf_status(ret) < 0)
         return rc < 0 ? rc : -ENOMEM;
     if (ret->n > from)
         qsort(ret->p + from, (ret->n - from) / sizeof(struct sync_wait), sizeof(struct sync_wait),
-              by_size);
+              by_rank);
     return 0;
 }
 

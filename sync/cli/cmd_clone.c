@@ -1,5 +1,6 @@
 /* persist clone: joins a space through a server, and mounts it. */
 #include <errno.h>
+#include <signal.h>
 #include <sodium.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "proto/base/escape.h"
+#include "proto/base/human.h"
 #include "proto/frame.h"
 #include "proto/sealed/door.h"
 #include "sync/cli/commands.h"
@@ -22,6 +24,7 @@
 
 extern char **environ;
 
+enum { SHOWN_MAX = 5, LIST_SIZE = 400 };
 enum { OPT_SPACE, OPT_TOKEN_FILE, OPT_PASSPHRASE_FILE, OPT_NAME, OPT_CA, OPT_INSECURE };
 static const struct args_option options[] = {
     {.long_name = "space", .has_value = true},
@@ -68,19 +71,47 @@ static void request_fini(struct request *r)
 /* ---- what is needed ----------------------------------------------------------------------------
  */
 
+/* What a signal ends while nothing is shown leaves the terminal as it was. */
+static struct termios shown_mode;
+
+static void show_again(int signal)
+{
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown_mode);
+    (void)raise(signal);
+}
+
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+
+/* One that is ignored stays so, and nobody stops it: what is typed later would be shown. */
+static void catch_ending(struct sigaction old[static ARRAY_N(ending)])
+{
+    struct sigaction act = {.sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&act.sa_mask);
+    for (size_t i = 0; i < ARRAY_N(ending); i++) {
+        (void)sigaction(ending[i], NULL, &old[i]);
+        bool ends = ending[i] != SIGTSTP && old[i].sa_handler != SIG_IGN;
+        act.sa_handler = ends ? show_again : SIG_IGN;
+        (void)sigaction(ending[i], &act, NULL);
+    }
+}
+
 /* Asks on the terminal, without showing what is typed. */
 static int ask_passphrase(struct secret *ret, struct err *err)
 {
-    struct termios old, quiet;
-    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &old) < 0)
+    struct sigaction old[ARRAY_N(ending)];
+    struct termios quiet;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &shown_mode) < 0)
         return err_set(err, -EINVAL, "clone: no passphrase is given; use --passphrase-file");
-    quiet = old;
+    quiet = shown_mode;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     fprintf(stderr, "passphrase: ");
     fflush(stderr);
+    catch_ending(old);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     bool got = fgets(ret->text, sizeof ret->text, stdin) != NULL;
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown_mode);
+    for (size_t i = 0; i < ARRAY_N(ending); i++)
+        (void)sigaction(ending[i], &old[i], NULL);
     fprintf(stderr, "\n");
     ret->n = got ? strcspn(ret->text, "\n") : 0;
     return got ? 0 : err_set(err, -EINVAL, "clone: no passphrase was typed");
@@ -215,7 +246,49 @@ static bool is_wanted(const struct request *r, const Persist__Spaces__Space *sp)
 {
     char text[SPACE_ID_TEXT_SIZE];
     sodium_bin2hex(text, sizeof text, sp->id.data, SPACE_ID_SIZE);
-    return r->space == NULL || strncmp(text, r->space, strlen(r->space)) == 0;
+    return r->space == NULL || strncasecmp(text, r->space, strlen(r->space)) == 0;
+}
+
+/* Appends what is known of the spaces that are wanted (of all: @all), as far as a line holds it. */
+static void put_spaces(const struct request *r, const Persist__Spaces *list, bool all, char *line,
+                       size_t size)
+{
+    size_t n = 0, at = 0;
+    line[0] = '\0';
+    for (size_t i = 0; i < list->n_spaces; i++) {
+        const Persist__Spaces__Space *sp = list->spaces[i];
+        char id[SPACE_ID_TEXT_SIZE], made[HUMAN_MAX], bytes[HUMAN_MAX];
+        if ((!all && !is_wanted(r, sp)) || n++ >= SHOWN_MAX)
+            continue;
+        sodium_bin2hex(id, sizeof id, sp->id.data, SPACE_ID_SIZE);
+        int k = snprintf(line + at, size - at, "%s%.8s (made %.10s, %s%s)", at > 0 ? ", " : "", id,
+                         human_time(sp->created_ms, made), human_bytes(sp->bytes, bytes),
+                         sp->managed ? "" : ", with a passphrase");
+        at += k > 0 && (size_t)k < size - at ? (size_t)k : 0;
+    }
+    if (n > SHOWN_MAX)
+        (void)snprintf(line + at, size - at, ", and %zu more", n - SHOWN_MAX);
+}
+
+static int none_wanted(const struct request *r, const Persist__Spaces *list, struct err *err)
+{
+    char line[LIST_SIZE];
+    put_spaces(r, list, true, line, sizeof line);
+    if (r->space == NULL || line[0] == '\0')
+        return err_set(err, -ENOENT,
+                       "clone: the server has no %s that can be joined; 'persist remote add' on "
+                       "another device puts it there",
+                       r->space != NULL ? "such space" : "space");
+    return err_set(err, -ENOENT, "clone: the server has no such space; the account has %s", line);
+}
+
+/* Whether --space names one that there is. */
+static bool any_wanted(const struct request *r, const Persist__Spaces *list)
+{
+    for (size_t i = 0; i < list->n_spaces; i++)
+        if (is_wanted(r, list->spaces[i]))
+            return true;
+    return false;
 }
 
 /* ---- a space that the server itself is a member of ----------------------------------------------
@@ -280,10 +353,13 @@ static int find_managed(struct request *r, const Persist__Spaces *list, struct e
         memcpy(id.b, list->spaces[i]->id.data, SPACE_ID_SIZE);
         if (!list->spaces[i]->managed || !is_wanted(r, list->spaces[i]) || has_elsewhere(r, &id))
             continue;
-        if (found != NULL)
+        if (found != NULL) {
+            char line[LIST_SIZE];
+            put_spaces(r, list, false, line, sizeof line);
             return err_set(err, -EINVAL,
-                           "clone: the server has several folders; choose one with "
-                           "--space, by the id that 'persist remote list' shows");
+                           "clone: the server has several spaces: %s; choose one with --space ID",
+                           line);
+        }
         found = list->spaces[i];
     }
     if (found == NULL)
@@ -308,10 +384,7 @@ static int find_space(struct request *r, const Persist__Spaces *list, struct err
             return rc < 0 ? rc : 0;
     }
     if (behind_doors == 0)
-        return err_set(err, -ENOENT,
-                       "clone: the server has no %s that can be joined; 'persist "
-                       "remote add' on another device puts it there",
-                       r->space != NULL ? "such space" : "space");
+        return none_wanted(r, list, err);
     return err_set(err, -EACCES,
                    "clone: the passphrase is wrong; it is the one that 'persist "
                    "remote add' showed on another device");
@@ -319,6 +392,8 @@ static int find_space(struct request *r, const Persist__Spaces *list, struct err
 
 static int find(struct request *r, const Persist__Spaces *list, struct err *err)
 {
+    if (r->space != NULL && !any_wanted(r, list))
+        return none_wanted(r, list, err);
     int rc = r->passphrase_file == NULL ? find_managed(r, list, err) : 0;
     if (rc == 0 && r->passphrase_file == NULL)
         rc = take_passphrase(r, err);
@@ -358,7 +433,7 @@ static int create(struct request *r, const struct space_entry **ret, struct err 
     *ret = here;
     if (here != NULL)
         return 0;
-    if (r->goes_on)
+    if (spaces_at(l, folder) != NULL) /* it may have come since it was looked at */
         return err_set(err, -EEXIST, "clone: %s belongs to another space; choose another directory",
                        folder);
     if (r->name != NULL)
@@ -465,8 +540,10 @@ const struct command command_clone = {
         "                       server is itself a member of is joined (remote add --managed),\n"
         "                       and if there is none the passphrase is asked for\n"
         "  --token-file F       this device's token for the server; else $PERSIST_DEVICE_TOKEN\n"
-        "  --space ID           which of the account's spaces: the beginning of its id; else\n"
-        "                       the one that the passphrase opens, or the only one\n"
+        "  --space ID           which of the account's spaces: the beginning of its id, as an\n"
+        "                       error lists them, and 'persist remote list --json' on a device\n"
+        "                       that has it; else the one that the passphrase opens, or the\n"
+        "                       only one\n"
         "  --name NAME          its name on this device; else the last part of the path\n"
         "  --ca F               trust the authorities in F (PEM), not those of the system\n"
         "  --insecure           ws:// to another machine, where nobody can listen in\n"

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "fs/mount/mount.h"
@@ -13,6 +14,7 @@
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
 #include "sync/cli/mount_import.h"
+#include "sync/cli/mounts.h"
 #include "sync/cli/runfile.h"
 #include "sync/cli/stored_links.h"
 #include "sync/cli/sync_keeper.h"
@@ -28,6 +30,7 @@ struct state {
     struct sync_keeper *keeper;
     struct engine *engine;
     int run_file; /* -1: not taken */
+    int claim;    /* of the directory that is mounted on, until it is; -1: none */
     bool usable;
 };
 
@@ -124,9 +127,37 @@ static int start_server(struct state *st, struct err *err)
     return start_sync(st, err);
 }
 
+/*
+ * The directory is this process's to mount on: another one, of any user or state directory, that
+ * has looked at it as well, does not lay its folder over this one's.
+ */
+static int claim(struct state *st, struct err *err)
+{
+    const char *folder = st->m->space->folder;
+    st->claim = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (st->claim < 0)
+        return err_set(err, -errno, "%s", strerror(errno));
+    if (flock(st->claim, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK
+                   ? err_set(err, -EBUSY, "another program has locked it, or mounts a folder here")
+                   : err_set(err, -errno, "locking it: %s", strerror(errno));
+    int rc = mounts_at(folder, err);
+    return rc == 2  ? err_set(err, -EBUSY, "is mounted already; choose another directory")
+           : rc < 0 ? rc
+                    : 0;
+}
+
+static void let_go(struct state *st)
+{
+    if (st->claim >= 0)
+        close(st->claim);
+    st->claim = -1;
+}
+
 static void on_ready(void *arg)
 {
     struct state *st = arg;
+    let_go(st);
     st->usable = true;
     log_info("mount: folder is usable name=%s folder=%s pid=%ld", st->m->space->name,
              st->m->space->folder, (long)getpid());
@@ -162,15 +193,18 @@ static int run(struct state *st, struct err *err)
     if (rc == 0)
         rc = start_server(st, err);
     if (rc == 0)
+        rc = claim(st, err);
+    if (rc == 0)
         rc = serve(st, err);
     return rc < 0 ? err_wrap(err, rc, "%s", m->space->folder) : 0;
 }
 
 int mount_process_run(const struct mount_process *m)
 {
-    struct state st = {.m = m, .run_file = -1};
+    struct state st = {.m = m, .run_file = -1, .claim = -1};
     struct err err = {0};
     int rc = run(&st, &err);
+    let_go(&st);
     engine_stop(st.engine);
     sync_keeper_stop(st.keeper);
     control_server_stop(st.server);

@@ -6,7 +6,7 @@
 
 #include "sync/engine/session_priv.h"
 
-enum { FAILED_MS = 10000 };
+enum { FAILED_MS = 10000, NO_ROOM_MS = 10000 };
 
 void pull_fini(struct sync_session *x)
 {
@@ -93,6 +93,21 @@ static void fetch_end(struct fetch *f)
     f->used = false;
 }
 
+/* A disk that is full of content keeps some room for what is small: that goes on coming. What is
+ * needed is looked at anew when there may be room: it may have been superseded. */
+static void no_room(struct sync_session *x, uint64_t now_ms)
+{
+    for (size_t i = 0; i < FETCHES_MAX; i++) {
+        struct fetch *f = &x->pull.fetch[i];
+        f->names_at = f->names.n;
+        if (f->used && f->open == 0)
+            fetch_end(f);
+    }
+    x->pull.room_ms = now_ms + NO_ROOM_MS;
+    x->pull.full = true;
+    x->cfg.room(x->cfg.arg, "the disk is full");
+}
+
 /* Looks what is missing, or, when nothing is, has the entry applied. */
 static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
 {
@@ -112,10 +127,10 @@ static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
     }
     if (rc == -ENOENT || rc == -EBADMSG) /* not waited for any more; or never to be had */
         fetch_end(f);
-    else if (rc < 0)
-        sync_session_fail(x, FAILED_MS,
-                          rc == -ENOSPC ? "the disk is full"
-                                        : "content that came cannot be stored");
+    else if (rc < 0 && rc != -ENOSPC)
+        sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
+    if (rc == -ENOSPC)
+        no_room(x, now_ms);
 }
 
 static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
@@ -131,7 +146,7 @@ static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
     return free_one;
 }
 
-/* Begins to fetch what waits, the smallest first. */
+/* Begins to fetch what waits, the smallest first, and what is deleted last. */
 static void begin_fetches(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
@@ -153,7 +168,7 @@ static void begin_fetches(struct sync_session *x, uint64_t now_ms)
         if (f == NULL)
             continue;
         *f = (struct fetch){
-            .dot = w.dot, .size = w.size, .used = true, .names = f->names, .lens = f->lens};
+            .dot = w.dot, .rank = w.rank, .used = true, .names = f->names, .lens = f->lens};
         used++;
         fetch_look(x, f, now_ms);
     }
@@ -165,7 +180,7 @@ static struct fetch *smallest(struct pull *l)
     struct fetch *least = NULL;
     for (size_t i = 0; i < FETCHES_MAX; i++) {
         struct fetch *f = &l->fetch[i];
-        if (f->used && f->names_at < f->names.n && (least == NULL || f->size < least->size))
+        if (f->used && f->names_at < f->names.n && (least == NULL || f->rank < least->rank))
             least = f;
     }
     return least;
@@ -230,25 +245,40 @@ static void tell_passed(struct sync_session *x)
     sync_session_send(x, &f);
 }
 
+/* When to go on: at once, when what was looked at needed nothing and more is to be looked at. */
+static uint64_t next_pump(const struct pull *l, uint64_t now_ms)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        used += l->fetch[i].used;
+    if (l->room_ms != 0)
+        return l->room_ms;
+    return used < FETCHES_MAX / 2 && l->waiting_at < l->waiting.n ? now_ms : l->retry_ms;
+}
+
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
     struct sync_chunk chunks[FRAME_CHUNKS_MAX];
     size_t n = 0;
+    if (l->room_ms != 0 && now_ms >= l->room_ms) {
+        l->room_ms = 0;
+        l->retry_ms = now_ms;
+    }
     if (l->retry_ms != 0 && now_ms >= l->retry_ms) {
         l->retry_ms = 0;
         l->more_waiting = true;
     }
-    if (x->caught_up) /* the tree and small files first */
+    if (x->caught_up && l->room_ms == 0) /* the tree and small files first */
         begin_fetches(x, now_ms);
     if (!sync_session_can_send(x))
-        return l->retry_ms;
-    while (n < FRAME_CHUNKS_MAX && ask_next(x, &chunks[n]))
+        return l->room_ms != 0 ? l->room_ms : l->retry_ms;
+    while (l->room_ms == 0 && n < FRAME_CHUNKS_MAX && ask_next(x, &chunks[n]))
         n++;
     send_get(x, chunks, n);
     if (l->passed_bytes >= PASSED_BYTES && sync_session_can_send(x))
         tell_passed(x);
-    return l->retry_ms;
+    return next_pump(l, now_ms);
 }
 
 /* The last form of a chunk came, and it was not it: perhaps it has its id in an older epoch. */
@@ -275,11 +305,15 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
     int rc = -EBADMSG;
     if (c->sealed.len > 0 && !head->done)
         rc = space_sync_chunk_take(x->cfg.space, &head->chunk, frame_bytes(c->sealed));
-    if (rc < 0 && rc != -EBADMSG) {
-        sync_session_fail(x, FAILED_MS,
-                          rc == -ENOSPC ? "the disk is full"
-                                        : "content that came cannot be stored");
+    if (rc < 0 && rc != -EBADMSG && rc != -ENOSPC) {
+        sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
         return;
+    }
+    if (rc == -ENOSPC)
+        no_room(x, now_ms);
+    if (rc == 0 && l->full) {
+        l->full = false;
+        x->cfg.room(x->cfg.arg, NULL);
     }
     if (c->more) {
         head->done = head->done || rc == 0;
@@ -289,7 +323,7 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
     l->asked_at = (l->asked_at + 1) % FRAME_CHUNKS_MAX;
     l->asked_n--;
     l->asked_bytes -= a.len;
-    if (rc < 0 && !a.done && ask_older(x, &a))
+    if (rc == -EBADMSG && !a.done && ask_older(x, &a))
         return;
     a.fetch->missing = a.fetch->missing || (rc < 0 && !a.done);
     if (--a.fetch->open == 0 && a.fetch->names_at == a.fetch->names.n)

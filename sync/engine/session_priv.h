@@ -66,7 +66,7 @@ struct asked {
 /* Content that is fetched. */
 struct fetch {
     struct dot dot;
-    uint64_t size; /* in bytes */
+    uint64_t rank; /* struct sync_wait */
     bool used;
     struct buf names; /* of chunks to be asked for, 32 bytes each, from names_at on */
     struct buf lens;  /* u64 of each */
@@ -79,6 +79,8 @@ struct pull {
     size_t waiting_at;
     bool more_waiting; /* something waits that is not in the list */
     uint64_t retry_ms; /* when what was missing is asked for again; 0: nothing was */
+    uint64_t room_ms;  /* the disk is full: no content is asked for before this; 0: it is not */
+    bool full;         /* that was told */
     struct fetch fetch[FETCHES_MAX];
     struct asked asked[FRAME_CHUNKS_MAX]; /* a ring */
     size_t asked_at, asked_n;

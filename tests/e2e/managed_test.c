@@ -338,11 +338,18 @@ static void folders_of_one_name_and_their_end(struct e2e *f)
             follows(at(0), "notes");
             follows(c, "notes-2");
             struct e2e *d = world_add(&world);
+            e2e_ok(c, "persist remote list --json | grep -o '\"space\":\"[0-9a-f]*' | cut -c10- | "
+                      "tr a-f A-F | tr -d '\n'");
+            char id[64];
+            snprintf(id, sizeof id, "%s", c->last.out);
             e2e_refused(d, 2, "--space", "persist clone %s %s --token-file token", world.url,
                         d->folder);
-            e2e_ok(c, "persist remote list --json");
+            /* The error lists them, as --space takes them, in small letters or large ones. */
+            e2e_sh(d, "persist clone %s %s --token-file token 2>&1 | tr a-f A-F | grep -c %.8s",
+                   world.url, d->folder, id);
+            same_text(d->last.out, "1\n");
             e2e_ok(d, "persist clone %s %s --name notes --token-file token --space %s", world.url,
-                   d->folder, e2e_value(c, "remotes.0.space"));
+                   d->folder, id);
             world_wait_text(d, "which", "the second\n");
             e2e_ok(world.server, "persist user remove alice --data %s", world.data);
             e2e_wait(is_dropped, NULL, MIRROR_MS, "the server dropped the removed user's spaces");

@@ -466,6 +466,50 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     world_end(&world);
 }
 
+/* ---- the disk of a device ----------------------------------------------------------------------
+ */
+
+enum { SMALL_DISK_MIB = 192, TOO_BIG_MIB = 256 };
+
+static bool nothing_waits(void *arg)
+{
+    struct e2e *d = arg;
+    e2e_sh(d, "persist status %s", d->folder);
+    return strstr(d->last.out, "full") == NULL && strstr(d->last.out, "receiving") == NULL;
+}
+
+static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
+{
+    char options[32];
+    if (world_begin(&world, f, 1) && world_add(&world) != NULL) {
+        struct e2e *a = at(0), *d = at(1);
+        e2e_ok(a, "head -c %dM /dev/urandom >notes/big && persist sync --wait notes", TOO_BIG_MIB);
+        snprintf(options, sizeof options, "size=%dm,mode=700", SMALL_DISK_MIB);
+        ok(mkdir(d->home, 0700));
+        ok(mount("persist-test", d->home, "tmpfs", 0, options));
+        d->errors_expected = true;
+        if (world_clone(&world, d)) {
+            e2e_wait(says_full, d, 120000, "status says that the device's disk is full");
+            contains(d->last.out, "syncing"); /* not offline */
+            for (unsigned i = 0; i < 5; i++) {
+                char name[16];
+                snprintf(name, sizeof name, "%u.md", i);
+                world_save(a, name, "while it is full\n");
+                world_wait_text(d, name, "while it is full\n");
+            }
+            /* The content that there is no room for will never be shown: it is not waited for. */
+            world_save(a, "big", "small\n");
+            world_wait_text(d, "big", "small\n");
+            e2e_wait(nothing_waits, d, 30000, "nothing is waited for any more");
+            world_even(&world);
+        }
+        e2e_sh(d, "persist unmount notes");
+        world_offline(d);
+        ok(umount(d->home));
+    }
+    world_end(&world);
+}
+
 /* ---- an upload that is cut off ------------------------------------------------------------------
  */
 
@@ -631,6 +675,7 @@ int main(int argc, char **argv)
         E2E_TEST(a_heap_that_comes_outlives_kills_of_who_takes_it),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
+        E2E_TEST(a_device_without_room_for_content_gets_what_is_small),
         E2E_TEST(an_upload_that_is_cut_off_goes_on),
         E2E_TEST(a_later_version_does_not_wait_for_one_that_was_cut_off),
         E2E_TEST(a_server_from_an_older_copy_gets_the_rest_again),

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "tests/support/e2e_log.h"
 #include "tests/support/json_read.h"
 #include "tests/support/manifest.h"
 #include "tests/support/posix.h"
+#include "tests/support/pty.h"
 #include "tests/support/sync_world.h"
 
 static struct sync_world world;
@@ -49,6 +51,9 @@ static void an_existing_folder_is_cloned(struct e2e *f)
         e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
         struct e2e *d = world_add(&world);
         if (d != NULL && world_clone(&world, d)) {
+            /* It says of when that is, and by whom. */
+            contains(d->last.out, "as of 20");
+            contains(d->last.out, ", from ");
             /* The tree is there when it returns; what is large may follow. */
             check_file(world_path(d, "moved/0.md"), "file 0\n");
             check_file(world_path(d, "199.md"), "file 199\n");
@@ -104,7 +109,7 @@ static void an_interrupted_clone_goes_on(struct e2e *f)
                                   "--passphrase-file ../passphrase 2>>interrupted",
                                   world.url, d->folder);
             usleep(after_ms[i] * 1000);
-            kill(pid, SIGINT);
+            kill(pid, i % 2 == 0 ? SIGINT : SIGKILL);
             e2e_wait_gone(pid, WORLD_EVEN_MS);
             e2e_stop(pid);
             e2e_ok(d, "test ! -s interrupted || cat interrupted >&2");
@@ -162,6 +167,19 @@ static void a_clone_that_cannot_be_leaves_nothing(struct e2e *f)
                     "--passphrase-file ../passphrase",
                     world.url);
         check_nothing_left(d);
+        /* Nothing is asked for when it could not be used; what there is is said. */
+        e2e_refused(d, 3, "the account has ",
+                    "persist clone %s notes --space zzzz --token-file token", world.url);
+        check_nothing_left(d);
+        /* What cannot be stored: the space goes again. */
+        e2e_ok(d, "persist daemon; mv home/sync/tokens kept 2>/dev/null; mkdir -p "
+                  "home/sync/tokens/in");
+        e2e_refused(d, 1, "",
+                    "persist clone %s notes --token-file token --passphrase-file "
+                    "../passphrase",
+                    world.url);
+        e2e_ok(d, "rm -r home/sync/tokens; test -z \"$(ls -A home/spaces)\"");
+        check_nothing_left(d);
         /* A token belongs to the first device that uses it. */
         e2e_refused(d, 4, "token",
                     "persist clone %s notes --token-file ../d0/token "
@@ -175,6 +193,92 @@ static void a_clone_that_cannot_be_leaves_nothing(struct e2e *f)
         check_nothing_left(d);
         holds(world_server_start(&world));
         world_clone(&world, d);
+        world_even(&world);
+    }
+    world_end(&world);
+}
+
+/* Two at once on one directory: of one device for two spaces, and of two devices. */
+static void one_directory_is_cloned_to_once(struct e2e *f)
+{
+    if (world_begin(&world, f, 1) && world_add(&world) != NULL && world_add(&world) != NULL) {
+        struct e2e *a = at(0), *d = at(1);
+        world_save(a, "which", "the first\n");
+        e2e_ok(a,
+               "mkdir second && persist mount second && echo second >second/which && "
+               "persist remote add %s second --token-file token >added && "
+               "sed -n 's/^passphrase: //p' added >../passphrase2 && persist sync --wait second "
+               "&& persist sync --wait notes",
+               world.url);
+        for (unsigned i = 0; i < 2 && check_failures() == 0; i++) {
+            e2e_sh(d,
+                   "for n in '' 2; do { persist clone %s notes --token-file token "
+                   "--passphrase-file ../passphrase$n >out$n 2>&1; echo $? >>results; } & done; "
+                   "wait; sort results; rm results; cat out out2",
+                   world.url);
+            holds(strncmp(d->last.out, "0\n1\n", 4) == 0);
+            contains(d->last.out, "notes");
+            e2e_ok(d, "persist status notes && test $(ls -d home/spaces/*/ | wc -l) = 1");
+            e2e_ok(d, "persist unmount notes && persist forget --yes notes && ls -A notes");
+        }
+        const char *other = at(2)->home;
+        for (unsigned i = 0; i < 2 && check_failures() == 0; i++) {
+            e2e_sh(d,
+                   "for h in %s %s; do { PERSIST_HOME=$h persist clone %s notes --token-file "
+                   "${h%%%%/home}/token --passphrase-file ../passphrase >out 2>&1; echo $? "
+                   ">>results; } & "
+                   "done; wait; sort results; rm results",
+                   d->home, other, world.url);
+            same_text(d->last.out, "0\n1\n");
+            e2e_ok(d, "test $(grep -c ' %s ' /proc/self/mountinfo) = 1", d->folder);
+            e2e_sh(d, "persist unmount notes; PERSIST_HOME=%s persist unmount notes", other);
+            e2e_ok(d, "persist forget --yes notes && PERSIST_HOME=%s persist forget --yes notes",
+                   other);
+        }
+        e2e_ok(a, "persist unmount second");
+    }
+    world_end(&world);
+}
+
+static bool shows_typed(const struct pty *p)
+{
+    struct termios t;
+    return ok(tcgetattr(p->fd, &t)) == 0 && (t.c_lflag & ECHO) != 0;
+}
+
+static void a_passphrase_is_typed_unseen(struct e2e *f)
+{
+    static const int with[] = {SIGINT, SIGTERM, SIGHUP};
+    if (world_begin(&world, f, 1) && world_add(&world) != NULL) {
+        struct e2e *d = at(1);
+        for (size_t i = 0; i < ARRAY_N(with); i++) {
+            char ended[32];
+            snprintf(ended, sizeof ended, "status %d", 128 + with[i]);
+            struct pty *p = pty_start(d,
+                                      "trap : INT; sh -c 'echo $$ >pid; exec persist clone %s "
+                                      "notes --token-file token'; echo status $?; read line",
+                                      world.url);
+            pty_wait_text(p, "passphrase: ", WORLD_EVEN_MS);
+            pty_wait_quiet(p, 100);
+            holds(!shows_typed(p));
+            if (with[i] == SIGINT)
+                pty_type(p, "\003");
+            else
+                e2e_ok(d, "kill -%d $(cat pid)", with[i]);
+            pty_wait_text(p, ended, WORLD_EVEN_MS);
+            holds(shows_typed(p));
+            pty_end(p);
+        }
+        struct pty *p =
+            pty_start(d, "persist clone %s notes --token-file token; echo status $?", world.url);
+        e2e_ok(d, "cat ../passphrase");
+        pty_wait_text(p, "passphrase: ", WORLD_EVEN_MS);
+        pty_wait_quiet(p, 100);
+        pty_type(p, d->last.out);
+        pty_wait_text(p, "status 0", WORLD_EVEN_MS);
+        holds(strstr(p->shown, d->last.out) == NULL);
+        holds(shows_typed(p));
+        pty_end(p);
         world_even(&world);
     }
     world_end(&world);
@@ -458,6 +562,8 @@ int main(int argc, char **argv)
         E2E_TEST(an_existing_folder_is_cloned),
         E2E_TEST(a_clone_while_others_save),
         E2E_TEST(an_interrupted_clone_goes_on),
+        E2E_TEST(one_directory_is_cloned_to_once),
+        E2E_TEST(a_passphrase_is_typed_unseen),
         E2E_TEST(a_clone_that_cannot_be_leaves_nothing),
         E2E_TEST(sync_waits_until_all_is_there),
         E2E_TEST(an_interval_holds_saves_back),

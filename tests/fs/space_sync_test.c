@@ -94,6 +94,91 @@ static void big_content_comes_before_its_entry_shows(void **state)
     sync_meet_expect_equal(w, 2);
 }
 
+/* Gives the second device the entries of the first, but no chunk. */
+static void give_without_content(struct sync_meet *w)
+{
+    struct arrival at;
+    sync_meet_sign(&w->d[0]);
+    while (space_sync_next(w->d[0].s, w->done[0][1], 2, &at) == 1) {
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+        w->done[0][1] = at.number;
+        int rc = space_sync_seal(w->d[0].s, &at, &bytes, &chunks);
+        if (rc == 0)
+            rc = at.kind == ARRIVAL_ACT ? space_sync_take_act(w->d[1].s, 1, buf_bytes(&bytes))
+                                        : space_sync_take_entry(w->d[1].s, 1, buf_bytes(&bytes));
+        assert_true(rc >= 0 || rc == -ENOENT);
+    }
+    assert_int_equal(space_sync_settle(w->d[1].s), 0);
+}
+
+static void save_random(struct device *d, const char *path, size_t n)
+{
+    uint8_t *p = malloc(n);
+    assert_non_null(p);
+    randombytes_buf(p, n);
+    device_save(d, path, p, n);
+    free(p);
+}
+
+static int count_need(void *arg, const struct content_need *need)
+{
+    (void)need;
+    ++*(size_t *)arg;
+    return 0;
+}
+
+static void superseded_content_is_not_needed(void **state)
+{
+    struct sync_meet *w = *state;
+    struct buf waiting CLEANUP(buf_fini) = {0};
+    struct sync_wait one;
+    size_t needs = 0;
+    save_random(&w->d[0], "a", 3 << 20);
+    give_without_content(w);
+    save_random(&w->d[0], "a", 2 << 20);
+    give_without_content(w);
+    assert_int_equal(w->d[1].s->sync->counts.content_waiting, 2);
+    device_save_text(&w->d[0], "a", "short now");
+    give_without_content(w);
+    device_reopen(&w->d[1]);
+    assert_int_equal(space_sync_waiting(w->d[1].s, &waiting), 0);
+    assert_int_equal(waiting.n, 2 * sizeof one);
+    for (size_t i = 0; i < waiting.n; i += sizeof one) {
+        memcpy(&one, waiting.p + i, sizeof one);
+        assert_int_equal(one.rank, 0);
+        assert_int_equal(space_sync_needs(w->d[1].s, &one.dot, count_need, &needs), 0);
+        assert_int_equal(needs, 0);
+        assert_in_range(space_sync_retry(w->d[1].s, &one.dot), SYNC_KNOWN, SYNC_TAKEN);
+    }
+    assert_int_equal(w->d[1].s->sync->counts.content_waiting, 0);
+    assert_int_equal(w->d[1].s->sync->counts.content_bytes, 0);
+    sync_meet_expect(&w->d[1], "a", "short now");
+    /* It knows all, though it never had the content. */
+    assert_true(
+        vv_covers(replica_knowledge(w->d[1].s->replica), replica_knowledge(w->d[0].s->replica)));
+    sync_meet_all(w, 2);
+    sync_meet_expect_equal(w, 2);
+}
+
+static void content_of_deleted_files_comes_last(void **state)
+{
+    struct sync_meet *w = *state;
+    struct buf waiting CLEANUP(buf_fini) = {0};
+    struct sync_wait v[2];
+    save_random(&w->d[0], "goes", 1 << 20);
+    save_random(&w->d[0], "stays", 3 << 20);
+    give_without_content(w);
+    device_unlink(&w->d[0], "goes");
+    give_without_content(w);
+    assert_int_equal(space_sync_waiting(w->d[1].s, &waiting), 0);
+    assert_int_equal(waiting.n, sizeof v);
+    memcpy(v, waiting.p, sizeof v);
+    assert_int_equal(v[0].rank, 3 << 20);
+    assert_int_equal(v[1].rank, (UINT64_C(1) << 63) + (1 << 20));
+    sync_meet_all(w, 2);
+    sync_meet_expect_equal(w, 2);
+}
+
 static void third_device_learns_all_from_the_second(void **state)
 {
     struct sync_meet *w = *state;
@@ -618,6 +703,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_replaced_before_it_was_sent_is_never_sent, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(big_content_comes_before_its_entry_shows, setup, teardown),
+        cmocka_unit_test_setup_teardown(superseded_content_is_not_needed, setup, teardown),
+        cmocka_unit_test_setup_teardown(content_of_deleted_files_comes_last, setup, teardown),
         cmocka_unit_test_setup_teardown(third_device_learns_all_from_the_second, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_forgets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_closes_gaps_and_says_who_is_equal, setup, teardown),

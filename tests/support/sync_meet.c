@@ -41,7 +41,7 @@ static void fetch_content(struct want *w)
             continue; /* a list is of one device, which alone has it here */
         while (space_sync_needs(w->to->s, &one.dot, fetch, w) > 0)
             ;
-        assert_int_equal(space_sync_retry(w->to->s, &one.dot), SYNC_TAKEN);
+        assert_in_range(space_sync_retry(w->to->s, &one.dot), SYNC_KNOWN, SYNC_TAKEN);
     }
 }
 
