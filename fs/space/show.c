@@ -357,7 +357,8 @@ static int hide_entry(struct show *w, const struct replica_effect *effect,
 
 /* ---- a new file in place of the old one ---- */
 
-static int copy_xattrs(struct show *w, const struct attr *from, const struct attr *to)
+/* Those that records hold are left out when these are shown next. */
+static int copy_xattrs(struct show *w, const struct attr *from, const struct attr *to, bool own)
 {
     uint8_t prefix[8];
     put_u64(prefix, from->ino);
@@ -367,7 +368,7 @@ static int copy_xattrs(struct show *w, const struct attr *from, const struct att
     while (db_iter_next(it)) {
         struct bytes name = bytes_of(db_iter_key(it).p + 8, db_iter_key(it).n - 8);
         uint8_t key[8 + 255];
-        if (name.n > 255)
+        if (name.n > 255 || (own && name.n >= 5 && memcmp(name.p, "user.", 5) == 0))
             continue;
         put_u64(key, to->ino);
         memcpy(key + 8, name.p, name.n);
@@ -407,7 +408,7 @@ static int only_name(struct show *w, const struct attr *a, struct replica_entry 
  * nor the size of the one with bytes of the other. So new content comes in a new file, as an editor
  * that renames brings it: who has the old one open keeps that. *@a is the new file then.
  */
-static int take_new_file(struct show *w, struct attr **a)
+static int take_new_file(struct show *w, struct attr **a, bool with_meta)
 {
     struct attr *old = *a, *d, *n;
     struct replica_entry e;
@@ -430,7 +431,7 @@ static int take_new_file(struct show *w, struct attr **a)
     n->data = ATTR_DATA_NONE;
     n->has_base = n->half = n->unsynced = false;
     n->staging = 0;
-    rc = old->has_xattr ? copy_xattrs(w, old, n) : 0;
+    rc = old->has_xattr ? copy_xattrs(w, old, n, with_meta) : 0;
     bind_delete(w->x, old);
     names_drop(w->x, old, &w->now);
     bind_put(w->x, &e.rid, n);
@@ -477,7 +478,7 @@ static int pass_show(void *arg, const struct replica_effect *effect)
     if (rc == 0)
         rc = replica_stat(w->s->replica, &effect->rid, &info);
     if (rc == 0 && effect->content && is_old(a, &info))
-        rc = take_new_file(w, &a);
+        rc = take_new_file(w, &a, effect->meta && info.has_meta);
     if (rc == 0 && effect->content)
         rc = show_content(w, a, &info);
     if (rc == 0 && effect->meta)
