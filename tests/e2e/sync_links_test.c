@@ -48,6 +48,7 @@ static void an_existing_folder_is_cloned(struct e2e *f)
     if (begin_with_files(f, 200)) {
         ok(unlink(world_path(at(0), "1.md")));
         ok(rename(world_path(at(0), "folder"), world_path(at(0), "moved")));
+        sleep(5); /* it says what it has when nothing has changed for two seconds */
         e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
         struct e2e *d = world_add(&world);
         if (d != NULL && world_clone(&world, d)) {

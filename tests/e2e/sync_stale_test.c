@@ -464,7 +464,7 @@ static void slow_save_and_an_edit_elsewhere(struct e2e *f)
         world_even(&world);
         same(world_named(at(1), "note"), 1);
         /* Its history: as it was made, both saves, and what was made of them. */
-        e2e_ok(at(1), "test $(persist log notes/note.md | grep -c :) -ge 4");
+        e2e_ok(at(0), "test $(persist log notes/note.md | grep -c :) -ge 4");
     }
     program_end(&p);
     world_end(&world);
