@@ -245,6 +245,19 @@ static int entries_again(struct space *s, struct db_batch *batch, struct bytes d
     return rc < 0 ? rc : n;
 }
 
+/* Writes what arrived anew, from number @next on, unless @rc is an error already. Lock held. */
+static int write_arrivals(struct space *s, struct db_batch *batch, int rc, uint64_t next)
+{
+    sync_put_own(s->sync, batch);
+    if (rc == 0)
+        rc = db_write(s->db, batch, true);
+    if (rc < 0)
+        s->sync->next = next;
+    else
+        s->sync->durable = s->sync->next - 1;
+    return rc;
+}
+
 int space_sync_push_again(struct space *s, struct bytes dots)
 {
     if (s->sync == NULL || s->sync->members == NULL)
@@ -257,13 +270,7 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     acts_again(s->sync, batch);
     int n = entries_again(s, batch, dots);
     int rc = n < 0 ? n : states_again(s, batch);
-    sync_put_own(s->sync, batch);
-    if (rc == 0)
-        rc = db_write(s->db, batch, true);
-    if (rc < 0)
-        s->sync->next = next;
-    else
-        s->sync->durable = s->sync->next - 1;
+    rc = write_arrivals(s, batch, rc, next);
     pthread_mutex_unlock(&s->lock);
     db_batch_free(batch);
     return rc < 0 ? rc : n;
@@ -287,13 +294,7 @@ int sync_send_again(struct space *s, struct dots dots)
         n += rc == 0;
         rc = rc == -ENOENT ? 0 : rc;
     }
-    sync_put_own(s->sync, batch);
-    if (rc == 0)
-        rc = db_write(s->db, batch, true);
-    if (rc < 0)
-        s->sync->next = next;
-    else
-        s->sync->durable = s->sync->next - 1;
+    rc = write_arrivals(s, batch, rc, next);
     pthread_mutex_unlock(&s->lock);
     db_batch_free(batch);
     return rc < 0 ? rc : n;
