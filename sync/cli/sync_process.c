@@ -27,13 +27,16 @@ struct state {
     struct links *links;
 };
 
+static int open_socket(struct state *st, struct err *err)
+{
+    st->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return st->listen_fd < 0 ? err_set(err, -errno, "sync process: %s", strerror(errno)) : 0;
+}
+
 static int listen_on(struct state *st, struct err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/" LOCAL_SOCKET, st->run_fd);
-    st->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (st->listen_fd < 0)
-        return err_set(err, -errno, "sync process: %s", strerror(errno));
     /* The pid file is ours: a socket that is there is of one that died. */
     if (unlinkat(st->run_fd, LOCAL_SOCKET, 0) < 0 && errno != ENOENT)
         return err_set(err, -errno, "run/" LOCAL_SOCKET ": the old one stays: %s", strerror(errno));
@@ -127,13 +130,16 @@ static int start(const struct home *h, struct state *st, struct err *err)
     if (rc == 0)
         rc = open_signals(st, err);
     if (rc == 0)
-        rc = listen_on(st, err);
+        rc = open_socket(st, err);
     struct err why = {0};
     if (rc == 0) {
         rc = start_links(st, &why);
         if (rc < 0)
             err_set(err, rc, "%s/sync/%s", h->path, why.msg);
     }
+    /* Last: who can connect would take a process that fails now for one that was ended. */
+    if (rc == 0)
+        rc = listen_on(st, err);
     return rc;
 }
 
