@@ -18,7 +18,7 @@
 #include "sync/links/remotes.h"
 #include "sync/state/statefile.h"
 
-enum { FD_MAX = 256, WAIT_MS = 20000, STEP_MS = 5 };
+enum { FD_MAX = 256, WAIT_MS = 120000, STEP_MS = 5 };
 
 static void store_remotes(const struct online *o, const char *const *urls, size_t n)
 {
