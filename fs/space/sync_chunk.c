@@ -39,7 +39,11 @@ static int flush(struct space *s)
 {
     struct sync *y = s->sync;
     y->incoming_bytes = 0;
-    return y->incoming == NULL ? 0 : content_put_flush(y->incoming);
+    if (y->incoming == NULL)
+        return 0;
+    int rc = content_put_flush(y->incoming);
+    y->ahead_bytes -= min_u64(content_put_known(y->incoming), y->ahead_bytes);
+    return rc;
 }
 
 int space_sync_chunk_take(struct space *s, const struct sync_chunk *c, struct bytes sealed)
@@ -83,11 +87,11 @@ static int store_ahead(struct space *s, bool is_node, struct bytes plain)
     int rc = y->incoming == NULL ? content_put_new(s->db, &y->incoming) : 0;
     if (rc == 0)
         rc = content_put_new_one(y->incoming, &s->keys, is_node, plain);
-    if (rc == 1) {
+    if (rc == 0) {
         y->incoming_bytes += plain.n;
         y->ahead_bytes += plain.n;
     }
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 int space_sync_chunk_ahead(struct space *s, const struct chunk_id *id, struct bytes sealed)

@@ -8,6 +8,7 @@
 
 #include "fs/store/list.h"
 #include "fs/store/xxh3.h"
+#include "proto/hash_many.h"
 
 enum {
     BATCH_BYTES = 4 << 20, /* of chunks: a sync for each batch */
@@ -22,6 +23,7 @@ static const char free_prefix[] = "content.free.";
 enum { FREE_PREFIX_BYTES = sizeof free_prefix - 1 };
 
 _Static_assert(CONTENT_ID_BYTES == crypto_generichash_BYTES, "an id is a hash");
+_Static_assert((int)CONTENT_ID_BYTES == (int)HASH_SIZE, "hash_many() makes ids");
 _Static_assert(CONTENT_KEY_BYTES == crypto_generichash_KEYBYTES, "keys of the usual length");
 
 static struct bytes id_bytes(const uint8_t *id)
@@ -36,6 +38,14 @@ void chunk_id(const uint8_t key[static CONTENT_KEY_BYTES], bool is_node, struct 
     assert(rc == 0);
     (void)rc;
     ret_id[0] = (uint8_t)((ret_id[0] & ~NODE_BIT) | (is_node ? NODE_BIT : 0));
+}
+
+void chunk_ids(const uint8_t key[static CONTENT_KEY_BYTES], const struct bytes *data, size_t n,
+               uint8_t (*ret_ids)[CONTENT_ID_BYTES])
+{
+    hash_many(key, data, n, ret_ids);
+    for (size_t i = 0; i < n; i++)
+        ret_ids[i][0] &= (uint8_t)~NODE_BIT;
 }
 
 /* The pages of packs that a chunk is in. */
@@ -402,15 +412,21 @@ int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct byte
                    uint8_t ret_id[static CONTENT_ID_BYTES])
 {
     chunk_id(s->key, is_node, data, ret_id);
-    uint8_t *seen = s->seen[ret_id[1]];
-    if (memcmp(seen, ret_id, CONTENT_ID_BYTES) == 0)
+    return chunk_sink_put_named(s, ret_id, off, data);
+}
+
+int chunk_sink_put_named(struct chunk_sink *s, const uint8_t id[static CONTENT_ID_BYTES],
+                         uint64_t off, struct bytes data)
+{
+    uint8_t *seen = s->seen[id[1]];
+    if (memcmp(seen, id, CONTENT_ID_BYTES) == 0)
         return 0;
     struct chunk_row row;
-    int rc = chunk_stat(s->batch.db, ret_id, &row);
+    int rc = chunk_stat(s->batch.db, id, &row);
     if (rc < 0)
         return rc;
     if (rc == 0) {
-        rc = chunk_batch_put(&s->batch, ret_id, off, data);
+        rc = chunk_batch_put(&s->batch, id, off, data);
         if (rc == 0 && s->batch.writer.end - s->batch.writer.from >= BATCH_BYTES)
             rc = write_full(s);
         if (rc < 0)
@@ -418,7 +434,7 @@ int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct byte
     } else {
         rc = 0;
     }
-    memcpy(seen, ret_id, CONTENT_ID_BYTES);
+    memcpy(seen, id, CONTENT_ID_BYTES);
     return rc;
 }
 

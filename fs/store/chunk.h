@@ -29,6 +29,10 @@ enum {
 void chunk_id(const uint8_t key[static CONTENT_KEY_BYTES], bool is_node, struct bytes data,
               uint8_t ret_id[static CONTENT_ID_BYTES]);
 
+/** The ids of @n chunks, no nodes, which is faster than one by one. */
+void chunk_ids(const uint8_t key[static CONTENT_KEY_BYTES], const struct bytes *data, size_t n,
+               uint8_t (*ret_ids)[CONTENT_ID_BYTES]);
+
 struct chunk_row {
     uint32_t len;
     uint64_t place;
@@ -125,6 +129,9 @@ int chunk_sink_init(struct chunk_sink *s, struct db *db, const uint8_t *key) MUS
 void chunk_sink_fini(struct chunk_sink *s);
 int chunk_sink_put(struct chunk_sink *s, bool is_node, uint64_t off, struct bytes data,
                    uint8_t ret_id[static CONTENT_ID_BYTES]) MUST_CHECK;
+/** The same of a chunk whose id is known. */
+int chunk_sink_put_named(struct chunk_sink *s, const uint8_t id[static CONTENT_ID_BYTES],
+                         uint64_t off, struct bytes data) MUST_CHECK;
 /** Writes what is still in the batch. */
 int chunk_sink_flush(struct chunk_sink *s) MUST_CHECK;
 

@@ -239,11 +239,13 @@ int content_put_new(struct db *db, struct content_put **ret) MUST_CHECK;
 int content_put_add(struct content_put *p, const struct content_keys *keys,
                     const uint8_t id[static CONTENT_ID_BYTES], struct bytes data) MUST_CHECK;
 /**
- * The same for one whose id is not known, of the newest keys: 1; 0: it is here. -EBADMSG: it cannot
- * be one.
+ * The same for one whose id is not known, of the newest keys (borrowed until it is flushed); it is
+ * not stored when it is here. -EBADMSG: it cannot be one.
  */
 int content_put_new_one(struct content_put *p, const struct content_keys *keys, bool is_node,
                         struct bytes data) MUST_CHECK;
+/** Bytes of those that were here already, as far as is known after a flush; told once. */
+uint64_t content_put_known(struct content_put *p);
 /** After an error all since the last one is lost, and has to come again. */
 int content_put_flush(struct content_put *p) MUST_CHECK;
 void content_put_free(struct content_put *p); /* accepts NULL; forgets what was not flushed */

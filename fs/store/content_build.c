@@ -25,7 +25,18 @@ _Static_assert((int)CDC_MAX + (int)CONTENT_HOLE_MIN <= (int)FEED_BYTES,
                "a chunk and what decides about its end fit the window");
 _Static_assert((int)CDC_SEED_BYTES == (int)CONTENT_KEY_BYTES, "the gear key is the seed");
 
-enum { CUT_FIRST_BYTES = 96 * 1024 };
+enum {
+    CUT_FIRST_BYTES = 96 * 1024,
+    AHEAD_MAX = FEED_BYTES / CDC_MIN,
+};
+
+/* Chunks that follow each other, cut and hashed together, which is faster. */
+struct ahead {
+    uint64_t off; /* where the next one of them begins */
+    size_t at, n; /* the next one, and the end of them */
+    size_t len[AHEAD_MAX];
+    uint8_t id[AHEAD_MAX][CONTENT_ID_BYTES];
+};
 
 struct build {
     struct db *db;
@@ -35,6 +46,7 @@ struct build {
     struct feed feed;
     struct chunk_sink sink;
     struct lister lister;
+    struct ahead ahead;
     size_t dirty_i;       /* first dirty range that ends after the place reached */
     uint64_t limit_dirty; /* the dirty byte for which limit was computed; UINT64_MAX: not yet */
     uint64_t limit;       /* old entries that end here or before are not touched by it */
@@ -71,6 +83,67 @@ static int cut_chunk(struct build *b, uint64_t off, struct bytes *ret)
     return 0;
 }
 
+/*
+ * Cuts and hashes what is in the window from @off on, as far as chunks end there whatever follows:
+ * at a cut, which is not within zeros.
+ */
+static int look_ahead(struct build *b, uint64_t off)
+{
+    struct ahead *a = &b->ahead;
+    struct bytes v, data[AHEAD_MAX];
+    *a = (struct ahead){.off = off};
+    int rc = feed_at(&b->feed, off, CDC_MAX, &v);
+    while (rc == 0 && v.n > 0 && a->n < AHEAD_MAX) {
+        size_t cut = cdc_cut(&b->cdc, v.p, v.n);
+        if ((cut == v.n && cut < CDC_MAX) || v.p[cut - 1] == 0)
+            break;
+        data[a->n] = bytes_of(v.p, cut);
+        a->len[a->n++] = cut;
+        v = bytes_of(v.p + cut, v.n - cut);
+    }
+    if (a->n > 0)
+        chunk_ids(b->sink.key, data, a->n, a->id);
+    return rc;
+}
+
+/* The chunk at @off, if it was looked at: 1, 0, or an error. */
+static int take_ahead(struct build *b, uint64_t off, struct bytes *ret,
+                      uint8_t ret_id[static CONTENT_ID_BYTES])
+{
+    struct ahead *a = &b->ahead;
+    if (b->edit != NULL) /* little is new: no more of it is read or hashed than must be */
+        return 0;
+    int rc = a->at == a->n || a->off != off ? look_ahead(b, off) : 0;
+    if (rc < 0 || a->n == 0)
+        return rc;
+    size_t len = a->len[a->at];
+    rc = feed_at(&b->feed, off, len, ret);
+    if (rc < 0)
+        return rc;
+    assert(ret->n >= len);
+    *ret = bytes_of(ret->p, len);
+    memcpy(ret_id, a->id[a->at++], CONTENT_ID_BYTES);
+    a->off += len;
+    return 1;
+}
+
+/* Stores the chunk at @off, which is no hole. */
+static int add_chunk(struct build *b, uint64_t off, struct list_entry *e)
+{
+    struct bytes data;
+    int rc = take_ahead(b, off, &data, e->id);
+    if (rc == 1) {
+        rc = chunk_sink_put_named(&b->sink, e->id, off, data);
+    } else if (rc == 0) {
+        rc = cut_chunk(b, off, &data);
+        if (rc == 0)
+            rc = chunk_sink_put(&b->sink, false, off, data, e->id);
+    }
+    if (rc == 0)
+        e->len = data.n;
+    return rc;
+}
+
 /* Adds the entry that begins at @off, made from the bytes. */
 static int add_new(struct build *b, uint64_t off, uint64_t *ret_end)
 {
@@ -83,13 +156,9 @@ static int add_new(struct build *b, uint64_t off, uint64_t *ret_end)
         e.len = hole_end - off;
         e.hole = true;
     } else {
-        struct bytes data;
-        rc = cut_chunk(b, off, &data);
-        if (rc == 0)
-            rc = chunk_sink_put(&b->sink, false, off, data, e.id);
+        rc = add_chunk(b, off, &e);
         if (rc < 0)
             return rc;
-        e.len = data.n;
     }
     rc = lister_add(&b->lister, 0, &e);
     *ret_end = off + e.len;
@@ -257,6 +326,7 @@ static int build_large(struct db *db, const struct content_keys *keys,
     b->dirty_i = 0;
     b->limit_dirty = UINT64_MAX;
     b->limit = 0;
+    b->ahead.n = b->ahead.at = 0;
     cdc_init(&b->cdc, keys->gear);
     lister_init(&b->lister, &b->sink);
     int rc = feed_init(&b->feed, src, edit);

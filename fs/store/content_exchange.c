@@ -116,8 +116,15 @@ int content_get_chunk(struct db *db, const uint8_t id[static CONTENT_ID_BYTES],
     return chunk_get(db, id, ret);
 }
 
+enum { UNNAMED_BYTES = 1 << 20, UNNAMED_MAX = 64 };
+
 struct content_put {
     struct chunk_batch batch;
+    /* Chunks without an id yet: they are hashed together, which is faster. */
+    const struct content_keys *keys;
+    struct buf unnamed;
+    size_t len[UNNAMED_MAX], n;
+    uint64_t known; /* bytes of those that were here */
 };
 
 int content_put_new(struct db *db, struct content_put **ret)
@@ -133,8 +140,10 @@ int content_put_new(struct db *db, struct content_put **ret)
 
 void content_put_free(struct content_put *p)
 {
-    if (p != NULL)
-        chunk_batch_fini(&p->batch);
+    if (p == NULL)
+        return;
+    chunk_batch_fini(&p->batch);
+    buf_fini(&p->unnamed);
     free(p);
 }
 
@@ -150,28 +159,69 @@ int content_put_add(struct content_put *p, const struct content_keys *keys,
     return rc < 0 ? rc : chunk_batch_put(&p->batch, id, 0, data);
 }
 
+/* Adds it, if it is not here. */
+static int put_new(struct content_put *p, const uint8_t *id, struct bytes data)
+{
+    struct chunk_row row;
+    int rc = chunk_batch_has(&p->batch, id) ? 1 : chunk_stat(p->batch.db, id, &row);
+    if (rc == 1)
+        p->known += data.n;
+    if (rc == 0)
+        return chunk_batch_put(&p->batch, id, 0, data);
+    return rc < 0 ? rc : 0;
+}
+
+static int name_all(struct content_put *p)
+{
+    struct bytes data[UNNAMED_MAX];
+    uint8_t id[UNNAMED_MAX][CONTENT_ID_BYTES];
+    const uint8_t *at = p->unnamed.p;
+    int rc = 0;
+    for (size_t i = 0; i < p->n; at += p->len[i++])
+        data[i] = bytes_of(at, p->len[i]);
+    if (p->n > 0)
+        chunk_ids(p->keys->id, data, p->n, id);
+    for (size_t i = 0; i < p->n && rc == 0; i++)
+        rc = put_new(p, id[i], data[i]);
+    buf_reset(&p->unnamed);
+    p->n = 0;
+    return rc;
+}
+
 int content_put_new_one(struct content_put *p, const struct content_keys *keys, bool is_node,
                         struct bytes data)
 {
     uint8_t id[CONTENT_ID_BYTES];
-    struct chunk_row row;
     struct list_head head;
     if (data.n == 0 || data.n > CONTENT_CHUNK_MAX)
         return -EBADMSG;
-    int rc = is_node ? list_parse_node(data, &head) : 0;
+    if (is_node) {
+        int rc = list_parse_node(data, &head);
+        chunk_id(keys->id, true, data, id);
+        return rc < 0 ? rc : put_new(p, id, data);
+    }
+    int rc = p->n == UNNAMED_MAX || p->unnamed.n + data.n > UNNAMED_BYTES ? name_all(p) : 0;
+    if (rc == 0)
+        rc = buf_reserve(&p->unnamed, UNNAMED_BYTES - p->unnamed.n);
     if (rc < 0)
         return rc;
-    chunk_id(keys->id, is_node, data, id);
-    rc = chunk_batch_has(&p->batch, id) ? 1 : chunk_stat(p->batch.db, id, &row);
-    if (rc != 0)
-        return rc < 0 ? rc : 0;
-    rc = chunk_batch_put(&p->batch, id, 0, data);
-    return rc < 0 ? rc : 1;
+    buf_put_bytes(&p->unnamed, data);
+    p->len[p->n++] = data.n;
+    p->keys = keys;
+    return 0;
+}
+
+uint64_t content_put_known(struct content_put *p)
+{
+    uint64_t n = p->known;
+    p->known = 0;
+    return n;
 }
 
 int content_put_flush(struct content_put *p)
 {
-    return chunk_batch_write(&p->batch);
+    int rc = name_all(p), rc_write = chunk_batch_write(&p->batch);
+    return rc < 0 ? rc : rc_write;
 }
 
 int content_put_chunk(struct db *db, const struct content_keys *keys,

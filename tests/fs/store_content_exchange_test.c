@@ -67,6 +67,40 @@ static void fetch(const uint8_t *id)
     db_value_fini(&v);
 }
 
+/* Gives what is missing of a body, without its ids; its bytes. */
+static uint64_t put_unnamed(struct content_put *put, const struct buf *body)
+{
+    uint64_t bytes = 0;
+    struct wanted w = {.max = 1};
+    for (uint64_t from = 0; content_missing(there.db, buf_bytes(body), from, want, &w) == 1;
+         w.n = 0) {
+        struct db_value v;
+        assert_int_equal(content_get_chunk(here.db, w.id[0], &v), 0);
+        assert_int_equal(content_put_new_one(put, &there.keys, w.need[0].level > 0, v.v), 0);
+        bytes += v.v.n;
+        db_value_fini(&v);
+        from = w.need[0].off + w.need[0].len;
+    }
+    return bytes;
+}
+
+static void chunks_without_ids_are_stored_under_them(void **state)
+{
+    (void)state;
+    CLEANUP(buf_fini) struct buf body = {0};
+    struct content_put *put;
+    build(&here, &body);
+    assert_int_equal(content_put_new(there.db, &put), 0);
+    for (uint64_t bytes; (bytes = put_unnamed(put, &body)) > 0;) {
+        assert_int_equal(put_unnamed(put, &body), bytes); /* again: it is not kept twice */
+        assert_int_equal(content_put_flush(put), 0);
+        assert_int_equal(content_put_known(put), bytes);
+        assert_int_equal(content_put_known(put), 0);
+    }
+    assert_int_equal(content_check_body(there.db, buf_bytes(&body)), 0);
+    content_put_free(put);
+}
+
 static void missing_chunks_are_fetched_once(void **state)
 {
     (void)state;
@@ -311,9 +345,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(missing_chunks_are_fetched_once),  TEST(put_chunk_wrong_bytes_are_refused),
-        TEST(read_lists_that_lie_are_refused),  TEST(missing_shared_nodes_are_walked_once),
-        TEST(check_all_finds_flipped_and_lost),
+        TEST(chunks_without_ids_are_stored_under_them), TEST(missing_chunks_are_fetched_once),
+        TEST(put_chunk_wrong_bytes_are_refused),        TEST(read_lists_that_lie_are_refused),
+        TEST(missing_shared_nodes_are_walked_once),     TEST(check_all_finds_flipped_and_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
