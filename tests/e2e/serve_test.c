@@ -71,6 +71,16 @@ static void manage(struct e2e *f)
     e2e_refused(f, 2, "", "persist user add Not/A/Name");
     e2e_ok(f, "persist user list --json");
     same(json_read_count(f->last.out, "users"), 2);
+    e2e_ok(f, "persist user quota anna --quota 5M");
+    same_text(f->last.out, "");
+    e2e_ok(f, "persist user quota anna --quota-entries 70 --json");
+    same_text(e2e_value(f, "quota_bytes"), "5242880");
+    same_text(e2e_value(f, "quota_entries"), "70");
+    e2e_refused(f, 3, "no user", "persist user quota nobody --quota 5M");
+    e2e_ok(f, "persist user list --json");
+    same_text(e2e_value(f, "users.0.quota_bytes"), "5242880");
+    same_text(e2e_value(f, "users.0.quota_entries"), "70");
+    same_text(e2e_value(f, "users.1.quota_entries"), "20000000");
     e2e_ok(f, "persist user list");
     contains(f->last.out, "anna");
     e2e_ok(f, "persist token create --user anna --label laptop");
@@ -112,6 +122,8 @@ static void errors_have_three_parts(struct e2e *f)
         {2, "user add Bad/Name --data none", "user: a name is 1 to 64 of "},
         {1, "user add anna", "user anna: exists already; choose another name"},
         {3, "user remove ben", "user ben: there is no user of that name; see persist user list"},
+        {3, "user quota ben --quota 5", "user ben: there is no user of that name; see persist "},
+        {3, "user quota ben --quota 5 --data none", "/none: is no server's data; give its --data"},
         {3, "token list --user ben", "user ben: there is no user of that name; see "},
         {3, "token create --user ben --label x", "user ben: there is no user of that name; see "},
         {2, "token create --user anna --label a/b", "label: is to be 1 to 64 bytes "},
@@ -160,6 +172,10 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
         "user add",
         "user remove",
         "user list anna",
+        "user quota",
+        "user quota anna",
+        "user quota --quota 5",
+        "user quota anna --quota 0",
         "user list --quota 5",
         "user remove anna --quota-entries 5",
         "user add anna --quota 0",
