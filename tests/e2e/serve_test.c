@@ -215,7 +215,7 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
 static void a_mirror_is_apart(struct e2e *f)
 {
     e2e_mount(f, NULL);
-    e2e_ok(f, "mkdir -p data/in around notes/in && ln -s ../data/in around/link");
+    e2e_ok(f, "mkdir -p data/in around notes/in apart && ln -s ../data/in around/link");
     static const char *const lines[] = {
         "--data data --mirror data",
         "--data data --mirror data/in",
@@ -236,9 +236,32 @@ static void a_mirror_is_apart(struct e2e *f)
     }
     check_about_nothing();
     e2e_ok(f, "[ -z \"$(find data/in notes/in -mindepth 1)\" ]");
-    serve(f, "--data data --mirror around");
+    serve(f, "--data data --mirror apart");
     stop(f, "data");
     e2e_unmount(f);
+}
+
+/* Other things than a mirror of this data are neither taken over nor mixed with it. */
+static void a_mirror_takes_nothing_over(struct e2e *f)
+{
+    e2e_ok(f, "mkdir full one two && echo mine >full/mine && mkdir two/lost+found");
+    e2e_refused(f, 2, "full is not empty, and was no mirror of this server; give an empty ",
+                "persist serve --listen 127.0.0.1:0 --data data --mirror full");
+    same(server_pid(f, "data"), 0);
+    serve(f, "--data data --mirror one");
+    stop(f, "data");
+    /* One that was, also when it was not the last one; none of other data. */
+    e2e_ok(f, "mkdir one/anna && echo 1 >one/anna/1");
+    serve(f, "--data data --mirror two");
+    stop(f, "data");
+    e2e_refused(f, 2, "full is not empty, ",
+                "persist serve --listen 127.0.0.1:0 --data data --mirror full");
+    serve(f, "--data data --mirror one");
+    stop(f, "data");
+    e2e_refused(f, 2, "one is not empty, and was no mirror of this server; give an empty ",
+                "persist serve --listen 127.0.0.1:0 --data other --mirror one");
+    e2e_ok(f, "cat full/mine one/anna/1 && ls -A full one two");
+    same_text(f->last.out, "mine\n1\nfull:\nmine\n\none:\nanna\n\ntwo:\nlost+found\n");
 }
 
 /* ---- the life of a server ---- */
@@ -394,6 +417,7 @@ int main(int argc, char **argv)
         E2E_TEST(errors_have_three_parts),
         E2E_TEST(wrong_words_are_wrong_usage),
         E2E_TEST(a_mirror_is_apart),
+        E2E_TEST(a_mirror_takes_nothing_over),
         E2E_TEST(it_answers_and_stops),
         E2E_TEST(wrong_tokens_lock_nobody_else_out),
         E2E_TEST(numbers_are_not_for_other_machines),
