@@ -392,22 +392,65 @@ static void in_the_foreground_it_says_where_and_ends_with_a_signal(struct e2e *f
     }
 }
 
-static void with_a_certificate_it_speaks_tls(struct e2e *f)
+/* A certificate NAME for a name or address, signed by itself, and its key NAME.key. */
+static bool make_certificate(struct e2e *f, const char *name, const char *for_whom)
 {
-    e2e_ok(f, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-              "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout key -out cert "
-              "2>/dev/null");
-    if (!e2e_ok(f, "persist serve --listen 127.0.0.1:0 --tls-cert cert --tls-key key"))
-        return;
+    return e2e_ok(f,
+                  "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                  "-subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s 2>/dev/null",
+                  name, for_whom, name, name);
+}
+
+/* Starts a server with a certificate: its address. NULL: it failed. */
+static const char *serve_tls(struct e2e *f, const char *name)
+{
+    static char address[64];
+    e2e_ok(f, "persist serve --listen 127.0.0.1:0 --tls-cert %s --tls-key %s.key", name, name);
     const char *at = strstr(f->last.out, "wss://");
-    char address[64];
     if (!holds(at != NULL))
-        return;
+        return NULL;
     snprintf(address, sizeof address, "%s", at + strlen("wss://"));
     address[strcspn(address, "\n")] = '\0';
+    return address;
+}
+
+/* A device says what is wrong with a certificate, whatever it is. */
+static void refuse_others(struct e2e *f, const char *address)
+{
+    e2e_refused(f, 5, "certificate: self-signed certificate",
+                "persist remote add wss://%s notes --token-file token", address);
+    e2e_refused(f, 5, "certificate: self-signed certificate",
+                "persist remote add wss://%s notes --token-file token --ca other", address);
+    e2e_refused(f, 5, "cannot connect: ", "persist remote add ws://%s notes --token-file token",
+                address);
+    e2e_refused(f, 3, "token: cannot load certificates of authorities: ",
+                "persist remote add wss://%s notes --token-file token --ca token", address);
+    e2e_refused(f, 3, "none: No such file or directory",
+                "persist remote add wss://%s notes --token-file token --ca none", address);
+    e2e_ok(f, "persist remote list --json");
+    same(json_read_count(f->last.out, "remotes"), 0);
+}
+
+static void with_a_certificate_it_speaks_tls(struct e2e *f)
+{
+    const char *address;
+    if (!make_certificate(f, "cert", "IP:127.0.0.1") ||
+        !make_certificate(f, "other", "IP:127.0.0.2") || !(address = serve_tls(f, "cert")))
+        return;
     e2e_ok(f, "curl -s --cacert cert https://%s/healthz", address);
     same_text(f->last.out, "ok\n");
+    e2e_mount(f, "");
+    e2e_ok(f, "persist user add anna && persist token create --user anna --label a >token");
+    refuse_others(f, address);
+    e2e_ok(f, "persist remote add wss://%s notes --token-file token --ca cert", address);
+    e2e_ok(f, "persist remote remove wss://%s notes", address);
     stop(f, "home/server");
+    /* One that is trusted, and of somebody else. */
+    if ((address = serve_tls(f, "other")) != NULL)
+        e2e_refused(f, 5, "certificate: IP address mismatch",
+                    "persist remote add wss://%s notes --token-file token --ca other", address);
+    stop(f, "home/server");
+    e2e_unmount(f);
 }
 
 int main(int argc, char **argv)

@@ -2,6 +2,7 @@
  * How a folder is linked with a server: joining, waiting, what is refused, what goes on after an
  * interruption of any of the processes.
  */
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include "tests/support/posix.h"
 #include "tests/support/pty.h"
 #include "tests/support/sync_world.h"
+
+enum { PATH_SIZE = 2 * E2E_PATH_MAX };
 
 static struct sync_world world;
 
@@ -65,6 +68,68 @@ static void an_existing_folder_is_cloned(struct e2e *f)
             world_wait_text(at(0), "199.md", "by the new one\n");
         }
         world_even(&world);
+    }
+    world_end(&world);
+}
+
+/* A clone at a terminal, and what is seen of the folder meanwhile. */
+struct first_look {
+    struct e2e *d;
+    struct pty *p;
+    const char *folder;
+    unsigned files;
+    bool early; /* the large file was there before all names were */
+};
+
+static unsigned names_in(const char *folder)
+{
+    unsigned n = 0;
+    DIR *d = opendir(folder);
+    while (d != NULL && readdir(d) != NULL)
+        n++;
+    if (d != NULL)
+        closedir(d);
+    return n;
+}
+
+/* Of the large file first: what is there with it was there before. */
+static bool has_ended(void *arg)
+{
+    struct first_look *l = arg;
+    char large[PATH_SIZE];
+    snprintf(large, sizeof large, "%s/0", l->folder);
+    l->early = l->early || (exists(large) && names_in(l->folder) < l->files);
+    return strstr(l->p->shown, "status 0") != NULL;
+}
+
+/* It shows how many of the changes have come, returns when the tree is there, and content that has
+ * to be fetched is seen after that. */
+static void a_clone_shows_the_tree_first(struct e2e *f)
+{
+    enum { FILES = 4000, MS = 120000 };
+    if (world_begin(&world, f, 1)) {
+        /* What is large is the oldest in the log. */
+        e2e_ok(at(0), "head -c 1000000 /dev/urandom >notes/0 && persist sync --wait notes");
+        e2e_ok(at(0), "cd notes && for i in $(seq %d); do echo $i >$i.md; done", FILES);
+        e2e_ok(at(0), "persist sync --wait notes");
+        struct e2e *d = world_add(&world);
+        if (d != NULL) {
+            struct first_look l = {.d = d, .folder = d->folder, .files = FILES};
+            l.p = pty_start(d,
+                            "persist clone %s notes --token-file token "
+                            "--passphrase-file ../passphrase; echo status $?",
+                            world.url);
+            if (pty_wait(l.p, has_ended, &l, MS, "the clone has ended")) {
+                unsigned names = names_in(d->folder) - 2;
+                printf("    %u names when it returned\n", names);
+                holds(names >= FILES);
+                holds(!l.early);
+                contains(l.p->shown, "changes [");
+                contains(l.p->shown, " of 4,0");
+            }
+            pty_end(l.p);
+            world_even_within(&world, MS);
+        }
     }
     world_end(&world);
 }
@@ -561,6 +626,7 @@ int main(int argc, char **argv)
     static const struct e2e_test tests[] = {
         E2E_TEST(a_folder_that_is_not_mounted_tells_of_its_servers),
         E2E_TEST(an_existing_folder_is_cloned),
+        E2E_TEST(a_clone_shows_the_tree_first),
         E2E_TEST(a_clone_while_others_save),
         E2E_TEST(an_interrupted_clone_goes_on),
         E2E_TEST(one_directory_is_cloned_to_once),
