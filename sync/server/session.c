@@ -332,9 +332,9 @@ static void open_now(struct srv_session *s)
     s->has_grown = s->owes_caught_up = true;
     frame_free(s->open);
     s->open = NULL;
-    send_opened(s, &o);
     hub_set_online(s, true);
     hub_look_online(s->place);
+    send_opened(s, &o);
     session_pump(s);
 }
 
