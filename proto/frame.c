@@ -100,6 +100,15 @@ static bool ids_valid(ProtobufCBinaryData ids, size_t size, size_t max)
     return ids.len % size == 0 && ids.len / size <= max;
 }
 
+static bool online_valid(const Persist__Online *o)
+{
+    bool ok = ids_valid(o->identities, SIGN_KEY_SIZE, o->many ? 0 : FRAME_ONLINE_MAX);
+    const uint8_t *at = o->identities.data;
+    for (size_t i = SIGN_KEY_SIZE; ok && i < o->identities.len; i += SIGN_KEY_SIZE)
+        ok = memcmp(at + i - SIGN_KEY_SIZE, at + i, SIGN_KEY_SIZE) < 0;
+    return ok;
+}
+
 static bool frame_valid(const Persist__Frame *f)
 {
     switch (f->kind_case) {
@@ -138,6 +147,8 @@ static bool frame_valid(const Persist__Frame *f)
         return is_size_or_empty(f->list_dots->after, DOT_SIZE);
     case PERSIST__FRAME__KIND_DOTS:
         return ids_valid(f->dots->dots, DOT_SIZE, FRAME_DOTS_MAX);
+    case PERSIST__FRAME__KIND_ONLINE:
+        return online_valid(f->online);
     case PERSIST__FRAME__KIND_END:
         return is_text(f->end->text);
     case PERSIST__FRAME__KIND_JOIN:

@@ -20,6 +20,7 @@ enum {
     FRAME_CHUNKS_MAX = 256,    /* ids in a GetChunks, and chunks asked for in all */
     FRAME_DOTS_MAX = 4096,     /* dots in a Dots */
     FRAME_SPACES_MAX = 100,    /* spaces in a Spaces */
+    FRAME_ONLINE_MAX = 64,     /* devices in an Online: as many as a space has members */
     FRAME_TEXT_MAX = 512,      /* bytes of a sentence; longer ones are refused */
     FRAME_VERSIONS_SIZE = 124, /* of frame_versions_text(): fits the reason of a close */
     FRAME_NONCE_SIZE = 32,

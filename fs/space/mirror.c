@@ -264,22 +264,46 @@ static int is_taken(const struct mirror *m)
     return rc < 0 ? rc : names.n > 0;
 }
 
-/* Before the first run: what is there is of somebody who has no copy of it here. */
+/* Whether the last run was in this place: 1, 0. A file that is empty is of a program that knew one.
+ */
+static int was_here(const struct mirror *m)
+{
+    CLEANUP(buf_fini) struct buf root = {0};
+    struct bytes ought = bytes_str(m->cfg.root);
+    int fd = openat(m->cfg.state_fd, begun_file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    int rc = buf_resize(&root, ought.n + 1); /* a longer one differs */
+    ssize_t n = rc < 0 ? rc : pread(fd, root.p, root.n, 0);
+    rc = n < 0 ? rc < 0 ? rc : -errno : n == 0 || bytes_equal(ought, bytes_of(root.p, (size_t)n));
+    close(fd);
+    return rc;
+}
+
+static int note_place(const struct mirror *m)
+{
+    struct bytes root = bytes_str(m->cfg.root);
+    int fd = openat(m->cfg.state_fd, begun_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = write(fd, root.p, root.n);
+    int rc = n == (ssize_t)root.n ? 0 : n < 0 ? -errno : -ENOSPC;
+    close(fd);
+    return rc;
+}
+
+/* Before the first run in a place: what is there is of somebody who has no copy of it here. */
 static int claim(struct mirror *m)
 {
-    int state = m->cfg.state_fd;
-    if (faccessat(state, begun_file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return 0;
-    int rc = is_taken(m);
+    int rc = was_here(m);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = is_taken(m);
     if (rc == 1) {
         m->report->was_other = true;
         rc = set_aside(m);
     }
-    int fd = rc < 0 ? rc : openat(state, begun_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return rc < 0 ? rc : -errno;
-    close(fd);
-    return 0;
+    return rc < 0 ? rc : note_place(m);
 }
 
 /* The old state goes aside when too much of it would vanish; in @fd is the directory in its place.

@@ -10,7 +10,8 @@
  * The brake: when of at least MIRROR_BRAKE_MIN files that are there more than half would vanish or
  * be rewritten at once, the directory is renamed to NAME.before-TIME, and written anew. A file that
  * moved (it has size and time of another one that is to come) has not vanished. What has the name
- * before the first run is not the mirror's: it goes aside likewise, however little it is.
+ * before the first run in a place is not the mirror's: it goes aside likewise, however little it
+ * is.
  *
  * What was seen of files is kept in memory, and in the file "mirror" of a state directory, so that
  * one that is as it was is not read again. If that is lost, files are compared. Thread: one.
@@ -27,6 +28,7 @@ struct mirror;
 struct mirror_config {
     struct space *space; /* open as long as the mirror is */
     const char *name;    /* one component; borrowed */
+    const char *root;    /* names the place of all mirrors: another one, another mirror; borrowed */
     int state_fd;        /* the state directory; borrowed */
 };
 

@@ -199,6 +199,7 @@ static void json_peers(struct space *s, struct json *j)
             json_key_str(j, "label", p.label);
             json_key_time(j, "heard", p.time_ms);
             json_key_bool(j, "equal", p.equal);
+            json_key_bool(j, "online", p.online);
             json_key_bool(j, "differs", p.differs);
             json_key_str(j, "about", p.about[0] != '\0' ? p.about : NULL);
             json_end(j);

@@ -127,6 +127,9 @@ int space_sync_fresh(struct space *s, uint64_t *at, struct sync_chunk *ret) MUST
  */
 int space_sync_state(struct space *s) MUST_CHECK;
 
+/** How many STATEs of others came since the start. */
+uint64_t space_sync_states_heard(struct space *s);
+
 /* ---- what comes ---- */
 
 /* What became of something that came. */
@@ -238,6 +241,7 @@ struct sync_peer {
     char label[LIMIT_LABEL + 1];
     uint64_t time_ms; /* of the STATE, since 1970 */
     bool equal;       /* it holds what this device holds now */
+    bool online;      /* so says a server that is reached */
     bool differs;     /* it knows the same, and has held something else for a minute */
     char about[160];  /* what the last full comparison with it left; empty: nothing */
 };
@@ -264,6 +268,15 @@ enum sync_link_state {
     SYNC_LINK_UNMOUNTED /* nobody runs sessions: the folder is not mounted */
 };
 
+enum { SYNC_ONLINE_MAX = LIMIT_MEMBERS };
+
+/* Who is online, as a server says. */
+struct sync_online {
+    bool known; /* else it says nothing, or says that there are too many */
+    size_t n;
+    uint8_t identity[SYNC_ONLINE_MAX][SIGN_KEY_SIZE]; /* this device's among them */
+};
+
 /* A remote of this space. */
 struct sync_link {
     uint64_t remote;
@@ -280,6 +293,7 @@ struct sync_link {
     uint64_t heard;                /* session.h */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
     struct rate up, down;          /* of late */
+    struct sync_online online;
 };
 
 /** Sets what is known of a link, by its remote; an empty @url takes it out. -ENOMEM. */
@@ -306,6 +320,14 @@ uint64_t space_sync_round(struct space *s);
  * -ENOTCONN: no link is up; -ECANCELED by @out.
  */
 int space_sync_wait(struct space *s, uint64_t wait_ms, struct out *out) MUST_CHECK;
+
+/**
+ * Whether each device that a server which is up says to be online, and that is a member, has
+ * acknowledged all that @held covers, or holds what this device holds now: 1; 0, and @ret_label has
+ * the label of one that has not. -ENOTCONN, -ENOMEM.
+ */
+int space_sync_acknowledged(struct space *s, const struct vv *held,
+                            char ret_label[static LIMIT_LABEL + 1]) MUST_CHECK;
 
 /* ---- letting others in ---- */
 

@@ -301,8 +301,8 @@ int sync_acts_changed(struct space *s)
 }
 
 /* The name of the owner of a replica: of its newest label that opens. */
-static bool read_label(struct space *s, const struct member_public *owner,
-                       char ret[LIMIT_LABEL + 1])
+bool sync_label_of_member(struct space *s, const struct member_public *owner,
+                          char ret[LIMIT_LABEL + 1])
 {
     struct sync *y = s->sync;
     struct member_id id = member_id_of(owner);
@@ -322,7 +322,7 @@ bool sync_label_of(void *space, uint64_t replica, char ret[LIMIT_LABEL + 1])
         return false;
     struct members_past *past = NULL;
     const struct member_public *owner = sync_owner_of(y, replica, &past);
-    bool ok = owner != NULL && read_label(s, owner, ret);
+    bool ok = owner != NULL && sync_label_of_member(s, owner, ret);
     members_past_free(past);
     return ok;
 }

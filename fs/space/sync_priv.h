@@ -144,6 +144,7 @@ struct sync {
     uint64_t fresh_end;       /* how many there were so far */
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
+    uint64_t states_heard; /* of others, since the start */
     struct sync_compare compare;
     bool ends_due;           /* acts came: replicas may have ended */
     uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
@@ -206,6 +207,9 @@ int sync_author_own(struct space *s, struct db_batch *batch) MUST_CHECK;
  */
 const struct member_public *sync_owner_of(const struct sync *y, uint64_t replica,
                                           struct members_past **ret_past);
+/** The label of a member, as it gave it last. Lock held. False: it gave none that can be read. */
+bool sync_label_of_member(struct space *s, const struct member_public *owner,
+                          char ret[LIMIT_LABEL + 1]);
 /** Whether this device is a member that owns its replica. */
 bool sync_owns_replica(struct space *s);
 /** And that replica has not ended: then it may sign. */
@@ -293,12 +297,18 @@ int sync_take_state(struct space *s, uint64_t source, struct bytes stored) MUST_
 
 /** Whether its replica goes on; else it says nothing any more. */
 bool sync_state_is_current(const struct sync *y, const struct sync_state *st);
+/** Whether it tells of the values, and the acts, that @v tells of; accepts NULL. Lock held. */
+bool sync_state_says(const struct sync_state *st, const struct state *v);
 /** The own newest STATE; NULL: none. Lock held. */
 const struct sync_state *sync_own_state(const struct space *s);
 /** What is to wait of an own STATE is not signed. Lock held. */
 bool sync_has_unsigned(const struct space *s);
 /** Signs a STATE of what is held now, whatever was said before. Lock held. */
 int sync_author_state(struct space *s) MUST_CHECK;
+
+/* ---- sync_online.c ---- */
+/** Whether a server that is up says that the device of this member is online. Lock held. */
+bool sync_is_online(const struct sync *y, const struct member_public *m);
 
 /* ---- sync_compare.c ---- */
 int sync_load_compare(struct space *s) MUST_CHECK;

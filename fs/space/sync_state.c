@@ -171,7 +171,7 @@ static int put_state(struct space *s, struct bytes stored, const struct entry *e
 /* ---- making ------------------------------------------------------------------------------------
  */
 
-static bool is_said(const struct sync_state *own, const struct state *v)
+bool sync_state_says(const struct sync_state *own, const struct state *v)
 {
     return own != NULL && own->heads_n == v->heads.n &&
            memcmp(own->heads, v->heads.p, v->heads.n * ACT_ID_SIZE) == 0 &&
@@ -257,7 +257,7 @@ static int is_said_again(struct space *s, const struct saying *w)
     if (rc == 0)
         rc = buf_status(&more);
     return rc < 0 ? rc
-                  : is_said(own, &w->v) && vv_equal(&own->known, &known) &&
+                  : sync_state_says(own, &w->v) && vv_equal(&own->known, &known) &&
                         bytes_equal(buf_bytes(&own->more), buf_bytes(&more));
 }
 
@@ -315,6 +315,7 @@ int sync_take_state(struct space *s, uint64_t source, struct bytes stored)
         rc = r == VERIFY_ACCEPT ? put_state(s, stored, &e, &v, source) : SYNC_REFUSED;
         if (rc == 0)
             rc = sync_compare_heard(s, e.head.dot.replica, &v) ? SYNC_CONTENT : SYNC_TAKEN;
+        y->states_heard += rc >= 0 && rc != SYNC_REFUSED;
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -353,7 +354,7 @@ static int find_equal(struct space *s, struct vv *ret)
     now.digest = digest;
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
-        if (st->replica == replica_id(s->replica) || !is_said(st, &now) ||
+        if (st->replica == replica_id(s->replica) || !sync_state_says(st, &now) ||
             !sync_state_is_current(y, st))
             continue;
         int rc = believed(s, st, ret);
@@ -532,6 +533,26 @@ uint64_t space_sync_watch(struct space *s, uint64_t now_ms)
     return next;
 }
 
+uint64_t space_sync_states_heard(struct space *s)
+{
+    if (s->sync == NULL)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    uint64_t n = s->sync->states_heard;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+/* Whether the owner of a replica is online. */
+static bool owner_is_online(const struct sync *y, uint64_t replica)
+{
+    struct members_past *past;
+    const struct member_public *owner = sync_owner_of(y, replica, &past);
+    bool is = owner != NULL && sync_is_online(y, owner);
+    members_past_free(past);
+    return is;
+}
+
 int space_sync_peers(struct space *s, struct buf *ret)
 {
     struct sync *y = s->sync;
@@ -545,7 +566,8 @@ int space_sync_peers(struct space *s, struct buf *ret)
     for (size_t i = 0; i < y->state_n; i++) {
         const struct sync_state *st = &y->state[i];
         struct sync_peer p = {.time_ms = st->time_ms,
-                              .equal = is_said(st, &now),
+                              .equal = sync_state_says(st, &now),
+                              .online = owner_is_online(y, st->replica),
                               .differs = st->told || y->compare.found_with == st->replica};
         p.differs = p.differs && !p.equal;
         if (!p.equal)

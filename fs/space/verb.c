@@ -12,7 +12,7 @@ const struct verb verbs[] = {
     {.name = "gc", .run = verb_gc},
     {.name = "conflicts", .run = verb_conflicts, .args_min = 1, .args_max = 1},
     {.name = "resolve", .run = verb_resolve, .args_min = 2, .args_max = 2},
-    {.name = "sync", .run = verb_sync, .args_max = 1},
+    {.name = "sync", .run = verb_sync, .args_max = 2},
     {.name = "door", .run = verb_door, .args_min = 1, .args_max = 3},
     {.name = "manage", .run = verb_manage, .args_min = 2, .args_max = 2},
     {.name = "flush", .run = verb_flush},

@@ -20,12 +20,15 @@
  *   conflicts  PATH               lists the conflicts below PATH (json)
  *   resolve    PATH KEEP          ends the conflict of a file: KEEP is "this" (what has the name
  *                                 PATH), "other" or "both" (json)
- *   sync       [HOW]              pushes and pulls now; HOW "wait": until all is even with every
- *                                 server that is reached; "first": until its list of changes is
- * taken door       URL SALT KEY       opens the space to who has a passphrase, by way of the server
- * at URL; SALT and KEY (struct door_key) in hex digits manage     URL MEMBER         makes the
- * server at URL a member; MEMBER (its public keys: identity, sign, box) in hex digits flush      -
- * publishes what is pending, makes all durable; unmount asks first
+ *   sync       [HOW [SECONDS]]    pushes and pulls now; HOW "wait": until all is even with every
+ *                                 server that is reached, and each device that is online has
+ *                                 acknowledged it, or for so long; "first": until its list of
+ *                                 changes is taken
+ *   door       URL SALT KEY       opens the space to who has a passphrase, by way of the server at
+ *                                 URL; SALT and KEY (struct door_key) in hex digits
+ *   manage     URL MEMBER         makes the server at URL a member; MEMBER (its public keys:
+ *                                 identity, sign, box) in hex digits
+ *   flush      -                  publishes what is pending, makes all durable; unmount asks first
  *
  * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
  * is not published yet, they do not wait for.
@@ -48,6 +51,11 @@ enum verb_status {
     VERB_NOT_FOUND = 3,
     VERB_NOT_ALLOWED = 4,
     VERB_UNREACHABLE = 5
+};
+
+enum {
+    VERB_SYNC_SECONDS = 24 * 3600,          /* that sync waits, unless told */
+    VERB_SYNC_SECONDS_MAX = 365 * 24 * 3600 /* and at most */
 };
 
 enum {

@@ -1,6 +1,8 @@
 /* Brings a space up to date with its servers, and opens it to other devices. */
 #include <errno.h>
+#include <stdlib.h>
 
+#include "fs/space/exchange.h"
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
 #include "fs/space/unsent.h"
@@ -9,9 +11,8 @@
 #include "proto/base/human.h"
 
 enum {
-    WAIT_MS = 24 * 3600 * 1000, /* as long as somebody waits */
-    TOLD_MS = 3000,             /* until the sync process has told of the links, and they are up */
-    UP_MS = 10000,              /* until a link is up */
+    TOLD_MS = 3000, /* until the sync process has told of the links, and they are up */
+    UP_MS = 10000,  /* until a link is up */
     DOOR_MS = 30000,
     STEP_MS = 50,
 };
@@ -122,15 +123,51 @@ static int say_unsent(struct space *s, struct out *out)
     return VERB_FAILED;
 }
 
-/* Waits until a link is up, and then until all that are up are even (@first: caught up). */
-static int wait_for(struct space *s, bool first, struct out *out)
+/* What is waited for. */
+struct goal {
+    bool first;     /* the servers' lists of changes are taken, no more */
+    struct vv held; /* what this device had, which others are to have, too */
+    uint64_t end_ms;
+};
+
+static int timed_out(struct out *out, const char *silent)
 {
-    uint64_t end = space_now_ms() + WAIT_MS, up_by = space_now_ms() + UP_MS;
+    char shown[4 * LIMIT_LABEL + 1];
+    if (silent[0] == '\0')
+        out_error(out, "sync: timed out; 'persist status' shows what is left");
+    else
+        out_error(
+            out,
+            "sync: timed out: the servers have all of it, but the device %s, which is online, "
+            "has not acknowledged it; look at 'persist status' there",
+            escape_to(shown, sizeof shown, bytes_str(silent)));
+    return VERB_UNREACHABLE;
+}
+
+/* All that are up are even: whether devices that are online have it, too; @silent: one has not. */
+static int is_everywhere(struct space *s, const struct goal *g, struct out *out,
+                         char silent[static LIMIT_LABEL + 1])
+{
+    int rc = space_sync_wait(s, 1000, out);
+    return rc < 0 ? 0 : space_sync_acknowledged(s, &g->held, silent);
+}
+
+/* Waits until a link is up, and then until all that are up are even, and who is online. */
+static int wait_for(struct space *s, const struct goal *g, struct out *out)
+{
+    bool first = g->first;
+    char silent[LIMIT_LABEL + 1] = "";
+    uint64_t up_by = space_now_ms() + UP_MS;
     uint64_t told_by = first ? up_by : space_now_ms() + TOLD_MS; /* a clone has a link for sure */
     struct received received = {0};
     struct tally t;
     for (;;) {
         int rc = count(s, &t);
+        silent[0] = '\0';
+        if (rc == 0 && t.up > 0 && !first && t.settled == t.up)
+            rc = is_everywhere(s, g, out, silent);
+        if (rc == 1)
+            return say_unsent(s, out);
         if (rc < 0)
             return verb_status_of(rc);
         bool refused = t.links > 0 && t.refused == t.links; /* not for the next minute either */
@@ -140,8 +177,6 @@ static int wait_for(struct space *s, bool first, struct out *out)
             return say_newest(s, out);
         if (t.up > 0 && t.caught_up < t.up && t.last > 0)
             out_progress(out, t.cursor, t.last, OUT_COUNTED);
-        if (t.up > 0 && !first && t.settled == t.up && space_sync_wait(s, 1000, out) == 0)
-            return say_unsent(s, out);
         if (!first && t.full[0] != '\0') {
             out_error(out, "sync: %s; 'persist status' shows what is left", t.full);
             return VERB_FAILED;
@@ -149,11 +184,20 @@ static int wait_for(struct space *s, bool first, struct out *out)
         show_progress(s, &t, out, &received);
         if (out_cancelled(out, STEP_MS))
             return VERB_FAILED;
-        if (space_now_ms() >= end) {
-            out_error(out, "sync: timed out; 'persist status' shows what is left");
-            return VERB_UNREACHABLE;
-        }
+        if (space_now_ms() >= g->end_ms)
+            return timed_out(out, silent);
     }
+}
+
+static int wait_as_told(struct space *s, const struct verb_call *call, struct out *out)
+{
+    struct goal g = {.first = strcmp(call->args[0], "first") == 0};
+    uint64_t seconds = call->args_n > 1 ? strtoull(call->args[1], NULL, 10) : VERB_SYNC_SECONDS;
+    g.end_ms = space_now_ms() + min_u64(seconds, VERB_SYNC_SECONDS_MAX) * 1000;
+    int rc = space_knowledge(s, &g.held);
+    int status = rc < 0 ? verb_status_of(rc) : wait_for(s, &g, out);
+    vv_fini(&g.held);
+    return status;
 }
 
 int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
@@ -168,7 +212,7 @@ int verb_sync(struct space *s, const struct verb_call *call, struct out *out)
         return verb_status_of(rc);
     }
     if (call->args_n > 0)
-        return wait_for(s, strcmp(call->args[0], "first") == 0, out);
+        return wait_as_told(s, call, out);
     struct tally t;
     uint64_t end = space_now_ms() + TOLD_MS;
     while ((rc = count(s, &t)) == 0 && t.up == 0 && t.coming > 0 && space_now_ms() < end)

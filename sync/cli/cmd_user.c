@@ -38,8 +38,11 @@ static int read_quotas(const struct args *a, Persist__AdminRequest *r)
 {
     const char *bytes = args_value(a, OPT_QUOTA, 0);
     const char *entries = args_value(a, OPT_QUOTA_ENTRIES, 0);
-    if ((bytes != NULL || entries != NULL) && r->verb != PERSIST__ADMIN_VERB__ADMIN_USER_ADD)
-        return fail(VERB_USAGE, "user: a quota is given with add only");
+    bool is_quota = r->verb == PERSIST__ADMIN_VERB__ADMIN_USER_QUOTA, given = bytes || entries;
+    if (given && !is_quota && r->verb != PERSIST__ADMIN_VERB__ADMIN_USER_ADD)
+        return fail(VERB_USAGE, "user: a quota is given with add or quota");
+    if (is_quota && !given)
+        return fail(VERB_USAGE, "user: which quota? Give --quota or --quota-entries");
     if (bytes != NULL && (r->quota_bytes = number(bytes, "KMGT")) == 0)
         return fail(VERB_USAGE, "user: --quota takes bytes, as 5000000 or 200G");
     if (entries != NULL && (r->quota_entries = number(entries, "")) == 0)
@@ -55,6 +58,7 @@ static int run(const struct args *a)
         bool has_name;
     } words[] = {
         {"add", PERSIST__ADMIN_VERB__ADMIN_USER_ADD, true},
+        {"quota", PERSIST__ADMIN_VERB__ADMIN_USER_QUOTA, true},
         {"list", PERSIST__ADMIN_VERB__ADMIN_USER_LIST, false},
         {"remove", PERSIST__ADMIN_VERB__ADMIN_USER_REMOVE, true},
     };
@@ -84,18 +88,19 @@ static int run(const struct args *a)
         return server_data_call(args_value(a, OPT_DATA, 0), &r);
     }
     char shown[64];
-    return fail(VERB_USAGE, "user: '%s' is none of add, list, remove",
+    return fail(VERB_USAGE, "user: '%s' is none of add, quota, list, remove",
                 escape_to(shown, sizeof shown, bytes_str(word)));
 }
 
 const struct command command_user = {
     .name = "user",
-    .arguments = "add USER [--quota BYTES] [--quota-entries N] | list | remove USER\n"
+    .arguments = "add|quota USER [--quota BYTES] [--quota-entries N] | list | remove USER\n"
                  "             [--data DIR] [--json]",
     .summary = "the accounts of a server",
     .help =
-        "USER is 1 to 64 of a-z 0-9 . _ -. remove deletes all that the account stores,\n"
-        "but not its mirror. list says, too, what mirrors have set aside.\n"
+        "USER is 1 to 64 of a-z 0-9 . _ -. quota changes what is given, for what comes from\n"
+        "then on. remove deletes all that the account stores, but not its mirror. list says,\n"
+        "too, what mirrors have set aside.\n"
         "  --quota BYTES      what the account may store, in bytes or as 200G; 100G unless given\n"
         "  --quota-entries N  how many changes and files that is; 20000000 unless given\n"
         "  --data DIR         the server's data; else $PERSIST_HOME/server. The server may run.\n"

@@ -25,7 +25,8 @@ enum {
     CONNECT_MS_MAX = 5000,
     TOLD_MS = 2000,       /* until the sync process has told of every link, once there is one */
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
-    STATE_MS_MAX = 10000, /* and at most so late */
+    STATE_MS_MAX = 10000, /* and at most so late; */
+    ANSWER_MS = 50,       /* so long after another device's came */
     FULL_MS = 30000,      /* until a server that had no room is tried again */
     FD_MAX = 1024,
 };
@@ -55,6 +56,8 @@ struct engine {
     struct buf late; /* frames that had no room, each with its length */
     struct link links[LINKS_MAX];
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
+    uint64_t stated_ms;                     /* when the last STATE was made */
+    uint64_t states_heard;                  /* of others, that were seen here */
 };
 
 /* ---- frames to the sync process ----------------------------------------------------------------
@@ -110,6 +113,18 @@ static bool can_send(void *arg)
     return l->engine->conn != NULL && l->engine->late.n == 0;
 }
 
+/* ---- when a STATE is made ----------------------------------------------------------------------
+ */
+
+static void changed(struct engine *e)
+{
+    uint64_t now = net_now_ms();
+    if (e->state_latest_ms == 0)
+        e->state_latest_ms = now + STATE_MS_MAX;
+    e->state_due_ms = min_u64(now + STATE_MS, e->state_latest_ms);
+    net_timer_set(e->state_timer, e->state_due_ms - now);
+}
+
 /* ---- links -------------------------------------------------------------------------------------
  */
 
@@ -133,10 +148,14 @@ static void show(struct link *l)
     bool settled = l->session != NULL && sync_session_is_settled(l->session);
     if (l->session != NULL)
         sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
+    if (caught_up && !l->shown.caught_up) /* one that holds nothing new has said nothing, perhaps */
+        changed(l->engine);
     l->shown.caught_up = caught_up;
     l->shown.settled = settled;
     if (settled)
         session_room(l, NULL); /* what there was no room for is gone, perhaps */
+    l->shown.online =
+        l->session != NULL ? *sync_session_online(l->session) : (struct sync_online){0};
     l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
@@ -294,13 +313,34 @@ static void on_link(struct engine *e, const Persist__Link *in)
 /* ---- going on ----------------------------------------------------------------------------------
  */
 
-static void changed(struct engine *e)
+/* What has changed is told at @at_ms, if not before. */
+static void tell_by(struct engine *e, uint64_t at_ms)
 {
     uint64_t now = net_now_ms();
     if (e->state_latest_ms == 0)
-        e->state_latest_ms = now + STATE_MS_MAX;
-    e->state_due_ms = min_u64(now + STATE_MS, e->state_latest_ms);
-    net_timer_set(e->state_timer, e->state_due_ms - now);
+        return;
+    e->state_latest_ms = min_u64(e->state_latest_ms, at_ms);
+    e->state_due_ms = min_u64(e->state_due_ms, e->state_latest_ms);
+    net_timer_set(e->state_timer, e->state_due_ms > now ? e->state_due_ms - now : 0);
+}
+
+/*
+ * Notes what has changed. When another device has told its STATE, this one may know more by it, and
+ * the other may wait for what this one says; not more often than it is told by itself, or two that
+ * go on changing would have each other tell without end. @now: somebody waits here for what others
+ * say.
+ */
+static void note_changes(struct engine *e, bool now)
+{
+    uint64_t heard = space_sync_states_heard(e->cfg.space);
+    bool told = heard != e->states_heard;
+    if (atomic_exchange(&e->changed, false) || (told && e->state_latest_ms == 0))
+        changed(e);
+    if (now)
+        tell_by(e, net_now_ms());
+    else if (told)
+        tell_by(e, max_u64(net_now_ms() + ANSWER_MS, e->stated_ms + STATE_MS));
+    e->states_heard = heard;
 }
 
 /* Whether a session is on, so that signing serves somebody. */
@@ -333,6 +373,7 @@ static void pump(struct engine *e, bool now)
 {
     uint64_t now_ms = net_now_ms(), next = look_after(e, now_ms);
     int more = 0;
+    note_changes(e, now);
     do {
         more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
         if (more < 0 && more != -ENOTCONN)
@@ -371,6 +412,8 @@ static void on_state_timer(void *arg)
     }
     if (rc == 0)
         rc = space_sync_state(e->cfg.space);
+    if (rc == 1)
+        e->stated_ms = net_now_ms();
     if (rc < 0 && rc != -ENOTCONN)
         log_warn("sync: the state of the folder cannot be told: %s", strerror(-rc));
     pump(e, false);
@@ -393,8 +436,6 @@ static void on_event(uint32_t events, void *arg)
     bool kicked = atomic_exchange(&e->kicked, false);
     if (kicked && e->conn == NULL)
         net_timer_set(e->connect_timer, 0);
-    if (atomic_exchange(&e->changed, false))
-        changed(e);
     pump(e, kicked);
 }
 

@@ -86,7 +86,7 @@ void sync_session_start(struct sync_session *x)
     }
     open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
     open.cursor = x->row.cursor;
-    open.passing = true;
+    open.passing = open.online = true;
     x->asked_round = space_sync_round(x->cfg.space);
     if (!sodium_is_zero(x->row.run, SYNC_RUN_SIZE))
         open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
@@ -247,6 +247,16 @@ static void refused(struct sync_session *x, const Persist__Refused *r)
     }
 }
 
+_Static_assert((int)FRAME_ONLINE_MAX <= (int)SYNC_ONLINE_MAX, "those that are online have room");
+
+static void online(struct sync_session *x, const Persist__Online *o)
+{
+    x->online.known = !o->many;
+    x->online.n = o->identities.len / SIGN_KEY_SIZE;
+    if (x->online.n > 0)
+        memcpy(x->online.identity, o->identities.data, o->identities.len);
+}
+
 static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
 {
     if (f->kind_case == PERSIST__FRAME__KIND_ITEMS)
@@ -257,6 +267,8 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         pull_passing(x, f->passing);
     else if (f->kind_case == PERSIST__FRAME__KIND_CAUGHT_UP)
         caught_up(x, f->caught_up);
+    else if (f->kind_case == PERSIST__FRAME__KIND_ONLINE)
+        online(x, f->online);
     else if (f->kind_case == PERSIST__FRAME__KIND_DONE)
         push_done(x, f->done->id);
     else if (f->kind_case == PERSIST__FRAME__KIND_MISSING_CHUNKS)
@@ -309,6 +321,11 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 uint64_t sync_session_heard(const struct sync_session *x)
 {
     return x->heard_round;
+}
+
+const struct sync_online *sync_session_online(const struct sync_session *x)
+{
+    return &x->online;
 }
 
 void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, uint64_t *ret_last)

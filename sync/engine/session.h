@@ -57,6 +57,8 @@ void sync_session_progress(const struct sync_session *x, uint64_t *ret_cursor, u
 bool sync_session_is_settled(const struct sync_session *x);
 /** The last of the space's rounds after whose beginning the remote said that it has no more. */
 uint64_t sync_session_heard(const struct sync_session *x);
+/** Who is online, as the remote says. */
+const struct sync_online *sync_session_online(const struct sync_session *x);
 /** Whether all that the remote had in its log is taken, its content perhaps not. */
 bool sync_session_is_caught_up(const struct sync_session *x);
 

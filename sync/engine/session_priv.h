@@ -104,6 +104,7 @@ struct sync_session {
     struct buf theirs;   /* dots, ascending */
     struct push push;
     struct pull pull;
+    struct sync_online online;
 };
 
 /** Ends the session: @why is one sentence, or NULL. */

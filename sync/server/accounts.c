@@ -144,6 +144,22 @@ int accounts_write(struct srv_accounts *a, struct srv_batch *b, struct err *err)
                   : 0;
 }
 
+/* A batch with the row of a user. NULL: no memory. */
+static struct srv_batch *new_row(struct srv_accounts *a, const struct srv_user *u)
+{
+    CLEANUP(buf_fini) struct buf row = {0};
+    struct accounts_key of = accounts_key_account(u->account);
+    buf_put_u8(&row, USER_VERSION);
+    buf_put_u64(&row, u->created_ms);
+    buf_put_u64(&row, u->quota_bytes);
+    buf_put_u64(&row, u->quota_entries);
+    buf_put_string(&row, bytes_str(u->name));
+    struct srv_batch *b = buf_status(&row) == 0 ? srv_batch_new(a->store) : NULL;
+    if (b != NULL)
+        srv_batch_put(b, SRV_ACCOUNTS, accounts_key_bytes(&of), buf_bytes(&row));
+    return b;
+}
+
 static int add_locked(struct srv_accounts *a, struct srv_user *u, struct err *err)
 {
     struct srv_user there;
@@ -157,24 +173,15 @@ static int add_locked(struct srv_accounts *a, struct srv_user *u, struct err *er
     uint8_t next[8];
     put_u64(account, u->account);
     put_u64(next, u->account + 1);
-    struct buf row = {0};
-    buf_put_u8(&row, USER_VERSION);
-    buf_put_u64(&row, u->created_ms);
-    buf_put_u64(&row, u->quota_bytes);
-    buf_put_u64(&row, u->quota_entries);
-    buf_put_string(&row, bytes_str(u->name));
-    struct srv_batch *b = buf_status(&row) == 0 ? srv_batch_new(a->store) : NULL;
+    struct srv_batch *b = new_row(a, u);
     if (b != NULL) {
         struct accounts_key user = accounts_key_user(u->name);
-        struct accounts_key of = accounts_key_account(u->account);
         srv_batch_put(b, SRV_ACCOUNTS, accounts_key_bytes(&user), bytes_of(account, 8));
-        srv_batch_put(b, SRV_ACCOUNTS, accounts_key_bytes(&of), buf_bytes(&row));
         srv_batch_put(b, SRV_META, next_key(), bytes_of(next, 8));
     }
     rc = accounts_write(a, b, err);
     if (rc == 0)
         a->next_account++;
-    buf_fini(&row);
     return rc;
 }
 
@@ -191,6 +198,20 @@ int srv_user_add(struct srv_accounts *a, const char *name, uint64_t quota_bytes,
     ret->quota_entries = quota_entries != 0 ? quota_entries : USER_QUOTA_ENTRIES;
     pthread_mutex_lock(&a->lock);
     int rc = add_locked(a, ret, err);
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+int srv_user_set_quota(struct srv_accounts *a, const char *name, uint64_t quota_bytes,
+                       uint64_t quota_entries, struct srv_user *ret, struct err *err)
+{
+    pthread_mutex_lock(&a->lock);
+    int rc = accounts_find_user(a, name, ret, err);
+    if (rc == 0) {
+        ret->quota_bytes = quota_bytes != 0 ? quota_bytes : ret->quota_bytes;
+        ret->quota_entries = quota_entries != 0 ? quota_entries : ret->quota_entries;
+        rc = accounts_write(a, new_row(a, ret), err);
+    }
     pthread_mutex_unlock(&a->lock);
     return rc;
 }

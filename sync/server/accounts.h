@@ -71,6 +71,12 @@ bool srv_user_name_valid(const char *name);
 int srv_user_add(struct srv_accounts *a, const char *name, uint64_t quota_bytes,
                  uint64_t quota_entries, uint64_t now_ms, struct srv_user *ret,
                  struct err *err) MUST_CHECK;
+/**
+ * Changes quotas; one of 0 stays as it is. What is held of the account is then to be told:
+ * srv_spaces_set_quota(). -ENOENT, -ENOSPC, -EIO.
+ */
+int srv_user_set_quota(struct srv_accounts *a, const char *name, uint64_t quota_bytes,
+                       uint64_t quota_entries, struct srv_user *ret, struct err *err) MUST_CHECK;
 /** -ENOENT. */
 int srv_user_get(struct srv_accounts *a, const char *name, struct srv_user *ret,
                  struct err *err) MUST_CHECK;

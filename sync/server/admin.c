@@ -20,21 +20,34 @@ static int finished(const struct buf *out, struct err *err)
 
 /* ---- users ---- */
 
+static int tell_quotas(const struct srv_user *u, struct buf *out)
+{
+    struct json j;
+    json_init(&j, out);
+    json_object(&j);
+    json_key_str(&j, "user", u->name);
+    json_key_u64(&j, "quota_bytes", u->quota_bytes);
+    json_key_u64(&j, "quota_entries", u->quota_entries);
+    json_end(&j);
+    return json_finish(&j);
+}
+
 int srv_admin_user_add(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
                        uint64_t quota_entries, struct buf *out, struct err *err)
 {
     struct srv_user u;
     int rc = srv_user_add(a->accounts, user, quota_bytes, quota_entries, a->now_ms, &u, err);
-    if (rc < 0 || !a->json)
-        return rc;
-    struct json j;
-    json_init(&j, out);
-    json_object(&j);
-    json_key_str(&j, "user", u.name);
-    json_key_u64(&j, "quota_bytes", u.quota_bytes);
-    json_key_u64(&j, "quota_entries", u.quota_entries);
-    json_end(&j);
-    return json_finish(&j);
+    return rc < 0 || !a->json ? rc : tell_quotas(&u, out);
+}
+
+int srv_admin_user_quota(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
+                         uint64_t quota_entries, struct buf *out, struct err *err)
+{
+    struct srv_user u;
+    int rc = srv_user_set_quota(a->accounts, user, quota_bytes, quota_entries, &u, err);
+    if (rc == 0)
+        srv_spaces_set_quota(a->spaces, u.account, u.quota_bytes, u.quota_entries);
+    return rc < 0 || !a->json ? rc : tell_quotas(&u, out);
 }
 
 struct listing {

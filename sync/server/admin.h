@@ -22,6 +22,9 @@ struct srv_admin {
 /** Quotas of 0 are the defaults. {"user", "quota_bytes", "quota_entries"}. -EEXIST, -EINVAL. */
 int srv_admin_user_add(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
                        uint64_t quota_entries, struct buf *out, struct err *err) MUST_CHECK;
+/** Changes those that are not 0, for what is pushed from now on. The same. -ENOENT. */
+int srv_admin_user_quota(const struct srv_admin *a, const char *user, uint64_t quota_bytes,
+                         uint64_t quota_entries, struct buf *out, struct err *err) MUST_CHECK;
 /**
  * {"users": [{"user", "created", "spaces", "bytes", "quota_bytes", "entries", "quota_entries",
  * "kept": [paths of what mirrors set aside]}]}

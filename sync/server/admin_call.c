@@ -32,6 +32,9 @@ int srv_admin_call(struct srv_admin *a, const Persist__AdminRequest *request, st
     switch (request->verb) {
     case PERSIST__ADMIN_VERB__ADMIN_USER_ADD:
         return srv_admin_user_add(a, name, request->quota_bytes, request->quota_entries, out, err);
+    case PERSIST__ADMIN_VERB__ADMIN_USER_QUOTA:
+        return srv_admin_user_quota(a, name, request->quota_bytes, request->quota_entries, out,
+                                    err);
     case PERSIST__ADMIN_VERB__ADMIN_USER_LIST:
         return srv_admin_user_list(a, out, err);
     case PERSIST__ADMIN_VERB__ADMIN_USER_REMOVE:

@@ -48,6 +48,7 @@ int hub_enter(struct srv_session *s)
         *p = key;
         ring_init(&p->sessions);
         ring_init(&p->in_grown);
+        ring_init(&p->in_moved);
         if (tsearch(p, &s->hub->places, by_place) == NULL) {
             free(p);
             return -ENOMEM;
@@ -60,12 +61,16 @@ int hub_enter(struct srv_session *s)
 
 void hub_leave(struct srv_session *s)
 {
+    if (s->place != NULL)
+        hub_set_online(s, false);
     ring_remove(&s->in_all);
     ring_remove(&s->in_waiting);
     ring_remove(&s->in_place);
     if (s->place != NULL && ring_is_empty(&s->place->sessions)) {
         tdelete(s->place, &s->hub->places, by_place);
         ring_remove(&s->place->in_grown);
+        ring_remove(&s->place->in_moved);
+        buf_fini(&s->place->online);
         free(s->place);
     }
     s->place = NULL;
@@ -173,6 +178,8 @@ static int start(struct srv_hub *h)
     if (rc == 0)
         rc = net_timer_new(h->cfg.loop, pump_grown, h, &h->grown_timer);
     if (rc == 0)
+        rc = net_timer_new(h->cfg.loop, hub_say_online, h, &h->online_timer);
+    if (rc == 0)
         srv_spaces_on_grown(h->cfg.spaces, on_grown, h);
     return rc < 0 ? rc : srv_syncer_start(&syncer, &h->syncer);
 }
@@ -187,6 +194,7 @@ int srv_hub_new(const struct srv_hub_config *cfg, struct srv_hub **ret, struct e
     ring_init(&h->sessions);
     ring_init(&h->waiting);
     ring_init(&h->grown);
+    ring_init(&h->moved);
     int rc = start(h);
     if (rc < 0) {
         srv_hub_free(h);
@@ -203,6 +211,7 @@ void srv_hub_free(struct srv_hub *h)
     srv_syncer_free(h->syncer);
     srv_spaces_on_grown(h->cfg.spaces, NULL, NULL);
     net_timer_free(h->grown_timer);
+    net_timer_free(h->online_timer);
     net_watch_free(h->cut_watch);
     if (h->cut_fd >= 0)
         close(h->cut_fd);

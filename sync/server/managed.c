@@ -212,7 +212,7 @@ static int open_dirs(struct srv_managed *m, struct err *err)
     m->mirror_fd = open(m->cfg.mirror, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return m->mirror_fd < 0 ? err_set(err, -errno, "mirror: %s: %s; make the directory",
                                       m->cfg.mirror, strerror(errno))
-                            : srv_mirrors_note(m->dir, m->cfg.mirror, err);
+                            : srv_mirrors_claim(m->dir, m->cfg.mirror, m->mirror_fd, err);
 }
 
 int srv_managed_new(const struct srv_managed_config *cfg, struct srv_managed **ret, struct err *err)
@@ -230,8 +230,10 @@ int srv_managed_new(const struct srv_managed_config *cfg, struct srv_managed **r
     pthread_cond_init(&m->work, &monotonic);
     pthread_condattr_destroy(&monotonic);
     m->dir = strdup(cfg->dir);
-    int rc = m->dir == NULL || sodium_init() < 0 ? err_set(err, -ENOMEM, "managed: out of memory")
-                                                 : open_dirs(m, err);
+    m->mirror = strdup(cfg->mirror != NULL ? cfg->mirror : "");
+    int rc = m->dir == NULL || m->mirror == NULL || sodium_init() < 0
+                 ? err_set(err, -ENOMEM, "managed: out of memory")
+                 : open_dirs(m, err);
     if (rc < 0) {
         srv_managed_free(m);
         return rc;
@@ -313,5 +315,6 @@ void srv_managed_free(struct srv_managed *m)
     pthread_cond_destroy(&m->work);
     pthread_mutex_destroy(&m->lock);
     free(m->dir);
+    free(m->mirror);
     free(m);
 }

@@ -46,7 +46,7 @@ struct srv_managed {
     struct net_loop *loop;
     struct net_timer *timer; /* looks for users that were removed */
     int dir_fd, mirror_fd;   /* managed/; -1: no mirrors */
-    char *dir;
+    char *dir, *mirror;      /* absolute */
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t lock; /* all below */

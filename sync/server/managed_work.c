@@ -158,7 +158,8 @@ static int run_mirror(struct managed *s, struct mirror_report *r, struct err *er
     int fd = open_user_dir(s);
     if (fd < 0)
         return err_set(err, fd, "%s: %s", s->user, strerror(-fd));
-    struct mirror_config cfg = {.space = s->space, .name = s->name, .state_fd = s->dir_fd};
+    struct mirror_config cfg = {
+        .space = s->space, .name = s->name, .root = m->mirror, .state_fd = s->dir_fd};
     int rc = s->mirror == NULL ? mirror_new(&cfg, &s->mirror) : 0;
     if (rc == 0) {
         pthread_mutex_lock(&m->lock);

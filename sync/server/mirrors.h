@@ -1,7 +1,8 @@
 /*
- * sync/server/mirrors - where the mirrors of a server are, for who asks it about its users: the
- * file `mirrors` in the data directory has the directory that was given last, so that this can be
- * told while no server runs, too. Thread: any.
+ * sync/server/mirrors - where the mirrors of a server are: the file `mirrors` in the data directory
+ * has the directories that were given for them, the last one at the end. So a directory with other
+ * things in it is known from one that this server filled, and who asks about users can be told
+ * while no server runs, too. Thread: any.
  */
 #ifndef SYNC_SERVER_MIRRORS_H
 #define SYNC_SERVER_MIRRORS_H
@@ -9,8 +10,12 @@
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 
-/** Writes the file in data directory @data; @mirror is absolute. As statefile_write(). */
-int srv_mirrors_note(const char *data, const char *mirror, struct err *err) MUST_CHECK;
+/**
+ * Takes directory @mirror (absolute; open as @mirror_fd) for the mirrors of data directory @data.
+ * -EINVAL: it is not empty, and was never taken for them. As statefile_write().
+ */
+int srv_mirrors_claim(const char *data, const char *mirror, int mirror_fd,
+                      struct err *err) MUST_CHECK;
 
 /**
  * Appends the path of the directory of @user's mirrors, terminated: 1; 0 there is none. @data NULL:

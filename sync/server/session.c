@@ -25,11 +25,18 @@ enum {
 
 /* ---- end ---- */
 
+static void become_ending(struct srv_session *s)
+{
+    s->state = SESSION_ENDING;
+    if (s->place != NULL)
+        hub_set_online(s, false);
+}
+
 void session_end(struct srv_session *s, Persist__Code code, const char *text)
 {
     if (s->state == SESSION_ENDING)
         return;
-    s->state = SESSION_ENDING;
+    become_ending(s);
     s->hub->stats.ended++;
     net_timer_cancel(s->timer);
     if (!s->blocked && s->to != NULL) {
@@ -321,9 +328,12 @@ static void open_now(struct srv_session *s)
     s->exists = o.exists;
     s->cursor = o.stale ? 0 : open->cursor;
     s->wants_passing = open->passing;
+    s->wants_online = open->online;
     s->has_grown = s->owes_caught_up = true;
     frame_free(s->open);
     s->open = NULL;
+    hub_set_online(s, true);
+    hub_look_online(s->place);
     send_opened(s, &o);
     session_pump(s);
 }
@@ -373,7 +383,7 @@ static void on_end(struct srv_session *s, const Persist__End *e)
     if (s->state == SESSION_NEW && e->code == PERSIST__CODE__CODE_VERSION)
         log_warn("server: a device does not go on: %s",
                  escape_to(text, sizeof text, bytes_str(e->text)));
-    s->state = SESSION_ENDING;
+    become_ending(s);
     s->wire->close(s->to, WS_NORMAL, NULL);
 }
 
@@ -482,6 +492,7 @@ struct srv_session *session_new_own(struct srv_hub *h, uint64_t account,
     s->wire = wire;
     s->to = to;
     s->at.account = account;
+    memcpy(s->identity, srv_managed_member(h->cfg.managed).p, SIGN_KEY_SIZE);
     s->state = SESSION_LINKED;
     return s;
 }

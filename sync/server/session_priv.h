@@ -22,6 +22,8 @@ struct srv_hub {
     struct ring waiting;  /* for a sync */
     struct ring grown;    /* places whose log has grown, until the turn of the loop has ended */
     struct net_timer *grown_timer;
+    struct ring moved; /* places where devices came or went, until that is said */
+    struct net_timer *online_timer;
     void *places; /* tree of struct place */
     int cut_fd;   /* written to when a token ended */
     struct net_watch *cut_watch;
@@ -35,7 +37,13 @@ struct place {
     uint64_t account;
     uint8_t space[SPACE_ID_SIZE];
     struct ring sessions;
-    struct ring in_grown;
+    struct ring in_grown, in_moved;
+    unsigned online_n; /* sessions that are online */
+    /* Who is, as Online says it; its number changes with it. */
+    struct buf online;
+    bool online_many;
+    uint64_t online_number;
+    uint64_t online_due; /* that of what all are to hear of by now */
 };
 
 /* What carries the frames of a session: a WebSocket, or the socket of a space of this process. */
@@ -77,7 +85,7 @@ struct srv_session {
     uint8_t nonce[FRAME_NONCE_SIZE];
     struct srv_login login;
     bool is_logged_in;
-    uint8_t identity[SIGN_KEY_SIZE]; /* that was proved */
+    uint8_t identity[SIGN_KEY_SIZE]; /* that was proved; of an own one the server's */
     atomic_bool cut;                 /* the token ended */
 
     struct buf out; /* the frame that is being sent, */
@@ -103,7 +111,9 @@ struct srv_session {
 
     /* Items. */
     bool exists;
-    bool wants_passing;
+    bool wants_passing, wants_online;
+    bool is_online;        /* opened, and did not end */
+    uint64_t online_told;  /* place.online_number that the device heard of */
     size_t passing;        /* bytes that were passed on to it, and that it has not dealt with */
     uint64_t cursor, told; /* told: the last seq that the device heard of */
     bool has_grown, owes_caught_up;
@@ -123,6 +133,18 @@ int hub_enter(struct srv_session *s) MUST_CHECK;
 void hub_leave(struct srv_session *s);
 /** Lets the session know when what was pushed so far is on disk: the number of the sync. */
 uint64_t hub_wait_sync(struct srv_session *s);
+/* ---- hub_online.c ---- */
+
+/** A session of a place is open, or not any more: the others are told, soon. */
+void hub_set_online(struct srv_session *s, bool online);
+/** Looks who is online now: who is to hear CaughtUp is told before that, all others with the next
+ * hub_say_online(). */
+void hub_look_online(struct place *p);
+/** Tells who is to be told; a timer's function. */
+void hub_say_online(void *hub);
+
+/* ---- hub.c, again ---- */
+
 /** The token of a session ended. Thread: any. */
 void hub_cut(struct srv_hub *h);
 

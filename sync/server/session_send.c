@@ -274,6 +274,25 @@ static int produce_refused(struct srv_session *s)
     return encode(s, &f);
 }
 
+static int produce_online(struct srv_session *s)
+{
+    Persist__Online online = PERSIST__ONLINE__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    s->online_told = s->place->online_number;
+    online.identities = frame_data(buf_bytes(&s->place->online));
+    online.many = s->place->online_many;
+    f.kind_case = PERSIST__FRAME__KIND_ONLINE;
+    f.online = &online;
+    return encode(s, &f);
+}
+
+static bool owes_online(const struct srv_session *s)
+{
+    const struct place *p = s->place;
+    return s->wants_online && s->online_told != p->online_number &&
+           (s->owes_caught_up || p->online_due == p->online_number);
+}
+
 /* ---- sending ---- */
 
 static int next_frame(struct srv_session *s)
@@ -283,6 +302,8 @@ static int next_frame(struct srv_session *s)
         return produce_done(s);
     if (s->puts == PUTS_REFUSED && s->done_id == s->put_id)
         return produce_refused(s);
+    if (owes_online(s))
+        return produce_online(s);
     /* In turn, so that none waits for the end of another. */
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_N(producers); i++)

@@ -155,6 +155,17 @@ int spaces_account(struct srv_spaces *s, uint64_t number, struct account **ret)
     return 0;
 }
 
+void srv_spaces_set_quota(struct srv_spaces *s, uint64_t account, uint64_t bytes, uint64_t entries)
+{
+    pthread_mutex_lock(&s->lock);
+    struct account *a = held(s, account); /* one that is not held is read with its user */
+    if (a != NULL) {
+        a->quota_bytes = bytes;
+        a->quota_entries = entries;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 int spaces_find(struct srv_spaces *s, const struct srv_at *at, struct space **ret)
 {
     struct account *a;

@@ -213,6 +213,9 @@ struct srv_swept {
 int srv_spaces_sweep(struct srv_spaces *s, uint64_t now_ms, unsigned max,
                      struct srv_swept *ret) MUST_CHECK;
 
+/** The quotas of a user have changed, and are on disk: they hold for all pushes from now on. */
+void srv_spaces_set_quota(struct srv_spaces *s, uint64_t account, uint64_t bytes, uint64_t entries);
+
 /** Drops all that a removed user stored. */
 int srv_spaces_drop(struct srv_spaces *s, uint64_t account) MUST_CHECK;
 

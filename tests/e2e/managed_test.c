@@ -320,6 +320,27 @@ static void mirrors_can_be_switched_off_and_on(struct e2e *f)
     world_end(&world);
 }
 
+/* Where another mirror was before, what has the name in a new place is somebody's. */
+static void a_mirror_begins_anew_in_another_place(struct e2e *f)
+{
+    if (begin(f, 1)) {
+        const struct e2e *d = at(0);
+        world_save(d, "note", "a note\n");
+        follows(d, "notes");
+        world_server_stop(&world, SIGTERM);
+        e2e_ok(world.server, "mkdir full && mv mirrors old && mkdir mirrors && echo x >full/x");
+        snprintf(world.options, sizeof world.options, "--mirror %.120s/full", world.server->top);
+        e2e_refused(world.server, 2, "is not empty",
+                    "persist serve --listen 127.0.0.1:0 --data %s %s", world.data, world.options);
+        use_mirror(true);
+        if (world_server_start(&world))
+            follows(d, "notes");
+        e2e_ok(world.server, "cat old/alice/notes/note full/x && ls -A full");
+        same_text(world.server->last.out, "a note\nx\nx\n");
+    }
+    world_end(&world);
+}
+
 /* Waits until the server has let go of what it could read. */
 static bool is_dropped(void *arg)
 {
@@ -415,6 +436,7 @@ int main(int argc, char **argv)
         E2E_TEST(devices_join_without_a_passphrase),
         E2E_TEST(a_killed_server_goes_on),
         E2E_TEST(mirrors_can_be_switched_off_and_on),
+        E2E_TEST(a_mirror_begins_anew_in_another_place),
         E2E_TEST(folders_of_one_name_and_their_end),
         E2E_TEST(the_mirror_of_a_removed_user_stays),
         E2E_TEST(a_passphrase_beside_it),

@@ -71,6 +71,16 @@ static void manage(struct e2e *f)
     e2e_refused(f, 2, "", "persist user add Not/A/Name");
     e2e_ok(f, "persist user list --json");
     same(json_read_count(f->last.out, "users"), 2);
+    e2e_ok(f, "persist user quota anna --quota 5M");
+    same_text(f->last.out, "");
+    e2e_ok(f, "persist user quota anna --quota-entries 70 --json");
+    same_text(e2e_value(f, "quota_bytes"), "5242880");
+    same_text(e2e_value(f, "quota_entries"), "70");
+    e2e_refused(f, 3, "no user", "persist user quota nobody --quota 5M");
+    e2e_ok(f, "persist user list --json");
+    same_text(e2e_value(f, "users.0.quota_bytes"), "5242880");
+    same_text(e2e_value(f, "users.0.quota_entries"), "70");
+    same_text(e2e_value(f, "users.1.quota_entries"), "20000000");
     e2e_ok(f, "persist user list");
     contains(f->last.out, "anna");
     e2e_ok(f, "persist token create --user anna --label laptop");
@@ -112,6 +122,8 @@ static void errors_have_three_parts(struct e2e *f)
         {2, "user add Bad/Name --data none", "user: a name is 1 to 64 of "},
         {1, "user add anna", "user anna: exists already; choose another name"},
         {3, "user remove ben", "user ben: there is no user of that name; see persist user list"},
+        {3, "user quota ben --quota 5", "user ben: there is no user of that name; see persist "},
+        {3, "user quota ben --quota 5 --data none", "/none: is no server's data; give its --data"},
         {3, "token list --user ben", "user ben: there is no user of that name; see "},
         {3, "token create --user ben --label x", "user ben: there is no user of that name; see "},
         {2, "token create --user anna --label a/b", "label: is to be 1 to 64 bytes "},
@@ -160,6 +172,10 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
         "user add",
         "user remove",
         "user list anna",
+        "user quota",
+        "user quota anna",
+        "user quota --quota 5",
+        "user quota anna --quota 0",
         "user list --quota 5",
         "user remove anna --quota-entries 5",
         "user add anna --quota 0",
@@ -199,7 +215,7 @@ static void wrong_words_are_wrong_usage(struct e2e *f)
 static void a_mirror_is_apart(struct e2e *f)
 {
     e2e_mount(f, NULL);
-    e2e_ok(f, "mkdir -p data/in around notes/in && ln -s ../data/in around/link");
+    e2e_ok(f, "mkdir -p data/in around notes/in apart && ln -s ../data/in around/link");
     static const char *const lines[] = {
         "--data data --mirror data",
         "--data data --mirror data/in",
@@ -220,9 +236,32 @@ static void a_mirror_is_apart(struct e2e *f)
     }
     check_about_nothing();
     e2e_ok(f, "[ -z \"$(find data/in notes/in -mindepth 1)\" ]");
-    serve(f, "--data data --mirror around");
+    serve(f, "--data data --mirror apart");
     stop(f, "data");
     e2e_unmount(f);
+}
+
+/* Other things than a mirror of this data are neither taken over nor mixed with it. */
+static void a_mirror_takes_nothing_over(struct e2e *f)
+{
+    e2e_ok(f, "mkdir full one two && echo mine >full/mine && mkdir two/lost+found");
+    e2e_refused(f, 2, "full is not empty, and was no mirror of this server; give an empty ",
+                "persist serve --listen 127.0.0.1:0 --data data --mirror full");
+    same(server_pid(f, "data"), 0);
+    serve(f, "--data data --mirror one");
+    stop(f, "data");
+    /* One that was, also when it was not the last one; none of other data. */
+    e2e_ok(f, "mkdir one/anna && echo 1 >one/anna/1");
+    serve(f, "--data data --mirror two");
+    stop(f, "data");
+    e2e_refused(f, 2, "full is not empty, ",
+                "persist serve --listen 127.0.0.1:0 --data data --mirror full");
+    serve(f, "--data data --mirror one");
+    stop(f, "data");
+    e2e_refused(f, 2, "one is not empty, and was no mirror of this server; give an empty ",
+                "persist serve --listen 127.0.0.1:0 --data other --mirror one");
+    e2e_ok(f, "cat full/mine one/anna/1 && ls -A full one two");
+    same_text(f->last.out, "mine\n1\nfull:\nmine\n\none:\nanna\n\ntwo:\nlost+found\n");
 }
 
 /* ---- the life of a server ---- */
@@ -353,22 +392,65 @@ static void in_the_foreground_it_says_where_and_ends_with_a_signal(struct e2e *f
     }
 }
 
-static void with_a_certificate_it_speaks_tls(struct e2e *f)
+/* A certificate NAME for a name or address, signed by itself, and its key NAME.key. */
+static bool make_certificate(struct e2e *f, const char *name, const char *for_whom)
 {
-    e2e_ok(f, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-              "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout key -out cert "
-              "2>/dev/null");
-    if (!e2e_ok(f, "persist serve --listen 127.0.0.1:0 --tls-cert cert --tls-key key"))
-        return;
+    return e2e_ok(f,
+                  "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                  "-subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s 2>/dev/null",
+                  name, for_whom, name, name);
+}
+
+/* Starts a server with a certificate: its address. NULL: it failed. */
+static const char *serve_tls(struct e2e *f, const char *name)
+{
+    static char address[64];
+    e2e_ok(f, "persist serve --listen 127.0.0.1:0 --tls-cert %s --tls-key %s.key", name, name);
     const char *at = strstr(f->last.out, "wss://");
-    char address[64];
     if (!holds(at != NULL))
-        return;
+        return NULL;
     snprintf(address, sizeof address, "%s", at + strlen("wss://"));
     address[strcspn(address, "\n")] = '\0';
+    return address;
+}
+
+/* A device says what is wrong with a certificate, whatever it is. */
+static void refuse_others(struct e2e *f, const char *address)
+{
+    e2e_refused(f, 5, "certificate: self-signed certificate",
+                "persist remote add wss://%s notes --token-file token", address);
+    e2e_refused(f, 5, "certificate: self-signed certificate",
+                "persist remote add wss://%s notes --token-file token --ca other", address);
+    e2e_refused(f, 5, "cannot connect: ", "persist remote add ws://%s notes --token-file token",
+                address);
+    e2e_refused(f, 3, "token: cannot load certificates of authorities: ",
+                "persist remote add wss://%s notes --token-file token --ca token", address);
+    e2e_refused(f, 3, "none: No such file or directory",
+                "persist remote add wss://%s notes --token-file token --ca none", address);
+    e2e_ok(f, "persist remote list --json");
+    same(json_read_count(f->last.out, "remotes"), 0);
+}
+
+static void with_a_certificate_it_speaks_tls(struct e2e *f)
+{
+    const char *address;
+    if (!make_certificate(f, "cert", "IP:127.0.0.1") ||
+        !make_certificate(f, "other", "IP:127.0.0.2") || !(address = serve_tls(f, "cert")))
+        return;
     e2e_ok(f, "curl -s --cacert cert https://%s/healthz", address);
     same_text(f->last.out, "ok\n");
+    e2e_mount(f, "");
+    e2e_ok(f, "persist user add anna && persist token create --user anna --label a >token");
+    refuse_others(f, address);
+    e2e_ok(f, "persist remote add wss://%s notes --token-file token --ca cert", address);
+    e2e_ok(f, "persist remote remove wss://%s notes", address);
     stop(f, "home/server");
+    /* One that is trusted, and of somebody else. */
+    if ((address = serve_tls(f, "other")) != NULL)
+        e2e_refused(f, 5, "certificate: IP address mismatch",
+                    "persist remote add wss://%s notes --token-file token --ca other", address);
+    stop(f, "home/server");
+    e2e_unmount(f);
 }
 
 int main(int argc, char **argv)
@@ -378,6 +460,7 @@ int main(int argc, char **argv)
         E2E_TEST(errors_have_three_parts),
         E2E_TEST(wrong_words_are_wrong_usage),
         E2E_TEST(a_mirror_is_apart),
+        E2E_TEST(a_mirror_takes_nothing_over),
         E2E_TEST(it_answers_and_stops),
         E2E_TEST(wrong_tokens_lock_nobody_else_out),
         E2E_TEST(numbers_are_not_for_other_machines),

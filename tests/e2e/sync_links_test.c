@@ -2,6 +2,7 @@
  * How a folder is linked with a server: joining, waiting, what is refused, what goes on after an
  * interruption of any of the processes.
  */
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,42 @@ static void an_existing_folder_is_cloned(struct e2e *f)
             world_wait_text(at(0), "199.md", "by the new one\n");
         }
         world_even(&world);
+    }
+    world_end(&world);
+}
+
+static unsigned names_in(const char *folder)
+{
+    unsigned n = 0;
+    const struct dirent *e;
+    DIR *d = opendir(folder);
+    while (d != NULL && (e = readdir(d)) != NULL)
+        n += e->d_name[0] != '.';
+    if (d != NULL)
+        closedir(d);
+    return n;
+}
+
+/* It shows how many of the changes have come, and returns when the whole tree is there. */
+static void a_clone_shows_how_far_it_is(struct e2e *f)
+{
+    enum { FILES = 4000, MS = 120000 };
+    if (world_begin(&world, f, 1)) {
+        e2e_ok(at(0), "cd notes && for i in $(seq %d); do echo $i >$i.md; done", FILES);
+        e2e_ok(at(0), "persist sync --wait notes");
+        struct e2e *d = world_add(&world);
+        if (d != NULL) {
+            struct pty *p = pty_start(d,
+                                      "persist clone %s notes --token-file token "
+                                      "--passphrase-file ../passphrase; echo status $?",
+                                      world.url);
+            pty_wait_text(p, "status 0", MS);
+            same(names_in(d->folder), FILES);
+            contains(p->shown, "changes [");
+            contains(p->shown, " of 4,0");
+            pty_end(p);
+            world_even_within(&world, MS);
+        }
     }
     world_end(&world);
 }
@@ -561,6 +598,7 @@ int main(int argc, char **argv)
     static const struct e2e_test tests[] = {
         E2E_TEST(a_folder_that_is_not_mounted_tells_of_its_servers),
         E2E_TEST(an_existing_folder_is_cloned),
+        E2E_TEST(a_clone_shows_how_far_it_is),
         E2E_TEST(a_clone_while_others_save),
         E2E_TEST(an_interrupted_clone_goes_on),
         E2E_TEST(one_directory_is_cloned_to_once),

@@ -35,12 +35,18 @@ static int directory(struct space_fixture *f, const char *name)
     return fd;
 }
 
+static void begin_in(struct space_fixture *f, const char *root)
+{
+    place.dir_fd = directory(f, root);
+    place.state_fd = directory(f, "state");
+    struct mirror_config cfg = {
+        .space = f->space, .name = "notes", .root = root, .state_fd = place.state_fd};
+    assert_int_equal(mirror_new(&cfg, &place.m), 0);
+}
+
 static void begin(struct space_fixture *f)
 {
-    place.dir_fd = directory(f, "mirrors");
-    place.state_fd = directory(f, "state");
-    struct mirror_config cfg = {.space = f->space, .name = "notes", .state_fd = place.state_fd};
-    assert_int_equal(mirror_new(&cfg, &place.m), 0);
+    begin_in(f, "mirrors");
 }
 
 static void end(void)
@@ -477,6 +483,27 @@ static void what_was_there_before_the_first_run_is_kept(void **state)
     assert_int_equal(mirrors(), 2);
 }
 
+/* To have been somewhere else is no reason to take over what is here. */
+static void what_was_there_before_the_first_run_in_another_place_is_kept(void **state)
+{
+    struct space_fixture *f = *state;
+    space_write_text(f, "a", "ours");
+    assert_string_equal(run()->kept, "");
+    end();
+    begin_in(f, "other");
+    assert_int_equal(mkdirat(place.dir_fd, "notes", 0755), 0);
+    close(openat(place.dir_fd, "notes/theirs", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    assert_true(run()->was_other);
+    char path[400];
+    snprintf(path, sizeof path, "%s/theirs", place.last.kept);
+    assert_int_equal(faccessat(place.dir_fd, path, F_OK, 0), 0);
+    expect_text("a", "ours");
+    end();
+    begin_in(f, "other");
+    assert_string_equal(run()->kept, "");
+    assert_int_equal(mirrors(), 2);
+}
+
 static void a_file_of_its_name_is_kept(void **state)
 {
     struct space_fixture *f = *state;
@@ -525,6 +552,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(half_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(rewriting_counts_and_moving_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_space_is_no_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_was_there_before_the_first_run_in_another_place_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_there_before_the_first_run_is_kept, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_file_of_its_name_is_kept, setup, teardown),

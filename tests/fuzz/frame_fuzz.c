@@ -36,6 +36,9 @@ static void check_limits(const Persist__Frame *f)
         must(f->ask_chunks->ids.len <= LIMIT_CHUNK_IDS * 32 && f->ask_chunks->ids.len % 32 == 0);
     } else if (f->kind_case == PERSIST__FRAME__KIND_LIST_DOTS) {
         must(f->list_dots->after.len == 0 || f->list_dots->after.len == 16);
+    } else if (f->kind_case == PERSIST__FRAME__KIND_ONLINE) {
+        must(f->online->identities.len % 32 == 0);
+        must(f->online->identities.len <= (f->online->many ? 0 : FRAME_ONLINE_MAX * 32));
     } else if (f->kind_case == PERSIST__FRAME__KIND_ITEMS) {
         must(f->items->n_items <= FRAME_ITEMS_MAX);
     } else {

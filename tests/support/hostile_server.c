@@ -206,7 +206,7 @@ static void pump(struct hostile_server *s, struct hostile_peer *p)
     flush(p);
     while (p->opened && p->out.n == 0 && p->at < s->items_n)
         send_items(s, p);
-    if (p->opened && !p->caught_up && p->at == s->items_n)
+    if (p->opened && !p->caught_up && p->at == s->items_n && !s->ways.goes_on)
         send_caught_up(s, p);
 }
 
@@ -354,6 +354,7 @@ static void send_chunk(struct hostile_peer *p, const uint8_t *id, struct bytes s
 
 static void on_get(struct hostile_server *s, struct hostile_peer *p, const Persist__GetChunks *g)
 {
+    s->early += !p->caught_up;
     for (size_t i = 0; i < g->n_ids; i++) {
         struct chunk_id id;
         size_t other = s->ways.swaps_answers ? (i + 1) % g->n_ids : i;

@@ -40,6 +40,7 @@ struct hostile_ways {
     bool drops;                /* says Done, and holds nothing of what was put */
     bool hides_last;           /* says in Opened that its log is empty */
     uint64_t caught_up;        /* says so in CaughtUp; 0: the truth */
+    bool goes_on;              /* never says CaughtUp: its log has no end, for all one knows */
     uint64_t done;             /* is added to the ids in Done */
     bool lists_for_ever;       /* answers ListDots with more dots each time */
     bool swaps_answers;        /* answers each chunk under the id of the next one asked for */
@@ -61,6 +62,7 @@ struct hostile_server {
     uint8_t run[FRAME_RUN_SIZE];
     unsigned sessions, ended; /* opened, and gone, so far */
     uint64_t listed;          /* dots that were told, with lists_for_ever */
+    unsigned early;           /* questions for chunks before CaughtUp was said */
     /* Its own: */
     pthread_mutex_t lock;
     pthread_t thread;

@@ -291,6 +291,37 @@ static void chunks_that_nothing_names_do_not_fill_the_disk(void **state)
     expect_ahead(SYNC_AHEAD_MAX - 1 - BIG);
 }
 
+static bool waits_for_content(void *arg)
+{
+    struct sync_counts counts;
+    (void)arg;
+    space_sync_counts(w.d[BERT].s, &counts);
+    return counts.content_waiting == 1;
+}
+
+/* However long it takes: content is fetched, and shown, when the tree is there. */
+static void content_is_fetched_after_the_list_of_changes(void **state)
+{
+    enum { LINGER_MS = 300 };
+    (void)state;
+    begin();
+    online_stop(&on[BERT]);
+    hostile_server_lock(&bad);
+    bad.ways.goes_on = true;
+    hostile_server_unlock(&bad);
+    show_entries(true);
+    start(BERT, &bad);
+    online_wait(waits_for_content, NULL, "an entry that waits for content");
+    nanosleep(&(struct timespec){.tv_nsec = LINGER_MS * 1000000L}, NULL);
+    assert_int_equal(device_ino(&w.d[BERT], "big"), 0);
+    hostile_server_lock(&bad);
+    unsigned early = bad.early;
+    bad.ways.goes_on = false;
+    hostile_server_unlock(&bad);
+    assert_int_equal(early, 0);
+    online_wait(has_big, NULL, "the file");
+}
+
 /* ---- while a file is being cut -----------------------------------------------------------------
  */
 
@@ -372,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         AT_SERVER(a_chunk_is_passed_on_before_an_entry_names_it),
         AT_SERVER(no_more_is_passed_on_than_a_device_takes),
+        ON_DEVICES(content_is_fetched_after_the_list_of_changes),
         ON_DEVICES(what_came_ahead_is_not_asked_for),
         ON_DEVICES(false_chunks_that_come_ahead_do_nothing),
         ON_DEVICES(chunks_that_nothing_names_do_not_fill_the_disk),

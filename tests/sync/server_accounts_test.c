@@ -76,6 +76,22 @@ static void user_names(void **state)
     assert_true(u.account == f->anna.account && u.quota_bytes == UINT64_C(100) << 30);
 }
 
+static void quotas_of_a_user_are_changed_one_by_one(void **state)
+{
+    struct server_fixture *f = *state;
+    struct srv_user u;
+    assert_int_equal(srv_user_set_quota(f->accounts, "carl", 1, 1, &u, &f->err), -ENOENT);
+    assert_int_equal(srv_user_set_quota(f->accounts, "anna", 5000, 0, &u, NULL), 0);
+    assert_true(u.quota_bytes == 5000 && u.quota_entries == USER_QUOTA_ENTRIES);
+    assert_int_equal(srv_user_set_quota(f->accounts, "anna", 0, 7, &u, NULL), 0);
+    server_fixture_reopen(f);
+    assert_int_equal(srv_user_get(f->accounts, "anna", &u, NULL), 0);
+    assert_true(u.quota_bytes == 5000 && u.quota_entries == 7);
+    assert_true(u.account == f->anna.account && u.created_ms == f->anna.created_ms);
+    assert_int_equal(srv_user_get(f->accounts, "ben", &u, NULL), 0);
+    assert_true(u.quota_bytes == USER_QUOTA_BYTES && u.quota_entries == USER_QUOTA_ENTRIES);
+}
+
 static void user_made_again_is_another_account(void **state)
 {
     struct server_fixture *f = *state;
@@ -396,6 +412,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(name, server_fixture_setup, server_fixture_teardown)
     const struct CMUnitTest tests[] = {
         CASE(user_names),
+        CASE(quotas_of_a_user_are_changed_one_by_one),
         CASE(user_made_again_is_another_account),
         CASE(token_texts),
         CASE(token_secret_is_not_stored),

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "sync/server/admin.h"
 #include "tests/support/server_fixture.h"
 
 static struct srv_space_info info_of(struct server_fixture *f, const struct srv_at *at)
@@ -588,6 +589,32 @@ static void rate_burst_then_mean(void **state)
     assert_int_equal(server_push_value(f, &at, 5, 1, 1), -EAGAIN);
 }
 
+/* Of an account that pushes meanwhile, up and down. */
+static void quotas_that_change_hold_at_once(void **state)
+{
+    struct server_fixture *f = *state;
+    struct srv_admin admin = {.accounts = f->accounts, .spaces = f->spaces};
+    struct srv_user u;
+    struct buf out = {0};
+    assert_int_equal(srv_user_add(f->accounts, "carl", 0, 2, 1, &u, NULL), 0);
+    struct srv_at at = server_make_space(f, u.account, 1);
+    assert_int_equal(server_push_value(f, &at, 5, 1, 1), 1);
+    assert_int_equal(server_push_value(f, &at, 5, 2, 1), -EDQUOT);
+    assert_int_equal(srv_admin_user_quota(&admin, "carl", 0, 4, &out, &f->err), 0);
+    assert_int_equal(out.n, 0);
+    assert_int_equal(server_push_value(f, &at, 5, 2, 1), 1);
+    assert_int_equal(srv_admin_user_quota(&admin, "carl", 1, 0, &out, &f->err), 0);
+    assert_int_equal(server_push_value(f, &at, 5, 3, 1), -EDQUOT); /* it stores more already */
+    server_fixture_reopen(f);
+    assert_int_equal(server_push_value(f, &at, 5, 3, 1), -EDQUOT);
+    admin = (struct srv_admin){.accounts = f->accounts, .spaces = f->spaces};
+    assert_int_equal(srv_admin_user_quota(&admin, "carl", 1 << 20, 0, &out, &f->err), 0);
+    assert_int_equal(server_push_value(f, &at, 5, 3, 1), 1);
+    assert_int_equal(server_push_value(f, &at, 5, 4, 1), -EDQUOT); /* of entries: 4 */
+    server_check_usage(f, u.account);
+    buf_fini(&out);
+}
+
 int main(void)
 {
 #define CASE(name)                                                                                 \
@@ -608,6 +635,7 @@ int main(void)
         CASE(quota_of_bytes_at_and_above),
         CASE(quota_of_bytes_keeps_some_for_what_is_small),
         CASE(quota_of_entries_at_and_above),
+        CASE(quotas_that_change_hold_at_once),
         CASE(rate_burst_then_mean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,6 +230,12 @@ static void admin_json(void **state)
     expect(&r, "user", "carl");
     expect(&r, "quota_bytes", "107374182400");
     buf_reset(&r.out);
+    assert_int_equal(srv_admin_user_quota(&r.admin, "carl", 5000, 0, &r.out, &r.err), 0);
+    expect(&r, "user", "carl");
+    expect(&r, "quota_bytes", "5000");
+    expect(&r, "quota_entries", "20000000");
+    buf_reset(&r.out);
+    assert_int_equal(srv_admin_user_quota(&r.admin, "dora", 5000, 0, &r.out, &r.err), -ENOENT);
     assert_int_equal(srv_admin_user_add(&r.admin, "carl", 0, 0, &r.out, &r.err), -EEXIST);
     assert_int_equal(srv_admin_user_add(&r.admin, "Carl", 0, 0, &r.out, &r.err), -EINVAL);
     assert_int_equal(r.out.n, 0);
