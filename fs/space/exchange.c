@@ -127,6 +127,7 @@ struct job {
     const struct vv *knowledge;
     bool renew;
     bool clean;
+    uint64_t now_ms; /* of the clean-up */
     bool end;
     bool adopt;
     struct comparison *compare;
@@ -168,7 +169,7 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
     if (j->knowledge != NULL)
         return replica_know(s->replica, batch, j->knowledge);
     if (j->clean)
-        return sync_put_cleaned(s, batch);
+        return sync_put_cleaned(s, batch, j->now_ms);
     if (j->renew)
         return sync_put_renewed(s, batch);
     if (j->adopt)
@@ -295,9 +296,14 @@ int exchange_adopt(struct space *s)
     return apply(s, &(struct job){.adopt = true});
 }
 
-int exchange_clean(struct space *s)
+int exchange_clean(struct space *s, uint64_t now_ms)
 {
-    return apply(s, &(struct job){.clean = true});
+    int rc = apply(s, &(struct job){.clean = true, .now_ms = now_ms});
+    pthread_mutex_lock(&s->lock);
+    if (rc > 0 && s->sync->kick != NULL) /* others are to hear of the floor */
+        s->sync->kick(s->sync->kick_arg, false);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 int exchange_compare(struct space *s, struct comparison *c, struct comparison_at *at)

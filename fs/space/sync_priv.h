@@ -16,6 +16,8 @@
  *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'b' dot                -> nothing: an own change that no entry can hold
+ *   'q' member 32          -> numbers of its STATEs, summed 8 · time of the last look 8 · for how
+ *                             long it has lacked something without a word 8
  *   'f'                    -> nothing: it has known all that anybody could have cleaned up
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
@@ -50,6 +52,7 @@ enum {
     SYNC_BLOB = 'd',
     SYNC_TOO_BIG = 'b',
     SYNC_REPLACED = 'x',
+    SYNC_LACKS = 'q',
     SYNC_OWN = 'o',
     SYNC_WHOLE = 'f',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
@@ -281,9 +284,6 @@ int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret)
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;
 void sync_states_fini(struct sync *y);
-/** Raises the floor to what every member's newest STATE knows, and cleans up, in @batch. Lock held.
- */
-int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
 /** No STATE knows what is void. */
@@ -300,13 +300,25 @@ bool sync_has_unsigned(const struct space *s);
 /** Signs a STATE of what is held now, whatever was said before. Lock held. */
 int sync_author_state(struct space *s) MUST_CHECK;
 
+/* ---- sync_clean.c ---- */
+/**
+ * Raises the floor to what the newest STATE of every member knows that is not away, and cleans up,
+ * in @batch: how many records. @now_ms: since 1970. Lock held.
+ */
+int sync_put_cleaned(struct space *s, struct db_batch *batch, uint64_t now_ms) MUST_CHECK;
+
 /* ---- sync_compare.c ---- */
 int sync_load_compare(struct space *s) MUST_CHECK;
 void sync_compare_fini(struct sync_compare *c);
 /**
- * Whether others may have cleaned up what this device holds: it knows less than some could have, or
- * than it said itself before it was restored from a copy. It gives no changes to anyone then. Lock
- * held.
+ * Whether others have cleaned up what this device had not acknowledged, or it knows less than it
+ * said itself before it was restored from a copy. It acknowledges nothing until it has compared.
+ * Lock held.
+ */
+bool sync_has_to_compare(const struct space *s);
+/**
+ * The same, and it is not to wait for another one that has to compare with it first. It gives no
+ * changes to anyone then. Lock held.
  */
 bool sync_is_behind(const struct space *s);
 /** What the next own STATE says besides; views of what @s holds and @floor. Lock held. */
@@ -380,8 +392,11 @@ int exchange_adopt(struct space *s) MUST_CHECK;
 /** What replicas made after their end is known no more. */
 int exchange_end(struct space *s) MUST_CHECK;
 
-/** Removes some of what every member knows to be deleted: how many records, or an error. */
-int exchange_clean(struct space *s) MUST_CHECK;
+/**
+ * Removes some of what every member knows to be deleted that is not away at @now_ms, since 1970:
+ * how many records, or an error.
+ */
+int exchange_clean(struct space *s, uint64_t now_ms) MUST_CHECK;
 
 /* ---- sync_renew.c ---- */
 /** The renewal itself, in @batch. Lock held. */

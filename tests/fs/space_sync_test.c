@@ -344,14 +344,15 @@ static void what_all_know_to_be_deleted_is_cleaned_up(void **state)
     sync_meet_all(w, 2);
     device_unlink(&w->d[0], "a.md");
     sync_meet_all(w, 2);
-    assert_int_equal(exchange_clean(w->d[0].s), 0); /* nobody has said that it knows */
+    assert_int_equal(exchange_clean(w->d[0].s, tidy_now_ms()),
+                     0); /* nobody has said that it knows */
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(space_sync_state(w->d[i].s), 1);
     sync_meet_all(w, 2);
-    assert_int_equal(exchange_clean(w->d[0].s), 1);
-    assert_int_equal(exchange_clean(w->d[0].s), 0);
+    assert_int_equal(exchange_clean(w->d[0].s, tidy_now_ms()), 1);
+    assert_int_equal(exchange_clean(w->d[0].s, tidy_now_ms()), 0);
     sync_meet_expect_equal(w, 2); /* also while it is cleaned up on one of them alone */
-    assert_int_equal(exchange_clean(w->d[1].s), 1);
+    assert_int_equal(exchange_clean(w->d[1].s, tidy_now_ms()), 1);
     device_save_text(&w->d[1], "a.md", "again");
     sync_meet_all(w, 2);
     sync_meet_expect(&w->d[0], "a.md", "again");
