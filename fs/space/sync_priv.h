@@ -16,6 +16,7 @@
  *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'b' dot                -> nothing: an own change that no entry can hold
+ *   'j' record 16, dot     -> nothing: a content of a deleted file that is held without its chunks
  *   'q' member 32          -> numbers of its STATEs, summed 8 · time of the last look 8 · for how
  *                             long it has lacked something without a word 8
  *   'f'                    -> nothing: it has known all that anybody could have cleaned up
@@ -52,6 +53,7 @@ enum {
     SYNC_BLOB = 'd',
     SYNC_TOO_BIG = 'b',
     SYNC_REPLACED = 'x',
+    SYNC_BARE = 'j',
     SYNC_LACKS = 'q',
     SYNC_OWN = 'o',
     SYNC_WHOLE = 'f',
@@ -148,6 +150,9 @@ struct sync {
     struct sync_state *state; /* the newest one of each replica */
     size_t state_n;
     struct sync_compare compare;
+    bool has_bare;           /* contents are held without their chunks, or were: sync_bare.c */
+    struct buf wanted;       /* of these, what is to be fetched */
+    uint64_t wants;          /* how often something was added there */
     bool ends_due;           /* acts came: replicas may have ended */
     uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
     bool look_again;         /* something came that held entries may wait for */
@@ -459,8 +464,41 @@ int sync_version_goes(struct space *s, struct db_batch *batch, const struct rid 
                       const struct dot *dot, struct bytes body) MUST_CHECK;
 
 /* ---- sync_links.c ---- */
+/** An entry arrives anew, in @batch. -ENOENT: there is none. Lock held. */
+int sync_arrive_again(struct space *s, struct db_batch *batch, const struct dot *dot) MUST_CHECK;
+/** Writes what arrived anew, from number @next on, unless @rc is an error already. Lock held. */
+int sync_write_arrivals(struct space *s, struct db_batch *batch, int rc, uint64_t next) MUST_CHECK;
 /** Those of @dots (16 bytes each) that are here arrive anew. How many, or an error. */
 int sync_send_again(struct space *s, struct dots dots) MUST_CHECK;
+
+/* ---- sync_bare.c ---- */
+int sync_load_bare(struct space *s) MUST_CHECK;
+/** Whether a content is held without its chunks: 1, 0. */
+int sync_is_bare(struct space *s, const struct rid *rid, const struct dot *dot) MUST_CHECK;
+/** 0; -ENODATA: it is so, and is fetched as soon as somebody gives it. Lock held. */
+int sync_ask_bare(struct space *s, const struct rid *rid, const struct dot *dot) MUST_CHECK;
+/**
+ * Notes, in @batch, that a content is held so. -ENODATA: it is not to be, with what is pending, as
+ * its record is not deleted. Lock held.
+ */
+int sync_put_bare(struct space *s, struct db_batch *batch, const struct rid *rid,
+                  const struct dot *dot) MUST_CHECK;
+/**
+ * With what is pending contents may be shown that were held so: 0, and of those whose chunks are
+ * here that is noted in @batch; -ENODATA: chunks are missing, which are asked for, if @want is set.
+ * Lock held.
+ */
+int sync_put_shown(struct space *s, struct db_batch *batch, bool want) MUST_CHECK;
+/** The bodies of such contents, appended to @ret, each as buf_put_string() does. Lock held. */
+int sync_bare_needs(struct space *s, struct buf *ret_bodies) MUST_CHECK;
+/** A version goes with @batch. Lock held. */
+void sync_bare_goes(struct space *s, struct db_batch *batch, const struct rid *rid,
+                    const struct dot *dot);
+/** Those that are wanted, among what waits for content, the same as for entries. */
+void sync_bare_waits(struct space *s, struct buf *ret);
+int sync_wanted_needs(struct space *s, const struct dot *dot, content_need_fn fn,
+                      void *arg) MUST_CHECK;
+int sync_wanted_is_here(struct space *s, const struct dot *dot) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, but for the own one. Lock held. */
