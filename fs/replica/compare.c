@@ -138,12 +138,27 @@ static bool is_in(const struct holdings_record *theirs, const struct value *v)
     return false;
 }
 
-/* A record without a place is on its way there: nobody sees it, and a part of it never came. */
-static bool has_place(const struct holdings_record *theirs)
+static bool has_facet(const struct holdings_record *theirs, enum facet facet)
 {
     struct holdings_value h;
     struct reader r = reader_of(theirs->values);
-    return holdings_next(&r, &h) && (h.facet == FACET_PLACE || rid_is_root(&theirs->rid));
+    while (holdings_next(&r, &h))
+        if (h.facet == facet)
+            return true;
+    return false;
+}
+
+/*
+ * Whether of a record there is only what was changed of it here, unseen by those who cleaned it up:
+ * it has no place, or lacks what is known there.
+ */
+static bool is_part(const struct comparison *c, const struct record *rec,
+                    const struct holdings_record *theirs)
+{
+    bool part = !rid_is_root(&rec->rid) && !has_facet(theirs, FACET_PLACE);
+    for (size_t i = 0; i < rec->n; i++)
+        part = part || (vv_has(&c->known, &rec->v[i].dot) && !has_facet(theirs, rec->v[i].facet));
+    return part;
 }
 
 static int note_stale(struct comparison *c, const struct value *v)
@@ -184,14 +199,19 @@ static int note_anew(struct comparison *c, const struct rid *rid)
     return rc < 0 ? rc : append(&c->fresh, rid);
 }
 
-/*
- * A record that is held here and, but for a part without a place, not there: it is gone, unless
- * something in it is new there.
- */
-static int compare_gone(struct comparison *c, const struct record *rec, bool is_part)
+/* A record of which only a part is held there: whoever has all of it writes it anew. */
+static int compare_part(struct comparison *c, const struct record *rec)
 {
     struct slots s;
-    bool fresh = is_part;
+    int rc = derive_slots(c->r, rec, &s);
+    return rc < 0 || !s.own ? rc : note_anew(c, &rec->rid);
+}
+
+/* A record that is held here and not there: it is gone, unless something in it is new there. */
+static int compare_gone(struct comparison *c, const struct record *rec)
+{
+    struct slots s;
+    bool fresh = false;
     int rc = derive_slots(c->r, rec, &s);
     for (size_t i = 0; i < rec->n && rc == 0; i++) {
         bool here_alone = !vv_has(&c->known, &rec->v[i].dot);
@@ -202,14 +222,12 @@ static int compare_gone(struct comparison *c, const struct record *rec, bool is_
     if (rc < 0 || !c->behind || rid_is_root(&rec->rid))
         return rc;
     if (!fresh || !s.own) {
-        if (is_part)
-            return 0;
         if (!has_known(c, rec)) /* deleted here by changes that others may have seen: it stays so */
             return append(&c->deleted, &rec->rid);
         c->found.gone++;
         return append(&c->gone, &rec->rid);
     }
-    for (size_t i = 0; i < rec->n && rc == 0 && !is_part; i++)
+    for (size_t i = 0; i < rec->n && rc == 0; i++)
         rc = note_stale(c, &rec->v[i]); /* unless what is written replaces it: deleted names */
     return rc < 0 ? rc : note_anew(c, &rec->rid);
 }
@@ -267,9 +285,9 @@ static int compare_one(struct comparison *c, const struct rid *rid,
     /* What replaces what is held here has to come first. */
     if (rc != 0 || rec.n == 0)
         return rc < 0 ? rc : 0;
-    bool is_part = theirs != NULL && !has_place(theirs);
-    return theirs == NULL || is_part ? compare_gone(c, &rec, is_part)
-                                     : compare_held(c, &rec, theirs);
+    if (theirs == NULL)
+        return compare_gone(c, &rec);
+    return is_part(c, &rec, theirs) ? compare_part(c, &rec) : compare_held(c, &rec, theirs);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------

@@ -55,31 +55,78 @@ static int is_here(struct space *s, const struct value *v)
     return content_missing(s->db, v->content.body, 0, on_missing, NULL);
 }
 
-/* What is to be told of missing chunks, and who is. */
-struct missing {
+/* ---- what a change needs -----------------------------------------------------------------------
+ */
+
+struct need {
     struct space *s;
-    content_need_fn fn;
-    void *arg;
-    bool left; /* told: some are missing, of content that is superseded */
+    struct buf rids;   /* of contents that are not here and not superseded */
+    struct buf bodies; /* of these */
 };
 
-static int tell_missing(void *arg, const struct value *v)
+static void need_fini(struct need *n)
 {
-    struct missing *m = arg;
-    int rc = is_here(m->s, v);
+    buf_fini(&n->rids);
+    buf_fini(&n->bodies);
+}
+
+/* Lock held. */
+static int note_need(void *arg, const struct value *v)
+{
+    struct need *n = arg;
+    int rc = is_here(n->s, v);
     if (rc != -ENODATA)
         return rc;
-    pthread_mutex_lock(&m->s->lock);
-    rc = replica_is_superseded(m->s->replica, v);
-    pthread_mutex_unlock(&m->s->lock);
-    m->left = m->left || rc == 1;
-    return rc < 0 ? rc : rc == 1 ? 0 : content_missing(m->s->db, v->content.body, 0, m->fn, m->arg);
+    rc = replica_is_superseded(n->s->replica, v);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    buf_put(&n->rids, &v->rid, sizeof v->rid);
+    buf_put_string(&n->bodies, v->content.body);
+    return buf_status(&n->rids) < 0 ? -ENOMEM : buf_status(&n->bodies);
+}
+
+/* With the change pending, appends the bodies that are not of deleted records. */
+static int keep_needed(struct need *n, struct buf *ret)
+{
+    struct reader r = reader_of(buf_bytes(&n->bodies));
+    for (size_t at = 0; at < n->rids.n; at += sizeof(struct rid)) {
+        struct replica_info info;
+        struct rid rid;
+        struct bytes body = reader_string(&r, CONTENT_BODY_MAX);
+        memcpy(&rid, n->rids.p + at, sizeof rid);
+        int rc = replica_stat(n->s->replica, &rid, &info);
+        if (rc < 0)
+            return rc;
+        if (n->s->sync == NULL || !info.held || info.alive)
+            buf_put_string(ret, body);
+    }
+    return sync_bare_needs(n->s, ret);
+}
+
+/* The change is applied to see what comes of it, and given up. */
+static int find_needs(struct space *s, struct bytes change, struct buf *ret)
+{
+    struct need n = {.s = s};
+    pthread_mutex_lock(&s->lock);
+    int rc = exchange_each_content(change, note_need, &n);
+    if (rc == 0)
+        rc = replica_apply(s->replica, NULL, change, NULL);
+    if (rc >= 0 || rc == -EAGAIN)
+        rc = keep_needed(&n, ret);
+    replica_abort(s->replica);
+    pthread_mutex_unlock(&s->lock);
+    need_fini(&n);
+    return rc < 0 ? rc : buf_status(ret);
 }
 
 int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg)
 {
-    struct missing m = {.s = s, .fn = fn, .arg = arg};
-    return exchange_each_content(change, tell_missing, &m);
+    struct buf bodies CLEANUP(buf_fini) = {0};
+    int rc = find_needs(s, change, &bodies);
+    struct reader r = reader_of(buf_bytes(&bodies));
+    while (rc == 0 && r.n > 0)
+        rc = content_missing(s->db, reader_string(&r, CONTENT_BODY_MAX), 0, fn, arg);
+    return rc;
 }
 
 int space_get_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES],
@@ -96,25 +143,67 @@ int space_put_chunk(struct space *s, const uint8_t id[static CONTENT_ID_BYTES], 
     return rc;
 }
 
-/* A body is opaque to the records: one that cannot be read here is not taken in. */
+/* A content of which chunks are missing, when it was looked at. */
+struct lacking {
+    struct rid rid;
+    struct dot dot;
+};
+
+struct missing {
+    struct space *s;
+    bool any;
+    struct buf left; /* with the lock held: of struct lacking, what is not superseded */
+};
+
+/*
+ * A body is opaque to the records: one that cannot be read here is not taken in. -ENODATA: chunks
+ * are missing, and neither is it superseded nor its record deleted, so far.
+ */
 static int check_body(void *arg, const struct value *v)
 {
+    struct missing *m = arg;
     struct content_info info;
+    struct replica_info record = {.held = false};
     int rc = content_parse(v->content.body, &info);
     if (rc == 0 && info.size != v->content.size)
         rc = -EBADMSG;
-    return rc < 0 ? rc : tell_missing(arg, v);
+    if (rc == 0)
+        rc = is_here(m->s, v);
+    if (rc != -ENODATA)
+        return rc;
+    pthread_mutex_lock(&m->s->lock);
+    rc = replica_is_superseded(m->s->replica, v);
+    if (rc == 0 && m->s->sync != NULL)
+        rc = replica_stat(m->s->replica, &v->rid, &record);
+    pthread_mutex_unlock(&m->s->lock);
+    m->any = true;
+    return rc < 0 ? rc : rc == 1 || (record.held && !record.alive) ? 0 : -ENODATA;
 }
 
 /* Lock held: what superseded it may have been cleaned up since it was looked at. */
-static int check_again(void *space, const struct value *v)
+static int check_again(void *arg, const struct value *v)
 {
-    struct space *s = space;
-    int rc = is_here(s, v);
+    struct missing *m = arg;
+    struct lacking l = {v->rid, v->dot};
+    int rc = is_here(m->s, v);
     if (rc != -ENODATA)
         return rc;
-    rc = replica_is_superseded(s->replica, v);
-    return rc < 0 ? rc : rc == 1 ? 0 : -ENODATA;
+    rc = replica_is_superseded(m->s->replica, v);
+    if (rc == 0)
+        buf_put(&m->left, &l, sizeof l);
+    return rc < 0 ? rc : buf_status(&m->left);
+}
+
+/* With the change pending: those are held without their chunks, if they are deleted. -ENODATA. */
+static int put_bare(struct missing *m, struct db_batch *batch)
+{
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < m->left.n; at += sizeof(struct lacking)) {
+        struct lacking l;
+        memcpy(&l, m->left.p + at, sizeof l);
+        rc = sync_put_bare(m->s, batch, &l.rid, &l.dot);
+    }
+    return rc;
 }
 
 /* What is to be done: apply a change, or entries with one each; know; renew; clean up; end
@@ -123,10 +212,11 @@ struct job {
     struct bytes change;
     struct exchange_entry *entry;
     size_t entry_n;
-    bool lacks; /* chunks of content that is superseded */
+    bool lacks; /* chunks of content that is superseded, or deleted */
     const struct vv *knowledge;
     bool renew;
     bool clean;
+    uint64_t now_ms; /* of the clean-up */
     bool end;
     bool adopt;
     struct comparison *compare;
@@ -168,7 +258,7 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
     if (j->knowledge != NULL)
         return replica_know(s->replica, batch, j->knowledge);
     if (j->clean)
-        return sync_put_cleaned(s, batch);
+        return sync_put_cleaned(s, batch, j->now_ms);
     if (j->renew)
         return sync_put_renewed(s, batch);
     if (j->adopt)
@@ -183,6 +273,19 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
     return replica_apply(s->replica, batch, j->change, NULL);
 }
 
+/* The same, and no content is shown, nor held, that is not to be without its chunks. */
+static int do_looked(struct space *s, const struct job *j, struct db_batch *batch)
+{
+    struct missing m = {.s = s};
+    int rc = j->lacks ? each_content(j, check_again, &m) : 0;
+    int taken = rc < 0 ? rc : do_job(s, j, batch);
+    rc = taken < 0 ? 0 : put_bare(&m, batch);
+    if (rc == 0 && taken >= 0) /* an entry waits for them by itself */
+        rc = sync_put_shown(s, batch, j->entry_n == 0);
+    buf_fini(&m.left);
+    return rc < 0 ? rc : taken;
+}
+
 /* One try. -EAGAIN: @blocked names a file that has to be published first. */
 static int apply_once(struct space *s, const struct job *j, struct inval_list *invals,
                       struct blocked *blocked)
@@ -195,9 +298,7 @@ static int apply_once(struct space *s, const struct job *j, struct inval_list *i
     int rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
-    int taken = j->lacks ? each_content(j, check_again, s) : 0;
-    if (taken == 0)
-        taken = do_job(s, j, x.batch);
+    int taken = do_looked(s, j, x.batch);
     op_lock_names(&x); /* programs wait for names no longer than they are changed */
     rc = taken < 0 ? taken : show_effects(s, &x, invals, blocked);
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
@@ -245,11 +346,11 @@ static int apply(struct space *s, const struct job *j)
 
 static int apply_change(struct space *s, struct job j)
 {
-    struct missing m = {.s = s, .fn = on_missing};
+    struct missing m = {.s = s};
     /* No sweep may come between the look at the chunks and the references to them. */
     pthread_rwlock_rdlock(&s->builds);
     int rc = each_content(&j, check_body, &m);
-    j.lacks = m.left;
+    j.lacks = m.any;
     if (rc == 0)
         rc = apply(s, &j);
     pthread_rwlock_unlock(&s->builds);
@@ -295,9 +396,14 @@ int exchange_adopt(struct space *s)
     return apply(s, &(struct job){.adopt = true});
 }
 
-int exchange_clean(struct space *s)
+int exchange_clean(struct space *s, uint64_t now_ms)
 {
-    return apply(s, &(struct job){.clean = true});
+    int rc = apply(s, &(struct job){.clean = true, .now_ms = now_ms});
+    pthread_mutex_lock(&s->lock);
+    if (rc > 0 && s->sync->kick != NULL) /* others are to hear of the floor */
+        s->sync->kick(s->sync->kick_arg, false);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 int exchange_compare(struct space *s, struct comparison *c, struct comparison_at *at)

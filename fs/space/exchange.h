@@ -29,8 +29,10 @@ typedef int (*exchange_content_fn)(void *arg, const struct value *content);
 int exchange_each_content(struct bytes change, exchange_content_fn fn, void *arg) MUST_CHECK;
 
 /**
- * Calls @fn for each chunk that the contents in an encoded change need and that is not here. One
- * that is superseded by what is here needs none: it would be dropped when it is applied.
+ * Calls @fn for each chunk that an encoded change needs and that is not here: those of its
+ * contents, and of contents that were deleted here and that it would show. What is superseded by
+ * what is here needs none, as it would be dropped when it is applied; nor does what is deleted with
+ * it.
  */
 int space_missing(struct space *s, struct bytes change, content_need_fn fn, void *arg) MUST_CHECK;
 

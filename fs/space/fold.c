@@ -195,10 +195,19 @@ static int merge_by_driver(struct fold *f, const struct replica_content *base,
     return rc < 0 ? rc : rc == 1 ? MERGE_DONE : MERGE_KEEP_BOTH;
 }
 
+/* A base of a file that was deleted before it came here is asked for: -ENOENT. 0: it is here. */
+static int ask_base(struct fold *f, const struct replica_content *base)
+{
+    int rc = dot_is_none(&base->dot) ? 0 : version_ask(f->s, &f->rid, &base->dot);
+    return rc == -ENODATA ? -ENOENT : rc;
+}
+
 static int merge_on_base(struct fold *f, const struct replica_content *base,
                          const struct replica_content *other)
 {
-    int outcome = f->policy->how.kind == STRATEGY_EXEC ? merge_by_driver(f, base, other)
+    int outcome = ask_base(f, base);
+    if (outcome == 0)
+        outcome = f->policy->how.kind == STRATEGY_EXEC ? merge_by_driver(f, base, other)
                                                        : merge_lines(f, base, other);
     return outcome == -ENOENT && f->impatient ? MERGE_KEEP_BOTH : outcome;
 }

@@ -229,5 +229,6 @@ int history_view_find(struct space *s, const char *path, struct bytes name,
 
 int history_view_open(struct space *s, const struct history_view *v, struct content **ret)
 {
-    return version_open(s, &v->rid, &v->dot, ret);
+    int rc = version_ask(s, &v->rid, &v->dot);
+    return rc < 0 ? rc : version_open(s, &v->rid, &v->dot, ret);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/replica/version.h"
+#include "fs/space/sync_priv.h"
 
 enum { INVALS_BYTES_MAX = 64 * 1024, DEPTH_MAX = 2 * LIMIT_DEPTH };
 
@@ -21,11 +22,18 @@ static void note(struct restore *r, uint64_t dir, struct bytes name)
         restore_tell(r);
 }
 
+/* -ENODATA: its bytes are not here, and are asked for. Lock held. */
+static int load_body(struct space *s, const struct restore_from *from, struct buf *ret)
+{
+    int rc = sync_ask_bare(s, &from->rid, &from->content.dot);
+    return rc < 0 ? rc : version_read(s->db, &from->rid, &from->content.dot, ret);
+}
+
 /* The content of a version, as a change takes it. */
 static int load(struct space *s, const struct restore_from *from, struct buf *body,
                 struct value_content *ret)
 {
-    int rc = version_read(s->db, &from->rid, &from->content.dot, body);
+    int rc = load_body(s, from, body);
     if (rc < 0)
         return rc;
     *ret = (struct value_content){
@@ -188,7 +196,7 @@ static int make_file(struct restore *r, uint64_t dir, struct bytes name, struct 
     /* Kept until the file is based on it: nothing is thinned while the lock is held. */
     pthread_mutex_lock(&r->s->lock);
     CLEANUP(buf_fini) struct buf body = {0};
-    int rc = version_read(r->s->db, &from->rid, &from->content.dot, &body);
+    int rc = load_body(r->s, from, &body);
     if (rc == 0)
         rc = tree_make_version(r->s->tree, dir, name, what, &ref, from->content.size, &mtime, &a);
     pthread_mutex_unlock(&r->s->lock);

@@ -150,7 +150,7 @@ static int restore_entry(struct restore *r, uint64_t dir, struct bytes name,
     } else {
         struct restore_from from = {*rid, e->content};
         rc = restore_file(r, dir, name, &from);
-        if (rc == -ENOENT) { /* thinned a moment ago */
+        if (rc == -ENOENT || rc == -ENODATA) { /* thinned a moment ago; not fetched yet */
             r->missing++;
             rc = 0;
         }

@@ -96,6 +96,7 @@ static int version_removed(void *ctx, struct db_batch *batch, const struct rid *
     s->versions -= s->versions > 0;
     s->versions_removed++;
     put_versions(s, batch);
+    sync_bare_goes(s, batch, rid, dot);
     int rc = sync_version_goes(s, batch, rid, dot, body);
     return rc < 0 ? rc : content_unref(batch, body, referrer(rid, dot, &ref));
 }

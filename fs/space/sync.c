@@ -113,6 +113,8 @@ int sync_open(struct space *s, struct err *err)
     if (rc == 0)
         rc = sync_load_compare(s);
     if (rc == 0)
+        rc = sync_load_bare(s);
+    if (rc == 0)
         rc = sync_load_left_out(s);
     if (rc == 0)
         rc = sync_load_ends(s);
@@ -141,6 +143,7 @@ void sync_close(struct space *s)
     pthread_cond_destroy(&y->moved);
     content_put_free(y->incoming);
     buf_fini(&y->fresh);
+    buf_fini(&y->wanted);
     pthread_mutex_destroy(&y->incoming_lock);
     vv_fini(&y->highest);
     free(y);

@@ -164,9 +164,11 @@ int space_sync_join(struct space *s) MUST_CHECK;
 
 struct sync_wait {
     struct dot dot;
-    uint64_t rank; /* bytes that it needs; more than any file has, if the file is deleted */
+    uint64_t rank; /* bytes that it needs; 0: of what is deleted nothing is */
 };
 
+/** Whether more content is wanted since the last call: *@at is how much was then. */
+bool space_sync_wants(struct space *s, uint64_t *at);
 /** Those that wait for content, ascending by rank; appended to @ret as struct sync_wait. */
 int space_sync_waiting(struct space *s, struct buf *ret) MUST_CHECK;
 /** Calls @fn for the chunks that @dot needs and that are not here. -ENOENT: it does not wait. */

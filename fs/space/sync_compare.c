@@ -3,7 +3,8 @@
  * makes it, stores it like content, and names it in its STATE while somebody asks. What the list
  * says follows from fs/replica/compare.h. sync_list.c makes lists and reads them.
  *
- * It is asked for by a device which is behind, that is, others may have cleaned up what it holds
+ * It is asked for by a device which is behind, that is, others have cleaned up what it had not
+ * acknowledged
  * (and which gives nothing before it has compared), or which has for a minute been different from a
  * member, with nothing under way that explains it. All but the list that is said is in memory: who
  * dies in the middle asks again.
@@ -56,36 +57,63 @@ void sync_compare_fini(struct sync_compare *c)
 /* ---- who is behind -----------------------------------------------------------------------------
  */
 
-/* Whether @d is within what is known, as far as a signature backs it: nobody claims for others. */
-static bool covers(const struct space *s, const struct vv *claimed)
+/* Whether @claimed is within @known, as far as a signature backs it: nobody claims for others. */
+static bool covers(const struct space *s, const struct vv *known, const struct vv *claimed)
 {
     for (size_t i = 0; i < claimed->n; i++) {
         struct dot d = claimed->v[i];
         d.counter = min_u64(d.counter, vv_get(&s->sync->highest, d.replica));
-        if (d.counter > 0 && !vv_has(replica_knowledge(s->replica), &d))
+        if (d.counter > 0 && !vv_has(known, &d) && !vv_has(replica_floor(s->replica), &d))
             return false;
     }
     return true;
 }
 
-/* What others may have cleaned up: it says so itself, or this device has acknowledged it. */
-static const struct vv *cleaned_of(const struct space *s, const struct sync_state *st)
+/*
+ * Whether it waited for this device before it cleaned up: it could for what this device had
+ * acknowledged, which is what it said last. What has come since does not count: what is new here
+ * was perhaps made before. A device that has not known all that anybody cleaned up yet has nothing
+ * of it. Own replicas of former times say themselves what this device acknowledged.
+ */
+static bool has_waited(const struct space *s, const struct sync_state *st)
 {
-    return st->own && st->replica != replica_id(s->replica) ? &st->known : &st->floor;
+    const struct vv *known = replica_knowledge(s->replica);
+    const struct sync_state *own = sync_own_state(s);
+    if (st->own)
+        return st == own || covers(s, known, &st->known);
+    return covers(s, own == NULL || !s->sync->compare.whole ? known : &own->known, &st->floor);
 }
 
-static bool knows_all_cleaned(const struct space *s)
+/*
+ * Two that were away from each other may both have cleaned up what the other one does not know. If
+ * both waited for a list, none came; so one of them is behind only when the other one has compared.
+ */
+static bool goes_first(const struct space *s, const struct sync_state *st)
+{
+    return !st->own && replica_id(s->replica) < st->replica &&
+           !vv_covers(&st->known, replica_floor(s->replica));
+}
+
+/* Whether all have waited, but for those that this one goes before, if @but is set. */
+static bool all_waited(const struct space *s, bool but)
 {
     const struct sync *y = s->sync;
-    for (size_t i = 0; i < y->state_n; i++)
-        if (sync_state_is_current(y, &y->state[i]) && !covers(s, cleaned_of(s, &y->state[i])))
+    for (size_t i = 0; i < y->state_n; i++) {
+        const struct sync_state *st = &y->state[i];
+        if (sync_state_is_current(y, st) && !has_waited(s, st) && !(but && goes_first(s, st)))
             return false;
+    }
     return true;
+}
+
+bool sync_has_to_compare(const struct space *s)
+{
+    return s->sync->members != NULL && s->sync->compare.whole && !all_waited(s, false);
 }
 
 bool sync_is_behind(const struct space *s)
 {
-    return s->sync->members != NULL && s->sync->compare.whole && !knows_all_cleaned(s);
+    return s->sync->members != NULL && s->sync->compare.whole && !all_waited(s, true);
 }
 
 bool space_sync_may_give(struct space *s)
@@ -121,15 +149,41 @@ static bool is_asked(const struct space *s, uint64_t number)
     return false;
 }
 
+/* Whether it knew the acts that are known now. */
+static bool has_heads(const struct space *s, const struct sync_state *st)
+{
+    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
+    size_t n = members_heads(s->sync->members, heads);
+    return st->heads_n == n && memcmp(st->heads, heads, n * ACT_ID_SIZE) == 0;
+}
+
+/* The floor, as far as others can have heard of it. */
+static int floor_to_say(const struct space *s, struct vv *ret)
+{
+    uint64_t own = replica_id(s->replica);
+    int rc = vv_copy(ret, replica_floor(s->replica));
+    return rc < 0 || vv_get(ret, own) <= s->sync->signed_last
+               ? rc
+               : vv_set(ret, own, s->sync->signed_last);
+}
+
+/* Whether acts came, or the floor rose, since the last own STATE. */
+static bool is_to_be_said(struct space *s)
+{
+    const struct sync_state *own = sync_own_state(s);
+    CLEANUP(vv_fini) struct vv floor = {0};
+    return own != NULL && sync_may_sign(s) &&
+           (!has_heads(s, own) ||
+            (floor_to_say(s, &floor) == 0 && !vv_covers(&own->floor, &floor)));
+}
+
 int sync_compare_say(struct space *s, struct buf *floor, struct state_more *ret)
 {
     struct sync_compare *c = &s->sync->compare;
     CLEANUP(vv_fini) struct vv f = {0};
-    int rc = vv_copy(&f, replica_floor(s->replica));
+    int rc = floor_to_say(s, &f);
     if (rc < 0)
         return rc;
-    if (vv_get(&f, replica_id(s->replica)) > s->sync->signed_last)
-        rc = vv_set(&f, replica_id(s->replica), s->sync->signed_last);
     vv_put_elements(floor, &f);
     ret->floor = (struct dots){floor->p, f.n};
     ret->asks = c->asks;
@@ -146,7 +200,7 @@ int sync_compare_said(struct space *s, struct db_batch *batch, const struct stat
 {
     struct sync_compare *c = &s->sync->compare;
     const uint8_t whole = SYNC_WHOLE;
-    if (!c->whole && knows_all_cleaned(s)) {
+    if (!c->whole && all_waited(s, false)) {
         db_batch_put(batch, DB_SYNC, bytes_of(&whole, 1), bytes_of(NULL, 0));
         c->whole = true;
     }
@@ -190,18 +244,10 @@ static bool knows_of_gap(const struct space *s, const struct sync_state *st)
     return false;
 }
 
-/* Whether it knew the acts that are known now. */
-static bool has_heads(const struct space *s, const struct sync_state *st)
-{
-    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    size_t n = members_heads(s->sync->members, heads);
-    return st->heads_n == n && memcmp(st->heads, heads, n * ACT_ID_SIZE) == 0;
-}
-
 static bool differs(struct space *s, const struct sync_state *st, bool behind)
 {
     if (behind) /* it can say what went */
-        return !covers(s, &st->floor) || !vv_covers(replica_knowledge(s->replica), &st->known);
+        return !has_waited(s, st) || !vv_covers(replica_knowledge(s->replica), &st->known);
     return has_heads(s, st) && memcmp(&st->digest, &st->here, sizeof st->digest) != 0 &&
            (knows_of_gap(s, st) ||
             (!sync_has_unsigned(s) && vv_equal(&st->known, replica_knowledge(s->replica))));
@@ -476,8 +522,7 @@ uint64_t space_sync_compare(struct space *s, uint64_t now_ms, bool *ret_tell)
     pthread_mutex_lock(&s->lock);
     uint64_t next = 0, later = 0;
     if (y->members != NULL && y->state_n > 0) {
-        const struct sync_state *own = sync_own_state(s);
-        *ret_tell = own != NULL && sync_may_sign(s) && !has_heads(s, own); /* acts came */
+        *ret_tell = is_to_be_said(s);
         send_again(s);
         next = serve(s, now_ms, ret_tell);
         later = go_on(s, now_ms, ret_tell);

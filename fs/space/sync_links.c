@@ -245,8 +245,7 @@ static int entries_again(struct space *s, struct db_batch *batch, struct bytes d
     return rc < 0 ? rc : n;
 }
 
-/* Writes what arrived anew, from number @next on, unless @rc is an error already. Lock held. */
-static int write_arrivals(struct space *s, struct db_batch *batch, int rc, uint64_t next)
+int sync_write_arrivals(struct space *s, struct db_batch *batch, int rc, uint64_t next)
 {
     sync_put_own(s->sync, batch);
     if (rc == 0)
@@ -270,10 +269,18 @@ int space_sync_push_again(struct space *s, struct bytes dots)
     acts_again(s->sync, batch);
     int n = entries_again(s, batch, dots);
     int rc = n < 0 ? n : states_again(s, batch);
-    rc = write_arrivals(s, batch, rc, next);
+    rc = sync_write_arrivals(s, batch, rc, next);
     pthread_mutex_unlock(&s->lock);
     db_batch_free(batch);
     return rc < 0 ? rc : n;
+}
+
+int sync_arrive_again(struct space *s, struct db_batch *batch, const struct dot *dot)
+{
+    struct buf row CLEANUP(buf_fini) = {0};
+    struct sync_key key = sync_key_dot(SYNC_ENTRY, dot);
+    int rc = sync_get(s, &key, 0, &row);
+    return rc < 0 ? rc : arrive_again(s, batch, sync_key_bytes(&key), buf_bytes(&row));
 }
 
 int sync_send_again(struct space *s, struct dots dots)
@@ -285,16 +292,12 @@ int sync_send_again(struct space *s, struct dots dots)
     uint64_t next = s->sync->next;
     int rc = 0, n = 0;
     for (size_t i = 0; rc == 0 && i < dots.n; i++) {
-        struct buf row CLEANUP(buf_fini) = {0};
         struct dot dot = dots_at(dots, i);
-        struct sync_key key = sync_key_dot(SYNC_ENTRY, &dot);
-        rc = sync_get(s, &key, 0, &row);
-        if (rc == 0)
-            rc = arrive_again(s, batch, sync_key_bytes(&key), buf_bytes(&row));
+        rc = sync_arrive_again(s, batch, &dot);
         n += rc == 0;
         rc = rc == -ENOENT ? 0 : rc;
     }
-    rc = write_arrivals(s, batch, rc, next);
+    rc = sync_write_arrivals(s, batch, rc, next);
     pthread_mutex_unlock(&s->lock);
     db_batch_free(batch);
     return rc < 0 ? rc : n;

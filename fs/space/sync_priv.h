@@ -16,6 +16,9 @@
  *   'l' remote 8, arrival number 8 -> nothing: the remote takes no more forms of it
  *   'd' remote 8            -> passphrase blob that the remote is still to be given
  *   'b' dot                -> nothing: an own change that no entry can hold
+ *   'j' record 16, dot     -> nothing: a content of a deleted file that is held without its chunks
+ *   'q' member 32          -> numbers of its STATEs, summed 8 · time of the last look 8 · for how
+ *                             long it has lacked something without a word 8
  *   'f'                    -> nothing: it has known all that anybody could have cleaned up
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
@@ -50,6 +53,8 @@ enum {
     SYNC_BLOB = 'd',
     SYNC_TOO_BIG = 'b',
     SYNC_REPLACED = 'x',
+    SYNC_BARE = 'j',
+    SYNC_LACKS = 'q',
     SYNC_OWN = 'o',
     SYNC_WHOLE = 'f',
     SYNC_KEY_MAX = 1 + HASH_SIZE,
@@ -146,6 +151,9 @@ struct sync {
     size_t state_n;
     uint64_t states_heard; /* of others, since the start */
     struct sync_compare compare;
+    bool has_bare;           /* contents are held without their chunks, or were: sync_bare.c */
+    struct buf wanted;       /* of these, what is to be fetched */
+    uint64_t wants;          /* how often something was added there */
     bool ends_due;           /* acts came: replicas may have ended */
     uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
     bool look_again;         /* something came that held entries may wait for */
@@ -285,9 +293,6 @@ int sync_take_replaced(struct space *s, struct db_batch *batch, struct buf *ret)
 /* ---- sync_state.c ---- */
 int sync_load_states(struct space *s) MUST_CHECK;
 void sync_states_fini(struct sync *y);
-/** Raises the floor to what every member's newest STATE knows, and cleans up, in @batch. Lock held.
- */
-int sync_put_cleaned(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** Knows what a member knows that holds the same values. Lock held by nobody. */
 int sync_close_by_states(struct space *s) MUST_CHECK;
 /** No STATE knows what is void. */
@@ -310,13 +315,25 @@ int sync_author_state(struct space *s) MUST_CHECK;
 /** Whether a server that is up says that the device of this member is online. Lock held. */
 bool sync_is_online(const struct sync *y, const struct member_public *m);
 
+/* ---- sync_clean.c ---- */
+/**
+ * Raises the floor to what the newest STATE of every member knows that is not away, and cleans up,
+ * in @batch: how many records. @now_ms: since 1970. Lock held.
+ */
+int sync_put_cleaned(struct space *s, struct db_batch *batch, uint64_t now_ms) MUST_CHECK;
+
 /* ---- sync_compare.c ---- */
 int sync_load_compare(struct space *s) MUST_CHECK;
 void sync_compare_fini(struct sync_compare *c);
 /**
- * Whether others may have cleaned up what this device holds: it knows less than some could have, or
- * than it said itself before it was restored from a copy. It gives no changes to anyone then. Lock
- * held.
+ * Whether others have cleaned up what this device had not acknowledged, or it knows less than it
+ * said itself before it was restored from a copy. It acknowledges nothing until it has compared.
+ * Lock held.
+ */
+bool sync_has_to_compare(const struct space *s);
+/**
+ * The same, and it is not to wait for another one that has to compare with it first. It gives no
+ * changes to anyone then. Lock held.
  */
 bool sync_is_behind(const struct space *s);
 /** What the next own STATE says besides; views of what @s holds and @floor. Lock held. */
@@ -390,8 +407,11 @@ int exchange_adopt(struct space *s) MUST_CHECK;
 /** What replicas made after their end is known no more. */
 int exchange_end(struct space *s) MUST_CHECK;
 
-/** Removes some of what every member knows to be deleted: how many records, or an error. */
-int exchange_clean(struct space *s) MUST_CHECK;
+/**
+ * Removes some of what every member knows to be deleted that is not away at @now_ms, since 1970:
+ * how many records, or an error.
+ */
+int exchange_clean(struct space *s, uint64_t now_ms) MUST_CHECK;
 
 /* ---- sync_renew.c ---- */
 /** The renewal itself, in @batch. Lock held. */
@@ -454,8 +474,41 @@ int sync_version_goes(struct space *s, struct db_batch *batch, const struct rid 
                       const struct dot *dot, struct bytes body) MUST_CHECK;
 
 /* ---- sync_links.c ---- */
+/** An entry arrives anew, in @batch. -ENOENT: there is none. Lock held. */
+int sync_arrive_again(struct space *s, struct db_batch *batch, const struct dot *dot) MUST_CHECK;
+/** Writes what arrived anew, from number @next on, unless @rc is an error already. Lock held. */
+int sync_write_arrivals(struct space *s, struct db_batch *batch, int rc, uint64_t next) MUST_CHECK;
 /** Those of @dots (16 bytes each) that are here arrive anew. How many, or an error. */
 int sync_send_again(struct space *s, struct dots dots) MUST_CHECK;
+
+/* ---- sync_bare.c ---- */
+int sync_load_bare(struct space *s) MUST_CHECK;
+/** Whether a content is held without its chunks: 1, 0. */
+int sync_is_bare(struct space *s, const struct rid *rid, const struct dot *dot) MUST_CHECK;
+/** 0; -ENODATA: it is so, and is fetched as soon as somebody gives it. Lock held. */
+int sync_ask_bare(struct space *s, const struct rid *rid, const struct dot *dot) MUST_CHECK;
+/**
+ * Notes, in @batch, that a content is held so. -ENODATA: it is not to be, with what is pending, as
+ * its record is not deleted. Lock held.
+ */
+int sync_put_bare(struct space *s, struct db_batch *batch, const struct rid *rid,
+                  const struct dot *dot) MUST_CHECK;
+/**
+ * With what is pending contents may be shown that were held so: 0, and of those whose chunks are
+ * here that is noted in @batch; -ENODATA: chunks are missing, which are asked for, if @want is set.
+ * Lock held.
+ */
+int sync_put_shown(struct space *s, struct db_batch *batch, bool want) MUST_CHECK;
+/** The bodies of such contents, appended to @ret, each as buf_put_string() does. Lock held. */
+int sync_bare_needs(struct space *s, struct buf *ret_bodies) MUST_CHECK;
+/** A version goes with @batch. Lock held. */
+void sync_bare_goes(struct space *s, struct db_batch *batch, const struct rid *rid,
+                    const struct dot *dot);
+/** Those that are wanted, among what waits for content, the same as for entries. */
+void sync_bare_waits(struct space *s, struct buf *ret);
+int sync_wanted_needs(struct space *s, const struct dot *dot, content_need_fn fn,
+                      void *arg) MUST_CHECK;
+int sync_wanted_is_here(struct space *s, const struct dot *dot) MUST_CHECK;
 
 /* ---- sync_know.c ---- */
 /** Rows of an entry that is applied in @batch, but for the own one. Lock held. */

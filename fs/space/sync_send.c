@@ -124,6 +124,20 @@ static int put_list_chunks(struct space *s, const struct entry *e, struct buf *r
     return rc < 0 ? rc : buf_status(ret);
 }
 
+static int look_bare(void *space, const struct value *v)
+{
+    return sync_is_bare(space, &v->rid, &v->dot);
+}
+
+/* What is not whole here is for others to give: 1, 0. */
+static int is_bare(struct space *s, const struct entry *e)
+{
+    return e->refs.chunks.n == 0 ? 0
+                                 : exchange_each_content(bytes_of(e->plain.p + SYNC_AFTER_SIZE,
+                                                                  e->plain.n - SYNC_AFTER_SIZE),
+                                                         look_bare, s);
+}
+
 static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
                       struct buf *ret_chunks)
 {
@@ -132,6 +146,8 @@ static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
     int rc = counts(s, a) ? get_stored(s, a, &stored) : -ENOENT;
     if (rc == 0 && entry_parse_stored(buf_bytes(&stored), &e) < 0)
         rc = -EUCLEAN;
+    if (rc == 0 && a->kind == ARRIVAL_ENTRY && (rc = is_bare(s, &e)) == 1)
+        rc = -ENOENT;
     if (rc == 0 && a->kind == ARRIVAL_ENTRY)
         rc = put_chunks(&e, ret_chunks);
     else if (rc == 0 && a->dot.replica == replica_id(s->replica))

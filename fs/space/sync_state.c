@@ -226,13 +226,13 @@ static void saying_fini(struct saying *w)
     buf_fini(&w->floor);
 }
 
-/* One that is behind acknowledges nothing: others may do without what it has not sent yet. */
+/* One that has to compare acknowledges nothing: others may do without what it has not sent yet. */
 static int say(struct space *s, struct saying *ret)
 {
     struct sync *y = s->sync;
     CLEANUP(vv_fini) struct vv known = {0};
     int rc = known_now(s, &known);
-    if (rc == 0 && sync_is_behind(s)) {
+    if (rc == 0 && sync_has_to_compare(s)) {
         vv_meet(&known, replica_floor(s->replica));
         rc = vv_set(&known, replica_id(s->replica), y->signed_last);
     }
@@ -375,79 +375,6 @@ int sync_close_by_states(struct space *s)
         rc = space_know(s, &known);
     vv_fini(&known);
     return rc < 0 ? rc : 0;
-}
-
-/* ---- clean-up ----------------------------------------------------------------------------------
- */
-
-enum { CLEAN_MAX = 500, ACKS_MAX = 2 * LIMIT_MEMBERS };
-
-#define ACTIVE_MS (UINT64_C(30) * 24 * 3600 * 1000)
-
-static bool is_of(const struct members_past *past, const struct sync_state *st,
-                  const struct member_now *m)
-{
-    const struct member_public *owner = members_past_owner(past, st->replica);
-    return owner != NULL && memcmp(owner->sign, m->keys.sign, SIGN_KEY_SIZE) == 0;
-}
-
-/*
- * Adds what a member has said that it knows: how many STATEs; 0, it has said nothing. Of replicas
- * that it has had, those that spoke within a month of the newest one count: a device that was
- * copied has two that go on.
- */
-static size_t acks_of(struct space *s, const struct members_past *past, const struct member_now *m,
-                      struct replica_ack *acks, size_t room)
-{
-    struct sync *y = s->sync;
-    uint64_t newest = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < y->state_n; i++)
-        if (is_of(past, &y->state[i], m))
-            newest = max_u64(newest, y->state[i].time_ms);
-    for (size_t i = 0; i < y->state_n; i++) {
-        const struct sync_state *st = &y->state[i];
-        if (!is_of(past, st, m) || st->replica == replica_id(s->replica) ||
-            st->time_ms + ACTIVE_MS < newest)
-            continue;
-        if (n == room)
-            return 0;
-        acks[n++] = (struct replica_ack){st->replica, &st->known};
-    }
-    return n;
-}
-
-/* What every other member has said that it knows: how many; 0 when one has said nothing. */
-static size_t collect_acks(struct space *s, const struct members_past *past,
-                           struct replica_ack acks[static ACKS_MAX])
-{
-    struct sync *y = s->sync;
-    size_t n = 0;
-    for (size_t i = 0; i < members_n(y->members); i++) {
-        const struct member_now *m = members_at(y->members, i);
-        size_t of = acks_of(s, past, m, acks + n, ACKS_MAX - n);
-        if (of == 0 && member_id_cmp(&m->id, &y->id) != 0)
-            return 0;
-        n += of;
-    }
-    return n;
-}
-
-int sync_put_cleaned(struct space *s, struct db_batch *batch)
-{
-    struct sync *y = s->sync;
-    struct replica_ack acks[ACKS_MAX];
-    uint8_t heads[LIMIT_ACT_HEADS * ACT_ID_SIZE];
-    struct members_past *past = NULL;
-    struct act_ids ids = {heads, members_heads(y->members, heads)};
-    int rc = members_past_new(y->members, ids, &past);
-    size_t n = rc == 0 ? collect_acks(s, past, acks) : 0;
-    if (n > 0)
-        rc = replica_raise_floor(s->replica, batch, acks, n);
-    if (rc == 0 && n > 0)
-        rc = replica_clean(s->replica, batch, CLEAN_MAX);
-    members_past_free(past);
-    return rc;
 }
 
 /* ---- who knows the same and holds something else -----------------------------------------------

@@ -615,8 +615,6 @@ int space_sync_settle(struct space *s)
 /* ---- content -----------------------------------------------------------------------------------
  */
 
-#define RANK_DELETED (UINT64_C(1) << 63)
-
 static int by_rank(const void *a, const void *b)
 {
     const struct sync_wait *x = a;
@@ -627,7 +625,6 @@ static int by_rank(const void *a, const void *b)
 struct ranking {
     struct space *s;
     uint64_t bytes;
-    bool shown; /* some of it, or that is not known yet */
 };
 
 /* Under lock. */
@@ -641,12 +638,12 @@ static int rank_content(void *arg, const struct value *v)
     rc = replica_stat(k->s->replica, &v->rid, &info);
     if (rc < 0)
         return rc;
-    k->bytes += v->content.size;
-    k->shown = k->shown || !info.held || info.alive;
+    if (!info.held || info.alive)
+        k->bytes += v->content.size;
     return 0;
 }
 
-/* What is superseded by now needs nothing; what is deleted is needed by nobody who looks. */
+/* What is superseded by now, or deleted, needs nothing, and is taken at once. */
 static int rank_of(struct space *s, struct bytes stored, uint64_t *ret)
 {
     struct ranking k = {.s = s};
@@ -657,7 +654,7 @@ static int rank_of(struct space *s, struct bytes stored, uint64_t *ret)
     int rc = exchange_each_content(
         bytes_of(e.plain.p + SYNC_AFTER_SIZE, e.plain.n - SYNC_AFTER_SIZE), rank_content, &k);
     pthread_mutex_unlock(&s->lock);
-    *ret = k.bytes | (k.bytes > 0 && !k.shown ? RANK_DELETED : 0);
+    *ret = k.bytes;
     return rc;
 }
 
@@ -668,6 +665,7 @@ int space_sync_waiting(struct space *s, struct buf *ret)
     if (s->sync == NULL)
         return -ENOTCONN;
     sync_list_waits(s, ret);
+    sync_bare_waits(s, ret);
     struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(&prefix, 1), NULL);
     if (it == NULL)
         return -ENOMEM;
@@ -706,6 +704,8 @@ int space_sync_needs(struct space *s, const struct dot *dot, content_need_fn fn,
     if (dot->counter == SYNC_LIST_COUNTER)
         return sync_list_needs(s, fn, arg);
     int rc = get_waiting(s, dot, &row);
+    if (rc == -ENOENT)
+        return sync_wanted_needs(s, dot, fn, arg);
     if (rc == 0)
         rc = sync_flush_chunks(s);
     if (rc == 0 && (entry_parse_stored(bytes_of(row.p + WAITS_HEAD, row.n - WAITS_HEAD), &e) < 0 ||
@@ -723,6 +723,8 @@ int space_sync_retry(struct space *s, const struct dot *dot)
     if (dot->counter == SYNC_LIST_COUNTER)
         return sync_list_is_here(s);
     int rc = get_waiting(s, dot, &row);
+    if (rc == -ENOENT)
+        return sync_wanted_is_here(s, dot);
     if (rc == 0)
         rc = sync_flush_chunks(s);
     if (rc < 0)

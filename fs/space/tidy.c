@@ -105,7 +105,7 @@ static int tidy_entries(struct space *s)
     while (more == 1 && !publisher_wanted(s))
         more = sync_tidy_slice(s, &cursor);
     while (more >= 0 && s->sync != NULL && s->sync->members != NULL && !publisher_wanted(s)) {
-        more = exchange_clean(s);
+        more = exchange_clean(s, tidy_now_ms());
         if (more == 0)
             break;
     }
@@ -118,7 +118,7 @@ int tidy_deleted(struct space *s, uint64_t *ret_removed)
     int more = 1;
     *ret_removed = 0;
     while (more > 0 && s->sync != NULL && s->sync->members != NULL) {
-        more = exchange_clean(s);
+        more = exchange_clean(s, tidy_now_ms());
         *ret_removed += more > 0 ? (uint64_t)more : 0;
     }
     for (more = more < 0 ? more : 1; more == 1;)

@@ -99,8 +99,15 @@ static int restore_version(struct restore *r, const struct verb_call *call, cons
         out_error(r->out, "%s: there is no such folder; make it first", shown);
     else if (rc == -EBUSY)
         out_error(r->out, "%s: a program is writing the file; close it there and try again", shown);
+    else if (rc == -ENODATA)
+        out_error(r->out,
+                  "%s: the bytes of this version are not on this device; they are fetched now, if "
+                  "another one has them: try again in a moment",
+                  shown);
     else if (rc < 0)
         out_error(r->out, "%s: %s", shown, strerror(-rc));
+    if (rc == -ENODATA)
+        return VERB_FAILED;
     return rc < 0 ? verb_status_of(rc) : verb_status_of(report_version(r, call, to, r->out));
 }
 

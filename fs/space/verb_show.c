@@ -30,7 +30,9 @@ int verb_show(struct space *s, const struct verb_call *call, struct out *out)
     if (rc < 0)
         return verb_status_of(rc);
     struct content *c;
-    rc = version_open(s, &v.rid, &v.h.content.dot, &c);
+    rc = version_ask(s, &v.rid, &v.h.content.dot);
+    if (rc == 0)
+        rc = version_open(s, &v.rid, &v.h.content.dot, &c);
     if (rc == 0) {
         rc = copy_out(c, out);
         content_free(c);
@@ -39,7 +41,8 @@ int verb_show(struct space *s, const struct verb_call *call, struct out *out)
     escape_to(shown, sizeof shown, bytes_str(call->args[0]));
     if (rc == -ENODATA)
         out_error(out,
-                  "%s: parts of this version are not on this device; 'persist check' tells more",
+                  "%s: parts of this version are not on this device; of a deleted file they are "
+                  "fetched now, if another device has them: try again in a moment",
                   shown);
     else if (rc == -EBADMSG || rc == -EUCLEAN)
         out_error(out, "%s: this version is damaged; 'persist check' tells more", shown);

@@ -8,6 +8,7 @@
 
 #include "fs/replica/version.h"
 #include "fs/space/out.h"
+#include "fs/space/sync_priv.h"
 #include "proto/base/escape.h"
 
 struct collect {
@@ -98,6 +99,14 @@ int version_open(struct space *s, const struct rid *rid, const struct dot *dot,
     CLEANUP(buf_fini) struct buf body = {0};
     int rc = version_read(s->db, rid, dot, &body);
     return rc < 0 ? rc : content_open(s->db, buf_bytes(&body), ret);
+}
+
+int version_ask(struct space *s, const struct rid *rid, const struct dot *dot)
+{
+    pthread_mutex_lock(&s->lock);
+    int rc = sync_ask_bare(s, rid, dot);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 int version_bytes(struct space *s, const struct rid *rid, const struct replica_content *which,

@@ -48,6 +48,12 @@ int versions_find(const struct buf *list, const char *name, struct version *ret)
  */
 const char *version_device(struct space *s, const struct dot *dot, char to[LIMIT_LABEL + 1]);
 
+/**
+ * Asks for the bytes of a version of a deleted file that are not here: -ENODATA; 0: they are. Takes
+ * the space's lock.
+ */
+int version_ask(struct space *s, const struct rid *rid, const struct dot *dot) MUST_CHECK;
+
 /** Opens the content of a version. -ENOENT: it is gone. Free: content_free(). */
 int version_open(struct space *s, const struct rid *rid, const struct dot *dot,
                  struct content **ret) MUST_CHECK;

@@ -146,7 +146,7 @@ static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
     return free_one;
 }
 
-/* Begins to fetch what waits, the smallest first, and what is deleted last. */
+/* Begins to fetch what waits, the smallest first. */
 static void begin_fetches(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
@@ -269,6 +269,7 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         l->retry_ms = 0;
         l->more_waiting = true;
     }
+    l->more_waiting = space_sync_wants(x->cfg.space, &l->wants) || l->more_waiting;
     if (x->caught_up && l->room_ms == 0) /* the tree and small files first */
         begin_fetches(x, now_ms);
     if (!sync_session_can_send(x))

@@ -78,6 +78,7 @@ struct pull {
     struct buf waiting; /* struct sync_wait, from waiting_at on */
     size_t waiting_at;
     bool more_waiting; /* something waits that is not in the list */
+    uint64_t wants;    /* space_sync_wants() */
     uint64_t retry_ms; /* when what was missing is asked for again; 0: nothing was */
     uint64_t room_ms;  /* the disk is full: no content is asked for before this; 0: it is not */
     bool full;         /* that was told */

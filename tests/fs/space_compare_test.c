@@ -69,7 +69,7 @@ static void clean(struct world *w, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct dot cursor = {0, 0};
-        while (exchange_clean(w->m.d[i].s) > 0)
+        while (exchange_clean(w->m.d[i].s, tidy_now_ms()) > 0)
             ;
         assert_int_equal(sync_tidy_slice(w->m.d[i].s, &cursor), 0);
     }
@@ -241,6 +241,206 @@ static void what_is_withheld_on_all_routes_is_told(void **state)
     assert_true(p.equal && !p.differs && p.about[0] == '\0');
 }
 
+/* ---- who is waited for -------------------------------------------------------------------------
+ */
+
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+static void set_link(struct world *w, size_t i, enum sync_link_state state)
+{
+    struct sync_link l = {.remote = 1, .url = "ws://s", .state = state, .caught_up = true};
+    assert_int_equal(space_sync_set_link(w->m.d[i].s, &l), 0);
+}
+
+/* Looks every day of @days from @day on: how many records went. */
+static int days_go_by(struct world *w, size_t i, unsigned day, unsigned days)
+{
+    int n = 0;
+    for (unsigned k = day; k < day + days; k++) {
+        int rc = exchange_clean(w->m.d[i].s, tidy_now_ms() + k * DAY_MS);
+        assert_true(rc >= 0);
+        n += rc;
+    }
+    return n;
+}
+
+static void who_is_alone_cleans_up_what_it_deleted(void **state)
+{
+    struct world *w = *state;
+    teardown(state);
+    memset(&w->m, 0, sizeof w->m);
+    sync_meet_found(&w->m, "anna");
+    w->m.back = true;
+    save(w, ANNA, "gone", "1");
+    save(w, ANNA, "edited", "1");
+    save(w, ANNA, "kept", "1");
+    /* Bert joins, and Anna does not know it. */
+    device_join(&w->m.d[BERT], "bert", 2, &w->m.d[ANNA]);
+    sync_meet_give(&w->m, ANNA, BERT);
+    assert_int_equal(space_sync_join(w->m.d[BERT].s), 1);
+    say(w, 2);
+    device_unlink(&w->m.d[ANNA], "gone");
+    device_unlink(&w->m.d[ANNA], "edited");
+    assert_int_equal(publisher_flush(w->m.d[ANNA].s), 0);
+    assert_int_equal(exchange_clean(w->m.d[ANNA].s, tidy_now_ms()), 0); /* nobody can know of it */
+    sync_meet_sign(&w->m.d[ANNA]);
+    assert_int_equal(exchange_clean(w->m.d[ANNA].s, tidy_now_ms()), 2);
+    assert_int_equal(exchange_clean(w->m.d[ANNA].s, tidy_now_ms()), 0);
+    save(w, BERT, "edited", "of bert");
+    live(w, 2, 8);
+    for (size_t i = 0; i < 2; i++) {
+        sync_meet_expect(&w->m.d[i], "gone", NULL);
+        sync_meet_expect(&w->m.d[i], "edited", "of bert");
+        sync_meet_expect(&w->m.d[i], "kept", "1");
+    }
+    expect_all_equal(w, 2);
+}
+
+/* Anna and Bert go on, Carl knows nothing of it. */
+static void leave_carl_behind(struct world *w)
+{
+    save(w, ANNA, "gone", "1");
+    save(w, ANNA, "edited", "1");
+    live(w, 3, 2);
+    device_unlink(&w->m.d[ANNA], "gone");
+    device_unlink(&w->m.d[BERT], "edited");
+    live(w, 2, 2);
+    set_link(w, ANNA, SYNC_LINK_UP);
+    set_link(w, BERT, SYNC_LINK_UP);
+}
+
+static void who_was_away_for_long_is_not_waited_for_and_compares(void **state)
+{
+    struct world *w = *state;
+    leave_carl_behind(w);
+    assert_int_equal(days_go_by(w, ANNA, 0, 180), 0);
+    device_reopen(&w->m.d[ANNA]);
+    set_link(w, ANNA, SYNC_LINK_UP);
+    assert_int_equal(days_go_by(w, ANNA, 180, 2), 2);
+    assert_int_equal(days_go_by(w, BERT, 0, 180), 0);
+    assert_int_equal(days_go_by(w, BERT, 180, 2), 2);
+    live(w, 2, 1);
+    save(w, CARL, "edited", "of carl");
+    save(w, CARL, "new", "of carl, too");
+    /* Also when he hears of all that went. */
+    sync_meet_give(&w->m, ANNA, CARL);
+    assert_true(is_behind(w, CARL));
+    live(w, 3, 8);
+    for (size_t i = 0; i < 3; i++) {
+        sync_meet_expect(&w->m.d[i], "gone", NULL);
+        sync_meet_expect(&w->m.d[i], "edited", "of carl");
+        sync_meet_expect(&w->m.d[i], "new", "of carl, too");
+    }
+    expect_all_equal(w, 3);
+}
+
+static void who_never_said_anything_is_waited_for_as_long(void **state)
+{
+    struct world *w = *state;
+    save(w, ANNA, "gone", "1");
+    live(w, 2, 2);
+    device_unlink(&w->m.d[ANNA], "gone");
+    live(w, 2, 2);
+    set_link(w, ANNA, SYNC_LINK_UP);
+    assert_int_equal(days_go_by(w, ANNA, 0, 180), 0);
+    assert_int_equal(days_go_by(w, ANNA, 180, 2), 1);
+}
+
+static struct sync_state *state_of(struct world *w, size_t i, size_t of)
+{
+    struct sync *y = w->m.d[i].s->sync;
+    for (size_t k = 0; k < y->state_n; k++)
+        if (y->state[k].replica == replica_id(w->m.d[of].s->replica))
+            return &y->state[k];
+    fail_msg("no STATE");
+    return NULL;
+}
+
+static void no_clock_makes_a_device_be_away(void **state)
+{
+    struct world *w = *state;
+    leave_carl_behind(w);
+    /* The own clock is wrong by ten years for a day, and back. */
+    assert_int_equal(days_go_by(w, ANNA, 0, 10), 0);
+    assert_int_equal(days_go_by(w, ANNA, 3650, 2), 0);
+    assert_int_equal(days_go_by(w, ANNA, 11, 168), 0);
+    /* Carl's is; but he speaks. */
+    state_of(w, ANNA, CARL)->time_ms = 0;
+    for (unsigned day = 0; day < 200; day += 20) {
+        assert_int_equal(days_go_by(w, BERT, day, 20), 0);
+        state_of(w, BERT, CARL)->time_ms = 0;
+        state_of(w, BERT, CARL)->number++;
+    }
+    /* And when his is ahead by years, that does not keep him. */
+    state_of(w, ANNA, CARL)->time_ms = tidy_now_ms() + 4000 * DAY_MS;
+    assert_int_equal(days_go_by(w, ANNA, 180, 10), 2);
+}
+
+static void who_hears_nobody_takes_nobody_for_away(void **state)
+{
+    struct world *w = *state;
+    leave_carl_behind(w);
+    set_link(w, ANNA, SYNC_LINK_DOWN);
+    assert_int_equal(days_go_by(w, ANNA, 0, 400), 0);
+    set_link(w, ANNA, SYNC_LINK_UP);
+    assert_int_equal(days_go_by(w, ANNA, 400, 150), 0);
+    /* Nor who lacks nothing, however long ago that was said. */
+    live(w, 3, 2);
+    assert_int_equal(days_go_by(w, ANNA, 600, 1), 2);
+    set_link(w, ANNA, SYNC_LINK_UP);
+    save(w, ANNA, "kept", "1");
+    live(w, 3, 2);
+    assert_int_equal(days_go_by(w, ANNA, 601, 200), 0);
+    device_unlink(&w->m.d[ANNA], "kept");
+    live(w, 2, 2);
+    assert_int_equal(days_go_by(w, ANNA, 801, 100), 0);
+}
+
+/* @told: each has said what it cleaned up before it hears of the other one. */
+static void come_together(struct world *w, bool told)
+{
+    live(w, 3, 1);
+    for (size_t i = 0; i < 2; i++)
+        set_link(w, i, SYNC_LINK_UP);
+    const char *const names[] = {"gone of a", "gone of b", "edited of a", "edited of b", "moved"};
+    for (size_t i = 0; i < 5; i++)
+        save(w, ANNA, names[i], "1");
+    live(w, 3, 2);
+    for (size_t i = 0; i < 2; i++) {
+        device_unlink(&w->m.d[i], i == 0 ? "gone of a" : "gone of b");
+        device_unlink(&w->m.d[i], i == 0 ? "edited of b" : "edited of a");
+        if (i == BERT)
+            device_unlink(&w->m.d[i], "moved");
+        sync_meet_sign(&w->m.d[i]);
+        assert_int_equal(days_go_by(w, i, 0, 182), i == BERT ? 3 : 2);
+        if (told)
+            assert_int_equal(space_sync_state(w->m.d[i].s), 1);
+    }
+    save(w, ANNA, "edited of a", "of anna");
+    save(w, BERT, "edited of b", "of bert");
+    device_rename(&w->m.d[ANNA], "moved", "new");
+    live(w, 3, 12);
+    for (size_t i = 0; i < 3; i++) {
+        sync_meet_expect(&w->m.d[i], "gone of a", NULL);
+        sync_meet_expect(&w->m.d[i], "gone of b", NULL);
+        sync_meet_expect(&w->m.d[i], "edited of a", "of anna");
+        sync_meet_expect(&w->m.d[i], "edited of b", "of bert");
+        sync_meet_expect(&w->m.d[i], "moved", NULL);
+        sync_meet_expect(&w->m.d[i], "new", "1");
+    }
+    expect_all_equal(w, 3);
+}
+
+static void two_that_were_away_from_each_other_come_together(void **state)
+{
+    come_together(*state, true);
+}
+
+static void what_came_before_it_was_told_is_written_anew(void **state)
+{
+    come_together(*state, false);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(int argc, char **argv)
@@ -250,6 +450,13 @@ int main(int argc, char **argv)
         TEST(a_process_that_ends_in_the_middle_compares_again),
         TEST(what_was_lost_on_the_way_is_asked_for),
         TEST(what_is_withheld_on_all_routes_is_told),
+        TEST(who_is_alone_cleans_up_what_it_deleted),
+        TEST(who_was_away_for_long_is_not_waited_for_and_compares),
+        TEST(who_never_said_anything_is_waited_for_as_long),
+        TEST(no_clock_makes_a_device_be_away),
+        TEST(who_hears_nobody_takes_nobody_for_away),
+        TEST(two_that_were_away_from_each_other_come_together),
+        TEST(what_came_before_it_was_told_is_written_anew),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
