@@ -119,6 +119,7 @@ int sync_put_applied(struct space *s, struct db_batch *batch, const struct excha
     if (held == 0)
         shared.at = 0;
     sync_put_arrival(s->sync, batch, &a);
-    db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
+    if (s->sync->counts.content_waiting > 0) /* else there is no such row */
+        db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
     return sync_put_entry(batch, &e->dot, a.number, e->stored, &shared);
 }

@@ -21,24 +21,34 @@ enum {
     ARENA_BYTES = 128 << 10,
     BLOOM_BITS = 10,
     FILES_MAX = 768,
-    BULKY_FILES = 8, /* of a level as it is flushed, before they are merged into the next one */
+    MERGED_FILES = 8,       /* as they are flushed, of a family whose values are read one by one */
+    LEVEL_BYTES = 64 << 20, /* of the first level of merged tables, */
+    BODIES_BYTES = 256 << 20, /* and of that of versions */
 };
 
 static const struct {
     const char *name;
     bool compress; /* LZ4: small values of much repetition */
     bool bloom;    /* point reads of keys that are often missing */
-    bool bulky;    /* values of KiBs, which are read one by one: merged seldom */
+    double filter; /* of the tables in memory: most keys that are asked for are not there */
+    int files;     /* as they are flushed, that are merged at a time; 0: four, as is usual */
 } families[DB_CF_N] = {
-    [DB_META] = {"default", false, false, false}, /* RocksDB wants a family of this name */
-    [DB_INODE] = {"inode", true, true, false},        [DB_DIRENT] = {"dirent", true, true, false},
-    [DB_DATA] = {"data", false, true, true},          [DB_MAP] = {"map", false, true, false},
-    [DB_REDO] = {"redo", false, true, false},         [DB_XATTR] = {"xattr", false, true, false},
-    [DB_PENDING] = {"pending", false, true, false},   [DB_RECORD] = {"record", true, true, false},
-    [DB_LOG] = {"log", true, false, false},           [DB_SHOWN] = {"shown", true, true, false},
-    [DB_VERSION] = {"version", true, true, true},     [DB_CHUNK] = {"chunk", false, true, false},
-    [DB_CHUNKREF] = {"chunkref", false, true, false}, [DB_BIND] = {"bind", false, true, false},
-    [DB_SYNC] = {"sync", true, false, true},
+    [DB_META] = {"default", false, false, 0, 0}, /* RocksDB wants a family of this name */
+    [DB_INODE] = {"inode", true, true, 0, MERGED_FILES},
+    [DB_DIRENT] = {"dirent", true, true, 0.005, 0},
+    [DB_DATA] = {"data", false, true, 0, MERGED_FILES},
+    [DB_MAP] = {"map", false, true, 0, 0},
+    [DB_REDO] = {"redo", false, true, 0, 0},
+    [DB_XATTR] = {"xattr", false, true, 0, 0},
+    [DB_PENDING] = {"pending", false, true, 0, 0},
+    [DB_RECORD] = {"record", true, true, 0.001, MERGED_FILES},
+    [DB_LOG] = {"log", true, false, 0, 0},
+    [DB_SHOWN] = {"shown", true, true, 0.001, 0},
+    [DB_VERSION] = {"version", true, true, 0.001, 2 * MERGED_FILES},
+    [DB_CHUNK] = {"chunk", false, true, 0, 0},
+    [DB_CHUNKREF] = {"chunkref", false, true, 0, 0},
+    [DB_BIND] = {"bind", false, true, 0.001, MERGED_FILES},
+    [DB_SYNC] = {"sync", true, false, 0, MERGED_FILES},
 };
 
 enum db_cf db_family(const char *name)
@@ -69,16 +79,18 @@ static rocksdb_options_t *family_options(const struct db *db, enum db_cf cf)
     /* More than all families may have: they are written to tables together, see db_log.c. */
     rocksdb_options_set_write_buffer_size(o, 2 * MEMTABLES_BYTES_MAX);
     rocksdb_options_set_arena_block_size(o, ARENA_BYTES);
-    if (cf == DB_DIRENT) { /* most names that are asked for are not there */
+    if (families[cf].filter > 0) {
         rocksdb_options_set_memtable_whole_key_filtering(o, 1);
-        rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.005);
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, families[cf].filter);
     }
     rocksdb_options_set_target_file_size_base(o, 16 << 20);
-    rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
-    if (families[cf].bulky) { /* with four, as is usual, each byte is written twice as often */
-        rocksdb_options_set_level0_file_num_compaction_trigger(o, BULKY_FILES);
-        rocksdb_options_set_level0_slowdown_writes_trigger(o, 4 * BULKY_FILES);
-        rocksdb_options_set_level0_stop_writes_trigger(o, 6 * BULKY_FILES);
+    /* Bodies come in no order, so each merge goes over all of a level: the fewer of them, and the
+     * fewer levels, the less often each byte is written. */
+    rocksdb_options_set_max_bytes_for_level_base(o, cf == DB_VERSION ? BODIES_BYTES : LEVEL_BYTES);
+    if (families[cf].files > 0) {
+        rocksdb_options_set_level0_file_num_compaction_trigger(o, families[cf].files);
+        rocksdb_options_set_level0_slowdown_writes_trigger(o, 4 * families[cf].files);
+        rocksdb_options_set_level0_stop_writes_trigger(o, 6 * families[cf].files);
     }
     return o;
 }

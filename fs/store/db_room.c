@@ -16,7 +16,7 @@ enum {
     CHECK_MS = 50,            /* the disk is asked at least this often, */
     CHECK_BYTES = 256 << 10,  /* and before so much is written on one answer */
     ALL_IN_MEMORY = 64 << 20, /* more than the tables in memory ever hold */
-    MERGE_BYTES = 192 << 20,  /* about the most that is merged at a time */
+    MERGE_BYTES = 448 << 20,  /* about the most that is merged at a time */
     MERGE_WAIT_NS = 10000000, /* between two looks, of which there are so many: */
     MERGE_WAITS = 1500,       /* at most */
     LIST_BYTES = 1 << 20,     /* for RocksDB's own files beside the tables */

@@ -20,7 +20,7 @@ enum {
     BATCH = 64,
     HANDSHAKE_S = 10,       /* of libwebsockets' own limits; ws_server.c has the one that counts */
     HEADER_MAX = 8192,      /* all headers of a request together */
-    READ_BYTES = 16 * 1024, /* of one read(): a TLS record */
+    READ_BYTES = 64 * 1024, /* of one read(), which is one turn of the loop: many small frames */
     LOGGED = LLL_ERR | LLL_WARN
 };
 

@@ -14,8 +14,9 @@ struct space {
     struct account *account;
     uint64_t number; /* begins every key; never used again */
     struct srv_space_info now;
-    bool has_run;      /* this process has begun its run, */
-    uint64_t run_sync; /* which is on the disk after the sync of this number */
+    bool has_run;       /* this process has begun its run, */
+    uint64_t run_sync;  /* which is on the disk after the sync of this number */
+    struct dot highest; /* of the replica that pushed last; none: not known */
 };
 
 struct account {

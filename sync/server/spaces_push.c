@@ -287,16 +287,31 @@ static int put_replaced(struct push *p, struct dots replaced)
     return 0;
 }
 
-static int put_highest(struct push *p, const struct dot *dot)
+/* The highest counter of a replica; that of the one that pushed last is remembered. */
+static int get_highest(struct push *p, uint64_t replica, const struct row_key *k, uint64_t *ret)
+{
+    const struct dot *last = &p->sp->highest;
+    *ret = last->counter;
+    if (last->replica == replica && last->counter > 0)
+        return 0;
+    struct buf v = {0};
+    int rc = srv_store_get(p->s->store, SRV_ENTRIES, row_bytes(k), &v);
+    *ret = rc == 0 && v.n == 8 ? get_u64(v.p) : 0;
+    buf_fini(&v);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* @ret: what is the highest when this is written. */
+static int put_highest(struct push *p, const struct dot *dot, struct dot *ret)
 {
     struct row_key k = row_of(p->sp->number, 'v');
     row_add_u64(&k, dot->replica);
-    struct buf v = {0};
-    int rc = srv_store_get(p->s->store, SRV_ENTRIES, row_bytes(&k), &v);
-    uint64_t highest = rc == 0 && v.n == 8 ? get_u64(v.p) : 0;
-    buf_fini(&v);
-    if (rc < 0 && rc != -ENOENT)
+    *ret = *dot;
+    uint64_t highest;
+    int rc = get_highest(p, dot->replica, &k, &highest);
+    if (rc < 0)
         return rc;
+    ret->counter = max_u64(highest, dot->counter);
     uint8_t counter[8];
     put_u64(counter, dot->counter);
     if (dot->counter > highest)
@@ -351,15 +366,19 @@ static int store_value(struct push *p, const struct entry *e, struct bytes entry
     uint8_t log[1 + VARIANT_KEY_DOT] = {SRV_VALUE};
     memcpy(log + 1, k.p + SPACE_PREFIX_BYTES, VARIANT_KEY_DOT);
     put_named(p, e, (unsigned)variant);
+    struct dot highest;
     rc = put_log(p, log, sizeof log);
     if (rc == 0)
         rc = put_replaced(p, e->refs.replaced);
     if (rc == 0)
-        rc = put_highest(p, &e->head.dot);
+        rc = put_highest(p, &e->head.dot, &highest);
     if (rc < 0)
         return rc;
     put_entry(p, &k, p->now_ms, entry);
-    return commit(p, SRV_ORDINARY);
+    rc = commit(p, SRV_ORDINARY);
+    if (rc == 1)
+        p->sp->highest = highest;
+    return rc;
 }
 
 /* The newest STATE of a replica, from each device that sends it. */

@@ -64,6 +64,8 @@ static void set_options(rocksdb_options_t *o, bool create)
     rocksdb_options_set_max_open_files(o, FILES_MAX);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, 1 << 20);
+    /* The log goes to its file when it is synced, for all pushes at once, not for each of them. */
+    rocksdb_options_set_manual_wal_flush(o, 1);
     rocksdb_options_set_keep_log_file_num(o, 2);
     rocksdb_options_set_max_log_file_size(o, 1 << 20);
     rocksdb_options_set_info_log_level(o, 2 /* warnings */);

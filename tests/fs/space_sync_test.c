@@ -152,6 +152,8 @@ static void superseded_content_is_not_needed(void **state)
     }
     assert_int_equal(w->d[1].s->sync->counts.content_waiting, 0);
     assert_int_equal(w->d[1].s->sync->counts.content_bytes, 0);
+    device_reopen(&w->d[1]); /* no row of them is left */
+    assert_int_equal(w->d[1].s->sync->counts.content_waiting, 0);
     sync_meet_expect(&w->d[1], "a", "short now");
     /* It knows all, though it never had the content. */
     assert_true(

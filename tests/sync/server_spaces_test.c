@@ -324,7 +324,8 @@ static void vector_and_dots(void **state)
 {
     struct server_fixture *f = *state;
     struct srv_at at = server_make_space(f, f->anna.account, 1);
-    static const struct dot dots[] = {{2, 7}, {1, 3}, {2, 5}, {1, 300}, {3, 1}, {2, 5}};
+    static const struct dot dots[] = {{2, 7}, {1, 3}, {2, 5}, {1, 300}, {3, 1},
+                                      {2, 5}, {3, 9}, {3, 4}, {3, 5}};
     for (size_t i = 0; i < ARRAY_N(dots); i++)
         assert_int_equal(server_push_value(f, &at, dots[i].replica, dots[i].counter, (uint8_t)i),
                          1);
@@ -337,8 +338,9 @@ static void vector_and_dots(void **state)
     buf_put_bytes(&b, bytes_str("from 2:6 "));
     assert_int_equal(srv_space_dots(f->spaces, &at, &(struct dot){2, 6}, note_dot, &b), 0);
     buf_put_u8(&b, 0);
-    assert_string_equal((const char *)b.p, "1:300 2:7 3:1 from 2 2:7 3:1 "
-                                           "all 1:3 1:300 2:5 2:7 3:1 from 2:6 2:7 3:1 ");
+    assert_string_equal((const char *)b.p, "1:300 2:7 3:9 from 2 2:7 3:9 "
+                                           "all 1:3 1:300 2:5 2:7 3:1 3:4 3:5 3:9 "
+                                           "from 2:6 2:7 3:1 3:4 3:5 3:9 ");
     buf_fini(&b);
 }
 
