@@ -81,7 +81,7 @@ void model_text(struct model *m, struct buf *ret)
     size_t at = ret->n, n = strtoul(text, NULL, 10);
     int rc = buf_resize(ret, at + n);
     assert(rc == 0);
-    if (fread(ret->p + at, 1, n, m->from) != n)
+    if (n > 0 && fread(ret->p + at, 1, n, m->from) != n)
         sim_fail("model_driver.py ended");
 }
 
@@ -104,6 +104,7 @@ void model_keys(struct model *m, const struct space_keys *keys)
 void model_tree(struct model *m, struct bytes values, size_t n, struct buf *ret)
 {
     fprintf(m->to, "tree\t%zu\n", n);
-    fwrite(values.p, 1, values.n, m->to);
+    if (values.n > 0)
+        fwrite(values.p, 1, values.n, m->to);
     model_text(m, ret);
 }
