@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "fs/replica/mutant.h"
+
 enum { EXTENSION_MAX = 16 };
 
 /* Where the extension begins, with its dot; @name.n when there is none. */
 static size_t extension(struct bytes name)
 {
-    for (size_t i = name.n; i-- > 1;) {
+    for (size_t i = name.n; i-- > 1 && !MUTANT(no_extension);) {
         if (name.p[i] == '.')
             return name.n - i > EXTENSION_MAX ? name.n : i;
         if (name.p[i] == ' ')

@@ -38,9 +38,15 @@ static const struct value *greatest(struct values vs,
     return best;
 }
 
+static int earlier(const struct value *a, const struct value *b)
+{
+    return derive_cmp(b, a);
+}
+
 const struct value *derive_meta(const struct record *rec)
 {
-    return greatest(record_facet(rec, FACET_META, NULL), derive_cmp);
+    return greatest(record_facet(rec, FACET_META, NULL),
+                    MUTANT(earliest_mode) ? earlier : derive_cmp);
 }
 
 const struct value *derive_content(const struct record *rec)

@@ -105,7 +105,7 @@ int replica_know_dot(struct replica *r, struct db_batch *batch, const struct dot
  */
 bool replica_may_exchange(const struct replica *r, const struct vv *floor);
 
-/** Counts of every value that is held, for tests and comparison: dot, record, facet, slot. */
+/** Every value that is held, for tests and comparison. @fn must not call the replica. */
 int replica_values(struct replica *r, int (*fn)(void *ctx, const struct value *v),
                    void *ctx) MUST_CHECK;
 

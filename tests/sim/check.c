@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/sim/derived.h"
 #include "tests/sim/ghost.h"
 #include "tests/sim/mirror.h"
 #include "tests/sim/session.h"
@@ -444,8 +445,11 @@ static void check_all(struct sim *s)
         if (kept)
             check_kept(s, i);
     }
-    if (s->restored || s->compared)
-        return; /* changes exist twice, under two names */
+    if (s->restored || s->compared) {
+        derived_held(s, 0); /* changes exist twice, under two names */
+        return;
+    }
+    derived_all(s);
     check_deleted(s);
     if (kept)
         check_siblings(s);
@@ -470,6 +474,7 @@ void sim_finish(struct sim *s)
     if (s->setup.server == SERVER_REPLICA)
         s->w->d[s->setup.devices].crash = CRASH_NOT;
     s->at_end = true;
+    derived_held(s, (int)(s->steps % (size_t)s->setup.devices));
     quiesce(s);
     check_all(s);
     for (int i = 0; i < s->w->n; i++)
@@ -477,6 +482,7 @@ void sim_finish(struct sim *s)
     if (s->setup.cleaning) {
         clean_up(s);
         go_on(s);
+        derived_held(s, 0);
     }
     sum_up(s);
 }

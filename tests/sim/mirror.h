@@ -5,13 +5,14 @@
 #ifndef TESTS_SIM_MIRROR_H
 #define TESTS_SIM_MIRROR_H
 
+#include "tests/sim/model.h"
 #include "tests/sim/sim.h"
 
-/** Starts model_driver.py of directory @dir. @every: compares after each step, not only at rest. */
-struct mirror *mirror_new(const char *dir, bool every);
+/** Borrows @model. @every: compares after each step, not only at rest. */
+struct mirror *mirror_new(struct model *model, bool every);
 void mirror_free(struct mirror *m);
 
-void mirror_begin(struct mirror *m, struct world *w, int members, bool server);
+void mirror_begin(struct mirror *m, int members, bool server);
 
 /* A device before an operation: what tells whether the clock and the knowledge moved. */
 struct mirror_op {

@@ -1,11 +1,12 @@
 """Runs model.py beside the C code: commands on the standard input, one a line, tab between fields.
 
-Each is answered by one line, "ok" or what differs; "state" by the length of a text, then the text.
+Each is answered by one line, "ok" or what differs; those that ask for a text by its length, then the
+text: "state" (a replica's), and "tree" (of as many values as it says, which follow, one a line).
 """
 import sys
 
 import model
-from model import Replica, is_dir, unsettled
+from model import Place, Replica, Val, is_dir, unsettled
 
 USER = {'mkdir': 1, 'create': 2, 'edit': 2, 'chmod': 2, 'rm': 1, 'mv': 2, 'ln': 2, 'swap': 2}
 
@@ -15,27 +16,54 @@ def dot_text(d):
 
 
 def dot_read(text):
-    rep, counter = map(int, text.split('.'))
-    return (rep - 1, counter)
+    rep, counter = text.split('.')
+    return (int(rep) - 1, int(counter))
 
 
 def vector_text(vv):
-    return '{%s}' % ' '.join('%d.%d' % (i + 1, n) for i, n in enumerate(vv) if n)
+    return ' '.join('%d.%d' % (i + 1, n) for i, n in enumerate(vv) if n)
+
+
+def vector_read(text):
+    vv = list(model.ZERO)
+    for dot in text.split():
+        rep, n = dot_read(dot)
+        vv[rep] = n
+    return tuple(vv)
 
 
 def value_text(v):
     facet = 'place' if v.facet[0] == 'p' else 'meta' if v.facet == 'm' else 'content'
     slot = v.facet[1] if facet == 'place' else (0, 0)
-    out = [v.rec.hex(), facet, dot_text(slot), dot_text(v.dot), vector_text(v.ctx),
-           '%d/%d' % v.stamp]
-    out.append('{%s}' % ' '.join(map(dot_text, sorted(v.frm))))
+    out = [v.rec.hex(), facet, dot_text(slot), dot_text(v.dot), vector_text(v.ctx), '%d/%d' % v.stamp,
+           ' '.join(map(dot_text, sorted(v.frm)))]
     if facet == 'place':
         p = v.data
         out += ['alive' if p.alive else 'deleted', p.parent.hex(), p.prev.hex(), vector_text(p.cseen),
                 p.name]
+    elif facet == 'meta':
+        out.append('%o' % v.data)
     else:
-        out.append('%o' % v.data if facet == 'meta' else model.hash_equal(v.data).hex())
-    return ' '.join(out)
+        out += [model.hash_equal(v.data).hex(), v.data.encode().hex()]
+    return '\t'.join(out)
+
+
+def value_read(line):
+    rec, facet, slot, dot, ctx, stamp, frm, *rest = line.rstrip('\n').split('\t')
+    if facet == 'place':
+        alive, parent, prev, cseen, name = rest
+        key = model.P0 if slot == '0.0' else ('p', dot_read(slot))
+        data = Place(alive == 'alive', bytes.fromhex(parent), name, bytes.fromhex(prev),
+                     vector_read(cseen))
+    elif facet == 'meta':
+        key, data = 'm', int(rest[0], 8)
+    else:
+        key, data = 'c', bytes.fromhex(rest[1]).decode()
+        if model.hash_equal(data).hex() != rest[0]:
+            sys.exit('%s of %s has not the hash of its bytes' % (dot, rec))
+    hlc, rep = stamp.split('/')
+    return Val(dot_read(dot), bytes.fromhex(rec), key, vector_read(ctx), (int(hlc), int(rep)),
+               frozenset(map(dot_read, frm.split())), data)
 
 
 def value_order(v):
@@ -43,20 +71,30 @@ def value_order(v):
     return (v.rec, facet, v.facet[1] if facet == 0 else (0, 0), v.dot)
 
 
-def state(r):
+def shown(r):
     lines = []
     for path, (rec, _, _, _) in r.tree.path.items():
-        cs = unsettled(r.vals(rec, 'c'))
-        digest = model.hash_equal(cs[0].data).hex()[:16] if cs else ''
-        lines.append(path + ('/' if is_dir(rec) else ' = ' + digest))
-    lines.append('knows %s floor %s' % (vector_text(r.K), vector_text(r.F)))
-    lines += map(value_text, sorted((v for vs in r.store.values() for v in vs), key=value_order))
+        line = '%s %s' % (path, rec.hex())
+        modes, contents = r.vals(rec, 'm'), unsettled(r.vals(rec, 'c'))
+        if modes:
+            line += ' %o' % max(modes, key=model.age).data
+        if contents:
+            line += ' = ' + model.hash_equal(contents[0].data).hex()
+        line += '' if r.tree.rec[rec].own else ' deleted'
+        line += ' suspended' if r.tree.level.get(rec) else ''
+        lines.append(line + (' conflict' if len(contents) > 1 else ''))
+    return lines
+
+
+def lines_text(lines):
     return ''.join(line + '\n' for line in lines)
 
 
 class Driver:
-    def new(self, members, server, rid_key, equal_key):
+    def keys(self, rid_key, equal_key):
         model.KEYS.update(rid=bytes.fromhex(rid_key), equal=bytes.fromhex(equal_key))
+
+    def new(self, members, server):
         self.members = list(range(int(members)))
         self.r = [Replica(i) for i in range(int(members) + int(server))]
         self.session = {}
@@ -109,17 +147,29 @@ class Driver:
         self.r[int(i)].restore(self.image, int(new_id) - 1, int(confirmed))
 
 
+    def state(self, i):
+        r = self.r[int(i)]
+        held = sorted((v for vs in r.store.values() for v in vs), key=value_order)
+        return lines_text(shown(r) + ['knows %s floor %s' % (vector_text(r.K), vector_text(r.F))] +
+                          [value_text(v) for v in held])
+
+    def tree(self, n):
+        r = Replica(0)
+        for _ in range(int(n)):
+            r.put(value_read(sys.stdin.readline()))
+        return lines_text(shown(r))
+
+
 def main():
     driver = Driver()
     for line in sys.stdin:
         name, *arg = line.rstrip('\n').split('\t')
-        if name == 'state':
-            text = state(driver.r[int(arg[0])]).encode()
-            sys.stdout.write('%d\n' % len(text))
-            sys.stdout.flush()
-            sys.stdout.buffer.write(text)
+        answer = getattr(driver, name)(*arg)
+        if name in ('state', 'tree'):
+            answer = '%d\n%s' % (len(answer.encode()), answer)
         else:
-            sys.stdout.write((getattr(driver, name)(*arg) or 'ok') + '\n')
+            answer = (answer or 'ok') + '\n'
+        sys.stdout.buffer.write(answer.encode())
         sys.stdout.flush()
 
 

@@ -46,7 +46,7 @@ static void meet(struct script *s, bool really, int to, int from)
 static void run_all(run_next_fn next, void *ctx)
 {
     uint64_t n;
-    assert_true(run_scripts(&(struct run_options){.mirror = false}, next, ctx, &n));
+    assert_true(run_scripts(&(struct run_options){.model = false}, next, ctx, &n));
     print_message("%llu cases\n", (unsigned long long)n);
 }
 

@@ -60,7 +60,29 @@ static void note(struct shared *sh, const char *line)
 
 /* ---- in the child ---------------------------------------------------------------------------- */
 
-static uint64_t run_one(const struct run_options *o, struct mirror *m, uint64_t seed,
+/* The rules as a program, if runs are to be compared with it. */
+struct beside {
+    struct model *model;
+    struct mirror *mirror;
+};
+
+static struct beside start_beside(const struct run_options *o)
+{
+    struct beside b = {NULL, NULL};
+    if (o->model || o->mirror)
+        b.model = model_start(run_dir());
+    if (o->mirror)
+        b.mirror = mirror_new(b.model, o->every);
+    return b;
+}
+
+static void end_beside(struct beside *b)
+{
+    mirror_free(b->mirror);
+    model_stop(b->model);
+}
+
+static uint64_t run_one(const struct run_options *o, struct beside *b, uint64_t seed,
                         struct shared *sh)
 {
     static struct gen g;
@@ -69,7 +91,7 @@ static uint64_t run_one(const struct run_options *o, struct mirror *m, uint64_t 
     gen_init(&g, &o->gen, seed);
     sim_setup_write(&g.setup, line);
     note(sh, line);
-    struct sim *s = sim_new(&g.setup, m);
+    struct sim *s = sim_new(&g.setup, b->model, b->mirror);
     while (gen_next(&g, s, line)) {
         note(sh, line);
         (void)sim_step(s, line);
@@ -80,7 +102,7 @@ static uint64_t run_one(const struct run_options *o, struct mirror *m, uint64_t 
     return hash;
 }
 
-static void replay(struct mirror *m, const char *script)
+static void replay(struct beside *b, const char *script)
 {
     char *text = strdup(script), *save = NULL;
     struct sim_setup setup;
@@ -90,7 +112,7 @@ static void replay(struct mirror *m, const char *script)
         line = strtok_r(NULL, "\n", &save);
     SIM_NEED(line != NULL && sim_setup_read(line, &setup), "not a setup line: %s",
              line != NULL ? line : "");
-    struct sim *s = sim_new(&setup, m);
+    struct sim *s = sim_new(&setup, b->model, b->mirror);
     while ((line = strtok_r(NULL, "\n", &save)) != NULL)
         (void)sim_step(s, line);
     sim_finish(s);
@@ -98,22 +120,41 @@ static void replay(struct mirror *m, const char *script)
     free(text);
 }
 
-static struct mirror *start_mirror(const struct run_options *o)
-{
-    return o->mirror ? mirror_new(run_dir(), o->every) : NULL;
-}
-
 static void child_of_seeds(const struct run_options *o, struct shared *sh, uint64_t first,
                            uint64_t n)
 {
-    struct mirror *m = start_mirror(o);
+    struct beside b = start_beside(o);
     for (sh->seed = first; sh->seed < first + n; sh->seed++) {
         alarm(SECONDS_MAX);
-        uint64_t hash = run_one(o, m, sh->seed, sh);
-        if (o->twice && run_one(o, m, sh->seed, sh) != hash)
+        uint64_t hash = run_one(o, &b, sh->seed, sh);
+        if (o->twice && run_one(o, &b, sh->seed, sh) != hash)
             sim_fail("the same seed gives another run");
         sh->done++;
     }
+    end_beside(&b);
+}
+
+static void child_of_scripts(const struct run_options *o, struct shared *sh, struct bytes batch)
+{
+    struct beside b = start_beside(o);
+    struct reader in = reader_of(batch);
+    while (in.n > 0) {
+        struct bytes script = reader_string(&in, SCRIPT_MAX);
+        alarm(SECONDS_MAX);
+        sh->n = 0;
+        sh->done++;
+        memcpy(sh->script, script.p, script.n);
+        replay(&b, sh->script);
+    }
+    end_beside(&b);
+}
+
+static void child_of_script(const struct run_options *o, const char *script)
+{
+    struct beside b = start_beside(o);
+    alarm(SECONDS_MAX / 4);
+    replay(&b, script);
+    end_beside(&b);
 }
 
 /* ---- in the parent --------------------------------------------------------------------------- */
@@ -144,8 +185,7 @@ static bool replays_well(const struct run_options *o, const char *script, bool q
 {
     pid_t pid = fork_quiet(quiet);
     if (pid == 0) {
-        alarm(SECONDS_MAX / 4);
-        replay(start_mirror(o), script);
+        child_of_script(o, script);
         _exit(0);
     }
     return wait_well(pid);
@@ -270,16 +310,7 @@ bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint6
         sh->done = 0;
         pid_t pid = fork_quiet(false);
         if (pid == 0) {
-            struct mirror *m = start_mirror(o);
-            struct reader in = reader_of(buf_bytes(&batch));
-            while (in.n > 0) {
-                struct bytes script = reader_string(&in, SCRIPT_MAX);
-                alarm(SECONDS_MAX);
-                sh->n = 0;
-                sh->done++;
-                memcpy(sh->script, script.p, script.n);
-                replay(m, sh->script);
-            }
+            child_of_scripts(o, sh, buf_bytes(&batch));
             _exit(0);
         }
         buf_fini(&batch);

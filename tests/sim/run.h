@@ -11,8 +11,9 @@
 
 struct run_options {
     struct gen_options gen;
-    bool mirror; /* beside model.py */
-    bool every;  /* compares with it after every step */
+    bool model;  /* what is shown in the end is compared with what model.py derives */
+    bool mirror; /* it takes the same steps, too */
+    bool every;  /* and is compared with after each of them */
     bool twice;  /* each run once more: it must be the same */
 };
 

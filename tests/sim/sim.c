@@ -7,10 +7,15 @@
 #include <stdlib.h>
 
 #include "tests/sim/compare.h"
+#include "tests/sim/derived.h"
 #include "tests/sim/ghost.h"
 #include "tests/sim/merge.h"
 #include "tests/sim/mirror.h"
+#include "tests/sim/model.h"
 #include "tests/sim/session.h"
+
+/* How often a device is looked at in the middle of things, in steps. */
+enum { DERIVED_EVERY = 20 };
 
 static const uint64_t start_ms = UINT64_C(1795356245000); /* 2026-11-22 14:04:05 */
 
@@ -55,7 +60,7 @@ int sim_nodes(const struct sim *s)
     return s->setup.devices + (s->setup.server != SERVER_NONE);
 }
 
-struct sim *sim_new(const struct sim_setup *setup, struct mirror *mirror)
+struct sim *sim_new(const struct sim_setup *setup, struct model *model, struct mirror *mirror)
 {
     struct sim *s = calloc(1, sizeof *s);
     assert(s != NULL);
@@ -66,8 +71,11 @@ struct sim *sim_new(const struct sim_setup *setup, struct mirror *mirror)
     s->w->unchecked = !setup->checked;
     s->copied = -1;
     s->hash = UINT64_C(0xcbf29ce484222325);
+    s->model = model;
     s->mirror = mirror;
-    mirror_begin(s->mirror, s->w, setup->devices, setup->server == SERVER_REPLICA);
+    if (model != NULL)
+        model_keys(model, replica_keys(s->w->d[0].r));
+    mirror_begin(mirror, setup->devices, setup->server == SERVER_REPLICA);
     return s;
 }
 
@@ -623,5 +631,7 @@ int sim_step(struct sim *s, const char *line)
     sim_fold(s, line, strlen(line));
     sim_fold(s, &rc, sizeof rc);
     sim_fold(s, &crashes, sizeof crashes);
+    if (i < s->setup.devices && s->steps % DERIVED_EVERY == 0)
+        derived_held(s, i);
     return rc;
 }

@@ -79,12 +79,14 @@ struct sim_save {
     int made_in, known_in; /* 1 + the device whose joined change, not yet at its end, says so */
 };
 
+struct model;
 struct mirror;
 
 struct sim {
     struct sim_setup setup;
     struct world *w; /* the members, the server, a spare one */
     int spare;
+    struct model *model;
     struct mirror *mirror;
     struct sim_save save[SIM_SAVES_MAX], at_copy[SIM_SAVES_MAX];
     struct sim_change *change;
@@ -110,8 +112,11 @@ struct sim {
     uint64_t hash;
 };
 
-/** @mirror may be NULL. */
-struct sim *sim_new(const struct sim_setup *setup, struct mirror *mirror);
+/**
+ * @model derives what is shown, now and then and at the end; with @mirror it takes all steps. Both
+ * are borrowed and may be NULL.
+ */
+struct sim *sim_new(const struct sim_setup *setup, struct model *model, struct mirror *mirror);
 void sim_free(struct sim *s);
 
 /** Reads or writes the setup line, without its end. */

@@ -21,20 +21,21 @@ static void run(const struct run_options *o, uint64_t runs)
 static void kept_scripts_hold(void **state)
 {
     (void)state;
-    assert_true(run_kept_scripts(&(struct run_options){.mirror = false}));
+    assert_true(run_kept_scripts(&(struct run_options){.model = true}));
 }
 
 static void same_seed_gives_the_same_run(void **state)
 {
     (void)state;
     const struct run_options o = {.gen = {.devices_max = 5, .steps_max = 120}, .twice = true};
-    run(&o, 500);
+    run(&o, 100);
 }
 
 static void random_runs_hold(void **state)
 {
     (void)state;
-    const struct run_options o = {.gen = {.devices_max = 8, .steps_max = 120, .checked = 5}};
+    const struct run_options o = {.gen = {.devices_max = 8, .steps_max = 120, .checked = 5},
+                                  .model = true};
     run(&o, 2500);
 }
 
