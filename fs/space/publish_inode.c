@@ -60,6 +60,9 @@ static int look(struct space *s, struct publish_item *item, const struct attr *a
     }
     if (unfinished)
         changed = false;
+    rc = changed ? publish_was_replaced(s, a) : 0;
+    if (rc != 0) /* what it has now is none of that record's */
+        return rc < 0 ? rc : -EAGAIN;
     if (changed && writing && (!item->quiet || cut)) {
         *ret_wait = true;
         return 0;

@@ -270,7 +270,9 @@ static int show_entry(struct show *w, const struct replica_entry *e)
     bool fresh = rc == -ENOENT;
     struct attr *d, *a;
     struct replica_info info;
-    rc = rc == -ENOENT ? 0 : rc;
+    rc = fresh ? bind_waits(w->s, &e->rid) : rc;
+    if (rc > 0) /* comes with its content */
+        return 0;
     if (rc == 0 && there != 0)
         rc = move_aside(w, dir, name, there);
     if (rc == 0)
@@ -466,6 +468,19 @@ static int pass_hide(void *arg, const struct replica_effect *effect)
     return rc;
 }
 
+/* What has come without its content got that. */
+static int show_names(struct show *w, const struct rid *rid)
+{
+    CLEANUP(buf_fini) struct buf list = {0};
+    int rc = replica_entries(w->s->replica, rid, see_entry, &list);
+    for (size_t i = 0; i < list.n && rc == 0; i += sizeof(struct replica_entry)) {
+        struct replica_entry e;
+        memcpy(&e, list.p + i, sizeof e);
+        rc = show_entry(w, &e);
+    }
+    return rc;
+}
+
 static int pass_show(void *arg, const struct replica_effect *effect)
 {
     struct show *w = arg;
@@ -474,6 +489,8 @@ static int pass_show(void *arg, const struct replica_effect *effect)
         if (effect->places[i].is)
             rc = show_entry(w, &effect->places[i].to);
     uint64_t ino;
+    if (rc == 0 && effect->content && ino_get(w, &effect->rid, &ino) == -ENOENT)
+        return show_names(w, &effect->rid);
     if (rc < 0 || (!effect->content && !effect->meta) || ino_get(w, &effect->rid, &ino) < 0)
         return rc;
     struct attr *a;

@@ -231,6 +231,41 @@ static void exchange_makes_who_opens_before_the_kernel_is_told_read_anew(void **
     tree_close_file(t.tree, t.ino, false);
 }
 
+/*
+ * The first change of a file that was saved again has its name, and no content any more: who has
+ * that alone, as the session was cut, shows nothing rather than an empty file.
+ */
+static void exchange_that_was_cut_shows_no_file_without_its_content(void **state)
+{
+    struct pair *p = *state;
+    struct vv have = {0};
+    struct replica_stream *stream;
+    CLEANUP(buf_fini) struct buf change = {0};
+    struct dot dot;
+    device_make(&p->a, "folder", S_IFDIR | 0755);
+    device_save_text(&p->a, "folder/note", "one");
+    meet(p);
+    device_save_text(&p->a, "folder/new", "one");
+    assert_int_equal(publisher_flush(p->a.s), 0);
+    device_save_text(&p->a, "folder/new", "two");
+    assert_int_equal(space_knowledge(p->b.s, &have), 0);
+    assert_int_equal(space_stream(p->a.s, &have, &stream), 0);
+    assert_int_equal(replica_stream_next(stream, &dot, &change), 1);
+    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
+    assert_int_equal(device_ino(&p->b, "folder/new"), 0);
+    device_reopen(&p->b);
+    assert_int_equal(device_ino(&p->b, "folder/new"), 0);
+    device_rename(&p->b, "folder", "renamed"); /* it is in it nonetheless */
+    assert_int_equal(replica_stream_next(stream, &dot, &change), 1);
+    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
+    assert_content(&p->b, "renamed/new", "two");
+    replica_stream_free(stream);
+    vv_fini(&have);
+    meet(p);
+    assert_equal_trees(p);
+    assert_content(&p->a, "renamed/new", "two");
+}
+
 /* The kernel looks again for the name when it is told so; what is written goes to the new file. */
 static void write_before_told(void *arg, const struct space_inval *what)
 {
@@ -579,6 +614,7 @@ int main(void)
         CASE(exchange_of_a_big_file_and_an_edit_of_it_gives_equal_bytes),
         CASE(exchange_of_edit_rename_delete_follows_on_the_other_device),
         CASE(exchange_makes_who_opens_before_the_kernel_is_told_read_anew),
+        CASE(exchange_that_was_cut_shows_no_file_without_its_content),
         CASE(exchange_lets_nobody_write_to_a_file_that_was_replaced),
         CASE(exchange_tells_the_kernel_of_what_a_write_brings_back),
         CASE(exchange_of_hard_links_keeps_them_one_file),
