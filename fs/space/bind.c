@@ -21,6 +21,15 @@ int bind_ino(struct space *s, const struct rid *rid, uint64_t *ret_ino)
     return rc;
 }
 
+int bind_waits(struct space *s, const struct rid *rid)
+{
+    struct replica_info info;
+    if (rid_kind(rid) == KIND_DIR)
+        return 0;
+    int rc = replica_stat(s->replica, rid, &info);
+    return rc < 0 ? rc : dot_is_none(&info.content.dot);
+}
+
 void bind_put(struct op *x, const struct rid *rid, struct attr *a)
 {
     uint8_t value[8];

@@ -57,6 +57,8 @@ static int judge(struct space *s, const struct rid *rid, uint64_t dir, struct by
     struct rid has = bind_rid(&a);
     if (shown && there && a.bound && rid_equal(&has, &e.rid))
         return 0;
+    if (shown && !there)
+        shown = bind_waits(s, &e.rid) == 0;
     if (!shown && !there)
         return 0;
     rc = tree_getattr(s->tree, dir, &d);

@@ -7,6 +7,7 @@
 /* What has to be published of an inode. */
 struct need {
     bool content, meta, show; /* show: a version from elsewhere waited for the file to be closed */
+    bool behind;              /* that version waits still: the note of it stays */
     bool emptied;             /* show: nothing was written by who emptied it, before a crash */
     bool writing;             /* a program has it open for that: it is not changed under it */
 };
@@ -45,8 +46,9 @@ static int look(struct space *s, struct publish_item *item, const struct attr *a
     bool changed = a->dirty || (!dot_is_none(&info.content.dot) && !writing &&
                                 info.content.mtime_ns != capture_mtime_ns(a));
     struct base_ref ref = base_of(&rid, &info.content.dot);
-    if (!a->dirty && !writing && a->has_base && memcmp(&ref, &a->base, sizeof ref) != 0) {
-        ret->show = true;
+    if (!a->dirty && a->has_base && memcmp(&ref, &a->base, sizeof ref) != 0) {
+        ret->show = !writing;
+        ret->behind = writing;
         return 0;
     }
     /* In the middle of a save that nobody will finish: what was published last stays, if anything.
@@ -58,6 +60,9 @@ static int look(struct space *s, struct publish_item *item, const struct attr *a
     }
     if (unfinished)
         changed = false;
+    rc = changed ? publish_was_replaced(s, a) : 0;
+    if (rc != 0) /* what it has now is none of that record's */
+        return rc < 0 ? rc : -EAGAIN;
     if (changed && writing && (!item->quiet || cut)) {
         *ret_wait = true;
         return 0;
@@ -74,17 +79,25 @@ static void drop_pending(struct op *x, uint64_t ino)
     db_batch_delete(x->batch, DB_PENDING, bytes_of(key, n));
 }
 
-static int forget(struct space *s, uint64_t ino)
+/* @seen: as it was when there was nothing to do. NULL: it was gone. */
+static int forget(struct space *s, uint64_t ino, const struct attr *seen)
 {
     uint8_t key[PENDING_KEY_MAX];
     size_t n = pending_inode_key(ino, key);
     struct op x;
+    struct attr *a;
     int rc = db_has(s->db, DB_PENDING, bytes_of(key, n));
     if (rc <= 0) /* mostly there is none: a read is cheaper than a write */
         return rc;
     rc = op_begin(s->tree, false, &x);
     if (rc < 0)
         return rc;
+    rc = op_add(&x, ino, &a);
+    if (rc == 0 && seen != NULL &&
+        (a->changes != seen->changes || attr_time_cmp(&a->ctime, &seen->ctime) != 0))
+        return op_abort(&x, -EAGAIN);
+    if (rc < 0 && rc != -ESTALE)
+        return op_abort(&x, rc);
     drop_pending(&x, ino);
     return op_commit(&x);
 }
@@ -123,7 +136,8 @@ static int show_deed(void *arg)
         edit_show(d->s, d->x, a, d->edit, d->invals);
         op_put(d->x, a);
     }
-    drop_pending(d->x, a->ino);
+    if (!d->need->behind)
+        drop_pending(d->x, a->ino);
     return 0;
 }
 
@@ -155,7 +169,7 @@ static int author(struct space *s, struct deed *d, struct inval_list *invals)
 /* What records show, instead of a file that a crash left empty. */
 static int show_again(struct deed *d, struct attr *a)
 {
-    if (d->need->emptied && op_is_open(d->x, a, true)) /* by now: its close decides */
+    if (op_is_open(d->x, a, true)) /* by now: its close decides */
         return -EAGAIN;
     if (d->need->emptied)
         a->dirty = a->half = a->has_base = false;
@@ -188,17 +202,18 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
     *ret_wait = false;
     int rc = tree_getattr(s->tree, item->ino, &a);
     if (rc < 0)
-        return rc == -ESTALE ? forget(s, item->ino) : rc;
+        return rc == -ESTALE ? forget(s, item->ino, NULL) : rc;
     /* Without a record it is published with its name, if at all. */
     if (!a.bound || (a.nlink == 0 && !attr_is_dir(&a)))
-        return forget(s, item->ino);
+        return forget(s, item->ino, &a);
     pthread_mutex_lock(&s->lock);
     rc = look(s, item, &a, &need, ret_wait);
+    bool done = rc == 0 && !*ret_wait && !need.content && !need.meta && !need.show;
+    if (done && !a.half && !need.behind) /* under the lock: a note of what comes stays */
+        rc = forget(s, item->ino, &a);
     pthread_mutex_unlock(&s->lock);
-    if (rc < 0 || *ret_wait)
+    if (rc < 0 || *ret_wait || done)
         return rc;
-    if (!need.content && !need.meta && !need.show)
-        return a.half ? 0 : forget(s, item->ino);
     struct edit edit = {.merged = false};
     struct inval_list invals = {.s = s};
     pthread_rwlock_rdlock(&s->builds);

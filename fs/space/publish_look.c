@@ -107,8 +107,13 @@ static int look_gone(struct space *s, const struct publish_item *item, struct vi
     }
     v->act = ACT_UNLINK;
     int rc = bind_ino(s, &v->record.rid, &ino);
+    if (rc == -ENOENT) {
+        rc = bind_waits(s, &v->record.rid);
+        v->act = rc > 0 ? ACT_FORGET : ACT_UNLINK; /* it was never shown */
+        return rc < 0 ? rc : 0;
+    }
     if (rc < 0)
-        return rc == -ENOENT ? 0 : rc;
+        return rc;
     bool found;
     rc = follow(s, item->ino, item->name, ino, v, &found);
     if (rc == 0 && !found && !item->quiet && has_name(s, &v->record.rid, ino))
@@ -119,7 +124,7 @@ static int look_gone(struct space *s, const struct publish_item *item, struct vi
 struct places {
     struct space *s;
     uint64_t ino;
-    bool kept, moved;
+    bool kept, moved, taken;
     struct replica_entry from;
 };
 
@@ -137,11 +142,21 @@ static int look_place(void *arg, const struct replica_entry *e)
         return rc;
     if (has && a.ino == p->ino) {
         p->kept = true;
-    } else if (!has) {
+    } else if (has) {
+        p->taken = true;
+    } else {
         p->moved = true;
         p->from = *e;
     }
     return 0;
+}
+
+int publish_was_replaced(struct space *s, const struct attr *a)
+{
+    struct rid rid = bind_rid(a);
+    struct places p = {.s = s, .ino = a->ino};
+    int rc = replica_entries(s->replica, &rid, look_place, &p);
+    return rc < 0 ? rc : p.taken && !p.kept && !p.moved;
 }
 
 /* A file that shows a record has a name that the record does not have. */

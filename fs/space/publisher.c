@@ -40,19 +40,20 @@ struct publisher {
     pthread_cond_t wake, idle;
     struct queue queue;
     bool stop;
-    unsigned working;     /* items: one, and another one between two pieces of it */
-    bool tidying;         /* the thread looks at what is kept of the past */
-    unsigned held;        /* the thread stands back */
-    bool catching_up;     /* so it does between two pieces of a big item, */
-    bool parked;          /* where it is now */
-    uint64_t changed_ms;  /* when the tree was changed last */
-    uint64_t closed_n;    /* files that were closed so far */
-    uint64_t patience_ms; /* of the item that is worked at: when its patience ends */
-    uint64_t burst_ms;    /* when the burst that goes on began, or the next one will */
-    uint64_t tidy_ms;     /* when to look at what is kept of the past */
-    uint64_t worked;      /* items, since memory was given back */
-    int error;            /* of the last item; 0: it was published */
-    pthread_mutex_t turn; /* one flush at a time; taken before lock */
+    unsigned working;       /* items: one, and another one between two pieces of it */
+    bool tidying;           /* the thread looks at what is kept of the past */
+    unsigned held;          /* the thread stands back */
+    bool catching_up;       /* so it does between two pieces of a big item, */
+    bool parked;            /* where it is now */
+    uint64_t changed_ms;    /* when the tree was changed last */
+    uint64_t closed_n;      /* files that were closed so far */
+    uint64_t patience_ms;   /* of the item that is worked at: when its patience ends */
+    uint64_t burst_ms;      /* when the burst that goes on began, or the next one will */
+    uint64_t tidy_ms;       /* when to look at what is kept of the past */
+    uint64_t worked;        /* items, since memory was given back */
+    int error;              /* of the last item; 0: it was published */
+    struct inval_list back; /* names that came back with a write: the kernel is to be told */
+    pthread_mutex_t turn;   /* one flush at a time; taken before lock */
 };
 
 uint64_t space_now_ms(void)
@@ -106,6 +107,12 @@ void publisher_changed(void *space, const struct tree_change *change)
         if (ignore_is_rules(change->name))
             atomic_store(&s->rules_seen, true);
         touch(p, change->ino, change->name, p->queue.n < BUSY_ITEMS ? 0 : BUSY_MS);
+        break;
+    case TREE_BACK:
+        inval_name(&p->back, change->ino, change->name);
+        inval_inode(&p->back, change->ino);
+        touch(p, change->ino, change->name, 0);
+        pthread_cond_signal(&p->wake);
         break;
     case TREE_INODE:
         touch(p, change->ino, bytes_of(NULL, 0), p->queue.n < BUSY_ITEMS ? SETTLE_MS : BUSY_MS);
@@ -262,11 +269,24 @@ static bool is_quiet(const struct publisher *p)
     return space_now_ms() >= p->changed_ms + TRIM_MS;
 }
 
+/* Not by the thread that writes: the kernel may wait for another answer of it. */
+static void tell_kernel(struct publisher *p)
+{
+    struct inval_list back = p->back;
+    if (back.b.n == 0)
+        return;
+    p->back = (struct inval_list){.s = p->s};
+    pthread_mutex_unlock(&p->lock);
+    inval_send(&back);
+    pthread_mutex_lock(&p->lock);
+}
+
 /* Waits for an item that is due and takes it; NULL: the end. */
 static struct queue_item *next_item(struct publisher *p)
 {
     uint64_t back;
     while (!p->stop) {
+        tell_kernel(p);
         const struct queue_item *first = queue_first(&p->queue);
         if (first == NULL && p->held == 0 && space_now_ms() >= p->tidy_ms)
             tidy(p);
@@ -342,6 +362,7 @@ void publisher_pause(bool big)
             park(p);
             continue;
         }
+        tell_kernel(p);
         const struct queue_item *first = queue_first(&p->queue);
         uint64_t due = first == NULL || p->queue.n >= BUSY_ITEMS ? UINT64_MAX : first->due_ms;
         if (due <= space_now_ms()) {
@@ -514,6 +535,7 @@ bool publisher_wanted(struct space *s)
 
 static void destroy(struct publisher *p)
 {
+    inval_drop(&p->back);
     queue_fini(&p->queue);
     pthread_cond_destroy(&p->wake);
     pthread_cond_destroy(&p->idle);
@@ -528,6 +550,7 @@ int publisher_start(struct space *s)
     if (p == NULL)
         return -ENOMEM;
     p->s = s;
+    p->back = (struct inval_list){.s = s};
     p->tidy_ms = space_now_ms() + tidy_every_ms(p);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->turn, NULL);

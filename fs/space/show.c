@@ -5,7 +5,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 
 #include "fs/space/ignore.h"
 
@@ -23,11 +22,11 @@ struct show {
     bool own;                /* the changes come from the tree: no name is taken from it */
     struct timespec now;
     struct buf entries, names; /* of struct shown_name; the bytes of names */
-    struct buf taken;          /* numbers of directories that lost their name */
+    struct buf taken;          /* of struct shown_name: directories, and the name that each lost */
     unsigned depth;
 };
 
-enum { DEPTH_MAX = 256, ASIDE_MAX = 1000 };
+enum { DEPTH_MAX = 256 };
 
 /* ---- what this operation has made so far ---- */
 
@@ -150,8 +149,13 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
     if (a->has_base && memcmp(&a->base, &ref, sizeof ref) == 0 && !a->dirty)
         return 0;
     /* What a program is writing stays: it becomes an edit of the version that it was based on. */
-    if (a->dirty || op_is_open(w->x, a, true))
+    if (a->dirty)
         return 0;
+    if (op_is_open(w->x, a, true)) {
+        op_pending_inode(w->x, a->ino);
+        op_tell_closed(w->x, a);
+        return 0;
+    }
     if (S_ISLNK(a->mode)) {
         int rc = show_target(w, a, &info->content);
         if (rc < 0)
@@ -186,11 +190,9 @@ static bool may_publish(struct show *w, uint64_t ino)
 static int put_aside(struct show *w, uint64_t dir, struct bytes name, bool itself,
                      const struct attr *a)
 {
-    for (unsigned i = itself ? 0 : 1; i < ASIDE_MAX; i++) {
-        char text[TREE_NAME_MAX + 16];
-        int keep = (int)min_u64(name.n, TREE_NAME_MAX - 16);
-        int n = snprintf(text, sizeof text, "%.*s (local %u)", keep, (const char *)name.p, i);
-        struct bytes aside = i == 0 ? name : bytes_of(text, (size_t)n);
+    for (unsigned i = itself ? 0 : 1; i < NAMES_BESIDE_MAX; i++) {
+        char room[NAMES_BESIDE_ROOM];
+        struct bytes aside = names_beside(name, i, room);
         uint64_t there;
         int rc = name_get(w, dir, aside, &there);
         if (rc < 0)
@@ -268,7 +270,9 @@ static int show_entry(struct show *w, const struct replica_entry *e)
     bool fresh = rc == -ENOENT;
     struct attr *d, *a;
     struct replica_info info;
-    rc = rc == -ENOENT ? 0 : rc;
+    rc = fresh ? bind_waits(w->s, &e->rid) : rc;
+    if (rc > 0) /* comes with its content */
+        return 0;
     if (rc == 0 && there != 0)
         rc = move_aside(w, dir, name, there);
     if (rc == 0)
@@ -342,8 +346,9 @@ static int hide_entry(struct show *w, const struct replica_effect *effect,
         return rc;
     dirent_delete(w->x, dir, name);
     if (attr_is_dir(a)) {
+        struct shown_name lost = {.dir = dir, .ino = ino, .at = w->names.n, .n = name.n};
         d->nlink--;
-        buf_put(&w->taken, &ino, sizeof ino);
+        buf_put(&w->taken, &lost, sizeof lost); /* the bytes come with note_name() */
         if (buf_status(&w->taken) < 0)
             return -ENOMEM;
     } else {
@@ -434,6 +439,7 @@ static int take_new_file(struct show *w, struct attr **a, bool with_meta)
     rc = old->has_xattr ? copy_xattrs(w, old, n, with_meta) : 0;
     bind_delete(w->x, old);
     names_drop(w->x, old, &w->now);
+    op_lost(w->x, old);
     bind_put(w->x, &e.rid, n);
     dirent_put(w->x, dir, name, (struct dirent_value){ino, n->mode & S_IFMT});
     names_touch(w->x, d, &w->now);
@@ -462,6 +468,19 @@ static int pass_hide(void *arg, const struct replica_effect *effect)
     return rc;
 }
 
+/* What has come without its content got that. */
+static int show_names(struct show *w, const struct rid *rid)
+{
+    CLEANUP(buf_fini) struct buf list = {0};
+    int rc = replica_entries(w->s->replica, rid, see_entry, &list);
+    for (size_t i = 0; i < list.n && rc == 0; i += sizeof(struct replica_entry)) {
+        struct replica_entry e;
+        memcpy(&e, list.p + i, sizeof e);
+        rc = show_entry(w, &e);
+    }
+    return rc;
+}
+
 static int pass_show(void *arg, const struct replica_effect *effect)
 {
     struct show *w = arg;
@@ -470,6 +489,8 @@ static int pass_show(void *arg, const struct replica_effect *effect)
         if (effect->places[i].is)
             rc = show_entry(w, &effect->places[i].to);
     uint64_t ino;
+    if (rc == 0 && effect->content && ino_get(w, &effect->rid, &ino) == -ENOENT)
+        return show_names(w, &effect->rid);
     if (rc < 0 || (!effect->content && !effect->meta) || ino_get(w, &effect->rid, &ino) < 0)
         return rc;
     struct attr *a;
@@ -488,9 +509,12 @@ static int pass_show(void *arg, const struct replica_effect *effect)
 
 static bool was_taken(const struct show *w, uint64_t ino)
 {
-    for (size_t i = 0; i < w->taken.n; i += sizeof ino)
-        if (memcmp(w->taken.p + i, &ino, sizeof ino) == 0)
+    for (size_t i = 0; i < w->taken.n; i += sizeof(struct shown_name)) {
+        struct shown_name e;
+        memcpy(&e, w->taken.p + i, sizeof e);
+        if (e.ino == ino)
             return true;
+    }
     return false;
 }
 
@@ -530,49 +554,57 @@ static int keep_folder(struct show *w, const struct replica_effect *effect, stru
     return put_aside(w, d->ino, name, true, a);
 }
 
-/*
- * A file that was deleted elsewhere has what is not published yet. It gets its name back, or one
- * beside it, and is published as a new one: who deleted it had not seen that. 0: it had no name
- * here.
- */
-static int keep_file(struct show *w, const struct replica_effect *effect, struct attr *a)
+/* A name that a deleted file had here until this operation: 1, or 0: none. */
+static int name_before(struct show *w, const struct replica_effect *effect, const struct attr *a,
+                       uint64_t *ret_dir, struct bytes *ret_name)
 {
     for (size_t i = 0; i < effect->places_n; i++) {
         const struct replica_place *p = &effect->places[i];
-        struct bytes name = bytes_of(p->from.name, p->from.name_len);
         struct dirent_value before;
-        struct attr *d;
-        uint64_t dir;
-        int rc = p->was ? ino_get(w, &p->from.parent, &dir) : -ENOENT;
+        *ret_name = bytes_of(p->from.name, p->from.name_len);
+        int rc = p->was ? ino_get(w, &p->from.parent, ret_dir) : -ENOENT;
         if (rc == 0)
-            rc = dirent_get(w->s->tree, dir, name, &before);
-        if (rc == -ENOENT || (rc == 0 && before.ino != a->ino))
-            continue;
-        if (rc == 0)
-            rc = op_add(w->x, dir, &d);
-        if (rc < 0)
+            rc = dirent_get(w->s->tree, *ret_dir, *ret_name, &before);
+        if (rc == 0 && before.ino == a->ino)
+            return 1;
+        if (rc < 0 && rc != -ENOENT)
             return rc;
-        a->nlink = 1;
-        a->parent = dir;
-        op_put(w->x, a);
-        names_touch(w->x, d, &w->now);
-        inval_inode(w->invals, dir);
-        rc = put_aside(w, dir, name, true, a);
-        return rc < 0 ? rc : 1;
     }
     return 0;
 }
 
+/*
+ * A file that was deleted elsewhere has what is not published yet. It gets its name back, or one
+ * beside it, and is published as a new one: who deleted it had not seen that.
+ */
+static int keep_file(struct show *w, uint64_t dir, struct bytes name, struct attr *a)
+{
+    struct attr *d;
+    int rc = op_add(w->x, dir, &d);
+    if (rc < 0)
+        return rc;
+    a->nlink = 1;
+    a->parent = dir;
+    op_put(w->x, a);
+    names_touch(w->x, d, &w->now);
+    inval_inode(w->invals, dir);
+    return put_aside(w, dir, name, true, a);
+}
+
+/* Who has the file open may still write to it, and has not seen that it was deleted either. */
 static int lose_file(struct show *w, const struct replica_effect *effect, struct attr *a)
 {
+    uint64_t dir;
+    struct bytes name;
     if (a->nlink > 0 || w->own)
         return 0;
-    int rc = a->dirty ? keep_file(w, effect, a) : 0;
-    if (rc != 0)
-        return rc < 0 ? rc : 0;
+    int named = name_before(w, effect, a, &dir, &name);
+    if (named < 0 || (named > 0 && a->dirty))
+        return named < 0 ? named : keep_file(w, dir, name, a);
     a->nlink = 1;
     names_drop(w->x, a, &w->now);
-    return 0;
+    op_lost(w->x, a);
+    return named > 0 && attr_is_file(a) ? op_gone(w->x, a, dir, name) : 0;
 }
 
 static int lose_folder(struct show *w, const struct replica_effect *effect, struct attr *a)
@@ -612,6 +644,24 @@ static int lose(struct show *w, const struct replica_effect *effect, bool folder
     return folders ? lose_folder(w, effect, a) : lose_file(w, effect, a);
 }
 
+/* Folders from which a file may come back: where they were, from below upwards. */
+static int note_folders(struct show *w)
+{
+    int rc = 0;
+    for (size_t i = 0; i < w->taken.n && rc >= 0; i += sizeof(struct shown_name)) {
+        struct shown_name e;
+        struct attr *a;
+        memcpy(&e, w->taken.p + i, sizeof e);
+        rc = op_add(w->x, e.ino, &a);
+        if (rc < 0 || a->nlink > 0) /* moved, or kept */
+            continue;
+        rc = op_gone_folder(w->x, a, e.dir, bytes_of(w->names.p + e.at, e.n));
+        if (rc > 0) /* one above may have been passed already */
+            i = 0 - sizeof(struct shown_name);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int pass_lost_files(void *arg, const struct replica_effect *effect)
 {
     return lose(arg, effect, false);
@@ -637,6 +687,8 @@ int show_effects(struct space *s, struct op *x, struct inval_list *invals, struc
         rc = replica_effects(s->replica, pass_lost_files, &w);
     if (rc == 0) /* which may go on for what files are left in them */
         rc = replica_effects(s->replica, pass_lost_folders, &w);
+    if (rc == 0 && !w.own)
+        rc = note_folders(&w);
     buf_fini(&w.entries);
     buf_fini(&w.names);
     buf_fini(&w.taken);

@@ -70,6 +70,11 @@ void space_past_changed(struct space *s);
 /** The inode of a record; RID_ROOT is the root. -ENOENT. */
 int bind_ino(struct space *s, const struct rid *rid, uint64_t *ret_ino) MUST_CHECK;
 void bind_put(struct op *x, const struct rid *rid, struct attr *a);
+/**
+ * Whether what is in the file or symlink of a record is still on its way: it is not shown before,
+ * as an empty one. 1, 0, or a negative errno. space.lock is held.
+ */
+int bind_waits(struct space *s, const struct rid *rid) MUST_CHECK;
 /** The file shows no record any more. */
 void bind_delete(struct op *x, struct attr *a);
 static inline struct rid bind_rid(const struct attr *a)
@@ -124,6 +129,11 @@ int publish_gone(struct space *s, struct change *c, const struct publish_item *i
 /** Whether the file of a record still has one of its names in the tree: 1, 0 or a negative errno.
  */
 int publish_is_linked(struct space *s, const struct rid *rid) MUST_CHECK;
+/**
+ * Whether a file has left the names of its record, and other files have them: then the record goes
+ * on with those, once they are published. 1, 0 or a negative errno.
+ */
+int publish_was_replaced(struct space *s, const struct attr *a) MUST_CHECK;
 /** Publishes an item. A negative errno: try again later. */
 int publish_name(struct space *s, struct publish_item *item) MUST_CHECK;
 int publish_inode(struct space *s, struct publish_item *item) MUST_CHECK;

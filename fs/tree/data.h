@@ -72,6 +72,7 @@ struct file {
     struct segment *segments[MAP_CACHE_SEGMENTS]; /* by index, direct-mapped; made when needed */
     uint64_t dirty[DIRTY_BLOCKS_MAX]; /* blocks written since the last fsync, not in DB_REDO */
     unsigned dirty_n;
+    bool tell_closed; /* somebody waits for that */
     bool stale;       /* who opened it to write has not seen what is in it */
     bool cut;         /* emptied by who writes it, and neither closed nor fsynced since */
     bool dirty_many;  /* more than fit: the staging file has to be synced */
@@ -80,6 +81,7 @@ struct file {
     unsigned redo_n;
     unsigned since_sync; /* blocks written since the last fsync, those in DB_REDO left out */
     bool syncs_often;
+    struct gone *gone; /* others deleted it: gone.c */
 };
 
 /* ---- data_file.c ---- */

@@ -56,6 +56,7 @@ void file_free(struct file *f)
     file_reset(f);
     base_put(f->base);
     staging_put(f->staging);
+    gone_free(f->gone);
     free(f);
 }
 
@@ -145,15 +146,14 @@ static void note_open(struct tree *t, const struct attr *a, bool writing)
 int tree_open_file(struct tree *t, uint64_t ino, bool writing, bool truncate, struct attr *ret)
 {
     struct op x;
+    struct attr *a, now = {0};
     int rc = truncate ? tree_room(t, 4096) : 0;
     if (rc == 0)
-        rc = op_begin(t, false, &x);
+        rc = truncate ? op_begin_write(t, ino, &x, &a) : op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a, now = {0};
-    rc = op_add(&x, ino, &a);
-    if (rc < 0)
-        return op_abort(&x, rc);
+    if (writing && gone_is_lost(&x, a)) /* the kernel, told of that by now, finds what is there */
+        return op_abort(&x, -ESTALE);
     struct node *n = op_node_of(&x, a);
     struct file *f = file_of(n);
     if (f == NULL)
@@ -213,14 +213,16 @@ void tree_close_file(struct tree *t, uint64_t ino, bool writing)
     }
     struct node *n = op_node_of(&x, a);
     struct file *f = n->file;
+    bool waited = f != NULL && f->tell_closed;
     /* After the process was replaced under an open mount, closes come for opens it never saw. */
     if (f != NULL) {
         f->opens -= f->opens > 0;
         f->writers -= writing && f->writers > 0;
         f->cut = f->cut && f->writers > 0;
         f->stale = f->stale && f->writers > 0;
+        f->tell_closed = f->tell_closed && f->writers > 0;
     }
-    bool told = writing && (f == NULL || f->writers == 0) && a->dirty;
+    bool told = writing && (f == NULL || f->writers == 0) && (a->dirty || waited);
     bool whole = told && a->half;
     file_rest(n);
     /* On failure the file stays marked, and is published after its next save. */
@@ -250,6 +252,11 @@ bool op_is_cut(struct op *x, const struct attr *a)
 {
     const struct node *n = op_node_of(x, a);
     return n != NULL && n->file != NULL && n->file->cut;
+}
+
+void op_tell_closed(struct op *x, const struct attr *a)
+{
+    op_node_of(x, a)->file->tell_closed = true;
 }
 
 bool op_is_open(struct op *x, const struct attr *a, bool writing)

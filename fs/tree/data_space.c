@@ -124,7 +124,7 @@ int tree_fallocate(struct tree *t, uint64_t ino, int mode, uint64_t offset, uint
     struct op x;
     struct attr *a;
     if (rc == 0)
-        rc = op_begin_on(t, ino, &x, &a);
+        rc = op_begin_write(t, ino, &x, &a);
     if (rc < 0)
         return rc;
     struct node *n = op_node_of(&x, a);
@@ -316,6 +316,9 @@ static int share(struct tree *t, uint64_t from, uint64_t to, uint64_t n)
     if (rc < 0 || a == b || a->data != ATTR_DATA_VERSION || b->size != 0 || n < a->size ||
         a->size <= TREE_SMALL_MAX)
         return op_abort(&x, rc < 0 ? rc : 0);
+    rc = gone_back(&x, b);
+    if (rc < 0)
+        return op_abort(&x, rc);
     struct node *node = op_node_of(&x, b);
     struct timespec now = attr_now();
     file_drop(&x, node, b);

@@ -230,7 +230,7 @@ int tree_write(struct tree *t, uint64_t ino, struct bytes data, const struct tre
     struct op x;
     struct attr *a;
     if (rc == 0)
-        rc = op_begin_on(t, ino, &x, &a);
+        rc = op_begin_write(t, ino, &x, &a);
     if (rc < 0)
         return rc;
     struct node *node = op_node_of(&x, a);

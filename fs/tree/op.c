@@ -48,10 +48,11 @@ int op_begin(struct tree *t, bool names, struct op *x)
     x->t = t;
     x->names = names;
     x->files = 0;
+    x->named = 0;
     x->n = 0;
     x->more = NULL;
     x->more_cap = 0;
-    x->unlink = (struct buf){0};
+    x->unlink = x->back = (struct buf){0};
     x->reserve_ino = 0;
     x->staging = NULL;
     x->cut_from = UINT64_MAX;
@@ -239,7 +240,19 @@ static void let_go(struct op *x)
     x->more = NULL;
     x->n = 0;
     buf_fini(&x->unlink);
+    buf_fini(&x->back);
     batch_give(x->t->db, TAKE_PTR(x->batch));
+}
+
+static void tell_back(struct tree *t, const struct buf *names)
+{
+    struct reader r = reader_of(buf_bytes(names));
+    while (t->cfg.changed != NULL && r.n > 0) {
+        struct tree_change c = {.kind = TREE_BACK, .ino = reader_u64(&r)};
+        size_t n = reader_u8(&r);
+        c.name = reader_bytes(&r, n);
+        t->cfg.changed(t->cfg.arg, &c);
+    }
 }
 
 int op_commit(struct op *x)
@@ -253,6 +266,7 @@ int op_commit(struct op *x)
     if (rc < 0)
         return op_abort(x, rc);
     atomic_fetch_add(&x->t->files, (uint64_t)x->files);
+    atomic_fetch_sub(&x->t->orphans, x->named);
     if (x->reserve_ino != 0)
         x->t->reserved_ino = x->reserve_ino;
     for (unsigned i = 0; i < x->n; i++) {
@@ -266,8 +280,11 @@ int op_commit(struct op *x)
     }
     free_staging(x);
     struct tree *t = x->t;
+    CLEANUP(buf_fini) struct buf back = x->back;
+    x->back = (struct buf){0};
     let_go(x);
     late_limit(t);
+    tell_back(t, &back);
     return 0;
 }
 

@@ -24,6 +24,8 @@ struct op {
     struct db_batch *batch;
     bool names;           /* holds tree.lock */
     int files;            /* how many files there are more with the commit */
+    unsigned named;       /* how many files without a name get one with the commit */
+    struct buf back;      /* names that the kernel does not know of: see TREE_BACK */
     uint64_t reserve_ino; /* new end of the reserved numbers, 0: unchanged */
     /* What happens to staging files once the batch is written, and not before: */
     struct buf unlink;                        /* files that go, see late_add() */
@@ -43,6 +45,11 @@ void op_lock_names(struct op *x);
 int op_add(struct op *x, uint64_t ino, struct attr **ret) MUST_CHECK;
 /** Begins one that is about the inode @ino, without names. As op_add(); on errors it is over. */
 int op_begin_on(struct tree *t, uint64_t ino, struct op *x, struct attr **ret) MUST_CHECK;
+/**
+ * op_begin_on() to change the content: a file that others deleted while it was open has a name
+ * again with the commit. -ESTALE: they did before it was opened.
+ */
+int op_begin_write(struct tree *t, uint64_t ino, struct op *x, struct attr **ret) MUST_CHECK;
 /** The inode is written with the commit; without this it was only read. */
 void op_put(struct op *x, const struct attr *a);
 /** A new inode with a fresh number. -ENOMEM. */
@@ -117,12 +124,29 @@ void names_touch(struct op *x, struct attr *dir, const struct timespec *now);
 int op_chmod(struct op *x, struct attr *a, uint32_t mode) MUST_CHECK;
 /** One name of @a less; the last one makes it an orphan. */
 void names_drop(struct op *x, struct attr *a, const struct timespec *now);
+enum { NAMES_BESIDE_MAX = 1000, NAMES_BESIDE_ROOM = TREE_NAME_MAX + 16 };
+/** The @i-th name beside @name, 0: that itself. The result is a view of @name or @room. */
+struct bytes names_beside(struct bytes name, unsigned i, char room[NAMES_BESIDE_ROOM]);
+/** Who had it was another device: names_drop() of the last name of @a. Nobody opens it to write. */
+void op_lost(struct op *x, const struct attr *a);
+/**
+ * Likewise, and if a program has the file open, its first write gives it @name in @dir again, or
+ * one beside it, and makes it a file like any new one. -ENOMEM.
+ */
+int op_gone(struct op *x, const struct attr *a, uint64_t dir, struct bytes name) MUST_CHECK;
+/**
+ * A folder that was in @dir has lost its name, too: it comes back with such files, as a new one. 1:
+ * there were some, now with @dir to begin at; 0, -ENOMEM.
+ */
+int op_gone_folder(struct op *x, const struct attr *a, uint64_t dir, struct bytes name) MUST_CHECK;
 /** The file's bytes are now those of version @ref of @size bytes, and no others. */
 void op_set_version(struct op *x, struct attr *a, const struct base_ref *ref, uint64_t size);
 /** The version that the file is based on is kept, though no record shows the file any more. */
 void op_keep_base(struct op *x, const struct attr *a);
 /** Whether a program has the file open; @writing: for writing. */
 bool op_is_open(struct op *x, const struct attr *a, bool writing);
+/** Of a file that is open for writing: TREE_CLOSED is told even if nothing will be written. */
+void op_tell_closed(struct op *x, const struct attr *a);
 /** Whether the program that writes the file has emptied it and not yet closed or fsynced it. */
 bool op_is_cut(struct op *x, const struct attr *a);
 

@@ -23,6 +23,15 @@ void orphan_put(struct op *x, uint64_t ino)
     db_batch_put(x->batch, DB_META, bytes_of(key, sizeof key), bytes_of(NULL, 0));
 }
 
+void orphan_take(struct op *x, uint64_t ino)
+{
+    uint8_t key[KEY_BYTES];
+    orphan_key(ino, key);
+    db_batch_delete(x->batch, DB_META, bytes_of(key, sizeof key));
+    x->files++;
+    x->named++;
+}
+
 static void delete_ino_range(struct op *x, enum db_cf cf, uint64_t ino)
 {
     uint8_t from[8], to[8];

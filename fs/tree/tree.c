@@ -137,6 +137,7 @@ int tree_open(const struct tree_config *cfg, struct tree **ret_tree, struct err 
     t->seen = seen_new(NULL);
     pthread_mutex_init(&t->lock, NULL);
     pthread_mutex_init(&t->late_lock, NULL);
+    pthread_mutex_init(&t->gone_lock, NULL);
     pthread_mutex_init(&t->atime_lock, NULL);
     int rc = node_cache_init(t);
     if (rc == 0 && t->seen == NULL)
@@ -179,6 +180,7 @@ void tree_close(struct tree *t)
     buf_fini(&t->late);
     pthread_mutex_destroy(&t->late_lock);
     buf_fini(&t->atimes);
+    pthread_mutex_destroy(&t->gone_lock);
     pthread_mutex_destroy(&t->atime_lock);
     pthread_mutex_destroy(&t->lock);
     free(t);

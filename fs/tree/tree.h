@@ -23,12 +23,13 @@
 struct content;
 struct tree;
 
-enum tree_event { TREE_NAME, TREE_INODE, TREE_CLOSED, TREE_SYNCED };
+enum tree_event { TREE_NAME, TREE_BACK, TREE_INODE, TREE_CLOSED, TREE_SYNCED };
 
 struct tree_change {
     enum tree_event kind;
-    uint64_t ino;      /* TREE_NAME: the directory; else the file */
-    struct bytes name; /* TREE_NAME: what changed in it; borrowed */
+    uint64_t ino;      /* of a name: the directory; else the file */
+    struct bytes name; /* TREE_NAME: what changed in it; TREE_BACK: likewise, without the kernel's
+                          doing, which is to be told; borrowed */
 };
 
 struct tree_config {

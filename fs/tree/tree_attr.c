@@ -70,13 +70,12 @@ static int set_in(struct op *x, struct attr *a, const struct tree_set *set)
 int tree_setattr(struct tree *t, uint64_t ino, const struct tree_set *set, struct attr *ret)
 {
     struct op x;
-    int rc = op_begin(t, false, &x);
+    struct attr *a, now = {0};
+    int rc = (set->what & TREE_SET_SIZE) != 0 ? op_begin_write(t, ino, &x, &a)
+                                              : op_begin_on(t, ino, &x, &a);
     if (rc < 0)
         return rc;
-    struct attr *a, now = {0};
-    rc = op_add(&x, ino, &a);
-    if (rc == 0)
-        rc = set_in(&x, a, set);
+    rc = set_in(&x, a, set);
     if (rc == 0)
         now = *a;
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);

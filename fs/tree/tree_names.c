@@ -1,5 +1,6 @@
 /* Look-up, making and removing of names. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "fs/tree/acl.h"
 #include "fs/tree/data.h"
@@ -180,12 +181,22 @@ int tree_link(struct tree *t, uint64_t ino, uint64_t dir, struct bytes name, str
     return names_end(&x, rc, dir, name, &a, ret);
 }
 
+struct bytes names_beside(struct bytes name, unsigned i, char room[NAMES_BESIDE_ROOM])
+{
+    if (i == 0)
+        return name;
+    int keep = (int)min_u64(name.n, TREE_NAME_MAX - 16);
+    int n = snprintf(room, NAMES_BESIDE_ROOM, "%.*s (local %u)", keep, (const char *)name.p, i);
+    return bytes_of(room, (size_t)n);
+}
+
 /* One name of @a less; the last one makes it an orphan. */
 void names_drop(struct op *x, struct attr *a, const struct timespec *now)
 {
     a->ctime = *now;
     a->nlink = attr_is_dir(a) ? 0 : a->nlink - 1;
     op_put(x, a);
+    gone_forget(op_node_of(x, a));
     if (a->nlink == 0) {
         orphan_put(x, a->ino);
         atomic_fetch_add(&x->t->orphans, 1);

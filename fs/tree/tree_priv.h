@@ -33,6 +33,7 @@ struct node {
     pthread_mutex_t lock;
     /* guarded by lock: */
     bool loaded, gone;
+    bool lost; /* others took its last name */
     struct attr attr;
     struct file *file; /* NULL: data not in use */
 };
@@ -57,6 +58,8 @@ struct tree {
     _Atomic unsigned untold;  /* changes that the kernel may not have been told of */
     _Atomic uint64_t orphans; /* files without a name that are still in the database */
     _Atomic uint64_t files;
+    pthread_mutex_t gone_lock;
+    struct gone *gone; /* open files that others deleted: gone.c; guarded by gone_lock */
     pthread_mutex_t atime_lock;
     struct buf atimes; /* numbers of inodes with a new time of reading; guarded by atime_lock */
     pthread_mutex_t late_lock;
@@ -81,9 +84,21 @@ void tree_tell(struct tree *t, enum tree_event kind, uint64_t ino);
 
 /* ---- orphan.c: files without a name ---- */
 void orphan_put(struct op *x, uint64_t ino);
+/** It has a name again. */
+void orphan_take(struct op *x, uint64_t ino);
 /** Deletes an inode without a name and all that belongs to it, when nobody uses it. */
 void orphan_reap(struct tree *t, uint64_t ino);
 int orphan_reap_all(struct tree *t) MUST_CHECK;
+
+/* ---- gone.c: open files that others deleted; see op_gone() ---- */
+struct gone;
+void gone_free(struct gone *g); /* accepts NULL */
+/** Whoever takes a name now is not known to be another device. */
+void gone_forget(struct node *n);
+/** In an operation with names that changes the content of @a: puts it back, if it is one. */
+int gone_back(struct op *x, struct attr *a) MUST_CHECK;
+/** Whether others took the last name of a file that no program had open. */
+bool gone_is_lost(struct op *x, const struct attr *a);
 
 /* ---- tree_xattr.c: attributes of any name, as parts of an operation ---- */
 /** Appends a value. -ENODATA. */

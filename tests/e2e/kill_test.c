@@ -76,6 +76,20 @@ static void stop_workers(struct run *r)
     }
 }
 
+/* A file that was being emptied stays what it is now: empty, or shown again as it was published. */
+static void end_save(const struct run *r, const struct crash_op *open_op)
+{
+    char path[E2E_PATH_MAX + CRASH_PATH_MAX];
+    if (open_op->kind != CRASH_TRUNCATE || open_op->length > 0)
+        return;
+    snprintf(path, sizeof path, "%s/%s", r->f->folder, open_op->path);
+    int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) /* there was none */
+        return;
+    ok(fsync(fd));
+    ok(close(fd));
+}
+
 /* Brings the model to what the folder has to show, and compares. */
 static bool look(struct run *r)
 {
@@ -98,6 +112,7 @@ static bool look(struct run *r)
             }
             continue;
         }
+        end_save(r, open);
         enum crash_settled settled = crash_model_settle(r->model, &view, log->top, open, why);
         r->counts[settled]++;
         if (settled == CRASH_WRONG) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -228,6 +229,116 @@ static void exchange_makes_who_opens_before_the_kernel_is_told_read_anew(void **
     assert_int_equal(device_ino(&p->b, "note"), t.ino);
     assert_int_equal(tree_open_file(t.tree, t.ino, false, false, &a), 0);
     tree_close_file(t.tree, t.ino, false);
+}
+
+/*
+ * The first change of a file that was saved again has its name, and no content any more: who has
+ * that alone, as the session was cut, shows nothing rather than an empty file.
+ */
+static void exchange_that_was_cut_shows_no_file_without_its_content(void **state)
+{
+    struct pair *p = *state;
+    struct vv have = {0};
+    struct replica_stream *stream;
+    CLEANUP(buf_fini) struct buf change = {0};
+    struct dot dot;
+    device_make(&p->a, "folder", S_IFDIR | 0755);
+    device_save_text(&p->a, "folder/note", "one");
+    meet(p);
+    device_save_text(&p->a, "folder/new", "one");
+    assert_int_equal(publisher_flush(p->a.s), 0);
+    device_save_text(&p->a, "folder/new", "two");
+    assert_int_equal(space_knowledge(p->b.s, &have), 0);
+    assert_int_equal(space_stream(p->a.s, &have, &stream), 0);
+    assert_int_equal(replica_stream_next(stream, &dot, &change), 1);
+    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
+    assert_int_equal(device_ino(&p->b, "folder/new"), 0);
+    device_reopen(&p->b);
+    assert_int_equal(device_ino(&p->b, "folder/new"), 0);
+    device_rename(&p->b, "folder", "renamed"); /* it is in it nonetheless */
+    assert_int_equal(replica_stream_next(stream, &dot, &change), 1);
+    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
+    assert_content(&p->b, "renamed/new", "two");
+    replica_stream_free(stream);
+    vv_fini(&have);
+    meet(p);
+    assert_equal_trees(p);
+    assert_content(&p->a, "renamed/new", "two");
+}
+
+/* The kernel looks again for the name when it is told so; what is written goes to the new file. */
+static void write_before_told(void *arg, const struct space_inval *what)
+{
+    struct told *t = arg;
+    struct tree_set cut = {.what = TREE_SET_SIZE};
+    struct attr a;
+    if (what->name.n == 0)
+        return;
+    assert_int_equal(tree_open_file(t->tree, t->ino, true, false, &a), -ESTALE);
+    assert_int_equal(tree_open_file(t->tree, t->ino, true, true, &a), -ESTALE);
+    assert_int_equal(tree_setattr(t->tree, t->ino, &cut, &a), -ESTALE);
+    assert_true(tree_open_file(t->tree, t->ino, false, false, &a) >= 0);
+    tree_close_file(t->tree, t->ino, false);
+    t->n++;
+}
+
+static void exchange_lets_nobody_write_to_a_file_that_was_replaced(void **state)
+{
+    struct pair *p = *state;
+    device_save_text(&p->a, "note", "one");
+    device_save_text(&p->a, "deleted", "one");
+    meet(p);
+    struct told t = {.tree = p->b.s->tree, .ino = device_ino(&p->b, "note")};
+    space_on_inval(p->b.s, write_before_told, &t);
+    device_save_text(&p->a, "note", "the second one");
+    meet(p);
+    assert_true(t.n > 0);
+    t = (struct told){.tree = t.tree, .ino = device_ino(&p->b, "deleted")};
+    device_unlink(&p->a, "deleted");
+    meet(p);
+    space_on_inval(p->b.s, NULL, NULL);
+    assert_true(t.n > 0);
+}
+
+static void note_name(void *arg, const struct space_inval *what)
+{
+    atomic_uint *told = arg;
+    if (bytes_equal(what->name, bytes_str("folder")) || bytes_equal(what->name, bytes_str("note")))
+        atomic_fetch_add(told, 1);
+}
+
+/* What the kernel knows is that there is neither. */
+static void exchange_tells_the_kernel_of_what_a_write_brings_back(void **state)
+{
+    struct pair *p = *state;
+    struct tree *t = p->b.s->tree;
+    struct attr a;
+    atomic_uint told = 0;
+    device_make(&p->a, "folder", S_IFDIR | 0750);
+    device_save_text(&p->a, "folder/note", "one");
+    meet(p);
+    uint64_t ino = device_ino(&p->b, "folder/note");
+    assert_int_equal(tree_open_file(t, ino, true, false, &a), 0);
+    device_unlink(&p->a, "folder/note");
+    device_rmdir(&p->a, "folder");
+    meet(p);
+    assert_int_equal(device_ino(&p->b, "folder"), 0);
+    space_on_inval(p->b.s, note_name, &told);
+    struct tree_write how = {.offset = 3};
+    assert_int_equal(tree_write(t, ino, bytes_str(" two"), &how), 0);
+    for (int i = 0; i < 10000 && atomic_load(&told) < 2; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&told), 2);
+    space_on_inval(p->b.s, NULL, NULL);
+    tree_close_file(t, ino, true);
+    meet(p);
+    assert_equal_trees(p);
+    assert_content(&p->a, "folder/note", "one two");
+    assert_int_equal(tree_getattr(p->a.s->tree, device_ino(&p->a, "folder"), &a), 0);
+    assert_int_equal(a.mode, S_IFDIR | 0750);
+    device_unlink(&p->b, "folder/note"); /* nobody has it open: it goes for good */
+    tree_forget(t, ino);
+    assert_int_equal(tree_getattr(t, ino, &a), -ESTALE);
 }
 
 static void exchange_of_hard_links_keeps_them_one_file(void **state)
@@ -503,6 +614,9 @@ int main(void)
         CASE(exchange_of_a_big_file_and_an_edit_of_it_gives_equal_bytes),
         CASE(exchange_of_edit_rename_delete_follows_on_the_other_device),
         CASE(exchange_makes_who_opens_before_the_kernel_is_told_read_anew),
+        CASE(exchange_that_was_cut_shows_no_file_without_its_content),
+        CASE(exchange_lets_nobody_write_to_a_file_that_was_replaced),
+        CASE(exchange_tells_the_kernel_of_what_a_write_brings_back),
         CASE(exchange_of_hard_links_keeps_them_one_file),
         CASE(exchange_of_modes_and_user_attributes_carries_both),
         CASE(exchange_of_a_mode_changes_the_list_of_a_file),

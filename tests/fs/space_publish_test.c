@@ -167,6 +167,26 @@ static void publish_renamed_away_and_kept_makes_the_old_file_a_new_record(void *
     assert_int_equal(count_entries(d, ""), 2);
 }
 
+/* A log that is rotated: what goes on being written to the old one is none of the new one's. */
+static void publish_renamed_away_and_written_on_is_not_the_content_of_the_new_file(void **state)
+{
+    struct device *d = *state;
+    struct rid rid = published(d, "log", "one");
+    publisher_hold(d->s);
+    device_rename(d, "log", "log.1");
+    uint64_t old = device_ino(d, "log.1");
+    device_save_text(d, "log", "the second");
+    device_save_text(d, "log.1", "one, and what came after");
+    struct publish_item item = {.ino = old, .settled = true, .quiet = true};
+    assert_int_equal(publish_inode(d->s, &item), PUBLISH_LATER);
+    publisher_release(d->s);
+    settle(d);
+    assert_same_record(d, "log", &rid);
+    assert_text(d, "log", "the second");
+    assert_text(d, "log.1", "one, and what came after");
+    assert_int_equal(count_entries(d, ""), 2);
+}
+
 static void publish_deleted_and_created_continues_the_record(void **state)
 {
     struct device *d = *state;
@@ -705,6 +725,7 @@ int main(void)
         CASE(publish_temporary_renamed_over_is_an_edit_of_the_same_record),
         CASE(publish_renamed_away_and_written_anew_is_an_edit_of_the_same_record),
         CASE(publish_renamed_away_and_kept_makes_the_old_file_a_new_record),
+        CASE(publish_renamed_away_and_written_on_is_not_the_content_of_the_new_file),
         CASE(publish_deleted_and_created_continues_the_record),
         CASE(publish_probe_that_is_gone_again_leaves_nothing),
         CASE(publish_rename_of_a_folder_is_one_change_whatever_it_holds),

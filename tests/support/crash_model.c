@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/store/xxh3.h"
+
 enum { NAME_BYTES = 12, NODES_MAX = 4096, DEPTH_MAX = 3, NAMES_N = 7 };
 
 struct entry {
@@ -17,7 +19,8 @@ struct node {
     unsigned nlink;
     int parent; /* of a directory */
     struct buf data;
-    uint64_t xattr; /* 0: none */
+    uint64_t xattr;  /* 0: none */
+    struct buf past; /* hashes of what it held before */
     struct entry *entries;
     size_t entries_n, entries_cap;
 };
@@ -50,6 +53,7 @@ void crash_model_free(struct crash_model *m)
         return;
     for (int i = 0; i < m->nodes_n; i++) {
         buf_fini(&m->nodes[i].data);
+        buf_fini(&m->nodes[i].past);
         free(m->nodes[i].entries);
     }
     free(m);
@@ -62,8 +66,9 @@ struct crash_model *crash_model_copy(const struct crash_model *m)
     for (int i = 0; i < m->nodes_n; i++) {
         const struct node *from = &m->nodes[i];
         struct node *n = &to->nodes[i];
-        n->data = (struct buf){0};
+        n->data = n->past = (struct buf){0};
         buf_put_bytes(&n->data, buf_bytes(&from->data));
+        buf_put_bytes(&n->past, buf_bytes(&from->past));
         n->entries = must(malloc((from->entries_cap + 1) * sizeof *n->entries));
         if (from->entries_n > 0)
             memcpy(n->entries, from->entries, from->entries_n * sizeof *n->entries);
@@ -142,6 +147,7 @@ static int make_node(struct crash_model *m, mode_t mode)
         m->nodes_n++;
     free(m->nodes[i].entries);
     buf_fini(&m->nodes[i].data);
+    buf_fini(&m->nodes[i].past);
     m->nodes[i] = (struct node){.mode = mode, .nlink = 1};
     return i;
 }
@@ -152,6 +158,7 @@ static void drop_link(struct node *n)
         return;
     n->mode = 0;
     buf_fini(&n->data);
+    buf_fini(&n->past);
 }
 
 /* ---- operations ---- */
@@ -297,11 +304,19 @@ static void write_range(struct node *n, const struct crash_op *op, uint64_t from
         crash_fill(op->fill, from - op->offset, n->data.p + from, (size_t)(end - from));
 }
 
+static void remember(struct node *n)
+{
+    buf_put_u64(&n->past, XXH3_64bits(n->data.p, n->data.n));
+    if (buf_status(&n->past) < 0)
+        must(NULL);
+}
+
 static int apply_data(struct node *n, const struct crash_op *op)
 {
     struct crash_op at = *op;
     if (op->kind == CRASH_APPEND)
         at.offset = n->data.n;
+    remember(n);
     if (op->kind == CRASH_TRUNCATE)
         must_resize(&n->data, (size_t)op->length);
     else
@@ -681,6 +696,7 @@ static bool settle_blocks(struct crash_model *m, const struct crash_view *v,
     if (v->read(v->arg, op->path, &is) < 0)
         return false;
     size_t old = n->data.n;
+    remember(n);
     if (is.n != old) {
         /* Size and bytes go together, for each part that arrives on its own. */
         bool part = v->splits && op->kind != CRASH_PUNCH && is.n > old && is.n > at.offset &&
@@ -699,6 +715,27 @@ static bool settle_blocks(struct crash_model *m, const struct crash_view *v,
     return true;
 }
 
+/* Takes over the content of a file that @op was emptying, if that is one which it had before. */
+static bool settle_emptied(struct crash_model *m, const struct crash_view *v,
+                           const struct crash_op *op)
+{
+    int node = lookup(m, op->path);
+    if (!v->saves || node < 0 || op->kind != CRASH_TRUNCATE || op->length > 0)
+        return false;
+    struct node *n = &m->nodes[node];
+    CLEANUP(buf_fini) struct buf is = {0};
+    if (v->read(v->arg, op->path, &is) < 0)
+        return false;
+    uint64_t hash = XXH3_64bits(is.p, is.n);
+    for (size_t i = 0; i < n->past.n; i += sizeof hash)
+        if (get_u64(n->past.p + i) == hash) {
+            must_resize(&n->data, is.n);
+            memcpy(n->data.p, is.p, is.n);
+            return true;
+        }
+    return false;
+}
+
 enum crash_settled crash_model_settle(struct crash_model *m, const struct crash_view *v,
                                       const char *top, const struct crash_op *op, char why[256])
 {
@@ -712,6 +749,8 @@ enum crash_settled crash_model_settle(struct crash_model *m, const struct crash_
         return crash_model_apply(m, op) == 0 ? CRASH_WITH : CRASH_WRONG;
     if (settle_blocks(m, v, op) && crash_model_same(m, v, top, with))
         return CRASH_MIXED;
+    if (settle_emptied(m, v, op) && crash_model_same(m, v, top, with))
+        return CRASH_WITHOUT;
     snprintf(why, 256, "neither as before (%.108s) nor as after (%.108s)", without, with);
     return CRASH_WRONG;
 }

@@ -80,6 +80,7 @@ struct crash_view {
                 void *emit_arg);
     int (*xattr)(void *arg, const char *path, struct buf *ret); /* user.crash; -ENODATA */
     bool splits; /* one write may arrive as several, each ending where a page does */
+    bool saves; /* a file that is emptied has what it had in an earlier save, until that is ended */
 };
 
 /** Whether all below the directory @top is as in the model; else @why says what is not. */

@@ -39,6 +39,16 @@ static int write_all(int fd, const struct crash_op *op)
     return rc;
 }
 
+/*
+ * A file that was emptied is in the middle of a save, until its program closes it, of which the
+ * other side hears when close() has returned; or until it says so.
+ */
+static int truncate_to(int fd, uint64_t length)
+{
+    int rc = result(ftruncate(fd, (off_t)length));
+    return rc == 0 && length == 0 ? result(fsync(fd)) : rc;
+}
+
 static int on_file(const char *path, const struct crash_op *op)
 {
     int flags = op->kind == CRASH_FSYNC    ? O_RDONLY
@@ -51,7 +61,7 @@ static int on_file(const char *path, const struct crash_op *op)
     if (op->kind == CRASH_FSYNC)
         rc = result(fsync(fd));
     else if (op->kind == CRASH_TRUNCATE)
-        rc = result(ftruncate(fd, (off_t)op->length));
+        rc = truncate_to(fd, op->length);
     else if (op->kind == CRASH_PUNCH || op->kind == CRASH_ALLOCATE)
         rc = result(
             fallocate(fd, op->kind == CRASH_PUNCH ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : 0,
@@ -182,7 +192,7 @@ struct crash_view crash_posix_view(const char *root)
         void *out;
     } arg = {root};
     return (struct crash_view){arg.out,   look_stat,  look_read, look_readlink,
-                               look_list, look_xattr, true};
+                               look_list, look_xattr, true,      true};
 }
 
 /* ---- workers ---- */

@@ -54,8 +54,8 @@ static int open_with(struct crash_tree *c, const char *dir, const struct db_conf
         c->db = NULL;
         return rc;
     }
-    c->view =
-        (struct crash_view){c, look_stat, look_read, look_readlink, look_list, look_xattr, false};
+    c->view = (struct crash_view){c,         look_stat,  look_read, look_readlink,
+                                  look_list, look_xattr, false,     false};
     return 0;
 }
 
