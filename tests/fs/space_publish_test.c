@@ -749,8 +749,7 @@ static void publish_many_new_files_with_others_between(void **state)
     randombytes_buf(big, sizeof big);
     published(d, "old", "one");
     device_make(d, "open", S_IFREG | 0644);
-    assert_int_equal(
-        tree_open_file(d->s->tree, device_ino(d, "open"), true, false, &a), 0);
+    assert_int_equal(tree_open_file(d->s->tree, device_ino(d, "open"), true, false, &a), 0);
     make_many(d);
     device_save_text(d, ".persistignore", "*.tmp\n");
     device_save_text(d, "stays.tmp", "here");
@@ -759,9 +758,8 @@ static void publish_many_new_files_with_others_between(void **state)
     device_save(d, "big", big, sizeof big);
     device_save_text(d, "old", "two");
     device_save_text(d, "linked", "twice");
-    assert_int_equal(tree_link(d->s->tree, device_ino(d, "linked"), TREE_ROOT, bytes_str("again"),
-                               &a),
-                     0);
+    assert_int_equal(
+        tree_link(d->s->tree, device_ino(d, "linked"), TREE_ROOT, bytes_str("again"), &a), 0);
     device_make(d, "link", S_IFLNK | 0777);
     settle(d);
     assert_false(is_recorded(d, "open"));
@@ -783,8 +781,26 @@ static void publish_many_new_files_with_others_between(void **state)
 struct busy {
     struct device *d;
     _Atomic bool stop;
+    size_t saves[MANY]; /* of each file */
+    size_t lost;        /* saves that were not there when the file was looked at again */
 };
 
+static bool has_last_save(struct busy *b, size_t i, const char *path)
+{
+    char text[24], is[24] = "";
+    snprintf(text, sizeof text, "save %zu", b->saves[i]);
+    int64_t n = tree_read(b->d->s->tree, device_ino(b->d, path), 0, is, sizeof is - 1);
+    return b->saves[i] == 0 || (n == (int64_t)strlen(text) && strcmp(is, text) == 0);
+}
+
+static void save_again(struct busy *b, size_t i, const char *path)
+{
+    char text[24];
+    snprintf(text, sizeof text, "save %zu", ++b->saves[i]);
+    device_save_text(b->d, path, text);
+}
+
+/* Some files are deleted and made anew, and saved twice; the others are moved there and back. */
 static void *work_on_many(void *arg)
 {
     struct busy *b = arg;
@@ -792,12 +808,16 @@ static void *work_on_many(void *arg)
         char path[24], to[24];
         many_path(i, path);
         snprintf(to, sizeof to, "moved%zu", i);
-        if (i % 3 == 0)
-            device_save_text(b->d, path, "saved again");
-        else if (device_ino(b->d, path) != 0)
+        if (i % 8 != 0) {
+            b->lost += !has_last_save(b, i, path);
+            device_unlink(b->d, path);
+            save_again(b, i, path);
+            save_again(b, i, path);
+        } else if (device_ino(b->d, path) != 0) {
             device_rename(b->d, path, to);
-        else
+        } else {
             device_rename(b->d, to, path);
+        }
     }
     tree_thread_done();
     return NULL;
@@ -810,11 +830,12 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
     struct busy b = {.d = d};
     make_many(d);
     assert_int_equal(pthread_create(&thread, NULL, work_on_many, &b), 0);
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 5000; i++)
         settle(d);
     atomic_store(&b.stop, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
     settle(d);
+    assert_int_equal(b.lost, 0);
     assert_int_equal(publisher_pending(d->s), 0);
     for (size_t i = 0; i < MANY; i++) {
         char path[24], moved[24];
@@ -832,6 +853,9 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
         assert_int_equal(replica_stat(d->s->replica, &rid, &info), 0);
         struct base_ref ref = base_of(&rid, &info.content.dot);
         assert_memory_equal(&a.base, &ref, sizeof ref);
+        char text[24];
+        snprintf(text, sizeof text, "save %zu", b.saves[i]);
+        assert_text(d, at, b.saves[i] > 0 ? text : path);
     }
 }
 
