@@ -73,6 +73,12 @@ int node_load(struct replica *r, const struct rid *rid, struct node *ret)
     return decode_claims(r, &in, ret);
 }
 
+int node_none(struct replica *r, const struct rid *rid)
+{
+    uint8_t key[KEY_MAX];
+    return txn_fresh(&r->txn, DB_SHOWN, key_rid(key, SHOWN_NODE, rid));
+}
+
 static void encode(const struct node *n, struct buf *b)
 {
     buf_put_u8(b, NODE_FORMAT);

@@ -40,6 +40,8 @@ struct counts {
 };
 
 int node_load(struct replica *r, const struct rid *rid, struct node *ret) MUST_CHECK;
+/** A record that is not held, and is no directory, has no node: the database is not asked. */
+int node_none(struct replica *r, const struct rid *rid) MUST_CHECK;
 int node_store(struct replica *r, const struct node *n) MUST_CHECK;
 
 /** @by more place values name @rid as parent. */

@@ -59,7 +59,11 @@ static int add_version(struct replica *r, const struct value *v)
 {
     uint8_t k[KEY_MAX];
     struct bytes key = past_version_key(k, &v->rid, &v->dot), row;
-    int rc = txn_get(&r->txn, DB_VERSION, key, &row);
+    /* Of a change that is being made there is none: its dot is new. */
+    bool own = r->change.open && dot_equal(&v->dot, &r->change.dot);
+    int rc = own ? txn_fresh(&r->txn, DB_VERSION, key) : 0;
+    if (rc == 0)
+        rc = txn_get(&r->txn, DB_VERSION, key, &row);
     struct buf *b = &r->scratch;
     buf_reset(b);
     buf_put_u8(b, VERSION_FORMAT);

@@ -43,7 +43,7 @@ int record_load(struct replica *r, const struct rid *rid, struct record *ret)
         return rc;
     if (rc == 0) {
         *ret = (struct record){.rid = *rid};
-        return 0;
+        return rid_is_dir(rid) ? 0 : node_none(r, rid);
     }
     return record_decode(&r->txn, rid, row, ret);
 }

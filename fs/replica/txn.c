@@ -220,6 +220,16 @@ int txn_get(struct txn *t, int space, struct bytes key, struct bytes *ret)
     return 1;
 }
 
+int txn_fresh(struct txn *t, int space, struct bytes key)
+{
+    struct txn_node *node = node_of(t, space, key);
+    if (node != NULL && node->state == STATE_UNKNOWN) {
+        node->state = STATE_ABSENT;
+        node->fresh = true;
+    }
+    return node == NULL ? -ENOMEM : 0;
+}
+
 static int change(struct txn *t, int space, struct bytes key, enum state state, struct bytes value)
 {
     struct bytes copy = {NULL, 0};

@@ -41,6 +41,8 @@ int txn_copy(struct txn *t, struct bytes v, struct bytes *ret) MUST_CHECK;
 
 /** 1: @ret is the value; 0: there is none. */
 int txn_get(struct txn *t, int space, struct bytes key, struct bytes *ret) MUST_CHECK;
+/** The database has nothing under this key: it is not asked. */
+int txn_fresh(struct txn *t, int space, struct bytes key) MUST_CHECK;
 int txn_put(struct txn *t, int space, struct bytes key, struct bytes value) MUST_CHECK;
 int txn_delete(struct txn *t, int space, struct bytes key) MUST_CHECK;
 

@@ -1,23 +1,11 @@
 /* A name of the tree that changed, published as a change of records. */
 #include <errno.h>
 
-#include "fs/space/publish_edit.h"
-#include "fs/space/publish_view.h"
+#include "fs/space/publish_deed.h"
 
-struct deed {
-    struct space *s;
-    struct op *x;
-    struct change *c;
-    struct publish_item *item;
-    struct view *v;
-    struct edit *edit;
-    struct inval_list *invals;
-    struct rid rid; /* what the file shows from now on */
-    bool more;      /* a part of what is gone is still to be deleted */
-};
-
-static int author_create(struct deed *d, const struct rid *dir)
+int deed_create(struct deed *d)
 {
+    struct rid dir = bind_rid(&d->v->dir);
     enum kind kind = KIND_FILE;
     (void)capture_kind(&d->v->file, &kind);
     CLEANUP(buf_fini) struct buf xattrs = {0};
@@ -25,7 +13,7 @@ static int author_create(struct deed *d, const struct rid *dir)
     d->edit->dot = d->edit->saved = change_dot(d->c);
     int rc = capture_meta(d->s, &d->v->file, &xattrs, &meta);
     return rc < 0 ? rc
-                  : change_create(d->c, kind, dir, d->item->name, &meta,
+                  : change_create(d->c, kind, &dir, d->item->name, &meta,
                                   kind == KIND_DIR ? NULL : &d->edit->content, &d->rid);
 }
 
@@ -58,7 +46,7 @@ static int author(struct deed *d)
     struct dot slot;
     switch (v->act) {
     case ACT_CREATE:
-        return author_create(d, &dir);
+        return deed_create(d);
     case ACT_REPLACE:
         return author_replace(d);
     case ACT_LINK:
@@ -79,15 +67,16 @@ static int author(struct deed *d)
 
 static void set_published(struct deed *d, struct attr *a)
 {
-    if (a->bound) /* another record, which goes, or stays with the name that the file had */
+    uint8_t key[PENDING_KEY_MAX];
+    size_t n = pending_inode_key(a->ino, key);
+    if (a->bound) { /* another record, which goes, or stays with the name that the file had */
+        db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
         bind_delete(d->x, a);
+    }
     a->has_over = false;
     bind_put(d->x, &d->rid, a);
     if (!attr_is_dir(a))
         edit_show(d->s, d->x, a, d->edit, d->invals);
-    uint8_t key[PENDING_KEY_MAX];
-    size_t n = pending_inode_key(a->ino, key);
-    db_batch_delete(d->x->batch, DB_PENDING, bytes_of(key, n));
 }
 
 /* The names in a directory that is published now are pending, too, if they were not already. */
@@ -157,7 +146,7 @@ static int still_so(struct deed *d, struct attr **ret_file)
 }
 
 /* What the change means for the file. */
-static int show_deed(void *arg)
+int deed_show(void *arg)
 {
     struct deed *d = arg;
     struct attr *a = NULL;
@@ -201,7 +190,7 @@ static int publish_deed(struct deed *d, struct inval_list *invals)
         replica_abort(d->s->replica);
         return op_abort(d->x, rc);
     }
-    return publish_commit(d->s, d->x, d->c, show_deed, d, invals);
+    return publish_commit(d->s, d->x, d->c, deed_show, d, invals);
 }
 
 /* Carries out what was seen. Most of the work is done before names are locked. */
@@ -215,7 +204,7 @@ static int carry_out(struct space *s, struct publish_item *item, struct view *v,
     struct deed d = {.s = s, .x = &x, .item = item, .v = v, .edit = edit};
     if (v->act == ACT_FORGET) {
         op_lock_names(&x);
-        rc = show_deed(&d);
+        rc = deed_show(&d);
         return rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     }
     rc = publish_deed(&d, invals);
@@ -299,7 +288,7 @@ static bool takes_a_name_unpublished(const struct view *v)
     return v->act == ACT_MOVE && v->has_record && attr_is_file(&v->file) && v->file.dirty;
 }
 
-static int publish_once(struct space *s, struct publish_item *item, struct view *v,
+static int publish_once(struct space *s, struct publish_item *item, struct view *v, bool first,
                         bool content_is_out)
 {
     struct edit edit = {.merged = false};
@@ -310,9 +299,12 @@ static int publish_once(struct space *s, struct publish_item *item, struct view 
     bool waits = v->act == ACT_WAIT || v->act == ACT_KEEP || v->act == ACT_FOLLOW;
     if (rc == 0 && !content_is_out && takes_a_name_unpublished(v))
         rc = -EINPROGRESS;
-    if (rc == 0 && has_content(v))
+    bool alone = !first || !publish_is_new(item, v);
+    if (rc == 0 && !alone)
+        rc = publish_new(s, item, v, &invals);
+    if (rc == 0 && alone && has_content(v))
         rc = take_content(s, item, v, &edit);
-    if (rc == 0 && !waits)
+    if (rc == 0 && alone && !waits)
         rc = carry_out(s, item, v, &edit, &invals);
     pthread_mutex_unlock(&s->lock);
     pthread_rwlock_unlock(&s->builds);
@@ -335,7 +327,7 @@ int publish_name(struct space *s, struct publish_item *item)
     int rc = -EAGAIN;
     /* What is done in parts gets on with each of them, and is no failed try. */
     for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -EINPROGRESS); i += rc == -EAGAIN) {
-        rc = publish_once(s, item, &v, content_is_out);
+        rc = publish_once(s, item, &v, i == 0, content_is_out);
         if (rc == -EINPROGRESS && !content_is_out && takes_a_name_unpublished(&v)) {
             struct publish_item content = *item;
             content.ino = v.file.ino;
@@ -356,7 +348,7 @@ int publish_name(struct space *s, struct publish_item *item)
                                       .quiet = item->quiet,
                                       .forced = item->forced};
             struct view target = {0};
-            rc = publish_once(s, &to, &target, true);
+            rc = publish_once(s, &to, &target, false, true);
             buf_fini(&target.to_name);
             if (rc == 0)
                 rc = target.act == ACT_MOVE || target.act == ACT_LINK || target.act == ACT_REPLACE

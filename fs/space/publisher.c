@@ -31,6 +31,7 @@ enum {
     TRIM_ITEMS = 20000, /* after so many published, or */
     TRIM_MS = 1000,     /* when nothing was done for so long, memory is given back */
     FLUSH_PASSES_MAX = 64,
+    MORE_MAX = 64, /* items that are published with another one, at most */
 };
 
 struct publisher {
@@ -40,18 +41,20 @@ struct publisher {
     pthread_cond_t wake, idle;
     struct queue queue;
     bool stop;
-    unsigned working;       /* items: one, and another one between two pieces of it */
-    bool tidying;           /* the thread looks at what is kept of the past */
-    unsigned held;          /* the thread stands back */
-    bool catching_up;       /* so it does between two pieces of a big item, */
-    bool parked;            /* where it is now */
-    uint64_t changed_ms;    /* when the tree was changed last */
-    uint64_t closed_n;      /* files that were closed so far */
-    uint64_t patience_ms;   /* of the item that is worked at: when its patience ends */
-    uint64_t burst_ms;      /* when the burst that goes on began, or the next one will */
-    uint64_t tidy_ms;       /* when to look at what is kept of the past */
-    uint64_t worked;        /* items, since memory was given back */
-    int error;              /* of the last item; 0: it was published */
+    unsigned working;                  /* items: one, and another one between two pieces of it */
+    bool tidying;                      /* the thread looks at what is kept of the past */
+    unsigned held;                     /* the thread stands back */
+    bool catching_up;                  /* so it does between two pieces of a big item, */
+    bool parked;                       /* where it is now */
+    uint64_t changed_ms;               /* when the tree was changed last */
+    uint64_t closed_n;                 /* files that were closed so far */
+    uint64_t patience_ms;              /* of the item that is worked at: when its patience ends */
+    uint64_t burst_ms;                 /* when the burst that goes on began, or the next one will */
+    uint64_t tidy_ms;                  /* when to look at what is kept of the past */
+    uint64_t worked;                   /* items, since memory was given back */
+    int error;                         /* of the last item; 0: it was published */
+    struct queue_item *more[MORE_MAX]; /* taken to be published with the one that is worked at */
+    size_t more_n;
     struct inval_list back; /* names that came back with a write: the kernel is to be told */
     pthread_mutex_t turn;   /* one flush at a time; taken before lock */
 };
@@ -122,6 +125,10 @@ void publisher_changed(void *space, const struct tree_change *change)
         queue_wake(&p->queue, change->ino, space_now_ms());
         touch(p, change->ino, bytes_of(NULL, 0), 0);
         break;
+    case TREE_CLOSED_NEW:
+        p->closed_n++;
+        queue_wake(&p->queue, change->ino, space_now_ms());
+        break;
     case TREE_SYNCED:
         break;
     }
@@ -168,17 +175,22 @@ static uint64_t failed(struct publisher *p, struct queue_item *e, int error, uin
     return now + (error == ENOSPC ? RETRY_MS : (uint64_t)RETRY_MS << e->tries);
 }
 
-/* Publishes one item that was taken out of the queue. Returns when to look again, 0: done. */
-static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
+static struct publish_item item_of(const struct queue_item *e, uint64_t now, bool forced)
 {
-    uint64_t now = space_now_ms();
-    struct publish_item item = {
+    return (struct publish_item){
         .ino = e->ino,
         .name = bytes_of(e->name, e->name_n),
         .settled = now - e->touched_ms >= SETTLE_MS,
         .quiet = now - e->touched_ms >= QUIET_MS,
         .forced = forced,
     };
+}
+
+/* Publishes one item that was taken out of the queue. Returns when to look again, 0: done. */
+static uint64_t work(struct publisher *p, struct queue_item *e, bool forced)
+{
+    uint64_t now = space_now_ms();
+    struct publish_item item = item_of(e, now, forced);
     /* On a full disk publishing waits: what room is left is for deleting. */
     int rc = tree_room(p->s->tree, ROOM_BYTES);
     if (rc == 0)
@@ -314,6 +326,12 @@ static uint64_t again_ms(const struct publisher *p, const struct queue_item *e, 
     return again != 0 && e->wait_ino != 0 && p->closed_n != closed_before ? space_now_ms() : again;
 }
 
+static void give(struct publisher *p, struct queue_item *e, uint64_t due_ms)
+{
+    if (queue_give(&p->queue, e, due_ms) < 0)
+        log_warn("out of memory: a change is published at the next start");
+}
+
 /* Publishes an item that was taken out of the queue; the lock is given back meanwhile. */
 static void publish_taken(struct publisher *p, struct queue_item *e)
 {
@@ -327,8 +345,8 @@ static void publish_taken(struct publisher *p, struct queue_item *e)
     p->worked++;
     if (again == 0)
         free(e);
-    else if (queue_give(&p->queue, e, again) < 0)
-        log_warn("out of memory: a change is published at the next start");
+    else
+        give(p, e, again);
     pthread_cond_broadcast(&p->idle);
 }
 
@@ -336,6 +354,53 @@ static void publish_taken(struct publisher *p, struct queue_item *e)
 static _Thread_local struct publisher *own;
 /* What this thread publishes is small. */
 static _Thread_local bool small_only;
+
+/* This thread takes items out of the queue: those that are due, or all. */
+static _Thread_local enum { TAKES_NONE, TAKES_DUE, TAKES_ALL } takes;
+
+bool publisher_more(struct space *s, struct publish_item *ret)
+{
+    struct publisher *p = s->publisher;
+    if (takes == TAKES_NONE)
+        return false;
+    pthread_mutex_lock(&p->lock);
+    uint64_t now = space_now_ms();
+    const struct queue_item *first = queue_first(&p->queue);
+    bool due = takes == TAKES_ALL || (first_due_ms(p) <= now && p->held == 0);
+    bool is = first != NULL && first->name_n > 0 && due && p->more_n < MORE_MAX;
+    if (is) {
+        struct queue_item *e = p->more[p->more_n++] = queue_take(&p->queue);
+        *ret = item_of(e, now, takes == TAKES_ALL);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return is;
+}
+
+void publisher_not_more(struct space *s)
+{
+    struct publisher *p = s->publisher;
+    pthread_mutex_lock(&p->lock);
+    struct queue_item *e = p->more[--p->more_n];
+    give(p, e, e->due_ms);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_more_done(struct space *s, bool published)
+{
+    struct publisher *p = s->publisher;
+    if (takes == TAKES_NONE)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->worked += published ? p->more_n : 0;
+    for (; p->more_n > 0; p->more_n--) {
+        struct queue_item *e = p->more[p->more_n - 1];
+        if (published)
+            free(e);
+        else
+            give(p, e, e->due_ms);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
 
 bool publisher_between(void)
 {
@@ -380,6 +445,7 @@ void publisher_pause(bool big)
 static void *publish(void *arg)
 {
     struct publisher *p = own = arg;
+    takes = TAKES_DUE;
     pthread_mutex_lock(&p->lock);
     struct queue_item *e;
     while ((e = next_item(p)) != NULL) {
@@ -397,6 +463,7 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     struct queue left = {0};
     int rc = 0;
     *ret_left = 0;
+    takes = TAKES_ALL;
     pthread_mutex_lock(&p->lock);
     uint64_t closed_n = p->closed_n;
     while (p->queue.n > 0 && rc == 0) {
@@ -423,6 +490,7 @@ static int flush_pass(struct publisher *p, size_t *ret_left)
     }
     pthread_cond_signal(&p->wake); /* it may be waiting for what was due without these */
     pthread_mutex_unlock(&p->lock);
+    takes = TAKES_NONE;
     queue_fini(&left);
     return rc;
 }
@@ -517,7 +585,7 @@ size_t publisher_pending(struct space *s)
 {
     struct publisher *p = s->publisher;
     pthread_mutex_lock(&p->lock);
-    size_t n = p->queue.n + p->working;
+    size_t n = p->queue.n + p->working + p->more_n;
     pthread_mutex_unlock(&p->lock);
     return n;
 }
@@ -526,7 +594,7 @@ bool publisher_wanted(struct space *s)
 {
     struct publisher *p = s->publisher;
     pthread_mutex_lock(&p->lock);
-    bool wanted = p->queue.n + p->working > 0 || (p->tidying && p->held > 0);
+    bool wanted = p->queue.n + p->working + p->more_n > 0 || (p->tidying && p->held > 0);
     pthread_mutex_unlock(&p->lock);
     return wanted;
 }

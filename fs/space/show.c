@@ -23,6 +23,8 @@ struct show {
     struct timespec now;
     struct buf entries, names; /* of struct shown_name; the bytes of names */
     struct buf taken;          /* of struct shown_name: directories, and the name that each lost */
+    struct rid parent;         /* the last directory that was looked for, */
+    uint64_t parent_ino;       /* and what shows it; 0: none was */
     unsigned depth;
 };
 
@@ -152,7 +154,7 @@ static int show_content(struct show *w, struct attr *a, const struct replica_inf
     if (a->dirty)
         return 0;
     if (op_is_open(w->x, a, true)) {
-        op_pending_inode(w->x, a->ino);
+        op_pending_inode(w->x, a);
         op_tell_closed(w->x, a);
         return 0;
     }
@@ -252,11 +254,26 @@ static int make_file(struct show *w, const struct rid *rid, const struct attr *p
 
 static int show_children(struct show *w, const struct rid *dir);
 
+/* Of the directory of an entry: many entries of one come after each other. */
+static int parent_get(struct show *w, const struct rid *dir, uint64_t *ret_ino)
+{
+    if (w->parent_ino == 0 || !rid_equal(&w->parent, dir)) {
+        w->parent_ino = 0;
+        int rc = ino_get(w, dir, ret_ino);
+        if (rc < 0)
+            return rc;
+        w->parent = *dir;
+        w->parent_ino = *ret_ino;
+    }
+    *ret_ino = w->parent_ino;
+    return 0;
+}
+
 /* Gives an entry to the tree, and makes the file when there is none. */
 static int show_entry(struct show *w, const struct replica_entry *e)
 {
     uint64_t dir, ino, there;
-    int rc = ino_get(w, &e->parent, &dir);
+    int rc = parent_get(w, &e->parent, &dir);
     if (rc == -ENOENT) /* comes with the directory, when that is shown */
         return 0;
     struct bytes name = bytes_of(e->name, e->name_len);

@@ -187,6 +187,16 @@ int publisher_catch_up(struct space *s) MUST_CHECK;
 /** Keeps the thread from publishing (flushing still does) until publisher_release(). Counts. */
 void publisher_hold(struct space *s);
 void publisher_release(struct space *s);
+/**
+ * Takes the item that is due next, if it is a name, to be published with the one that this thread
+ * is at; false: there is none, or this is no thread that publishes what is pending. The item is
+ * good until publisher_more_done().
+ */
+bool publisher_more(struct space *s, struct publish_item *ret);
+/** The one that was taken last is not published with the others: it is pending again. */
+void publisher_not_more(struct space *s);
+/** All that were taken are published, or pending again. */
+void publisher_more_done(struct space *s, bool published);
 /** Number of pending items. */
 size_t publisher_pending(struct space *s);
 /* A pending item that could not be published when that was tried last. */

@@ -197,7 +197,7 @@ static int end_of_save(struct op *x, struct attr *a)
 {
     a->half = false;
     op_put(x, a);
-    op_pending_inode(x, a->ino);
+    op_pending_inode(x, a);
     return op_commit(x);
 }
 
@@ -224,11 +224,12 @@ void tree_close_file(struct tree *t, uint64_t ino, bool writing)
     }
     bool told = writing && (f == NULL || f->writers == 0) && (a->dirty || waited);
     bool whole = told && a->half;
+    enum tree_event event = a->bound ? TREE_CLOSED : TREE_CLOSED_NEW;
     file_rest(n);
     /* On failure the file stays marked, and is published after its next save. */
     if (whole ? end_of_save(&x, a) == 0 : op_abort(&x, 0) == 0)
         if (told)
-            tree_tell(t, TREE_CLOSED, ino);
+            tree_tell(t, event, ino);
 }
 
 void op_set_version(struct op *x, struct attr *a, const struct base_ref *ref, uint64_t size)

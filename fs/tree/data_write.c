@@ -43,7 +43,7 @@ void file_changed(struct op *x, struct attr *a, const struct timespec *now)
     a->changes++;
     if (!a->dirty) {
         a->dirty = true;
-        op_pending_inode(x, a->ino);
+        op_pending_inode(x, a);
     }
     a->half = a->bound;
     op_put(x, a);
@@ -254,8 +254,9 @@ int tree_write(struct tree *t, uint64_t ino, struct bytes data, const struct tre
             op_kill_suid(&x, a);
     }
     file_rest(node);
+    bool bound = a->bound; /* else it is published with its name, which was told of */
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
-    if (rc == 0)
+    if (rc == 0 && bound)
         tree_tell(t, TREE_INODE, ino);
     return rc;
 }

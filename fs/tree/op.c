@@ -329,11 +329,12 @@ void op_pending_name(struct op *x, uint64_t dir, struct bytes name, const struct
     db_batch_put(x->batch, DB_PENDING, bytes_of(key, key_n), bytes_of(value, n));
 }
 
-void op_pending_inode(struct op *x, uint64_t ino)
+void op_pending_inode(struct op *x, const struct attr *a)
 {
     uint8_t key[PENDING_KEY_MAX];
-    size_t key_n = pending_inode_key(ino, key);
-    db_batch_put(x->batch, DB_PENDING, bytes_of(key, key_n), bytes_of(NULL, 0));
+    size_t key_n = pending_inode_key(a->ino, key);
+    if (a->bound)
+        db_batch_put(x->batch, DB_PENDING, bytes_of(key, key_n), bytes_of(NULL, 0));
 }
 
 void tree_tell(struct tree *t, enum tree_event kind, uint64_t ino)

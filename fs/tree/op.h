@@ -85,7 +85,8 @@ size_t pending_inode_key(uint64_t ino, uint8_t key[PENDING_KEY_MAX]);
 /* fs/space adds: 'r', ino -> nothing: all names below a directory (ignore.c). */
 void op_pending_name(struct op *x, uint64_t dir, struct bytes name,
                      const struct tree_moved *moved_to);
-void op_pending_inode(struct op *x, uint64_t ino);
+/** Of a file without a record nothing is noted: it is published with its name, which is. */
+void op_pending_inode(struct op *x, const struct attr *a);
 
 /* ---- directory entries ---- */
 

@@ -23,7 +23,14 @@
 struct content;
 struct tree;
 
-enum tree_event { TREE_NAME, TREE_BACK, TREE_INODE, TREE_CLOSED, TREE_SYNCED };
+enum tree_event {
+    TREE_NAME,
+    TREE_BACK,
+    TREE_INODE,
+    TREE_CLOSED,     /* by its last writer */
+    TREE_CLOSED_NEW, /* the same of a file without a record: its name is what is pending */
+    TREE_SYNCED,
+};
 
 struct tree_change {
     enum tree_event kind;

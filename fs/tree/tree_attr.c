@@ -63,7 +63,7 @@ static int set_in(struct op *x, struct attr *a, const struct tree_set *set)
     op_put(x, a);
     if ((set->what & (TREE_SET_MODE | TREE_SET_SIZE | TREE_SET_MTIME | TREE_SET_MTIME_NOW |
                       TREE_SET_KILL_SUID)) != 0)
-        op_pending_inode(x, a->ino);
+        op_pending_inode(x, a);
     return 0;
 }
 
@@ -82,6 +82,7 @@ int tree_setattr(struct tree *t, uint64_t ino, const struct tree_set *set, struc
     if (rc < 0)
         return rc;
     *ret = now;
-    tree_tell(t, TREE_INODE, ino);
+    if (now.bound)
+        tree_tell(t, TREE_INODE, ino);
     return 0;
 }

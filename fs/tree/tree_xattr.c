@@ -67,7 +67,7 @@ static int commit_change(struct op *x, struct attr *a)
 {
     a->ctime = attr_now();
     op_put(x, a);
-    op_pending_inode(x, a->ino);
+    op_pending_inode(x, a);
     return op_commit(x);
 }
 

@@ -478,9 +478,12 @@ static void on_data(struct engine *e, const Persist__Data *d)
     }
     l->shown.down_bytes += d->frame.len;
     rate_add(&l->shown.down, net_now_ms(), d->frame.len);
-    sync_session_frame(l->session, f, net_now_ms());
+    bool now = sync_session_frame(l->session, f, net_now_ms());
     frame_free(f);
-    pump(e, false);
+    if (now)
+        pump(e, false);
+    else
+        net_timer_set(e->pump_timer, 0); /* in the next turn */
 }
 
 static void on_frame(struct unix_conn *c, struct bytes frame, void *user)

@@ -15,6 +15,7 @@ void pull_fini(struct sync_session *x)
         buf_fini(&x->pull.fetch[i].lens);
     }
     buf_fini(&x->pull.waiting);
+    buf_fini(&x->pull.came);
 }
 
 /* ---- Items -------------------------------------------------------------------------------------
@@ -25,48 +26,66 @@ static bool is_act(const Persist__Items__Item *it)
     return it->what_case == PERSIST__ITEMS__ITEM__WHAT_ACT;
 }
 
-/* Takes the entry at @at, and those behind it up to the next act: how many, or a negative errno. */
-static int take_entries(struct sync_session *x, const Persist__Items *items, size_t at)
+/* The cursor goes on to @seq: what is before it was taken. */
+static void taken(struct sync_session *x, uint64_t seq, int rc)
 {
-    struct bytes entry[FRAME_ITEMS_MAX];
-    int fate[FRAME_ITEMS_MAX];
+    if (rc == 0)
+        rc = space_sync_settle(x->cfg.space);
+    if (rc < 0) {
+        sync_session_fail(x, FAILED_MS,
+                          rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
+        return;
+    }
+    x->row.cursor = max_u64(x->row.cursor, seq);
+    x->unstored = true;
+}
+
+void pull_take(struct sync_session *x)
+{
+    struct pull *l = &x->pull;
+    struct bytes entry[CAME_MAX];
+    int fate[CAME_MAX];
     size_t n = 0;
-    do {
-        entry[n] = frame_bytes(items->items[at + n]->entry);
-        n++;
-    } while (at + n < items->n_items && n < FRAME_ITEMS_MAX && !is_act(items->items[at + n]));
+    struct reader r = reader_of(buf_bytes(&l->came));
+    while (n < l->came_n)
+        entry[n++] = reader_string(&r, LIMIT_ENTRY);
+    if (n == 0 || x->failed)
+        return;
     int rc = space_sync_take_entries(x->cfg.space, x->remote, entry, n, fate);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        x->pull.more_waiting = x->pull.more_waiting || fate[i] == SYNC_CONTENT;
-    return rc < 0 ? rc : (int)n;
+        l->more_waiting = l->more_waiting || fate[i] == SYNC_CONTENT;
+    buf_reset(&l->came);
+    l->came_n = 0;
+    taken(x, l->came_seq, rc);
 }
 
-/* Takes the item at @at, and those that can be taken with it: how many, or a negative errno. */
-static int take(struct sync_session *x, const Persist__Items *items, size_t at)
+/* An entry waits for those that came with it, and is taken with them. */
+static void keep(struct sync_session *x, const Persist__Items__Item *it)
 {
-    const Persist__Items__Item *it = items->items[at];
-    if (!is_act(it))
-        return take_entries(x, items, at);
-    int rc = space_sync_take_act(x->cfg.space, x->remote, frame_bytes(it->act));
-    return rc < 0 ? rc : 1;
+    struct pull *l = &x->pull;
+    buf_put_string(&l->came, frame_bytes(it->entry));
+    l->came_n++;
+    l->came_seq = it->seq;
+    if (buf_status(&l->came) < 0)
+        sync_session_fail(x, FAILED_MS, "out of memory");
 }
 
-void pull_items(struct sync_session *x, const Persist__Items *items)
+bool pull_items(struct sync_session *x, const Persist__Items *items)
 {
-    for (size_t i = 0; i < items->n_items;) {
-        int n = take(x, items, i);
-        if (n < 0) {
-            sync_session_fail(x, FAILED_MS,
-                              n == -ENOSPC ? "the disk is full" : "what came cannot be stored");
-            return;
-        }
-        for (size_t end = i + (size_t)n; i < end; i++)
-            x->row.cursor = max_u64(x->row.cursor, items->items[i]->seq);
+    struct pull *l = &x->pull;
+    bool any = false;
+    for (size_t i = 0; i < items->n_items && !x->failed; i++) {
+        const Persist__Items__Item *it = items->items[i];
+        if (!is_act(it))
+            keep(x, it);
+        if (!is_act(it) && l->came_n < CAME_MAX && l->came.n < CAME_BYTES)
+            continue;
+        any = true;
+        pull_take(x);
+        if (is_act(it) && !x->failed)
+            taken(x, it->seq, space_sync_take_act(x->cfg.space, x->remote, frame_bytes(it->act)));
     }
-    if (space_sync_settle(x->cfg.space) < 0)
-        sync_session_fail(x, FAILED_MS, "what came cannot be stored");
-    else
-        sync_session_store(x);
+    return any;
 }
 
 /* ---- content -----------------------------------------------------------------------------------
@@ -334,7 +353,7 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
 bool pull_is_settled(const struct sync_session *x)
 {
     const struct pull *l = &x->pull;
-    bool busy = l->more_waiting || l->waiting_at < l->waiting.n;
+    bool busy = l->came_n > 0 || l->more_waiting || l->waiting_at < l->waiting.n;
     for (size_t i = 0; i < FETCHES_MAX; i++)
         busy = busy || l->fetch[i].used;
     return !busy;

@@ -158,7 +158,7 @@ void push_done(struct sync_session *x, uint64_t id)
     uint64_t pushed = first_open(x) - 1;
     if (pushed >= x->row.pushed + STORE_N || (pushed > x->row.pushed && u->puts_n == 0)) {
         x->row.pushed = pushed;
-        sync_session_store(x);
+        x->unstored = true;
     }
 }
 
@@ -455,7 +455,7 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
     uint64_t pushed = first_open(x) - 1;
     if (is_idle(x) && pushed > x->row.pushed) { /* what follows came from the remote itself */
         x->row.pushed = pushed;
-        sync_session_store(x);
+        x->unstored = true;
     }
     return u->hold_until_ms;
 }

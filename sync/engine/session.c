@@ -33,6 +33,7 @@ void sync_session_send(struct sync_session *x, const Persist__Frame *f)
 
 void sync_session_store(struct sync_session *x)
 {
+    x->unstored = false;
     if (x->comparing)
         return; /* what is written down says that it went back: the next session would not compare
                  */
@@ -259,9 +260,7 @@ static void online(struct sync_session *x, const Persist__Online *o)
 
 static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
 {
-    if (f->kind_case == PERSIST__FRAME__KIND_ITEMS)
-        pull_items(x, f->items);
-    else if (f->kind_case == PERSIST__FRAME__KIND_CHUNK)
+    if (f->kind_case == PERSIST__FRAME__KIND_CHUNK)
         pull_chunk(x, f->chunk, now_ms);
     else if (f->kind_case == PERSIST__FRAME__KIND_PASSING)
         pull_passing(x, f->passing);
@@ -269,8 +268,6 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         caught_up(x, f->caught_up);
     else if (f->kind_case == PERSIST__FRAME__KIND_ONLINE)
         online(x, f->online);
-    else if (f->kind_case == PERSIST__FRAME__KIND_DONE)
-        push_done(x, f->done->id);
     else if (f->kind_case == PERSIST__FRAME__KIND_MISSING_CHUNKS)
         push_missing(x, f->missing_chunks->bits);
     else if (f->kind_case == PERSIST__FRAME__KIND_REFUSED)
@@ -293,10 +290,19 @@ static void ended(struct sync_session *x, const Persist__End *e)
         sync_session_fail(x, FAILED_MS, e->text);
 }
 
-void sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
+bool sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
 {
     if (x->failed)
-        return;
+        return false;
+    if (x->opened && f->kind_case == PERSIST__FRAME__KIND_ITEMS)
+        return pull_items(x, f->items);
+    if (x->opened && f->kind_case == PERSIST__FRAME__KIND_DONE) {
+        push_done(x, f->done->id);
+        return false;
+    }
+    pull_take(x);
+    if (x->failed)
+        return false;
     if (f->kind_case == PERSIST__FRAME__KIND_END)
         ended(x, f->end);
     else if (f->kind_case == PERSIST__FRAME__KIND_OPENED)
@@ -305,16 +311,20 @@ void sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_
         sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
     else
         dispatch(x, f, now_ms);
+    return true;
 }
 
 uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     if (!x->opened || x->failed)
         return 0;
+    pull_take(x);
     /* Not before all is heard: another copy of this device may have written under its id. */
     uint64_t push = x->comparing || !x->caught_up ? 0 : push_pump(x, now_ms, now);
     uint64_t pull = pull_pump(x, now_ms);
     hear(x);
+    if (x->unstored && !x->failed)
+        sync_session_store(x);
     return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
 }
 

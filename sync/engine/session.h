@@ -41,8 +41,11 @@ void sync_session_free(struct sync_session *x); /* accepts NULL */
 
 /** Sends Open. */
 void sync_session_start(struct sync_session *x);
-/** A frame came, borrowed. */
-void sync_session_frame(struct sync_session *x, const Persist__Frame *frame, uint64_t now_ms);
+/**
+ * A frame came, borrowed. False: what follows from it can wait for sync_session_pump() until the
+ * frames that came with it were given, too: many small ones cost as much as few big ones then.
+ */
+bool sync_session_frame(struct sync_session *x, const Persist__Frame *frame, uint64_t now_ms);
 /**
  * Goes on where there is something to do: to be called when changes were collected, when there is
  * room to send again, and at the time that the last call returned (0: none). @now: pushes at once,

@@ -14,6 +14,8 @@ enum {
     FETCH_NAMES_MAX = 4096,                  /* chunks that one of them looks ahead */
     FETCH_BYTES = 2 << 20,                   /* of chunks that were asked for and did not come */
     PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
+    CAME_MAX = 64,                           /* entries that are taken together, */
+    CAME_BYTES = 512 << 10,                  /* of so many bytes, but for the last one */
     RETRY_MS = 60000, /* content that the remote did not have is asked for again */
 };
 
@@ -75,6 +77,9 @@ struct fetch {
 };
 
 struct pull {
+    struct buf came; /* entries that are not taken yet, each with its length */
+    size_t came_n;
+    uint64_t came_seq;  /* of the last one */
     struct buf waiting; /* struct sync_wait, from waiting_at on */
     size_t waiting_at;
     bool more_waiting; /* something waits that is not in the list */
@@ -96,6 +101,7 @@ struct sync_session {
     struct sync_remote row;
     uint64_t last; /* of the remote's log, when the session began */
     bool opened, caught_up, failed;
+    bool unstored; /* the cursors moved, and are not written down yet */
     /* Asking what is new, to which CaughtUp is the answer; see hear(). */
     enum { HEAR_NOTHING, HEAR_DOTS, HEAR_CAUGHT_UP } hear;
     uint64_t asked_round, heard_round;
@@ -134,7 +140,11 @@ bool push_is_settled(const struct sync_session *x);
 
 /* ---- pull.c ---- */
 void pull_fini(struct sync_session *x);
-void pull_items(struct sync_session *x, const Persist__Items *items);
+/** Keeps entries to be taken together; whether there were enough, or something else, to be taken.
+ */
+bool pull_items(struct sync_session *x, const Persist__Items *items);
+/** Takes what is kept, before anything that comes after it. */
+void pull_take(struct sync_session *x);
 void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms);
 void pull_passing(struct sync_session *x, const Persist__SealedChunk *c);
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms);

@@ -1,0 +1,224 @@
+/*
+ * What a session does with frames that come one after the other: sync/engine/session.c, without an
+ * engine. Anna makes entries, Bert's session is given them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "fs/space/sync_priv.h"
+#include "proto/base/log.h"
+#include "sync/engine/session.h"
+#include "tests/support/sync_meet.h"
+
+enum { ANNA, BERT, DEVICES, MANY = 40 };
+
+#define URL "ws://server.invalid"
+
+static const char *const labels[DEVICES] = {"anna", "bert"};
+
+static struct sync_meet w;
+static struct sync_session *x;
+static bool failed;
+static struct buf came[MANY];
+
+static void on_send(void *arg, const Persist__Frame *frame)
+{
+    (void)arg;
+    (void)frame;
+}
+
+static bool can_send(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static void on_room(void *arg, const char *why)
+{
+    (void)arg;
+    (void)why;
+}
+
+static void on_failed(void *arg, uint64_t after_ms, const char *why)
+{
+    (void)arg;
+    (void)after_ms;
+    (void)why;
+    failed = true;
+}
+
+static void start_session(void)
+{
+    struct sync_session_config cfg = {.space = w.d[BERT].s,
+                                      .url = URL,
+                                      .send = on_send,
+                                      .can_send = can_send,
+                                      .room = on_room,
+                                      .failed = on_failed};
+    assert_int_equal(sync_session_new(&cfg, &x), 0);
+    sync_session_start(x);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    log_set_level(LOG_LEVEL_NONE);
+    failed = false;
+    sync_meet_open(&w, labels, DEVICES);
+    start_session();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    sync_session_free(x);
+    for (size_t i = 0; i < MANY; i++)
+        buf_fini(&came[i]);
+    sync_meet_close(&w);
+    return 0;
+}
+
+/* Anna makes files, and seals what they are. */
+static void make_files(void)
+{
+    struct arrival at;
+    for (size_t i = 0; i < MANY; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "f%zu", i);
+        device_save_text(&w.d[ANNA], name, name);
+    }
+    sync_meet_sign(&w.d[ANNA]);
+    for (size_t i = 0; i < MANY; i++) {
+        struct buf chunks CLEANUP(buf_fini) = {0};
+        assert_int_equal(space_sync_next(w.d[ANNA].s, w.done[ANNA][BERT], BERT + 1, &at), 1);
+        assert_int_equal(space_sync_seal(w.d[ANNA].s, &at, &came[i], &chunks), 0);
+        w.done[ANNA][BERT] = at.number;
+    }
+}
+
+static size_t bert_has(void)
+{
+    size_t has = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "f%zu", i);
+        has += device_ino(&w.d[BERT], name) != 0;
+    }
+    return has;
+}
+
+static uint64_t stored_cursor(void)
+{
+    struct sync_remote row;
+    assert_int_equal(space_sync_get_remote(w.d[BERT].s, space_sync_remote_id(URL), &row), 0);
+    return row.cursor;
+}
+
+static void give_opened(void)
+{
+    Persist__Opened o = PERSIST__OPENED__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    o.exists = true;
+    o.last = MANY;
+    f.kind_case = PERSIST__FRAME__KIND_OPENED;
+    f.opened = &o;
+    assert_true(sync_session_frame(x, &f, 0));
+}
+
+/* A frame with one entry. */
+static bool give_item(size_t i)
+{
+    Persist__Items__Item item = PERSIST__ITEMS__ITEM__INIT, *list = &item;
+    Persist__Items items = PERSIST__ITEMS__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    item.seq = i + 1;
+    item.what_case = PERSIST__ITEMS__ITEM__WHAT_ENTRY;
+    item.entry = frame_data(buf_bytes(&came[i]));
+    items.n_items = 1;
+    items.items = &list;
+    f.kind_case = PERSIST__FRAME__KIND_ITEMS;
+    f.items = &items;
+    return sync_session_frame(x, &f, 0);
+}
+
+static void give_caught_up(void)
+{
+    Persist__CaughtUp c = PERSIST__CAUGHT_UP__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    c.seq = MANY;
+    f.kind_case = PERSIST__FRAME__KIND_CAUGHT_UP;
+    f.caught_up = &c;
+    assert_true(sync_session_frame(x, &f, 0));
+}
+
+/* ---- tests -------------------------------------------------------------------------------------
+ */
+
+static void entries_of_several_frames_are_taken_with_few_writes(void **state)
+{
+    (void)state;
+    make_files();
+    give_opened();
+    uint64_t before = db_written(w.d[BERT].s->db);
+    for (size_t i = 0; i < MANY; i++)
+        assert_false(give_item(i));
+    assert_int_equal(bert_has(), 0);
+    assert_false(sync_session_is_settled(x));
+    (void)sync_session_pump(x, 0, false);
+    assert_int_equal(bert_has(), MANY);
+    assert_in_range(db_written(w.d[BERT].s->db) - before, 1, 4);
+    assert_int_equal(stored_cursor(), MANY);
+    assert_false(failed);
+}
+
+static void what_comes_after_entries_finds_them_taken(void **state)
+{
+    (void)state;
+    make_files();
+    give_opened();
+    for (size_t i = 0; i < MANY; i++)
+        assert_false(give_item(i));
+    give_caught_up();
+    assert_int_equal(bert_has(), MANY);
+    assert_true(sync_session_is_caught_up(x));
+    assert_int_equal(stored_cursor(), MANY);
+}
+
+/* The cursor is not beyond what was taken, so that the next session is given the rest. */
+static void a_session_that_ends_before_entries_are_taken_loses_none(void **state)
+{
+    (void)state;
+    make_files();
+    give_opened();
+    for (size_t i = 0; i < MANY / 2; i++)
+        assert_false(give_item(i));
+    (void)sync_session_pump(x, 0, false);
+    for (size_t i = MANY / 2; i < MANY; i++)
+        assert_false(give_item(i));
+    sync_session_free(x);
+    assert_int_equal(bert_has(), MANY / 2);
+    assert_int_equal(stored_cursor(), MANY / 2);
+    start_session();
+    give_opened();
+    for (size_t i = MANY / 2; i < MANY; i++)
+        assert_false(give_item(i));
+    (void)sync_session_pump(x, 0, false);
+    assert_int_equal(bert_has(), MANY);
+    assert_int_equal(stored_cursor(), MANY);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(entries_of_several_frames_are_taken_with_few_writes),
+        TEST(what_comes_after_entries_finds_them_taken),
+        TEST(a_session_that_ends_before_entries_are_taken_loses_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
