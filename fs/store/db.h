@@ -35,7 +35,7 @@ enum db_cf {
     DB_CF_N
 };
 
-enum { DB_FORMAT = 4 }; /* format of everything in the database; any other is refused */
+enum { DB_FORMAT = 5 }; /* format of everything in the database; any other is refused */
 
 struct db;
 struct db_batch;
