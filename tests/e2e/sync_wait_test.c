@@ -134,6 +134,7 @@ static void who_goes_offline_is_waited_for_no_longer(struct e2e *f)
         returns(waiter);
         holds(wait_online(0));
         ok(kill(pid, SIGCONT));
+        world_online(at(STOPPED));
         world_online(at(OFFLINE));
         world_even(&world);
     }
