@@ -210,18 +210,59 @@ static int put_aside(struct show *w, uint64_t dir, struct bytes name, bool itsel
     return -EEXIST;
 }
 
+/* The name is published first: -EAGAIN. */
+static int publish_first(struct show *w, uint64_t dir, struct bytes name)
+{
+    w->blocked->dir = dir;
+    buf_reset(&w->blocked->name);
+    buf_put_bytes(&w->blocked->name, name);
+    return buf_status(&w->blocked->name) < 0 ? -ENOMEM : -EAGAIN;
+}
+
 /* A file that is not published is in the way of a record: it is published first, or makes way. */
 static int move_aside(struct show *w, uint64_t dir, struct bytes name, uint64_t ino)
 {
-    if (may_publish(w, ino)) {
-        w->blocked->dir = dir;
-        buf_reset(&w->blocked->name);
-        buf_put_bytes(&w->blocked->name, name);
-        return buf_status(&w->blocked->name) < 0 ? -ENOMEM : -EAGAIN;
-    }
+    if (may_publish(w, ino))
+        return publish_first(w, dir, name);
     struct attr *a;
     int rc = op_add(w->x, ino, &a);
     return rc < 0 ? rc : put_aside(w, dir, name, false, a);
+}
+
+static int see_entry(void *arg, const struct replica_entry *e)
+{
+    struct buf *b = arg;
+    buf_put(b, e, sizeof *e);
+    return buf_status(b);
+}
+
+/*
+ * A record is to be shown that was removed here, or something in a folder that was, which is not
+ * published yet: that goes first, for who removed it has not seen what came. -EAGAIN; -ESTALE: it
+ * cannot be published now.
+ */
+static int removed_first(struct show *w, const struct rid *removed)
+{
+    struct rid rid = *removed;
+    int rc = w->blocked->aside ? -ESTALE : 0;
+    for (unsigned i = 0; rc == 0 && i < DEPTH_MAX; i++) {
+        CLEANUP(buf_fini) struct buf list = {0};
+        struct replica_entry e;
+        uint64_t dir;
+        struct attr *d;
+        rc = replica_entries(w->s->replica, &rid, see_entry, &list);
+        if (rc < 0 || list.n == 0)
+            break;
+        memcpy(&e, list.p, sizeof e);
+        rc = ino_get(w, &e.parent, &dir);
+        if (rc == 0)
+            rc = op_add(w->x, dir, &d);
+        if (rc == 0 && d->nlink > 0)
+            return publish_first(w, dir, bytes_of(e.name, e.name_len));
+        rid = e.parent;
+        rc = rc == -ESTALE ? 0 : rc;
+    }
+    return rc < 0 && rc != -ENOENT ? rc : -ESTALE;
 }
 
 static int make_file(struct show *w, const struct rid *rid, const struct attr *parent,
@@ -294,6 +335,8 @@ static int show_entry(struct show *w, const struct replica_entry *e)
         rc = move_aside(w, dir, name, there);
     if (rc == 0)
         rc = op_add(w->x, dir, &d);
+    if (rc == -ESTALE || (rc == 0 && d->nlink == 0)) /* an own change: it goes with the folder */
+        return w->own ? 0 : removed_first(w, &e->parent);
     if (rc == 0)
         rc = replica_stat(w->s->replica, &e->rid, &info);
     if (rc == 0)
@@ -314,20 +357,13 @@ static int show_entry(struct show *w, const struct replica_entry *e)
     return rc == 0 && fresh && attr_is_dir(a) ? show_children(w, &e->rid) : rc;
 }
 
-static int collect(void *arg, const struct replica_entry *e)
-{
-    struct buf *b = arg;
-    buf_put(b, e, sizeof *e);
-    return buf_status(b);
-}
-
 /* What is in a directory that appeared may have come before it. */
 static int show_children(struct show *w, const struct rid *dir)
 {
     if (++w->depth > DEPTH_MAX)
         return -ELOOP;
     CLEANUP(buf_fini) struct buf list = {0};
-    int rc = replica_list(w->s->replica, dir, collect, &list);
+    int rc = replica_list(w->s->replica, dir, see_entry, &list);
     for (size_t i = 0; i < list.n && rc == 0; i += sizeof(struct replica_entry)) {
         struct replica_entry e;
         memcpy(&e, list.p + i, sizeof e);
@@ -401,13 +437,6 @@ static int copy_xattrs(struct show *w, const struct attr *from, const struct att
     return rc;
 }
 
-static int see_entry(void *arg, const struct replica_entry *e)
-{
-    struct buf *b = arg;
-    buf_put(b, e, sizeof *e);
-    return buf_status(b);
-}
-
 /* The only name of a file, and where it is: 1; 0: it has none in the tree, or several. */
 static int only_name(struct show *w, const struct attr *a, struct replica_entry *ret,
                      uint64_t *ret_dir)
@@ -476,6 +505,24 @@ static bool is_old(const struct attr *a, const struct replica_info *info)
 
 /* ---- passes over the effects ---- */
 
+/* New content of a file that was removed here. */
+static int pass_removed(void *arg, const struct replica_effect *effect)
+{
+    struct show *w = arg;
+    struct replica_info info;
+    struct attr *a;
+    uint64_t ino;
+    int rc = effect->content ? replica_stat(w->s->replica, &effect->rid, &info) : 0;
+    if (rc < 0 || !effect->content || !info.shown)
+        return rc;
+    rc = ino_get(w, &effect->rid, &ino);
+    if (rc == 0)
+        rc = op_add(w->x, ino, &a);
+    if (rc == -ESTALE || (rc == 0 && a->nlink == 0))
+        rc = removed_first(w, &effect->rid);
+    return rc == -ENOENT || rc == -ESTALE ? 0 : rc;
+}
+
 static int pass_hide(void *arg, const struct replica_effect *effect)
 {
     int rc = 0;
@@ -513,6 +560,8 @@ static int pass_show(void *arg, const struct replica_effect *effect)
     struct attr *a;
     struct replica_info info;
     rc = op_add(w->x, ino, &a);
+    if (rc == -ESTALE) /* removed here; the name may have a new file, which is to be published */
+        return 0;
     if (rc == 0)
         rc = replica_stat(w->s->replica, &effect->rid, &info);
     if (rc == 0 && effect->content && is_old(a, &info))
@@ -697,7 +746,9 @@ int show_effects(struct space *s, struct op *x, struct inval_list *invals, struc
                      .blocked = blocked,
                      .own = blocked == NULL,
                      .now = attr_now()};
-    int rc = w.own ? 0 : replica_effects(s->replica, pass_hide, &w);
+    int rc = w.own ? 0 : replica_effects(s->replica, pass_removed, &w);
+    if (rc == 0 && !w.own)
+        rc = replica_effects(s->replica, pass_hide, &w);
     if (rc == 0)
         rc = replica_effects(s->replica, pass_show, &w);
     if (rc == 0)

@@ -147,7 +147,8 @@ int publish_commit(struct space *s, struct op *x, struct change *c, publish_show
                    struct inval_list *invals) MUST_CHECK;
 
 /* ---- show.c: what records show, put into the tree ---- */
-/* A file that is not published yet and has the name of a record that is to be shown. */
+/* A name that is to be published first: of a file that has the name of a record that is to be
+ * shown, or from which one was removed here. */
 struct blocked {
     uint64_t dir; /* 0: none */
     struct buf name;

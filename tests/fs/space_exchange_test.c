@@ -591,6 +591,66 @@ static void slow_save_by_a_file_that_was_renamed_is_there(void **state)
     assert_content(&p->b, "note.md", saved);
 }
 
+/* ---- what was removed here, and is not published when something comes for it ---- */
+
+/* Bert hears of it then. @forgotten: the kernel, and so the tree, knows the files no more. */
+static void come_before_published(struct pair *p, const uint64_t *removed, size_t n, bool forgotten)
+{
+    for (size_t i = 0; i < n && forgotten; i++)
+        tree_forget(p->b.s->tree, removed[i]);
+    device_hear(&p->b, &p->a);
+    meet(p);
+    assert_equal_trees(p);
+}
+
+static void edit_of_a_file_that_was_just_removed(struct pair *p, bool forgotten)
+{
+    device_save_text(&p->a, "note", "one");
+    meet(p);
+    device_save_text(&p->a, "note", "two");
+    uint64_t removed = device_ino(&p->b, "note");
+    device_unlink(&p->b, "note");
+    come_before_published(p, &removed, 1, forgotten);
+    assert_content(&p->b, "note", "two");
+}
+
+static void edit_of_a_file_that_was_just_removed_survives(void **state)
+{
+    edit_of_a_file_that_was_just_removed(*state, false);
+}
+
+static void edit_of_a_file_that_was_just_removed_and_forgotten_survives(void **state)
+{
+    edit_of_a_file_that_was_just_removed(*state, true);
+}
+
+static void file_for_a_folder_that_was_just_removed(struct pair *p, bool forgotten)
+{
+    device_make(&p->a, "folder", S_IFDIR | 0755);
+    device_make(&p->a, "folder/below", S_IFDIR | 0755);
+    device_save_text(&p->a, "folder/below/note", "one");
+    meet(p);
+    device_save_text(&p->a, "folder/below/new", "by anna");
+    uint64_t removed[] = {device_ino(&p->b, "folder/below/note"), device_ino(&p->b, "folder/below"),
+                          device_ino(&p->b, "folder")};
+    device_unlink(&p->b, "folder/below/note");
+    device_rmdir(&p->b, "folder/below");
+    device_rmdir(&p->b, "folder");
+    come_before_published(p, removed, ARRAY_N(removed), forgotten);
+    assert_content(&p->b, "folder/below/new", "by anna");
+    assert_none(&p->b, "folder/below/note");
+}
+
+static void file_for_a_folder_that_was_just_removed_brings_it_back(void **state)
+{
+    file_for_a_folder_that_was_just_removed(*state, false);
+}
+
+static void file_for_a_folder_that_was_just_removed_and_forgotten_brings_it_back(void **state)
+{
+    file_for_a_folder_that_was_just_removed(*state, true);
+}
+
 /* What a person moves: Bert's file, which came to Anna. */
 static void file_of_another_device_renamed_over_a_note_takes_its_edits_along(void **state)
 {
@@ -624,6 +684,10 @@ int main(void)
         CASE(exchange_of_one_path_made_apart_is_one_record),
         CASE(exchange_while_a_file_is_written_leaves_it_to_the_writer),
         CASE(exchange_repeated_changes_nothing),
+        CASE(edit_of_a_file_that_was_just_removed_survives),
+        CASE(edit_of_a_file_that_was_just_removed_and_forgotten_survives),
+        CASE(file_for_a_folder_that_was_just_removed_brings_it_back),
+        CASE(file_for_a_folder_that_was_just_removed_and_forgotten_brings_it_back),
         CASE(slow_save_of_a_note_that_was_edited_is_merged),
         CASE(slow_save_of_a_note_that_was_deleted_is_there),
         CASE(slow_save_of_a_note_that_was_renamed_leaves_both),

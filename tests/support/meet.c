@@ -23,14 +23,13 @@ static int fetch(void *arg, const struct content_need *need)
     return rc < 0 ? rc : need->level > 0;
 }
 
-void device_pull(struct device *to, struct device *from)
+void device_hear(struct device *to, struct device *from)
 {
     struct transfer t = {from, to};
     struct vv have = {0};
     struct replica_stream *stream;
     CLEANUP(buf_fini) struct buf change = {0};
     struct dot dot;
-    assert_int_equal(publisher_flush(to->s), 0);
     assert_int_equal(space_knowledge(to->s, &have), 0);
     assert_int_equal(space_stream(from->s, &have, &stream), 0);
     int more;
@@ -45,6 +44,12 @@ void device_pull(struct device *to, struct device *from)
     assert_int_equal(space_know(to->s, replica_stream_knowledge(stream)), 0);
     replica_stream_free(stream);
     vv_fini(&have);
+}
+
+void device_pull(struct device *to, struct device *from)
+{
+    assert_int_equal(publisher_flush(to->s), 0);
+    device_hear(to, from);
 }
 
 void devices_meet(struct device *const *d, size_t n)
