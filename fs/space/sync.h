@@ -361,5 +361,7 @@ int space_sync_door(struct space *s, const struct door_key *k,
  * -ENOENT: none. */
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret) MUST_CHECK;
 int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
+/** How often any was set since the space was opened: while that stays, none comes. */
+uint64_t space_sync_blobs(struct space *s);
 
 #endif

@@ -324,7 +324,18 @@ int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob)
         db_batch_delete(batch, DB_SYNC, sync_key_bytes(&key));
     int rc = db_write(s->db, batch, true);
     db_batch_free(batch);
+    pthread_mutex_lock(&s->lock);
+    s->sync->blobs++; /* after it can be read */
+    pthread_mutex_unlock(&s->lock);
     if (rc == 0 && blob.n > 0)
         kick(s);
     return rc;
+}
+
+uint64_t space_sync_blobs(struct space *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t n = s->sync->blobs;
+    pthread_mutex_unlock(&s->lock);
+    return n;
 }

@@ -154,6 +154,7 @@ struct sync {
     bool has_bare;           /* contents are held without their chunks, or were: sync_bare.c */
     struct buf wanted;       /* of these, what is to be fetched */
     uint64_t wants;          /* how often something was added there */
+    uint64_t blobs;          /* how often a blob was set */
     bool ends_due;           /* acts came: replicas may have ended */
     uint64_t adopt_at_ms;    /* when void values that are held are taken over; 0: there are none */
     bool look_again;         /* something came that held entries may wait for */

@@ -189,17 +189,22 @@ int chunk_read(struct db *db, const struct chunk_part *part, void *to)
 
 int chunk_get(struct db *db, const uint8_t id[static CONTENT_ID_BYTES], struct db_value *ret)
 {
-    struct chunk_row row;
+    CLEANUP(db_value_fini) struct db_value v = {0};
+    struct reading r = {.packs = db_packs(db)};
     *ret = (struct db_value){0};
-    int rc = chunk_stat(db, id, &row);
+    int rc = get_row(db, id, &r.row, &v);
     if (rc <= 0)
         return rc == 0 ? -ENODATA : rc;
-    ret->own = malloc(row.len);
+    ret->own = malloc(r.row.len);
     if (ret->own == NULL)
         return -ENOMEM;
-    ret->v = bytes_of(ret->own, row.len);
-    struct chunk_part whole = {.id = id, .len = row.len, .n = row.len};
-    rc = chunk_read(db, &whole, ret->own);
+    ret->v = bytes_of(ret->own, r.row.len);
+    r.sums = v.v.p + CHUNK_ROW_BYTES;
+    rc = read_verified(&r, 0, r.row.len, ret->own);
+    if (rc == -EUCLEAN) { /* it may have been replaced in between */
+        struct chunk_part whole = {.id = id, .len = r.row.len, .n = r.row.len};
+        rc = chunk_read(db, &whole, ret->own);
+    }
     if (rc < 0)
         db_value_fini(ret);
     return rc;
@@ -249,7 +254,7 @@ static void put_rows(struct db_batch *b, const uint8_t *id, struct bytes data, u
     db_batch_put(b, DB_CHUNKREF, id_bytes(id), bytes_of(row, row_n));
 }
 
-bool chunk_batch_has(const struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES])
+static bool is_in_batch(const struct chunk_batch *b, const uint8_t *id)
 {
     for (size_t at = 0; at < b->ids.n; at += CONTENT_ID_BYTES)
         if (memcmp(b->ids.p + at, id, CONTENT_ID_BYTES) == 0)
@@ -257,12 +262,31 @@ bool chunk_batch_has(const struct chunk_batch *b, const uint8_t id[static CONTEN
     return false;
 }
 
+/* So that no two threads find that a chunk is not here, and each leaves a place for it. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint64_t written; /* batches, each counted when it can be read */
+
+int chunk_batch_has(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES])
+{
+    struct chunk_row row;
+    if (b->ids.n == 0)
+        b->since = atomic_load(&written);
+    return is_in_batch(b, id) ? 1 : chunk_stat(b->db, id, &row);
+}
+
 int chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint64_t off,
                     struct bytes data)
 {
+    b->replaces = true;
+    return chunk_batch_put_new(b, id, off, data);
+}
+
+int chunk_batch_put_new(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES],
+                        uint64_t off, struct bytes data)
+{
     assert(data.n > 0 && data.n <= CONTENT_CHUNK_MAX);
     uint64_t place;
-    if (chunk_batch_has(b, id)) /* a second place would be one that no row names */
+    if (is_in_batch(b, id)) /* a second place would be one that no row names */
         return 0;
     int rc = db_room(b->db, data.n);
     if (rc == 0)
@@ -294,24 +318,36 @@ static int delete_place(struct db *db, struct db_batch *b, const uint8_t *id)
     return rc < 0 ? rc : 0;
 }
 
+/* Those that are here, as they were when it was looked or another batch brought them since, lie
+ * elsewhere from now on. */
+static int delete_places(struct chunk_batch *b)
+{
+    int rc = 0;
+    if (!b->replaces && b->since == atomic_load(&written))
+        return 0;
+    for (size_t at = 0; rc == 0 && at < b->ids.n; at += CONTENT_ID_BYTES)
+        rc = delete_place(b->db, b->batch, b->ids.p + at);
+    return rc;
+}
+
 int chunk_batch_write(struct chunk_batch *b)
 {
-    /* So that no two threads find that a chunk is not here, and each leaves a place for it. */
-    static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
     if (b->ids.n == 0)
         return 0;
     int rc = pack_sync(db_packs(b->db), &b->writer);
     pthread_mutex_lock(&writing);
     if (rc == 0)
         rc = buf_status(&b->ids);
-    for (size_t at = 0; rc == 0 && at < b->ids.n; at += CONTENT_ID_BYTES)
-        rc = delete_place(b->db, b->batch, b->ids.p + at);
+    if (rc == 0)
+        rc = delete_places(b);
     if (rc == 0)
         rc = db_write(b->db, b->batch, false);
+    atomic_fetch_add(&written, 1);
     pthread_mutex_unlock(&writing);
     pack_done(db_packs(b->db), &b->writer);
     db_batch_clear(b->batch);
     buf_reset(&b->ids);
+    b->replaces = false;
     return rc;
 }
 
@@ -421,12 +457,11 @@ int chunk_sink_put_named(struct chunk_sink *s, const uint8_t id[static CONTENT_I
     uint8_t *seen = s->seen[id[1]];
     if (memcmp(seen, id, CONTENT_ID_BYTES) == 0)
         return 0;
-    struct chunk_row row;
-    int rc = chunk_stat(s->batch.db, id, &row);
+    int rc = chunk_batch_has(&s->batch, id);
     if (rc < 0)
         return rc;
     if (rc == 0) {
-        rc = chunk_batch_put(&s->batch, id, off, data);
+        rc = chunk_batch_put_new(&s->batch, id, off, data);
         if (rc == 0 && s->batch.writer.end - s->batch.writer.from >= BATCH_BYTES)
             rc = write_full(s);
         if (rc < 0)

@@ -79,21 +79,26 @@ struct chunk_batch {
     struct db_batch *batch;
     struct buf ids; /* of the chunks in it */
     struct pack_writer writer;
+    uint64_t since; /* how many batches were written when it was first looked for a new one */
+    bool replaces;  /* some of them may be here */
 };
 
 /** -ENOMEM. */
 int chunk_batch_init(struct chunk_batch *b, struct db *db) MUST_CHECK;
 void chunk_batch_fini(struct chunk_batch *b);
-/** Whether a chunk is in the batch. */
-bool chunk_batch_has(const struct chunk_batch *b,
-                     const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
+/** Whether a chunk is in the batch or here: 1, 0, or a negative errno. */
+int chunk_batch_has(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 /**
- * Adds a chunk, if it is not in the batch yet; for a node (checked bytes) also its references.
- * @off: where in the file it begins, see pack_append(); else 0. -ENOSPC, -EIO: it is not in the
- * batch.
+ * Adds a chunk, if it is not in the batch yet; for a node (checked bytes) also its references. One
+ * that is here is replaced. @off: where in the file it begins, see pack_append(); else 0. -ENOSPC,
+ * -EIO: it is not in the batch.
  */
 int chunk_batch_put(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES], uint64_t off,
                     struct bytes data) MUST_CHECK;
+/** The same for one of which chunk_batch_has() has said that it is not there: then that is not
+ * looked up again. */
+int chunk_batch_put_new(struct chunk_batch *b, const uint8_t id[static CONTENT_ID_BYTES],
+                        uint64_t off, struct bytes data) MUST_CHECK;
 /** Writes it and empties it. A chunk that another thread has written meanwhile is replaced. */
 int chunk_batch_write(struct chunk_batch *b) MUST_CHECK;
 

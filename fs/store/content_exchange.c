@@ -162,12 +162,11 @@ int content_put_add(struct content_put *p, const struct content_keys *keys,
 /* Adds it, if it is not here. */
 static int put_new(struct content_put *p, const uint8_t *id, struct bytes data)
 {
-    struct chunk_row row;
-    int rc = chunk_batch_has(&p->batch, id) ? 1 : chunk_stat(p->batch.db, id, &row);
+    int rc = chunk_batch_has(&p->batch, id);
     if (rc == 1)
         p->known += data.n;
     if (rc == 0)
-        return chunk_batch_put(&p->batch, id, 0, data);
+        return chunk_batch_put_new(&p->batch, id, 0, data);
     return rc < 0 ? rc : 0;
 }
 

@@ -399,15 +399,28 @@ static bool is_idle(const struct sync_session *x)
     return idle;
 }
 
+/* Whether a blob may be there: what was not there is looked for again when one was set. */
+static bool may_have_blob(struct push *u, uint64_t blobs)
+{
+    u->no_blob = u->no_blob && u->blobs == blobs;
+    u->blobs = blobs;
+    return !u->no_blob;
+}
+
 /* The passphrase's blob, if the remote is still to be given one: after the act of its door. */
 static void pump_blob(struct sync_session *x)
 {
     struct buf blob CLEANUP(buf_fini) = {0};
+    struct push *u = &x->push;
     Persist__Put p = PERSIST__PUT__INIT;
-    if (x->push.blob_id != 0 || !has_room(x, FRAME_PUT_WINDOW) ||
-        space_sync_get_blob(x->cfg.space, x->remote, &blob) < 0)
+    if (u->blob_id != 0 || !has_room(x, FRAME_PUT_WINDOW) ||
+        !may_have_blob(u, space_sync_blobs(x->cfg.space)))
         return;
-    x->push.blob_id = x->push.next_id;
+    int rc = space_sync_get_blob(x->cfg.space, x->remote, &blob);
+    u->no_blob = rc == -ENOENT;
+    if (rc < 0)
+        return;
+    u->blob_id = u->next_id;
     p.what_case = PERSIST__PUT__WHAT_DOOR;
     p.door = frame_data(buf_bytes(&blob));
     put_for(x, &p, blob.n, 0);

@@ -48,6 +48,8 @@ struct push {
     uint64_t fresh;         /* of a file that is being cut: space_sync_fresh() */
     struct job *asking;     /* the job whose question is open */
     uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
+    bool no_blob;           /* there was none to be given when it was looked, */
+    uint64_t blobs;         /* which was after so many were set */
     uint64_t not_before_ms; /* the interval */
     /* While a remote has no room, entries with chunks are passed over until hold_until_ms (0: they
      * are not), then looked at again from the first one on. */

@@ -459,7 +459,10 @@ static int chunk_row_has(struct srv_store *store, const struct chunk_row *c, str
     return rc == -EUCLEAN ? 0 : rc < 0 ? rc : bytes_equal(has, sealed);
 }
 
-/* The number of the first free variant, or SPACES_VARIANTS_MAX; -EALREADY: these bytes are there.
+/*
+ * The number of the first free variant, or SPACES_VARIANTS_MAX; -EALREADY: these bytes are there.
+ * Where none has number 0 there is none, unless it was torn: then what has another number may be
+ * kept twice, which is no harm.
  */
 static int free_chunk_variant(struct push *p, const uint8_t *id, struct bytes sealed)
 {
@@ -467,7 +470,7 @@ static int free_chunk_variant(struct push *p, const uint8_t *id, struct bytes se
     struct buf b = {0};
     int free_one = SPACES_VARIANTS_MAX;
     int rc = 0;
-    for (int n = 0; rc >= 0 && n < SPACES_VARIANTS_MAX; n++) {
+    for (int n = 0; rc >= 0 && n < SPACES_VARIANTS_MAX && free_one != 0; n++) {
         struct chunk_row c;
         struct row_key k = row_chunk(p->sp->number, id, (unsigned)n);
         rc = chunk_row_get(p->s->store, &k, &value, &c);

@@ -192,26 +192,22 @@ int srv_chunk_get(struct srv_spaces *s, const struct srv_at *at, const uint8_t i
 /* Whether a chunk is not there, or will not be for long: 1, 0, or a negative errno. */
 static int is_missing(struct srv_spaces *s, uint64_t space, const uint8_t *id, uint64_t now_ms)
 {
-    uint64_t newest = 0;
     bool is_there = false;
+    bool is_new = false;
     int rc = 0;
     struct buf value = {0};
-    for (unsigned i = 0; rc >= 0 && i < SPACES_VARIANTS_MAX; i++) {
+    for (unsigned i = 0; rc >= 0 && i < SPACES_VARIANTS_MAX && !is_new; i++) {
         struct row_key k = row_chunk(space, id, i);
         struct chunk_row row;
         rc = chunk_row_get(s->store, &k, &value, &row);
-        if (rc == 1) {
-            is_there = true;
-            newest = max_u64(newest, row.ms);
-        }
+        is_there = is_there || rc == 1;
+        is_new = rc == 1 && row.ms + SPACES_UNREFERENCED_MS > now_ms + SPACES_DAY_MS;
     }
     buf_fini(&value);
     if (rc < 0)
         return rc;
-    if (!is_there)
-        return 1;
-    if (newest + SPACES_UNREFERENCED_MS > now_ms + SPACES_DAY_MS)
-        return 0;
+    if (!is_there || is_new)
+        return !is_there;
     rc = row_is_named(s->store, space, id);
     return rc < 0 ? rc : rc == 0;
 }

@@ -196,6 +196,46 @@ static void damage_of_a_page_is_that_of_reads_in_it(void **state)
     assert_int_equal(chunk_read(fixture.db, &after, got), 0);
 }
 
+static unsigned places(void)
+{
+    unsigned n = 0;
+    struct db_iter *it = db_iter_new(fixture.db, DB_CHUNK, bytes_of(NULL, 0), NULL);
+    assert_non_null(it);
+    while (db_iter_next(it))
+        n++;
+    assert_int_equal(db_iter_status(it), 0);
+    db_iter_free(it);
+    return n;
+}
+
+/* Each finds that it is not here; and once more, when it is. */
+static void chunk_of_two_batches_has_one_place(void **state)
+{
+    (void)state;
+    struct chunk_batch b[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(chunk_batch_init(&b[i], fixture.db), 0);
+        assert_int_equal(chunk_batch_has(&b[i], ids[0]), 0);
+        assert_int_equal(chunk_batch_put_new(&b[i], ids[0], 0, bytes_of(data[0], CHUNK)), 0);
+        assert_int_equal(chunk_batch_has(&b[i], ids[0]), 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(chunk_batch_write(&b[i]), 0);
+        assert_int_equal(places(), 1);
+    }
+    assert_int_equal(chunk_batch_has(&b[0], ids[1]), 0);
+    assert_int_equal(chunk_batch_put_new(&b[0], ids[1], 0, bytes_of(data[1], CHUNK)), 0);
+    assert_int_equal(chunk_batch_put(&b[0], ids[0], 0, bytes_of(data[0], CHUNK)), 0);
+    assert_int_equal(chunk_batch_write(&b[0]), 0);
+    assert_int_equal(places(), 2);
+    for (int i = 0; i < 2; i++) {
+        CLEANUP(db_value_fini) struct db_value v = {0};
+        chunk_batch_fini(&b[i]);
+        assert_int_equal(chunk_get(fixture.db, ids[i], &v), 0);
+        assert_memory_equal(v.v.p, data[i], CHUNK);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +250,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(batch_under_way_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_of_a_page_is_that_of_reads_in_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(chunk_of_two_batches_has_one_place, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
