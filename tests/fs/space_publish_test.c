@@ -13,6 +13,8 @@
 
 #include "tests/support/device.h"
 
+enum { MANY = 100, BIG = 2 << 20 };
+
 static int setup(void **state)
 {
     static struct device d;
@@ -569,6 +571,30 @@ static void publish_old_file_renamed_over_another_moves_its_record(void **state)
     assert_text(d, "other", "two");
 }
 
+/* Its content is big, and is not published between two other things: nor is its new name then. */
+static void publish_old_file_takes_a_name_when_its_content_is_out(void **state)
+{
+    struct device *d = *state;
+    struct rid a = published(d, "a", "a"), note = published(d, "note", "one");
+    struct replica_info info;
+    uint8_t *big = malloc(BIG);
+    assert_non_null(big);
+    randombytes_buf(big, BIG);
+    make_old(d, "a");
+    publisher_hold(d->s);
+    device_save(d, "a", big, BIG);
+    device_rename(d, "a", "note");
+    assert_int_equal(publisher_catch_up(d->s), 0);
+    assert_same_record(d, "note", &note);
+    publisher_release(d->s);
+    settle(d);
+    assert_same_record(d, "note", &a);
+    assert_int_equal(replica_stat(d->s->replica, &a, &info), 0);
+    assert_int_equal(info.content.size, BIG);
+    assert_int_equal(count_entries(d, ""), 1);
+    free(big);
+}
+
 static void publish_slow_temporary_with_or_over_a_hard_link(void **state)
 {
     struct device *d = *state;
@@ -718,8 +744,6 @@ static void publish_big_file_stands_back_while_a_request_is_answered(void **stat
 }
 
 /* ---- many at once ---- */
-
-enum { MANY = 100 };
 
 static void many_path(size_t i, char ret[24])
 {
@@ -908,6 +932,7 @@ int main(void)
         CASE(publish_slow_temporary_after_a_restart),
         CASE(publish_slow_temporary_that_goes_on_to_another_name),
         CASE(publish_old_file_renamed_over_another_moves_its_record),
+        CASE(publish_old_file_takes_a_name_when_its_content_is_out),
         CASE(publish_slow_temporary_with_or_over_a_hard_link),
         CASE(publish_exchange_is_an_edit_of_each_record),
         CASE(publish_file_that_takes_the_place_of_a_folder_is_a_new_record),
