@@ -844,6 +844,42 @@ static void save_again(struct busy *b, size_t i, const char *path)
     device_save_text(b->d, path, text);
 }
 
+/* One file is deleted and made anew all the time; the others are left alone. */
+static void *work_on_one(void *arg)
+{
+    struct busy *b = arg;
+    while (!atomic_load(&b->stop)) {
+        device_unlink(b->d, "new50");
+        save_again(b, 50, "new50");
+    }
+    tree_thread_done();
+    return NULL;
+}
+
+static void publish_many_new_files_beside_one_that_changes(void **state)
+{
+    struct device *d = *state;
+    for (int round = 0; round < 20; round++) {
+        pthread_t thread;
+        struct busy b = {.d = d};
+        publisher_hold(d->s);
+        make_many(d);
+        assert_int_equal(pthread_create(&thread, NULL, work_on_one, &b), 0);
+        publisher_release(d->s);
+        settle(d);
+        atomic_store(&b.stop, true);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        settle(d);
+        for (size_t i = 0; i < MANY; i++) {
+            char path[24];
+            many_path(i, path);
+            assert_true(is_recorded(d, path));
+            device_unlink(d, path);
+        }
+        settle(d);
+    }
+}
+
 /* Some files are deleted and made anew, and saved twice; the others are moved there and back. */
 static void *work_on_many(void *arg)
 {
@@ -941,6 +977,7 @@ int main(void)
         CASE(publish_big_file_stands_back_while_a_request_is_answered),
         CASE(publish_many_new_files_with_few_writes),
         CASE(publish_many_new_files_with_others_between),
+        CASE(publish_many_new_files_beside_one_that_changes),
         CASE(publish_many_new_files_that_change_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
