@@ -933,6 +933,7 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
         assert_int_equal(replica_stat(d->s->replica, &rid, &info), 0);
         struct base_ref ref = base_of(&rid, &info.content.dot);
         assert_memory_equal(&a.base, &ref, sizeof ref);
+        assert_int_equal(info.content.mtime_ns, capture_mtime_ns(&a));
         char text[24];
         snprintf(text, sizeof text, "save %zu", b.saves[i]);
         assert_text(d, at, b.saves[i] > 0 ? text : path);
