@@ -333,9 +333,11 @@ int publish_name(struct space *s, struct publish_item *item)
             content.ino = v.file.ino;
             content.name = bytes_of(NULL, 0);
             int published = publish_inode(s, &content);
-            if (published == PUBLISH_OPEN) {
+            if (published == PUBLISH_OPEN)
                 item->wait_ino = v.file.ino;
-                break;
+            if (published == PUBLISH_OPEN || published == PUBLISH_LATER) {
+                buf_fini(&v.to_name);
+                return published;
             }
             content_is_out = true; /* or never will be: a save that nobody ends */
             rc = published < 0 ? published : -EAGAIN;
@@ -348,8 +350,10 @@ int publish_name(struct space *s, struct publish_item *item)
                                       .quiet = item->quiet,
                                       .forced = item->forced};
             struct view target = {0};
-            rc = publish_once(s, &to, &target, false, true);
+            rc = publish_once(s, &to, &target, false, false);
             buf_fini(&target.to_name);
+            if (rc == -EINPROGRESS && takes_a_name_unpublished(&target))
+                rc = -EBUSY; /* that name is pending, too, and has the content go first */
             if (rc == 0)
                 rc = target.act == ACT_MOVE || target.act == ACT_LINK || target.act == ACT_REPLACE
                          ? -EAGAIN
@@ -357,8 +361,6 @@ int publish_name(struct space *s, struct publish_item *item)
         }
     }
     buf_fini(&v.to_name);
-    if (rc == -EINPROGRESS && !content_is_out && takes_a_name_unpublished(&v))
-        return PUBLISH_OPEN;
     if (rc == -EAGAIN || rc == -EBUSY || rc == -ENOTEMPTY || rc == -ESTALE)
         return PUBLISH_LATER;
     if (rc < 0)

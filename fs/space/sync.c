@@ -222,10 +222,8 @@ static int author_door(struct space *s, const struct door *d)
         rc = sync_author(s, &a, &y->me->keys, batch);
     }
     member_keys_fini(&keys);
-    if (rc == 0) {
-        rc = db_write(s->db, batch, true);
-        y->failed = y->failed || rc < 0;
-    }
+    if (rc == 0)
+        rc = sync_write_acts(s, batch);
     db_batch_free(batch);
     return rc;
 }

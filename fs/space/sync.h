@@ -85,6 +85,9 @@ int space_sync_next(struct space *s, uint64_t after, uint64_t remote,
 /** The same of up to @max (> 0) of them, in their order: how many. */
 int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
                     size_t max) MUST_CHECK;
+/** The same of acts alone, whatever arrived between them. */
+int space_sync_list_acts(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
+                         size_t max) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
 
@@ -357,11 +360,13 @@ int space_sync_own_acts(struct space *s, struct buf *ret) MUST_CHECK;
  */
 int space_sync_door(struct space *s, const struct door_key *k,
                     const uint8_t salt[static DOOR_SALT_SIZE], struct buf *ret_blob) MUST_CHECK;
-/** The blob, of either kind, that @remote is still to be given: kept until it is set to nothing.
- * -ENOENT: none. */
+/** The blob, of either kind, that @remote is still to be given: kept until it has been, or it is
+ * set to nothing. -ENOENT: none. */
 int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret) MUST_CHECK;
 int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
 /** How often any was set since the space was opened: while that stays, none comes. */
 uint64_t space_sync_blobs(struct space *s);
+/** @remote has this one: it is not kept any more, unless it is another one by now. */
+int space_sync_blob_given(struct space *s, uint64_t remote, struct bytes blob) MUST_CHECK;
 
 #endif

@@ -114,6 +114,16 @@ int sync_author(struct space *s, struct act *a, const struct member_keys *k, str
     return rc < 0 ? rc : 0;
 }
 
+int sync_write_acts(struct space *s, struct db_batch *batch)
+{
+    struct sync *y = s->sync;
+    int rc = db_write(s->db, batch, true);
+    y->failed = y->failed || rc < 0;
+    if (rc == 0)
+        y->durable = y->next - 1;
+    return rc;
+}
+
 static struct act new_act(const struct sync *y, enum act_kind kind)
 {
     struct act a;
@@ -248,9 +258,7 @@ int space_sync_join(struct space *s)
     pthread_mutex_lock(&s->lock);
     int rc = sync_may_sign(s) ? 0 : join(s, batch);
     if (rc == 1) {
-        int written = db_write(s->db, batch, true);
-        y->failed = y->failed || written < 0;
-        y->durable = y->next - 1;
+        int written = sync_write_acts(s, batch);
         rc = written < 0 ? written : 1;
     }
     if (rc == 1 && s->keyring.has_door) {

@@ -62,14 +62,10 @@ static int write_fork(struct space *s, const struct entry *a, const struct entry
     if (batch == NULL)
         return -ENOMEM;
     int rc = author_fork(s, a, b, batch);
-    if (rc == 0) {
-        rc = db_write(s->db, batch, true);
-        y->failed = y->failed || rc < 0;
-    }
-    if (rc == 0) {
-        y->durable = y->next - 1;
+    if (rc == 0)
+        rc = sync_write_acts(s, batch);
+    if (rc == 0)
         y->look_again = y->ends_due = true;
-    }
     db_batch_free(batch);
     return rc;
 }

@@ -42,10 +42,8 @@ static int author_add(struct space *s, const struct act_add *who, const char *la
         rc = -ENOMEM;
     if (rc == 0)
         rc = sync_author(s, &a, &y->me->keys, batch);
-    if (rc == 0) {
-        rc = db_write(s->db, batch, true);
-        y->failed = y->failed || rc < 0;
-    }
+    if (rc == 0)
+        rc = sync_write_acts(s, batch);
     db_batch_free(batch);
     return rc;
 }

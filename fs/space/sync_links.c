@@ -312,7 +312,7 @@ int space_sync_get_blob(struct space *s, uint64_t remote, struct buf *ret)
     return sync_get(s, &key, 0, ret);
 }
 
-int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob)
+static int write_blob(struct space *s, uint64_t remote, struct bytes blob)
 {
     struct sync_key key = sync_key_u64(SYNC_BLOB, remote);
     struct db_batch *batch = db_batch_new(s->db);
@@ -324,7 +324,13 @@ int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob)
         db_batch_delete(batch, DB_SYNC, sync_key_bytes(&key));
     int rc = db_write(s->db, batch, true);
     db_batch_free(batch);
+    return rc;
+}
+
+int space_sync_set_blob(struct space *s, uint64_t remote, struct bytes blob)
+{
     pthread_mutex_lock(&s->lock);
+    int rc = write_blob(s, remote, blob);
     s->sync->blobs++; /* after it can be read */
     pthread_mutex_unlock(&s->lock);
     if (rc == 0 && blob.n > 0)
@@ -338,4 +344,15 @@ uint64_t space_sync_blobs(struct space *s)
     uint64_t n = s->sync->blobs;
     pthread_mutex_unlock(&s->lock);
     return n;
+}
+
+int space_sync_blob_given(struct space *s, uint64_t remote, struct bytes blob)
+{
+    struct buf now CLEANUP(buf_fini) = {0};
+    pthread_mutex_lock(&s->lock);
+    int rc = space_sync_get_blob(s, remote, &now);
+    if (rc == 0 && bytes_equal(buf_bytes(&now), blob))
+        rc = write_blob(s, remote, bytes_of(NULL, 0));
+    pthread_mutex_unlock(&s->lock);
+    return rc == -ENOENT ? 0 : rc;
 }

@@ -208,6 +208,8 @@ int sync_insert_act(struct space *s, struct bytes act, uint64_t source,
 /** Completes @a (space, author, number, parents), signs it with @k and inserts it. */
 int sync_author(struct space *s, struct act *a, const struct member_keys *k,
                 struct db_batch *batch) MUST_CHECK;
+/** Writes @batch, which has acts of sync_author(): on disk when it returns, and to be sent. */
+int sync_write_acts(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** The acts that make this device's replica known: own and label. 1: some were missing; 0. */
 int sync_author_own(struct space *s, struct db_batch *batch) MUST_CHECK;
 /**

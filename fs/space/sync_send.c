@@ -19,8 +19,8 @@ uint64_t space_sync_last(struct space *s)
     return last;
 }
 
-int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
-                    size_t max)
+static int list(struct space *s, bool acts_alone, uint64_t after, uint64_t remote,
+                struct arrival *ret, size_t max)
 {
     const uint8_t prefix = SYNC_ARRIVAL;
     struct sync_key from = sync_key_u64(SYNC_ARRIVAL, after + 1);
@@ -42,7 +42,9 @@ int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arr
         if (rc < 0 || (a.source == 0 && a.number > durable))
             break;
         after = a.number;
-        rc = a.source == remote ? 1 : sync_is_left_out(s, remote, a.number);
+        rc = a.source == remote || (acts_alone && a.kind != ARRIVAL_ACT)
+                 ? 1
+                 : sync_is_left_out(s, remote, a.number);
         if (rc == 0)
             ret[n++] = a;
         rc = rc < 0 ? rc : 0;
@@ -53,6 +55,18 @@ int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arr
     if (rc == 0 && n == 0)
         ret->number = after;
     return rc < 0 ? rc : (int)n;
+}
+
+int space_sync_list(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
+                    size_t max)
+{
+    return list(s, false, after, remote, ret, max);
+}
+
+int space_sync_list_acts(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret,
+                         size_t max)
+{
+    return list(s, true, after, remote, ret, max);
 }
 
 int space_sync_next(struct space *s, uint64_t after, uint64_t remote, struct arrival *ret)

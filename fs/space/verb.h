@@ -24,10 +24,15 @@
  *                                 server that is reached, and each device that is online has
  *                                 acknowledged it, or for so long; "first": until its list of
  *                                 changes is taken
- *   door       URL SALT KEY       opens the space to who has a passphrase, by way of the server at
- *                                 URL; SALT and KEY (struct door_key) in hex digits
- *   manage     URL MEMBER         makes the server at URL a member; MEMBER (its public keys:
- *                                 identity, sign, box) in hex digits
+ *   door       URL SALT KEY       opens the space to who has a passphrase: has the server at URL be
+ *                                 given what opens it, before all else; SALT and KEY (struct
+ *                                 door_key) in hex digits
+ *   door       URL                whether that is still to be given
+ *   manage     URL MEMBER         makes the server at URL a member, likewise; MEMBER (its public
+ *                                 keys: identity, sign, box) in hex digits
+ *   opened     URL                waits until the server has been given it, else takes it back;
+ *                                 without a mount that is with the next one, and not waited for
+ *   shut       URL                takes it back, if it was not given
  *   flush      -                  publishes what is pending, makes all durable; unmount asks first
  *
  * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
@@ -114,6 +119,8 @@ int verb_resolve(struct space *s, const struct verb_call *call, struct out *out)
 int verb_sync(struct space *s, const struct verb_call *call, struct out *out);
 int verb_door(struct space *s, const struct verb_call *call, struct out *out);
 int verb_manage(struct space *s, const struct verb_call *call, struct out *out);
+int verb_opened(struct space *s, const struct verb_call *call, struct out *out);
+int verb_shut(struct space *s, const struct verb_call *call, struct out *out);
 int verb_flush(struct space *s, const struct verb_call *call, struct out *out);
 
 #endif

@@ -249,34 +249,13 @@ static int make_door(struct space *s, const struct verb_call *call, uint64_t rem
     return rc;
 }
 
-/* Waits until the remote has been given its blob; without a mount that is with the next one. */
-static int wait_for_blob(struct space *s, const struct verb_call *call, uint64_t remote,
-                         struct out *out)
-{
-    struct buf blob CLEANUP(buf_fini) = {0};
-    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
-    bool waits = true;
-    while (waits && space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
-        waits = !out_cancelled(out, STEP_MS);
-    if (!call->mounted || space_sync_get_blob(s, remote, &blob) < 0)
-        return VERB_OK;
-    /* Who is told that it failed finds nothing changed, later either. */
-    if (space_sync_set_blob(s, remote, bytes_of(NULL, 0)) < 0)
-        return VERB_FAILED;
-    out_error(out, "remote: the server did not take in time what opens the folder to others; try "
-                   "again when it is reached");
-    return VERB_UNREACHABLE;
-}
-
-static int opened(struct space *s, const struct verb_call *call, int rc, struct out *out)
+static int made(int rc, struct out *out)
 {
     if (rc == -ENOTCONN)
         out_error(out, "remote: this device is no member of the folder; it cannot let others in");
     else if (rc < 0)
         out_error(out, "remote: opening the folder to others: %s", strerror(-rc));
-    if (rc < 0)
-        return verb_status_of(rc);
-    return wait_for_blob(s, call, space_sync_remote_id(call->args[0]), out);
+    return verb_status_of(rc);
 }
 
 int verb_door(struct space *s, const struct verb_call *call, struct out *out)
@@ -285,7 +264,7 @@ int verb_door(struct space *s, const struct verb_call *call, struct out *out)
     struct buf blob CLEANUP(buf_fini) = {0};
     if (call->args_n < 3) /* whether there is one to be sent */
         return space_sync_get_blob(s, remote, &blob) == 0 ? VERB_OK : VERB_NOT_FOUND;
-    return opened(s, call, make_door(s, call, remote), out);
+    return made(make_door(s, call, remote), out);
 }
 
 /* ---- manage ------------------------------------------------------------------------------------
@@ -309,5 +288,33 @@ static int make_manager(struct space *s, const struct verb_call *call)
 
 int verb_manage(struct space *s, const struct verb_call *call, struct out *out)
 {
-    return opened(s, call, make_manager(s, call), out);
+    return made(make_manager(s, call), out);
+}
+
+/* ---- opened, shut ------------------------------------------------------------------------------
+ */
+
+int verb_opened(struct space *s, const struct verb_call *call, struct out *out)
+{
+    struct buf blob CLEANUP(buf_fini) = {0};
+    uint64_t remote = space_sync_remote_id(call->args[0]);
+    uint64_t end = space_now_ms() + (call->mounted ? DOOR_MS : 0);
+    bool waits = true;
+    while (waits && space_now_ms() < end && space_sync_get_blob(s, remote, &blob) == 0)
+        waits = !out_cancelled(out, STEP_MS);
+    if (!call->mounted || space_sync_get_blob(s, remote, &blob) < 0)
+        return VERB_OK;
+    /* Who is told that it failed finds nothing changed, later either. */
+    if (verb_shut(s, call, out) != VERB_OK)
+        return VERB_FAILED;
+    out_error(out, "remote: the server did not take in time what opens the folder to others; try "
+                   "again when it is reached");
+    return VERB_UNREACHABLE;
+}
+
+int verb_shut(struct space *s, const struct verb_call *call, struct out *out)
+{
+    (void)out;
+    return verb_status_of(
+        space_sync_set_blob(s, space_sync_remote_id(call->args[0]), bytes_of(NULL, 0)));
 }

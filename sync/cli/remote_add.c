@@ -1,7 +1,8 @@
 /*
- * persist remote add: the server is asked first, then the remote is stored, then the door is made;
- * when that fails what was stored is taken back. To add a server again is the way to change its
- * token or interval: the door that there is stays, unless another passphrase is given.
+ * persist remote add: the server is asked first, then the door is made, so that it is what the
+ * server is given first, then the remote is stored; when the server does not take the door, what
+ * was stored is taken back. To add a server again is the way to change its token or interval: the
+ * door that there is stays, unless another passphrase is given.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -130,20 +131,39 @@ static void describe(struct request *r, uint8_t space[static SPACE_ID_SIZE], Per
     ret->managed = r->managed;
 }
 
-/* Asks the server, and stores the remote. */
-static int add(const struct session *s, const struct space_entry *e, struct request *r,
+/* Asks the server what spaces it has, and how it can be a member. */
+static int ask(const struct session *s, const struct space_entry *e, struct request *r,
                Persist__Local **ret, struct err *err)
 {
     uint8_t space[SPACE_ID_SIZE];
     Persist__Remote remote;
-    Persist__RemoteAdd request = PERSIST__REMOTE_ADD__INIT;
+    Persist__RemoteSpaces request = PERSIST__REMOTE_SPACES__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
+    remote_space_id(e, space);
+    describe(r, space, &remote);
+    request.remote = &remote;
+    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_SPACES;
+    f.remote_spaces = &request;
+    return remote_ask(s, &f, ret, err);
+}
+
+/* Stores the remote. */
+static int add(const struct session *s, const struct space_entry *e, struct request *r,
+               struct err *err)
+{
+    uint8_t space[SPACE_ID_SIZE];
+    Persist__Remote remote;
+    Persist__RemoteAdd request = PERSIST__REMOTE_ADD__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT, *answer;
     remote_space_id(e, space);
     describe(r, space, &remote);
     request.remote = &remote;
     f.kind_case = PERSIST__LOCAL__KIND_REMOTE_ADD;
     f.remote_add = &request;
-    return remote_ask(s, &f, ret, err);
+    int rc = remote_ask(s, &f, &answer, err);
+    if (rc == 0)
+        frame_local_free(answer);
+    return rc;
 }
 
 /* Whether the list, an encoded Spaces, says that a passphrase opens @space. */
@@ -158,35 +178,21 @@ static bool has_door(struct bytes list, const uint8_t space[static SPACE_ID_SIZE
     return has;
 }
 
-/* Asks the server whether a passphrase opens the space, or will: an add may have been cut off
- * before. */
-static int ask_door(const struct session *s, const struct space_entry *e, struct request *r,
-                    struct err *err)
+/* Whether a passphrase opens the space, or will: an add may have been cut off before. */
+static int look_for_door(const struct session *s, const struct space_entry *e, struct request *r,
+                         struct bytes list, struct err *err)
 {
     uint8_t space[SPACE_ID_SIZE];
-    Persist__Remote remote;
-    Persist__RemoteSpaces request = PERSIST__REMOTE_SPACES__INIT;
-    Persist__Local f = PERSIST__LOCAL__INIT;
-    Persist__Local *answer;
     remote_space_id(e, space);
-    describe(r, space, &remote);
-    request.remote = &remote;
-    f.kind_case = PERSIST__LOCAL__KIND_REMOTE_SPACES;
-    f.remote_spaces = &request;
-    int rc = remote_ask(s, &f, &answer, err);
-    if (rc < 0)
-        return rc;
-    r->keeps = has_door(frame_bytes(answer->reply->spaces), space);
-    frame_local_free(answer);
-    rc = r->keeps ? 1 : remote_door_waits(s, e, r->url, err);
+    int rc = has_door(list, space) ? 1 : remote_door_waits(s, e, r->url, err);
     r->keeps = rc == 1;
     return rc < 0 ? rc : 0;
 }
 
 /* What opens the space to others, when nothing is said of it: what does already, else a passphrase
- * that is drawn. */
+ * that is drawn. @list: of the server's spaces. */
 static int choose_door(const struct session *s, const struct space_entry *e, struct request *r,
-                       struct err *err)
+                       struct bytes list, struct err *err)
 {
     CLEANUP(buf_fini) struct buf links = {0};
     if (r->managed || r->passphrase_n > 0)
@@ -198,24 +204,38 @@ static int choose_door(const struct session *s, const struct space_entry *e, str
         if (strcmp(l.url, r->url) != 0)
             continue;
         r->managed = l.managed;
-        rc = l.managed ? 0 : ask_door(s, e, r, err);
+        rc = l.managed ? 0 : look_for_door(s, e, r, list, err);
     }
     return rc < 0 || r->managed || r->keeps ? rc : draw_passphrase(r, err);
 }
 
 static int make_door(const struct session *s, const struct space_entry *e, struct request *r,
-                     const Persist__Reply *reply, struct err *err)
+                     struct bytes member, struct err *err)
 {
     struct remote_door door = {
         .space = e,
         .url = r->url,
         .passphrase = bytes_of(r->passphrase, r->passphrase_n),
         .managed = r->managed,
-        .member = frame_bytes(reply->member),
+        .member = member,
     };
-    int rc = r->keeps ? 0 : remote_door(s, &door, err);
-    /* What was stored goes again: without the door no other device can join by way of it. */
+    return r->keeps ? 0 : remote_door(s, &door, err);
+}
+
+/* Stores the remote, and waits until it was given the door. */
+static int add_with_door(const struct session *s, const struct space_entry *e, struct request *r,
+                         struct err *err)
+{
     struct err ignored = {0};
+    int rc = add(s, e, r, err);
+    if (r->keeps)
+        return rc;
+    if (rc < 0) {
+        (void)!remote_door_shut(s, e, r->url, &ignored);
+        return rc;
+    }
+    rc = remote_door_opened(s, e, r->url, err);
+    /* What was stored goes again: without the door no other device can join by way of it. */
     if (rc < 0)
         (void)!remote_undo(s, e, r->url, &ignored);
     return rc;
@@ -246,13 +266,15 @@ static int add_alone(const struct session *s, const struct space_entry *e, struc
     int rc = home_lock_file(&s->home, "remote.lock", &lock_fd, err);
     if (rc < 0)
         return rc;
-    rc = choose_door(s, e, r, err);
-    if (rc == 0)
-        rc = add(s, e, r, &answer, err);
+    rc = ask(s, e, r, &answer, err);
     if (rc == 0) {
-        rc = make_door(s, e, r, answer->reply, err);
+        rc = choose_door(s, e, r, frame_bytes(answer->reply->spaces), err);
+        if (rc == 0)
+            rc = make_door(s, e, r, frame_bytes(answer->reply->member), err);
         frame_local_free(answer);
     }
+    if (rc == 0)
+        rc = add_with_door(s, e, r, err);
     close(lock_fd);
     return rc;
 }

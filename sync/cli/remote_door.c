@@ -25,13 +25,13 @@ static int derive(struct bytes passphrase, char salt_text[2 * DOOR_SALT_SIZE + 1
     return 0;
 }
 
-static int run(const struct session *s, const struct remote_door *door, struct verb_call *call,
+static int run(const struct session *s, const struct space_entry *e, struct verb_call *call,
                struct err *err)
 {
     struct term term;
     int status;
     term_init(&term);
-    int rc = session_run(s, door->space, call, &term.out, &status, err);
+    int rc = session_run(s, e, call, &term.out, &status, err);
     if (rc == 0 && term_finish(&term, status) != VERB_OK)
         rc = err_set(err, -ECONNABORTED, "remote: the folder was not opened to other devices");
     return rc;
@@ -45,7 +45,7 @@ static int make_member(const struct session *s, const struct remote_door *door, 
                        "remote: this server cannot be a member of a folder; use a passphrase");
     sodium_bin2hex(member, sizeof member, door->member.p, door->member.n);
     struct verb_call call = {.verb = "manage", .args = {door->url, member}, .args_n = 2};
-    return run(s, door, &call, err);
+    return run(s, door->space, &call, err);
 }
 
 int remote_door(const struct session *s, const struct remote_door *door, struct err *err)
@@ -57,9 +57,23 @@ int remote_door(const struct session *s, const struct remote_door *door, struct 
     if (rc < 0)
         return rc;
     struct verb_call call = {.verb = "door", .args = {door->url, salt, key}, .args_n = 3};
-    rc = run(s, door, &call, err);
+    rc = run(s, door->space, &call, err);
     sodium_memzero(key, sizeof key);
     return rc;
+}
+
+int remote_door_opened(const struct session *s, const struct space_entry *e, const char *url,
+                       struct err *err)
+{
+    struct verb_call call = {.verb = "opened", .args = {url}, .args_n = 1};
+    return run(s, e, &call, err);
+}
+
+int remote_door_shut(const struct session *s, const struct space_entry *e, const char *url,
+                     struct err *err)
+{
+    struct verb_call call = {.verb = "shut", .args = {url}, .args_n = 1};
+    return run(s, e, &call, err);
 }
 
 int remote_door_waits(const struct session *s, const struct space_entry *e, const char *url,

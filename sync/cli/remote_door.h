@@ -15,9 +15,19 @@ struct remote_door {
     struct bytes member; /* of the server's Welcome: 96 bytes, or empty */
 };
 
-/** Makes the door, durable when it returns; the remote was added before. */
+/**
+ * Makes the door, durable when it returns. It is what the remote is given first, so the remote is
+ * added after it; then remote_door_opened(), or remote_door_shut() when that failed.
+ */
 int remote_door(const struct session *s, const struct remote_door *door,
                 struct err *err) MUST_CHECK;
+/** Waits until the remote was given it; if that takes too long, it is taken back. Not mounted: 0.
+ */
+int remote_door_opened(const struct session *s, const struct space_entry *e, const char *url,
+                       struct err *err) MUST_CHECK;
+/** Takes it back, if it was not given. */
+int remote_door_shut(const struct session *s, const struct space_entry *e, const char *url,
+                     struct err *err) MUST_CHECK;
 
 /** Whether the door of a remote was made and is still to be sent, which the next mount does: 1, 0.
  */

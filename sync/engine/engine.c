@@ -372,23 +372,22 @@ static uint64_t look_after(struct engine *e, uint64_t now_ms)
 static void pump(struct engine *e, bool now)
 {
     uint64_t now_ms = net_now_ms(), next = look_after(e, now_ms);
-    int more = 0;
     note_changes(e, now);
-    do {
-        more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
-        if (more < 0 && more != -ENOTCONN)
-            log_warn("sync: signing changes: %s", strerror(-more));
-        for (size_t i = 0; i < LINKS_MAX; i++) {
-            struct link *l = &e->links[i];
-            if (l->session == NULL)
-                continue;
-            uint64_t at = sync_session_pump(l->session, now_ms, now);
-            next = sooner(next, at);
-            show(l);
-        }
-    } while (more == 1 && e->late.n == 0);
-    if (more == 1) /* the rest when there is room */
+    int more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
+    if (more < 0 && more != -ENOTCONN)
+        log_warn("sync: signing changes: %s", strerror(-more));
+    for (size_t i = 0; i < LINKS_MAX; i++) {
+        struct link *l = &e->links[i];
+        if (l->session == NULL)
+            continue;
+        uint64_t at = sync_session_pump(l->session, now_ms, now);
+        next = sooner(next, at);
+        show(l);
+    }
+    if (more == 1) /* the rest when there is room: what came is read between, answers above all */
         atomic_store(&e->changed, true);
+    if (more == 1 && e->late.n == 0)
+        next = now_ms;
     if (next != 0)
         net_timer_set(e->pump_timer, next > now_ms ? next - now_ms : 0);
 }

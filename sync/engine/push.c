@@ -1,7 +1,7 @@
 /*
- * The outgoing half of a session. Arrivals are put in their order; an entry with chunks waits in a
- * job until the remote has these. What the remote has for sure (`pushed`) is all before the first
- * arrival that is not Done.
+ * The outgoing half of a session. Acts, and what opens the space to others, are put before all
+ * else; then arrivals in their order; an entry with chunks waits in a job until the remote has
+ * these. What the remote has for sure (`pushed`) is all before the first arrival that is not Done.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,6 +36,7 @@ void push_fini(struct sync_session *x)
 {
     for (size_t i = 0; i < JOBS_MAX; i++)
         job_fini(&x->push.jobs[i]);
+    buf_fini(&x->push.blob);
     free(x->push.puts);
 }
 
@@ -104,7 +105,7 @@ static uint64_t first_open(const struct sync_session *x)
         const struct put *p = &u->puts[(u->puts_at + i) % PUTS_MAX];
         if (p->arrival != 0) {
             first = min_u64(first, p->arrival);
-            if (p->job == NULL)
+            if (p->job == NULL && !p->ahead)
                 break; /* those that follow are later, or of jobs */
         }
     }
@@ -151,7 +152,7 @@ void push_done(struct sync_session *x, uint64_t id)
     }
     if (u->blob_id != 0 && id >= u->blob_id) {
         u->blob_id = 0;
-        if (space_sync_set_blob(x->cfg.space, x->remote, bytes_of(NULL, 0)) < 0)
+        if (space_sync_blob_given(x->cfg.space, x->remote, buf_bytes(&u->blob)) < 0)
             sync_session_fail(x, FAILED_MS, "the database does not take what was sent");
     }
     /* What is not written down is put again by the next session, and known there. */
@@ -339,6 +340,74 @@ static void pump_fresh(struct sync_session *x)
     }
 }
 
+/* ---- what opens the space ----------------------------------------------------------------------
+ */
+
+static void put_act(struct sync_session *x, const struct arrival *a)
+{
+    struct buf bytes CLEANUP(buf_fini) = {0}, unused CLEANUP(buf_fini) = {0};
+    struct push *u = &x->push;
+    if (seal_arrival(x, a, &bytes, &unused) == 0)
+        return;
+    struct put *p = &u->puts[(u->puts_at + u->puts_n) % PUTS_MAX];
+    put_sealed(x, a, &bytes, NULL);
+    p->ahead = true;
+}
+
+/* Puts the acts that no entry before them may keep waiting. True: all that there are. */
+static bool pump_acts(struct sync_session *x)
+{
+    struct arrival a[ARRIVALS_N];
+    struct push *u = &x->push;
+    int n = ARRIVALS_N;
+    while (n > 0 && u->acts < space_sync_last(x->cfg.space)) {
+        n = space_sync_list_acts(x->cfg.space, u->acts, x->remote, a, ARRIVALS_N);
+        if (n < 0)
+            sync_session_fail(x, FAILED_MS, "what is to be sent cannot be read");
+        if (n == 0)
+            u->acts = a[0].number;
+        for (int i = 0; i < n; i++) {
+            if (!has_room(x, FRAME_PUT_WINDOW - LIMIT_ENTRY))
+                return false;
+            put_act(x, &a[i]);
+            u->acts = a[i].number;
+        }
+    }
+    return !x->failed;
+}
+
+/* The blob that is still to be given: what was not there is looked for again when one was set. */
+static bool find_blob(struct sync_session *x, struct buf *ret)
+{
+    struct push *u = &x->push;
+    uint64_t blobs = space_sync_blobs(x->cfg.space);
+    if (u->no_blob && u->blobs == blobs)
+        return false;
+    int rc = space_sync_get_blob(x->cfg.space, x->remote, ret);
+    u->no_blob = rc == -ENOENT;
+    u->blobs = blobs;
+    return rc == 0;
+}
+
+/* Acts, and the passphrase's blob, if the remote is still to be given one: after the act of its
+ * door. */
+static void pump_door(struct sync_session *x)
+{
+    struct buf blob CLEANUP(buf_fini) = {0};
+    struct push *u = &x->push;
+    Persist__Put p = PERSIST__PUT__INIT;
+    bool waits = u->blob_id == 0 && find_blob(x, &blob);
+    if (!pump_acts(x) || !waits || !has_room(x, FRAME_PUT_WINDOW))
+        return;
+    u->blob_id = u->next_id;
+    p.what_case = PERSIST__PUT__WHAT_DOOR;
+    p.door = frame_data(buf_bytes(&blob));
+    put_for(x, &p, blob.n, 0);
+    buf_fini(&u->blob);
+    u->blob = blob;
+    blob = (struct buf){0};
+}
+
 /* ---- arrivals ----------------------------------------------------------------------------------
  */
 
@@ -352,8 +421,12 @@ static bool take(struct sync_session *x, const struct arrival *a)
         u->kept_back = u->kept_back == 0 ? a->number : u->kept_back;
         return true;
     }
+    if (a->kind == ARRIVAL_ACT && a->number <= u->acts)
+        return true; /* it went ahead */
     if (seal_arrival(x, a, &bytes, &chunks) == 0)
         return !x->failed;
+    if (a->kind == ARRIVAL_ACT)
+        u->acts = a->number;
     if (chunks.n == 0) {
         if (a->number > u->small_to)
             put_sealed(x, a, &bytes, NULL);
@@ -399,33 +472,6 @@ static bool is_idle(const struct sync_session *x)
     return idle;
 }
 
-/* Whether a blob may be there: what was not there is looked for again when one was set. */
-static bool may_have_blob(struct push *u, uint64_t blobs)
-{
-    u->no_blob = u->no_blob && u->blobs == blobs;
-    u->blobs = blobs;
-    return !u->no_blob;
-}
-
-/* The passphrase's blob, if the remote is still to be given one: after the act of its door. */
-static void pump_blob(struct sync_session *x)
-{
-    struct buf blob CLEANUP(buf_fini) = {0};
-    struct push *u = &x->push;
-    Persist__Put p = PERSIST__PUT__INIT;
-    if (u->blob_id != 0 || !has_room(x, FRAME_PUT_WINDOW) ||
-        !may_have_blob(u, space_sync_blobs(x->cfg.space)))
-        return;
-    int rc = space_sync_get_blob(x->cfg.space, x->remote, &blob);
-    u->no_blob = rc == -ENOENT;
-    if (rc < 0)
-        return;
-    u->blob_id = u->next_id;
-    p.what_case = PERSIST__PUT__WHAT_DOOR;
-    p.door = frame_data(buf_bytes(&blob));
-    put_for(x, &p, blob.n, 0);
-}
-
 /* What was passed over is looked at again. */
 static void end_hold(struct push *u)
 {
@@ -455,11 +501,11 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
         x->cfg.room(x->cfg.arg, NULL);
         end_hold(u);
     }
+    pump_door(x);
     if (!now && now_ms < u->not_before_ms)
         return u->not_before_ms;
     uint64_t before = u->scan;
     pump_arrivals(x);
-    pump_blob(x);
     for (size_t i = 0; i < JOBS_MAX; i++)
         pump_job(x, &u->jobs[i]);
     pump_fresh(x);

@@ -207,7 +207,7 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
     }
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
-    x->push.scan = x->row.pushed;
+    x->push.scan = x->push.acts = x->row.pushed;
     x->pull.more_waiting = true; /* of an earlier session, or of another remote */
     x->caught_up = !o->exists;
     if (x->caught_up)

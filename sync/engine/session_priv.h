@@ -25,6 +25,7 @@ struct put {
     uint64_t of;          /* the arrival that it is sent for; 0: none */
     size_t bytes;
     struct job *job; /* of the entry that ends it */
+    bool ahead;      /* an act that is put before what arrived before it */
 };
 
 /* An entry whose chunks have to be there first. */
@@ -41,6 +42,7 @@ struct job {
 
 struct push {
     uint64_t scan; /* arrivals up to here were looked at */
+    uint64_t acts; /* acts that arrived up to here are put, ahead of all else */
     uint64_t next_id;
     struct put *puts; /* a ring of PUTS_MAX */
     size_t puts_at, puts_n, bytes;
@@ -48,6 +50,7 @@ struct push {
     uint64_t fresh;         /* of a file that is being cut: space_sync_fresh() */
     struct job *asking;     /* the job whose question is open */
     uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
+    struct buf blob;        /* which it has */
     bool no_blob;           /* there was none to be given when it was looked, */
     uint64_t blobs;         /* which was after so many were set */
     uint64_t not_before_ms; /* the interval */

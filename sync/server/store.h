@@ -3,8 +3,8 @@
  * is RocksDB; another engine needs what is written here and no more.
  *
  * One process has a store at a time. A batch is atomic, and is seen by readers at once. It survives
- * the death of the process when srv_store_write() has returned, the loss of power after
- * srv_store_sync(). Keys are iterated in the order of memcmp. Thread: any, unless said otherwise.
+ * the death of the process, and the loss of power, after srv_store_sync(). Keys are iterated in the
+ * order of memcmp. Thread: any, unless said otherwise.
  */
 #ifndef SYNC_SERVER_STORE_H
 #define SYNC_SERVER_STORE_H

@@ -251,6 +251,24 @@ static void a_remote_that_cannot_be_is_not_stored(struct e2e *f)
     finish();
 }
 
+/* A server that takes no entry at all, as one that takes a heap of them slowly. */
+static void what_opens_a_folder_goes_before_all_that_is_in_it(struct e2e *f)
+{
+    static const char *const ways[] = {"--passphrase-file pass", "--managed"};
+    begin(f);
+    atomic_store(&server.control->no_entries, 1);
+    e2e_ok(f, "for i in 1 2 3; do echo $i >%s/$i; done && persist log %s/3", f->folder, f->folder);
+    for (unsigned i = 0; i < ARRAY_N(ways); i++) {
+        e2e_ok(f, "persist remote add %s %s --token-file token %s", server.url, f->folder, ways[i]);
+        same(atomic_load(&server.control->doors), i + 1);
+        e2e_ok(f, "persist status %s --json", f->folder);
+        const char *to_push = e2e_value(f, "remotes.0.to_push");
+        holds(to_push[0] >= '1' && to_push[0] <= '9');
+        e2e_ok(f, "persist remote remove %s %s", server.url, f->folder);
+    }
+    finish();
+}
+
 static void folders_have_their_own_remotes(struct e2e *f)
 {
     begin(f);
@@ -413,6 +431,7 @@ int main(int argc, char **argv)
         E2E_TEST(a_mount_does_without_it),
         E2E_TEST(a_remote_is_added_listed_and_removed),
         E2E_TEST(a_remote_that_cannot_be_is_not_stored),
+        E2E_TEST(what_opens_a_folder_goes_before_all_that_is_in_it),
         E2E_TEST(folders_have_their_own_remotes),
         E2E_TEST(secrets_stay_where_they_belong),
         E2E_TEST(a_link_lives_through_kills),

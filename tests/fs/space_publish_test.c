@@ -13,6 +13,8 @@
 
 #include "tests/support/device.h"
 
+enum { MANY = 100, BIG = 2 << 20 };
+
 static int setup(void **state)
 {
     static struct device d;
@@ -569,6 +571,30 @@ static void publish_old_file_renamed_over_another_moves_its_record(void **state)
     assert_text(d, "other", "two");
 }
 
+/* Its content is big, and is not published between two other things: nor is its new name then. */
+static void publish_old_file_takes_a_name_when_its_content_is_out(void **state)
+{
+    struct device *d = *state;
+    struct rid a = published(d, "a", "a"), note = published(d, "note", "one");
+    struct replica_info info;
+    uint8_t *big = malloc(BIG);
+    assert_non_null(big);
+    randombytes_buf(big, BIG);
+    make_old(d, "a");
+    publisher_hold(d->s);
+    device_save(d, "a", big, BIG);
+    device_rename(d, "a", "note");
+    assert_int_equal(publisher_catch_up(d->s), 0);
+    assert_same_record(d, "note", &note);
+    publisher_release(d->s);
+    settle(d);
+    assert_same_record(d, "note", &a);
+    assert_int_equal(replica_stat(d->s->replica, &a, &info), 0);
+    assert_int_equal(info.content.size, BIG);
+    assert_int_equal(count_entries(d, ""), 1);
+    free(big);
+}
+
 static void publish_slow_temporary_with_or_over_a_hard_link(void **state)
 {
     struct device *d = *state;
@@ -719,8 +745,6 @@ static void publish_big_file_stands_back_while_a_request_is_answered(void **stat
 
 /* ---- many at once ---- */
 
-enum { MANY = 100 };
-
 static void many_path(size_t i, char ret[24])
 {
     snprintf(ret, 24, "new%zu", i);
@@ -820,6 +844,42 @@ static void save_again(struct busy *b, size_t i, const char *path)
     device_save_text(b->d, path, text);
 }
 
+/* One file is deleted and made anew all the time; the others are left alone. */
+static void *work_on_one(void *arg)
+{
+    struct busy *b = arg;
+    while (!atomic_load(&b->stop)) {
+        device_unlink(b->d, "new50");
+        save_again(b, 50, "new50");
+    }
+    tree_thread_done();
+    return NULL;
+}
+
+static void publish_many_new_files_beside_one_that_changes(void **state)
+{
+    struct device *d = *state;
+    for (int round = 0; round < 20; round++) {
+        pthread_t thread;
+        struct busy b = {.d = d};
+        publisher_hold(d->s);
+        make_many(d);
+        assert_int_equal(pthread_create(&thread, NULL, work_on_one, &b), 0);
+        publisher_release(d->s);
+        settle(d);
+        atomic_store(&b.stop, true);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        settle(d);
+        for (size_t i = 0; i < MANY; i++) {
+            char path[24];
+            many_path(i, path);
+            assert_true(is_recorded(d, path));
+            device_unlink(d, path);
+        }
+        settle(d);
+    }
+}
+
 /* Some files are deleted and made anew, and saved twice; the others are moved there and back. */
 static void *work_on_many(void *arg)
 {
@@ -873,6 +933,7 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
         assert_int_equal(replica_stat(d->s->replica, &rid, &info), 0);
         struct base_ref ref = base_of(&rid, &info.content.dot);
         assert_memory_equal(&a.base, &ref, sizeof ref);
+        assert_int_equal(info.content.mtime_ns, capture_mtime_ns(&a));
         char text[24];
         snprintf(text, sizeof text, "save %zu", b.saves[i]);
         assert_text(d, at, b.saves[i] > 0 ? text : path);
@@ -908,6 +969,7 @@ int main(void)
         CASE(publish_slow_temporary_after_a_restart),
         CASE(publish_slow_temporary_that_goes_on_to_another_name),
         CASE(publish_old_file_renamed_over_another_moves_its_record),
+        CASE(publish_old_file_takes_a_name_when_its_content_is_out),
         CASE(publish_slow_temporary_with_or_over_a_hard_link),
         CASE(publish_exchange_is_an_edit_of_each_record),
         CASE(publish_file_that_takes_the_place_of_a_folder_is_a_new_record),
@@ -916,6 +978,7 @@ int main(void)
         CASE(publish_big_file_stands_back_while_a_request_is_answered),
         CASE(publish_many_new_files_with_few_writes),
         CASE(publish_many_new_files_with_others_between),
+        CASE(publish_many_new_files_beside_one_that_changes),
         CASE(publish_many_new_files_that_change_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ struct peer {
     bool taken;
     struct ws *ws; /* NULL: not open */
     struct greet greet;
-    bool welcomed;
+    bool welcomed, stuck; /* stuck: an entry came, with no_entries */
     uint8_t space[SPACE_ID_SIZE];
     struct buf pending; /* of echo */
     uint32_t poured;
@@ -85,8 +85,14 @@ static void end(struct peer *p, unsigned code)
 
 static void welcome(struct peer *p)
 {
+    static const uint8_t seed[SEED_SIZE] = "one that a folder can be opened";
+    struct member_keys keys;
     uint8_t member[LINK_SERVER_MEMBER];
-    memset(member, 'm', sizeof member);
+    if (member_keys_init(&keys, seed) < 0)
+        abort();
+    memcpy(member, keys.sign_public, SIGN_KEY_SIZE);
+    memcpy(member + SIGN_KEY_SIZE, keys.sign_public, SIGN_KEY_SIZE);
+    memcpy(member + 2 * SIGN_KEY_SIZE, keys.box_public, BOX_KEY_SIZE);
     Persist__Welcome w = PERSIST__WELCOME__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     w.now_ms = 1;
@@ -157,13 +163,19 @@ static void answer_open(struct peer *p, const Persist__Open *o)
     send_frame(p, &f);
 }
 
-static void answer_put(struct peer *p, uint64_t id)
+static void answer_put(struct peer *p, const Persist__Put *put)
 {
     Persist__Done done = PERSIST__DONE__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
+    p->stuck = p->stuck || (atomic_load(&control->no_entries) != 0 &&
+                            put->what_case == PERSIST__PUT__WHAT_ENTRY);
+    if (p->stuck)
+        return;
+    if (put->what_case == PERSIST__PUT__WHAT_DOOR)
+        atomic_fetch_add(&control->doors, 1);
     if (!has_space(p->space) && spaces_n < SPACES_MAX)
         memcpy(spaces[spaces_n++], p->space, SPACE_ID_SIZE);
-    done.id = id;
+    done.id = put->id;
     f.kind_case = PERSIST__FRAME__KIND_DONE;
     f.done = &done;
     send_frame(p, &f);
@@ -211,7 +223,7 @@ static void on_message(struct ws *w, struct bytes m, void *user)
     else if (f->kind_case == PERSIST__FRAME__KIND_OPEN)
         answer_open(p, f->open);
     else if (f->kind_case == PERSIST__FRAME__KIND_PUT)
-        answer_put(p, f->put->id);
+        answer_put(p, f->put);
     else if (p->welcomed)
         on_session(p, m);
     frame_free(f);

@@ -23,12 +23,14 @@ struct link_server_control {
     _Atomic unsigned mute;       /* sends no Challenge */
     _Atomic unsigned echo;       /* sends frames back */
     _Atomic unsigned slow_ms;    /* reads a frame only every so often */
+    _Atomic unsigned no_entries; /* a session answers nothing any more once an entry came */
     _Atomic unsigned pour;       /* so many numbered frames are sent after a Welcome */
     _Atomic unsigned close_code; /* closes all connections with it, after an End; then it is 0 */
     /* What it saw, in all. */
     _Atomic unsigned opened, welcomed, frames, poured, wrong; /* wrong: proofs, numbers of frames */
     _Atomic unsigned refused;                                 /* tokens */
-    _Atomic unsigned open;                                    /* connections now */
+    _Atomic unsigned doors; /* blobs that were taken, of either kind */
+    _Atomic unsigned open;  /* connections now */
     _Atomic unsigned port;
     uint8_t identity[32]; /* of the last Proof */
 };
