@@ -176,8 +176,3 @@ int replica_know_dot(struct replica *r, struct db_batch *batch, const struct dot
     int rc = replica_know(r, batch, &(struct vv){.v = &one, .n = 1});
     return rc < 0 ? rc : 1;
 }
-
-bool replica_may_exchange(const struct replica *r, const struct vv *floor)
-{
-    return r->known.n == 0 || vv_covers(&r->known, floor);
-}

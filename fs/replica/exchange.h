@@ -98,13 +98,6 @@ int replica_know(struct replica *r, struct db_batch *batch, const struct vv *kno
 int replica_know_dot(struct replica *r, struct db_batch *batch, const struct dot *dot,
                      uint64_t after) MUST_CHECK;
 
-/**
- * Whether this replica may take part in an ordinary exchange with one that has the floor @floor: it
- * holds nothing, or it knows all that the other may have cleaned up. If not, it must compare in
- * full.
- */
-bool replica_may_exchange(const struct replica *r, const struct vv *floor);
-
 /** Every value that is held, for tests and comparison. @fn must not call the replica. */
 int replica_values(struct replica *r, int (*fn)(void *ctx, const struct value *v),
                    void *ctx) MUST_CHECK;

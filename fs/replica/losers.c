@@ -273,9 +273,41 @@ static int settle_cluster(struct replica *r, const struct place_name *at)
     return rc;
 }
 
+/* Losers that lie under another label than that of now go where this one belongs. */
+static int move_strays(struct replica *r, const struct place_name *at)
+{
+    struct cluster k;
+    int rc = load(r, &at->parent, at->name, &k);
+    if (rc < 0)
+        return rc;
+    size_t had = k.n, left = 0;
+    for (size_t i = 0; i < had && rc == 0; i++) {
+        char base[LIMIT_NAME + 1];
+        struct cluster to;
+        struct bytes root = root_of(base_name(r, &k.v[i], base));
+        if (bytes_equal(root, k.root)) {
+            k.v[left++] = k.v[i];
+            continue;
+        }
+        rc = load(r, &k.parent, root, &to);
+        if (rc == 0) {
+            to.v[to.n++] = k.v[i];
+            rc = store(r, &to);
+        }
+        if (rc == 0)
+            rc = place_names_add(&r->clusters, &to.parent, to.root);
+    }
+    k.n = left;
+    return rc < 0 || left == had ? rc : store(r, &k);
+}
+
 int losers_settle(struct replica *r)
 {
     int rc = 0;
+    for (size_t i = 0; i < r->clusters.n && rc == 0; i++) {
+        const struct place_name at = r->clusters.v[i]; /* more are added */
+        rc = move_strays(r, &at);
+    }
     for (size_t i = 0; i < r->clusters.n && rc == 0; i++)
         rc = settle_cluster(r, &r->clusters.v[i]);
     return rc;
@@ -284,53 +316,20 @@ int losers_settle(struct replica *r)
 /* ---- after labels changed ----------------------------------------------------------------------
  */
 
-struct sweep {
-    struct replica *r;
-    struct place_names all;
-};
-
-static int sweep_one(void *ctx, struct bytes key, struct bytes value)
+static int touch_one(void *ctx, struct bytes key, struct bytes value)
 {
-    struct sweep *s = ctx;
-    (void)value;
+    struct replica *r = ctx;
     struct bytes root;
     struct rid parent = rid_at(key, 1);
-    int rc = txn_copy(&s->r->txn, bytes_of(key.p + 1 + RID_SIZE, key.n - 1 - RID_SIZE), &root);
-    return rc < 0 ? rc : place_names_add(&s->all, &parent, root);
-}
-
-/* Puts every loser of a cluster where its base name of now belongs. */
-static int move_cluster(struct replica *r, const struct place_name *at)
-{
-    struct cluster k;
-    int rc = load(r, &at->parent, at->name, &k);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < k.n && rc == 0; i++) {
-        struct group g;
-        rc = names_group(r, &k.parent, k.v[i].wanted, &g);
-        struct claimant *c = rc < 0 ? NULL : names_find(&g, &k.v[i].rid, &k.v[i].slot);
-        if (rc == 0 && c == NULL)
-            rc = -EUCLEAN;
-        if (rc == 0)
-            rc = remove_from(r, &g, c, at->name);
-        if (rc == -ENOENT)
-            rc = -EUCLEAN;
-        if (rc == 0)
-            rc = losers_add(r, &g, c);
-    }
-    return rc;
+    (void)value;
+    int rc = txn_copy(&r->txn, bytes_of(key.p + 1 + RID_SIZE, key.n - 1 - RID_SIZE), &root);
+    return rc < 0 ? rc : place_names_add(&r->clusters, &parent, root);
 }
 
 int names_touch_losers(struct replica *r)
 {
-    struct sweep s = {.r = r};
     const uint8_t tag = SHOWN_LOSER;
-    int rc = txn_scan(&r->txn, DB_SHOWN, bytes_of(&tag, 1), (struct bytes){NULL, 0}, sweep_one, &s);
-    for (size_t i = 0; i < s.all.n && rc == 0; i++)
-        rc = move_cluster(r, &s.all.v[i]);
-    free(s.all.v);
-    return rc;
+    return txn_scan(&r->txn, DB_SHOWN, bytes_of(&tag, 1), (struct bytes){NULL, 0}, touch_one, r);
 }
 
 /* ---- finding -----------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ struct replica_config {
     /*
      * The label of the device that owns replica @id, for conflict names; false: not known, then 8
      * digits of the id stand in. Devices show equal names only where they give equal labels; when
-     * an answer changes: replica_relabel(). NULL: only the own label is known.
+     * an answer changes: replica_relabel(); names may be those of before until then. NULL: only the
+     * own label is known.
      */
     bool (*label_of)(void *ctx, uint64_t id, char ret[LIMIT_LABEL + 1]);
     /*

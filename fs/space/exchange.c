@@ -207,7 +207,7 @@ static int put_bare(struct missing *m, struct db_batch *batch)
 }
 
 /* What is to be done: apply a change, or entries with one each; know; renew; clean up; end
- * replicas, take over what they left. */
+ * replicas, take over what they left; name conflicts by the labels of now. */
 struct job {
     struct bytes change;
     struct exchange_entry *entry;
@@ -219,6 +219,7 @@ struct job {
     uint64_t now_ms; /* of the clean-up */
     bool end;
     bool adopt;
+    bool relabel;
     struct comparison *compare;
     struct comparison_at *at; /* NULL: what follows for the knowledge */
 };
@@ -265,6 +266,8 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
         return sync_put_adopted(s, batch);
     if (j->end)
         return sync_put_ended(s, batch);
+    if (j->relabel)
+        return replica_relabel(s->replica, batch);
     if (j->compare != NULL)
         return j->at == NULL ? comparison_know(j->compare, batch)
                              : comparison_step(j->compare, j->at, batch, COMPARE_SLICE);
@@ -389,6 +392,11 @@ int exchange_end(struct space *s)
 {
     int rc = apply(s, &(struct job){.end = true});
     return rc < 0 ? rc : 0;
+}
+
+int exchange_relabel(struct space *s)
+{
+    return apply(s, &(struct job){.relabel = true});
 }
 
 int exchange_adopt(struct space *s)

@@ -1,7 +1,8 @@
 /*
- * Replicas that the acts have ended, by a fork or a revocation: what they made after that is void
- * on every device. It is taken out of what is known here; what was taken in of it stays, until
- * somebody has taken it over. The own replica goes on under a new id.
+ * What follows from acts that came. Conflicts are named by the labels of now. And replicas that the
+ * acts have ended, by a fork or a revocation: what they made after that is void on every device. It
+ * is taken out of what is known here; what was taken in of it stays, until somebody has taken it
+ * over. The own replica goes on under a new id.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -157,6 +158,8 @@ static bool own_ended(struct space *s)
 static int take(struct space *s)
 {
     int rc = own_ended(s) ? sync_renew(s) : 0;
+    if (rc >= 0)
+        rc = exchange_relabel(s);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&s->lock);

@@ -407,6 +407,9 @@ int exchange_renew(struct space *s) MUST_CHECK;
 /** Takes over some of what ended replicas left: as sync_put_adopted(). */
 int exchange_adopt(struct space *s) MUST_CHECK;
 
+/** Acts came, or perhaps did before the start: conflicts are named by the labels of now. */
+int exchange_relabel(struct space *s) MUST_CHECK;
+
 /** What replicas made after their end is known no more. */
 int exchange_end(struct space *s) MUST_CHECK;
 

@@ -480,6 +480,41 @@ static bool owner_is_online(const struct sync *y, uint64_t replica)
     return is;
 }
 
+static bool has_seen(const struct sync *y, struct act_ids heads, uint64_t replica)
+{
+    struct members_past *past = NULL;
+    bool has = members_past_new(y->members, heads, &past) == 0 &&
+               members_past_owner(past, replica) != NULL;
+    members_past_free(past);
+    return has;
+}
+
+/*
+ * Whether the owner of a replica goes on under another id: an own act of it that came after this
+ * one's, and which the newest STATE under this one had not seen. Of two copies that are both in use
+ * each hears of the other's act and says so: then both stay.
+ */
+static bool is_left(struct space *s, const struct sync_state *st)
+{
+    struct sync *y = s->sync;
+    struct members_past *past;
+    const struct member_public *owner = sync_owner_of(y, st->replica, &past);
+    struct member_id id = {.b = {0}};
+    bool left = false;
+    if (owner != NULL)
+        id = member_id_of(owner);
+    members_past_free(past);
+    for (size_t i = 0; owner != NULL && !left && i < members_acts_n(y->members); i++) {
+        const struct act *a = members_act(y->members, i);
+        if (a->kind != ACT_OWN || a->replica == st->replica || member_id_cmp(&a->author, &id) != 0)
+            continue;
+        bool speaks = a->replica == replica_id(s->replica) || find_state(y, a->replica) != NULL;
+        left = speaks && has_seen(y, a->parents, st->replica) &&
+               !has_seen(y, (struct act_ids){st->heads, st->heads_n}, a->replica);
+    }
+    return left;
+}
+
 int space_sync_peers(struct space *s, struct buf *ret)
 {
     struct sync *y = s->sync;
@@ -499,8 +534,8 @@ int space_sync_peers(struct space *s, struct buf *ret)
         p.differs = p.differs && !p.equal;
         if (!p.equal)
             sync_compare_about(s, st->replica, p.about);
-        bool past = st->own && !p.equal; /* an id that this device had, for all that is known */
-        if (st->replica == replica_id(s->replica) || past || !sync_state_is_current(y, st))
+        if (st->replica == replica_id(s->replica) || !sync_state_is_current(y, st) ||
+            is_left(s, st))
             continue;
         if (!sync_label_of(s, st->replica, p.label))
             snprintf(p.label, sizeof p.label, "%08x", (unsigned)(st->replica >> 32));

@@ -217,7 +217,7 @@ static void resolve_in_any_parts_ends_alike(void **state)
 {
     (void)state;
     unsigned seed = (unsigned)crash_seed("parts");
-    for (unsigned run = 0; run < 150; run++, seed++) {
+    for (unsigned run = 0; run < crash_share(150); run++, seed++) {
         struct world *w = world_new(DEVICES);
         w->unchecked = run % 10 != 0;
         srand(seed);

@@ -165,7 +165,7 @@ static void take_changes(struct run *run)
 static void pull(struct run *run, int to, int from, int cut)
 {
     struct replica *src = run->w->d[from].r;
-    assert_true(replica_may_exchange(run->w->d[to].r, replica_floor(src)));
+    assert_true(world_may_exchange(run->w, to, from));
     world_pull(run->w, to, from, cut);
     if (cut >= 0)
         return;

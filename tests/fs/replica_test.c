@@ -243,6 +243,29 @@ static void effects_name_what_differs(void **state)
     assert_int_equal(t.calls, 0);
 }
 
+/* The one path at a device that is a conflict name. */
+static void conflict_path(struct world *w, int i, char ret[LIMIT_NAME + 2])
+{
+    size_t n, found = 0;
+    char **paths = world_paths(w, i, &n);
+    for (size_t k = 0; k < n; k++)
+        if (strstr(paths[k], "(conflict from ") != NULL) {
+            snprintf(ret, LIMIT_NAME + 2, "%s", paths[k]);
+            found++;
+        }
+    world_paths_free(paths, n);
+    assert_int_equal(found, 1);
+}
+
+static void relabel(struct world *w, int i, const char *label)
+{
+    char path[LIMIT_NAME + 2];
+    DO(replica_relabel(w->d[i].r, w->d[i].batch));
+    world_write(w, i);
+    conflict_path(w, i, path);
+    assert_non_null(strstr(path, label));
+}
+
 static void label_that_changed_renames_what_is_in_conflict(void **state)
 {
     struct world *w = *state;
@@ -252,9 +275,37 @@ static void label_that_changed_renames_what_is_in_conflict(void **state)
     world_meet(w);
     assert_int_equal(world_count(w, 0, &conflicts), 2);
     assert_int_equal(conflicts, 1);
-    DO(replica_relabel(w->d[0].r, w->d[0].batch)); /* to the same: nothing differs */
-    world_write(w, 0);
+    relabel(w, 0, "from dev1 "); /* to the same: nothing differs */
     world_meet(w);
+    world_rename_devices("box");
+    for (int i = 0; i < w->n; i++)
+        relabel(w, i, "from box1 ");
+    world_meet(w);
+    world_rename_devices("dev");
+}
+
+/* A conflict name is decided anew, and gone from, before all of them are. */
+static void label_that_changed_hinders_no_change(void **state)
+{
+    struct world *w = *state;
+    char old[LIMIT_NAME + 2], new[LIMIT_NAME + 2];
+    int conflicts;
+    DO(world_create(w, 0, "/f", "x"));
+    DO(world_mkdir(w, 1, "/f"));
+    world_pull(w, 0, 1, -1);
+    conflict_path(w, 0, old);
+    DO(world_create(w, 1, old, "has its name"));
+    world_rename_devices("box");
+    world_pull(w, 0, 1, -1);
+    snprintf(new, sizeof new, "%s", old);
+    memcpy(strstr(new, "dev"), "box", 3);
+    assert_true(world_has(w, 0, old, "has its name"));
+    assert_true(world_has(w, 0, new, "x"));
+    DO(world_rm(w, 0, new));
+    world_pull(w, 1, 0, -1);
+    world_meet(w);
+    assert_int_equal(world_count(w, 1, &conflicts), 2);
+    world_rename_devices("dev");
 }
 
 /* ---- exchange -------------------------------------------------------------------------------- */
@@ -395,7 +446,7 @@ static void clean_up_waits_for_what_was_done_before_the_acknowledgement(void **s
     assert_int_equal(replica_clean(d->r, d->batch, 100), 0);
     world_write(w, 0);
     assert_int_equal(values_of(w, 0), 2); /* place and meta of /e */
-    assert_true(replica_may_exchange(w->d[1].r, replica_floor(d->r)));
+    assert_true(world_may_exchange(w, 1, 0));
     DO(world_mkdir(w, 0, "/d")); /* made again: where the old one still lies, it is superseded */
     DO(world_create(w, 0, "/d/f", "y"));
     world_meet(w);
@@ -557,6 +608,7 @@ int main(void)
         TEST(save_of_an_older_version_keeps_the_newer_as_a_sibling),
         TEST(effects_name_what_differs),
         TEST(label_that_changed_renames_what_is_in_conflict),
+        TEST(label_that_changed_hinders_no_change),
         TEST(session_cut_anywhere_goes_on),
         TEST(malformed_change_is_refused_whole),
         TEST(too_many_concurrent_values_wait),

@@ -193,6 +193,48 @@ static void get_peer(struct world *w, size_t i, const char *label, struct sync_p
     fail_msg("no STATE of %s", label);
 }
 
+static size_t count_peers(struct world *w, size_t i)
+{
+    struct buf peers CLEANUP(buf_fini) = {0};
+    assert_int_equal(space_sync_peers(w->m.d[i].s, &peers), 0);
+    return peers.n / sizeof(struct sync_peer);
+}
+
+static void a_restored_device_is_listed_once(void **state)
+{
+    struct world *w = *state;
+    uint64_t before = replica_id(w->m.d[CARL].s->replica);
+    make_old_carl(w);
+    save(w, CARL, "new", "under another id");
+    live(w, 3, 6);
+    assert_true(replica_id(w->m.d[CARL].s->replica) != before);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(count_peers(w, i), 2);
+    for (size_t i = 0; i < 3; i++) {
+        device_reopen(&w->m.d[i]);
+        assert_int_equal(count_peers(w, i), 2);
+    }
+}
+
+/* The original goes on, too: the one is no id that the other one has left. */
+static void two_copies_in_use_are_listed_both(void **state)
+{
+    struct world *w = *state;
+    save(w, CARL, "a", "1");
+    live(w, 3, 2);
+    device_copy(&w->m.d[COPY], &w->m.d[CARL]);
+    save(w, CARL, "b", "of the original");
+    live(w, 3, 2);
+    live(w, 4, 6);
+    save(w, COPY, "c", "of the copy");
+    live(w, 4, 6);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(count_peers(w, i), 3);
+    save(w, ANNA, "d", "1");
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(count_peers(w, i), 3);
+}
+
 static void what_was_lost_on_the_way_is_asked_for(void **state)
 {
     struct world *w = *state;
@@ -447,6 +489,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_was_deleted_and_cleaned_up_goes_from_a_restored_device),
+        TEST(a_restored_device_is_listed_once),
+        TEST(two_copies_in_use_are_listed_both),
         TEST(a_process_that_ends_in_the_middle_compares_again),
         TEST(what_was_lost_on_the_way_is_asked_for),
         TEST(what_is_withheld_on_all_routes_is_told),

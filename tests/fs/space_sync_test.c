@@ -498,6 +498,7 @@ static void give_label(struct device *of, struct device *to, const char *label)
                      0);
     hostile_act(of, &a, &raw);
     assert_int_equal(space_sync_take_act(to->s, 1, buf_bytes(&raw)), SYNC_TAKEN);
+    assert_int_equal(space_sync_take_act(of->s, 1, buf_bytes(&raw)), SYNC_TAKEN);
 }
 
 /* How often a word that begins with @label is in what a verb says. */
@@ -566,6 +567,56 @@ static void the_past_and_conflicts_name_devices_by_label(void **state)
     assert_true(is_in_history(bert, "a.md", "anne"));
     struct dot unknown = {.replica = UINT64_C(0x12345678abcdef00), .counter = 1};
     assert_string_equal(version_device(bert->s, &unknown, label), "12345678");
+}
+
+struct beside {
+    const char *label;
+    unsigned n, other; /* names with this label; with another one */
+};
+
+static bool find_beside(void *arg, const struct tree_entry *e)
+{
+    struct beside *b = arg;
+    static const char mark[] = "(conflict from ";
+    char name[LIMIT_NAME + 1];
+    snprintf(name, sizeof name, "%.*s", (int)e->name.n, (const char *)e->name.p);
+    const char *at = strstr(name, mark);
+    bool is = at != NULL && strncmp(at + sizeof mark - 1, b->label, strlen(b->label)) == 0 &&
+              at[sizeof mark - 1 + strlen(b->label)] == ' ';
+    b->n += is;
+    b->other += at != NULL && !is;
+    return true;
+}
+
+/* The name under which a device shows the file that is not the first of its name: its label. */
+static void expect_beside(struct device *d, const char *label)
+{
+    struct beside b = {.label = label};
+    assert_int_equal(space_sync_settle(d->s), 0);
+    assert_int_equal(tree_list(d->s->tree, TREE_ROOT, 0, false, find_beside, &b), 0);
+    if (b.n != 1 || b.other != 0)
+        fail_msg("%u names with the label %s, %u with another", b.n, label, b.other);
+}
+
+static void names_of_conflicts_follow_a_new_label(void **state)
+{
+    struct sync_meet *w = *state;
+    struct device *bert = &w->d[1];
+    device_save_text(&w->d[0], "f", "anna's");
+    assert_int_equal(publisher_flush(w->d[0].s), 0);
+    usleep(5000);
+    device_make(bert, "f", S_IFDIR | 0755);
+    sync_meet_all(w, 2);
+    expect_beside(bert, "anna");
+    give_label(&w->d[0], bert, "anne");
+    expect_beside(bert, "anne");
+    give_label(&w->d[0], bert, "hanna");
+    device_reopen(bert); /* it dies before it has changed the name */
+    expect_beside(bert, "hanna");
+    device_save_text(bert, "f/in", "goes on");
+    sync_meet_all(w, 2);
+    sync_meet_expect(&w->d[0], "f/in", "goes on");
+    expect_beside(bert, "hanna");
 }
 
 /* ---- acts that wait ---- */
@@ -708,6 +759,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(the_past_and_conflicts_name_devices_by_label, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(names_of_conflicts_follow_a_new_label, setup, teardown),
         cmocka_unit_test_setup_teardown(junk_acts_keep_no_true_one_out_and_take_bounded_room, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_change_that_no_entry_holds_is_told_and_the_rest_goes_on,

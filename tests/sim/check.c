@@ -24,6 +24,7 @@ static int hold(void *ctx, const struct value *v)
 {
     struct held *h = ctx;
     assert(h->n < VALUES_MAX);
+    h->bytes[h->n] = (struct buf){0};
     value_encode(v, VALUE_STORED, &h->bytes[h->n]);
     int rc = value_decode(buf_bytes(&h->bytes[h->n]), VALUE_STORED, &h->v[h->n]);
     h->n++;
@@ -32,8 +33,9 @@ static int hold(void *ctx, const struct value *v)
 
 static struct held *held_by(struct sim *s, int i)
 {
-    struct held *h = calloc(1, sizeof *h);
+    struct held *h = malloc(sizeof *h); /* large, and mostly unused: not cleared */
     assert(h != NULL);
+    h->n = 0;
     int rc = replica_values(s->w->d[i].r, hold, h);
     assert(rc == 0);
     return h;

@@ -13,7 +13,7 @@ bool sim_may_give(const struct sim *s, int i)
         return true; /* what a server has is known to whoever may take it */
     bool may = !s->went_back[i] && !s->away[i];
     for (int m = 0; m < s->setup.devices; m++)
-        may = may && replica_may_exchange(s->w->d[i].r, replica_floor(s->w->d[m].r));
+        may = may && world_may_exchange(s->w, i, m);
     return may;
 }
 

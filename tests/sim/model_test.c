@@ -113,7 +113,7 @@ static void random_histories(void **state)
     (void)state;
     const struct run_options o = {
         .gen = {.devices_max = 4, .steps_max = 80, .plain = true}, .mirror = true, .every = true};
-    uint64_t n = crash_env("PERSIST_RUNS", run_share(is_long() ? 3000 : 150));
+    uint64_t n = crash_env("PERSIST_RUNS", crash_share(is_long() ? 3000 : 150));
     assert_true(run_seeds(&o, crash_env("PERSIST_TEST_SEED", 1), n));
     print_message("%llu histories\n", (unsigned long long)n);
 }

@@ -13,16 +13,13 @@
 
 #include "tests/sim/mirror.h"
 
-#ifndef SIM_SHARE
-#define SIM_SHARE 1
-#endif
-
 enum {
     SCRIPT_MAX = 1 << 20,
     RUNS_OF_A_CHILD = 300,
     SCRIPTS_OF_A_CHILD = 2000,
     SECONDS_MAX = 60, /* of a run: one that does not end is a failure */
     TRIES_MAX = 3000, /* of a shorter script */
+    CREW_MAX = 16,
 };
 
 /* What a child tells, also when it dies. */
@@ -37,15 +34,16 @@ const char *run_dir(void)
     return SIM_DIR;
 }
 
-static struct shared *share(void)
+/* One for each place of a crew. */
+static struct shared *share(size_t place)
 {
     static struct shared *shared;
     if (shared == NULL) {
-        shared =
-            mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        shared = mmap(NULL, CREW_MAX * sizeof *shared, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         assert(shared != MAP_FAILED);
     }
-    return shared;
+    return &shared[place];
 }
 
 static void note(struct shared *sh, const char *line)
@@ -259,22 +257,67 @@ static void report(const struct run_options *o, const char *script)
     free(text);
 }
 
-uint64_t run_share(uint64_t n)
+/* ---- many at once ------------------------------------------------------------------------------
+ */
+
+/*
+ * Children at work, one for each processor. They are waited for in the order in which they began,
+ * so that of several failures the first is told.
+ */
+struct crew {
+    struct {
+        pid_t pid;
+        uint64_t first; /* of what it was given */
+    } v[CREW_MAX];
+    size_t began, ended;
+};
+
+static bool has_room(const struct crew *w)
 {
-    return (n + SIM_SHARE - 1) / SIM_SHARE;
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return w->began - w->ended < (n < 1 ? 1 : n > CREW_MAX ? CREW_MAX : (size_t)n);
+}
+
+/* Like fork(): in the child, what it shares with the parent; in the parent NULL. */
+static struct shared *begin_child(struct crew *w, uint64_t first)
+{
+    size_t place = w->began++ % CREW_MAX;
+    struct shared *sh = share(place);
+    sh->seed = sh->done = 0;
+    w->v[place].first = first;
+    w->v[place].pid = fork_quiet(false);
+    return w->v[place].pid == 0 ? sh : NULL;
+}
+
+/* Whether all is well with the child that began first; else the others end, and @ret_sh is what it
+ * shared, @ret_first what it was given. */
+static bool end_child(struct crew *w, struct shared **ret_sh, uint64_t *ret_first)
+{
+    size_t place = w->ended++ % CREW_MAX;
+    *ret_sh = share(place);
+    *ret_first = w->v[place].first;
+    if (wait_well(w->v[place].pid))
+        return true;
+    for (; w->ended < w->began; w->ended++) {
+        kill(w->v[w->ended % CREW_MAX].pid, SIGKILL);
+        (void)wait_well(w->v[w->ended % CREW_MAX].pid);
+    }
+    return false;
 }
 
 bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n)
 {
-    struct shared *sh = share();
-    for (uint64_t seed = first; seed < first + n; seed += RUNS_OF_A_CHILD) {
-        uint64_t left = first + n - seed;
-        pid_t pid = fork_quiet(false);
-        if (pid == 0) {
-            child_of_seeds(o, sh, seed, left < RUNS_OF_A_CHILD ? left : RUNS_OF_A_CHILD);
-            _exit(0);
-        }
-        if (!wait_well(pid)) {
+    struct crew w = {.began = 0};
+    struct shared *sh;
+    for (uint64_t seed = first, at; seed < first + n || w.ended < w.began;) {
+        uint64_t left = first + n - seed, some = left < RUNS_OF_A_CHILD ? left : RUNS_OF_A_CHILD;
+        if (some > 0 && has_room(&w)) {
+            if ((sh = begin_child(&w, seed)) != NULL) {
+                child_of_seeds(o, sh, seed, some);
+                _exit(0);
+            }
+            seed += some;
+        } else if (!end_child(&w, &sh, &at)) {
             fprintf(stderr,
                     "the run of seed %llu fails, number %llu: ", (unsigned long long)sh->seed,
                     (unsigned long long)(sh->seed - first + 1));
@@ -290,34 +333,40 @@ bool run_script(const struct run_options *o, const char *script)
     return replays_well(o, script, false);
 }
 
+/* The next scripts of a child, of which one in TEST_SHARE is run: how many. */
+static uint64_t next_batch(run_next_fn next, void *ctx, uint64_t *made, struct buf *ret)
+{
+    struct buf one CLEANUP(buf_fini) = {0};
+    uint64_t n = 0;
+    while (n < SCRIPTS_OF_A_CHILD && next(ctx, &one)) {
+        if ((*made)++ % TEST_SHARE != 0)
+            continue;
+        buf_put_u8(&one, 0);
+        buf_put_string(ret, buf_bytes(&one));
+        n++;
+    }
+    assert(buf_status(ret) == 0);
+    return n;
+}
+
 bool run_scripts(const struct run_options *o, run_next_fn next, void *ctx, uint64_t *ret_n)
 {
-    struct shared *sh = share();
-    uint64_t made = 0;
-    bool more = true;
+    struct crew w = {.began = 0};
+    struct shared *sh;
+    uint64_t made = 0, at;
     *ret_n = 0;
-    while (more) {
-        struct buf batch = {0}, one = {0};
-        int n = 0;
-        while (n < SCRIPTS_OF_A_CHILD && (more = next(ctx, &one))) {
-            if (made++ % SIM_SHARE != 0)
-                continue;
-            buf_put_u8(&one, 0);
-            buf_put_string(&batch, buf_bytes(&one));
-            n++;
-        }
-        *ret_n += (uint64_t)n;
-        sh->done = 0;
-        pid_t pid = fork_quiet(false);
-        if (pid == 0) {
-            child_of_scripts(o, sh, buf_bytes(&batch));
-            _exit(0);
-        }
-        buf_fini(&batch);
-        buf_fini(&one);
-        if (!wait_well(pid)) {
-            fprintf(stderr,
-                    "case %llu fails: ", (unsigned long long)(*ret_n - (uint64_t)n + sh->done));
+    for (bool more = true; more || w.ended < w.began;) {
+        if (more && has_room(&w)) {
+            struct buf batch CLEANUP(buf_fini) = {0};
+            uint64_t n = next_batch(next, ctx, &made, &batch);
+            more = n == SCRIPTS_OF_A_CHILD;
+            if (n > 0 && (sh = begin_child(&w, *ret_n)) != NULL) {
+                child_of_scripts(o, sh, buf_bytes(&batch));
+                _exit(0);
+            }
+            *ret_n += n;
+        } else if (!end_child(&w, &sh, &at)) {
+            fprintf(stderr, "case %llu fails: ", (unsigned long long)(at + sh->done));
             report(o, sh->script);
             return false;
         }

@@ -17,9 +17,6 @@ struct run_options {
     bool twice;  /* each run once more: it must be the same */
 };
 
-/** How many of @n runs are made: with sanitizers, which are slow, a few; also of scripts. */
-uint64_t run_share(uint64_t n);
-
 /** Runs of @n seeds from @first on: whether all is well. */
 bool run_seeds(const struct run_options *o, uint64_t first, uint64_t n);
 

@@ -13,7 +13,7 @@
 
 static void run(const struct run_options *o, uint64_t runs)
 {
-    uint64_t n = crash_env("PERSIST_RUNS", run_share(runs));
+    uint64_t n = crash_env("PERSIST_RUNS", crash_share(runs));
     assert_true(run_seeds(o, crash_env("PERSIST_TEST_SEED", 1), n));
     print_message("%llu runs\n", (unsigned long long)n);
 }

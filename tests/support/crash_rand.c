@@ -24,6 +24,11 @@ uint64_t crash_seed(const char *what)
     return seed;
 }
 
+uint64_t crash_share(uint64_t n)
+{
+    return (n + TEST_SHARE - 1) / TEST_SHARE;
+}
+
 static uint64_t mix(uint64_t z)
 {
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);

@@ -8,6 +8,11 @@
 
 #include "proto/base/base.h"
 
+/* Of many alike runs one in so many is made: all, but with sanitizers, which are slow. */
+#ifndef TEST_SHARE
+#define TEST_SHARE 1
+#endif
+
 struct crash_rand {
     uint64_t s;
 };
@@ -17,6 +22,9 @@ uint64_t crash_seed(const char *what);
 
 /** A number from the environment variable @name, @fallback without one. */
 uint64_t crash_env(const char *name, uint64_t fallback);
+
+/** How many of @n runs are made. */
+uint64_t crash_share(uint64_t n);
 
 uint64_t crash_next(struct crash_rand *r);
 /** 0 <= result < @n. */

@@ -10,9 +10,16 @@ static uint64_t now_ms(void *ctx)
     return (uint64_t)((int64_t)d->w->now_ms + d->ahead_ms);
 }
 
+static const char *stem = "dev";
+
+void world_rename_devices(const char *to)
+{
+    stem = to;
+}
+
 void world_label(uint64_t replica, char ret[LIMIT_LABEL + 1])
 {
-    snprintf(ret, LIMIT_LABEL + 1, "dev%llu", (unsigned long long)replica);
+    snprintf(ret, LIMIT_LABEL + 1, "%s%llu", stem, (unsigned long long)replica);
 }
 
 static bool label_of(void *ctx, uint64_t replica, char ret[LIMIT_LABEL + 1])

@@ -463,6 +463,12 @@ bool world_has(struct world *w, int i, const char *path, const char *content)
 
 /* ---- exchange -------------------------------------------------------------------------------- */
 
+bool world_may_exchange(const struct world *w, int i, int with)
+{
+    const struct vv *known = replica_knowledge(w->d[i].r);
+    return known->n == 0 || vv_covers(known, replica_floor(w->d[with].r));
+}
+
 void world_pull(struct world *w, int to, int from, int cut)
 {
     struct device *d = &w->d[to];

@@ -52,6 +52,8 @@ struct world *world_new(int n);
 void world_free(struct world *w);
 /** The label that replicas of a world have. */
 void world_label(uint64_t replica, char ret[LIMIT_LABEL + 1]);
+/** Labels are @stem, which is borrowed, and the id from now on; "dev" at first. */
+void world_rename_devices(const char *stem);
 
 int world_mkdir(struct world *w, int i, const char *path);
 int world_create(struct world *w, int i, const char *path, const char *content);
@@ -98,6 +100,11 @@ const uint8_t *world_head(const struct world *w, const struct dot *dot);
 void world_check_digest(struct world *w, int i);
 bool world_same_digest(struct world *w, int a, int b);
 
+/**
+ * Whether replica @i holds nothing, or knows all that replica @with may have cleaned up: else it
+ * has to compare in full before it gives anything.
+ */
+bool world_may_exchange(const struct world *w, int i, int with);
 /** Replica @to takes over all that @from has; stops after @cut changes unless that is negative. */
 void world_pull(struct world *w, int to, int from, int cut);
 /** Until nobody has anything new for another. */
