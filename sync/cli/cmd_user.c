@@ -94,8 +94,8 @@ static int run(const struct args *a)
 
 const struct command command_user = {
     .name = "user",
-    .arguments = "add|quota USER [--quota BYTES] [--quota-entries N] | list | remove USER\n"
-                 "             [--data DIR] [--json]",
+    .arguments = "add|quota USER [--quota BYTES] [--quota-entries N] | list | remove USER "
+                 "[--data DIR] [--json]",
     .summary = "the accounts of a server",
     .help =
         "USER is 1 to 64 of a-z 0-9 . _ -. quota changes what is given, for what comes from\n"

@@ -372,7 +372,6 @@ static uint64_t look_after(struct engine *e, uint64_t now_ms)
 static void pump(struct engine *e, bool now)
 {
     uint64_t now_ms = net_now_ms(), next = look_after(e, now_ms);
-    note_changes(e, now);
     int more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
     if (more < 0 && more != -ENOTCONN)
         log_warn("sync: signing changes: %s", strerror(-more));
@@ -384,6 +383,7 @@ static void pump(struct engine *e, bool now)
         next = sooner(next, at);
         show(l);
     }
+    note_changes(e, now); /* what the sessions took in now, too: nothing else may come for long */
     if (more == 1) /* the rest when there is room: what came is read between, answers above all */
         atomic_store(&e->changed, true);
     if (more == 1 && e->late.n == 0)
