@@ -122,7 +122,7 @@ static void changed(struct engine *e)
     if (e->state_latest_ms == 0)
         e->state_latest_ms = now + STATE_MS_MAX;
     e->state_due_ms = min_u64(now + STATE_MS, e->state_latest_ms);
-    net_timer_set(e->state_timer, e->state_due_ms - now);
+    net_timer_set(e->state_timer, e->state_due_ms > now ? e->state_due_ms - now : 0);
 }
 
 /* ---- links -------------------------------------------------------------------------------------
