@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/support/device.h"
+#include "tests/support/published.h"
 
 enum { MANY = 100, BIG = 2 << 20 };
 
@@ -29,90 +29,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- what is published ---- */
-
-static bool record_at(struct device *d, const char *path, struct rid *ret)
-{
-    struct rid at = RID_ROOT;
-    char copy[256], *save = NULL;
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *name = strtok_r(copy, "/", &save); name != NULL; name = strtok_r(NULL, "/", &save)) {
-        struct replica_entry e;
-        if (replica_lookup(d->s->replica, &at, bytes_str(name), &e) < 0)
-            return false;
-        at = e.rid;
-    }
-    *ret = at;
-    return true;
-}
-
-static int count(void *arg, const struct history_version *v)
-{
-    (void)v;
-    ++*(int *)arg;
-    return 0;
-}
-
-static int count_versions(struct device *d, const char *path)
-{
-    struct rid rid;
-    int n = 0;
-    assert_true(record_at(d, path, &rid));
-    assert_int_equal(replica_versions(d->s->replica, &rid, count, &n), 0);
-    return n;
-}
-
-static uint64_t changes(struct device *d)
-{
-    const struct vv *k = replica_knowledge(d->s->replica);
-    struct dot dot = {.replica = replica_id(d->s->replica)};
-    for (uint64_t step = UINT64_C(1) << 20; step > 0; step /= 2) {
-        struct dot higher = {dot.replica, dot.counter + step};
-        if (vv_has(k, &higher))
-            dot = higher;
-    }
-    return dot.counter;
-}
-
-static void settle(struct device *d)
-{
-    assert_int_equal(publisher_flush(d->s), 0);
-}
-
-static void assert_same_record(struct device *d, const char *path, const struct rid *rid)
-{
-    struct rid now;
-    assert_true(record_at(d, path, &now));
-    assert_memory_equal(now.b, rid->b, sizeof now.b);
-}
-
-static struct rid published(struct device *d, const char *path, const char *text)
-{
-    struct rid rid;
-    device_save_text(d, path, text);
-    settle(d);
-    assert_true(record_at(d, path, &rid));
-    return rid;
-}
-
-static void assert_text(struct device *d, const char *path, const char *text)
-{
-    char is[64] = "";
-    int64_t n = tree_read(d->s->tree, device_ino(d, path), 0, is, sizeof is - 1);
-    assert_int_equal(n, strlen(text));
-    assert_string_equal(is, text);
-}
-
 /* ---- cases ---- */
-
-static bool is_recorded(struct device *d, const char *path)
-{
-    struct rid rid;
-    pthread_mutex_lock(&d->s->lock);
-    bool there = record_at(d, path, &rid);
-    pthread_mutex_unlock(&d->s->lock);
-    return there;
-}
 
 static void many_path(size_t i, char ret[24])
 {
@@ -144,12 +61,12 @@ static void publish_many_new_files_with_few_writes(void **state)
     struct device *d = *state;
     make_many(d);
     uint64_t before = db_written(d->s->db);
-    settle(d);
+    publish_all(d);
     assert_in_range(db_written(d->s->db) - before, 1, MANY / 20);
     assert_int_equal(changes(d), MANY); /* each is a change of its own */
     expect_many(d);
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     assert_int_equal(changes(d), MANY);
     expect_many(d);
 }
@@ -174,7 +91,7 @@ static void publish_many_new_files_with_others_between(void **state)
     assert_int_equal(
         tree_link(d->s->tree, device_ino(d, "linked"), TREE_ROOT, bytes_str("again"), &a), 0);
     device_make(d, "link", S_IFLNK | 0777);
-    settle(d);
+    publish_all(d);
     assert_false(is_recorded(d, "open"));
     assert_false(is_recorded(d, "stays.tmp"));
     assert_int_equal(count_versions(d, "old"), 2);
@@ -185,7 +102,7 @@ static void publish_many_new_files_with_others_between(void **state)
     assert_true(record_at(d, "linked", &rid));
     assert_same_record(d, "again", &rid);
     tree_close_file(d->s->tree, device_ino(d, "open"), true);
-    settle(d);
+    publish_all(d);
     assert_true(is_recorded(d, "open"));
     expect_many(d);
 }
@@ -235,17 +152,17 @@ static void publish_many_new_files_beside_one_that_changes(void **state)
         make_many(d);
         assert_int_equal(pthread_create(&thread, NULL, work_on_one, &b), 0);
         publisher_release(d->s);
-        settle(d);
+        publish_all(d);
         atomic_store(&b.stop, true);
         assert_int_equal(pthread_join(thread, NULL), 0);
-        settle(d);
+        publish_all(d);
         for (size_t i = 0; i < MANY; i++) {
             char path[24];
             many_path(i, path);
             assert_true(is_recorded(d, path));
             device_unlink(d, path);
         }
-        settle(d);
+        publish_all(d);
     }
 }
 
@@ -280,10 +197,10 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
     make_many(d);
     assert_int_equal(pthread_create(&thread, NULL, work_on_many, &b), 0);
     for (int i = 0; i < 5000; i++)
-        settle(d);
+        publish_all(d);
     atomic_store(&b.stop, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    settle(d);
+    publish_all(d);
     assert_int_equal(b.lost, 0);
     assert_int_equal(publisher_pending(d->s), 0);
     for (size_t i = 0; i < MANY; i++) {

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/support/device.h"
+#include "tests/support/published.h"
 
 enum { MANY = 100, BIG = 2 << 20 };
 
@@ -31,37 +31,6 @@ static int teardown(void **state)
 
 /* ---- what is published ---- */
 
-static bool record_at(struct device *d, const char *path, struct rid *ret)
-{
-    struct rid at = RID_ROOT;
-    char copy[256], *save = NULL;
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *name = strtok_r(copy, "/", &save); name != NULL; name = strtok_r(NULL, "/", &save)) {
-        struct replica_entry e;
-        if (replica_lookup(d->s->replica, &at, bytes_str(name), &e) < 0)
-            return false;
-        at = e.rid;
-    }
-    *ret = at;
-    return true;
-}
-
-static int count(void *arg, const struct history_version *v)
-{
-    (void)v;
-    ++*(int *)arg;
-    return 0;
-}
-
-static int count_versions(struct device *d, const char *path)
-{
-    struct rid rid;
-    int n = 0;
-    assert_true(record_at(d, path, &rid));
-    assert_int_equal(replica_versions(d->s->replica, &rid, count, &n), 0);
-    return n;
-}
-
 static int count_entry(void *arg, const struct replica_entry *e)
 {
     (void)e;
@@ -78,47 +47,6 @@ static int count_entries(struct device *d, const char *path)
     return n;
 }
 
-static uint64_t changes(struct device *d)
-{
-    const struct vv *k = replica_knowledge(d->s->replica);
-    struct dot dot = {.replica = replica_id(d->s->replica)};
-    for (uint64_t step = UINT64_C(1) << 20; step > 0; step /= 2) {
-        struct dot higher = {dot.replica, dot.counter + step};
-        if (vv_has(k, &higher))
-            dot = higher;
-    }
-    return dot.counter;
-}
-
-static void settle(struct device *d)
-{
-    assert_int_equal(publisher_flush(d->s), 0);
-}
-
-static void assert_same_record(struct device *d, const char *path, const struct rid *rid)
-{
-    struct rid now;
-    assert_true(record_at(d, path, &now));
-    assert_memory_equal(now.b, rid->b, sizeof now.b);
-}
-
-static struct rid published(struct device *d, const char *path, const char *text)
-{
-    struct rid rid;
-    device_save_text(d, path, text);
-    settle(d);
-    assert_true(record_at(d, path, &rid));
-    return rid;
-}
-
-static void assert_text(struct device *d, const char *path, const char *text)
-{
-    char is[64] = "";
-    int64_t n = tree_read(d->s->tree, device_ino(d, path), 0, is, sizeof is - 1);
-    assert_int_equal(n, strlen(text));
-    assert_string_equal(is, text);
-}
-
 /* ---- cases ---- */
 
 static void publish_save_in_place_is_one_version(void **state)
@@ -126,7 +54,7 @@ static void publish_save_in_place_is_one_version(void **state)
     struct device *d = *state;
     struct rid rid = published(d, "note", "one");
     device_save_text(d, "note", "two");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_int_equal(count_versions(d, "note"), 2);
 }
@@ -137,7 +65,7 @@ static void publish_temporary_renamed_over_is_an_edit_of_the_same_record(void **
     struct rid rid = published(d, "note", "one");
     device_save_text(d, "note.tmp", "two");
     device_rename(d, "note.tmp", "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_int_equal(count_versions(d, "note"), 2);
     assert_int_equal(count_entries(d, ""), 1);
@@ -150,7 +78,7 @@ static void publish_renamed_away_and_written_anew_is_an_edit_of_the_same_record(
     device_rename(d, "note", "note~");
     device_save_text(d, "note", "two");
     device_unlink(d, "note~");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_int_equal(count_versions(d, "note"), 2);
 }
@@ -161,11 +89,11 @@ static void publish_renamed_away_and_kept_makes_the_old_file_a_new_record(void *
     struct rid rid = published(d, "note", "one"), old;
     device_rename(d, "note", "note.old");
     device_save_text(d, "note", "two");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_true(record_at(d, "note.old", &old));
     assert_memory_not_equal(old.b, rid.b, sizeof old.b);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_entries(d, ""), 2);
 }
 
@@ -182,7 +110,7 @@ static void publish_renamed_away_and_written_on_is_not_the_content_of_the_new_fi
     struct publish_item item = {.ino = old, .settled = true, .quiet = true};
     assert_int_equal(publish_inode(d->s, &item), PUBLISH_LATER);
     publisher_release(d->s);
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "log", &rid);
     assert_text(d, "log", "the second");
     assert_text(d, "log.1", "one, and what came after");
@@ -195,7 +123,7 @@ static void publish_deleted_and_created_continues_the_record(void **state)
     struct rid rid = published(d, "note", "one");
     device_unlink(d, "note");
     device_save_text(d, "note", "two");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
 }
 
@@ -208,7 +136,7 @@ static void publish_probe_that_is_gone_again_leaves_nothing(void **state)
     device_save_text(d, ".note.swp", "swap");
     device_save_text(d, "note~", "backup");
     device_make(d, ".#note", S_IFLNK | 0777);
-    settle(d);
+    publish_all(d);
     assert_int_equal(changes(d), before);
     assert_int_equal(count_entries(d, ""), 0);
 }
@@ -222,10 +150,10 @@ static void publish_rename_of_a_folder_is_one_change_whatever_it_holds(void **st
         snprintf(path, sizeof path, "a/%d", i);
         device_save_text(d, path, path);
     }
-    settle(d);
+    publish_all(d);
     uint64_t before = changes(d);
     device_rename(d, "a", "b");
-    settle(d);
+    publish_all(d);
     assert_int_equal(changes(d), before + 1);
     assert_int_equal(count_entries(d, "b"), 50);
 }
@@ -236,7 +164,7 @@ static void publish_rename_to_a_new_name_moves_the_record(void **state)
     struct rid rid = published(d, "note", "one");
     device_make(d, "sub", S_IFDIR | 0755);
     device_rename(d, "note", "sub/other");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "sub/other", &rid);
     assert_int_equal(count_entries(d, ""), 1);
     assert_int_equal(count_versions(d, "sub/other"), 1);
@@ -249,7 +177,7 @@ static void publish_folder_removed_with_all_in_it_leaves_no_record(void **state)
     device_make(d, "a/b", S_IFDIR | 0755);
     device_save_text(d, "a/b/f", "f");
     device_save_text(d, "a/g", "g");
-    settle(d);
+    publish_all(d);
     uint64_t a = device_ino(d, "a"), b = device_ino(d, "a/b");
     device_unlink(d, "a/b/f");
     device_unlink(d, "a/g");
@@ -257,7 +185,7 @@ static void publish_folder_removed_with_all_in_it_leaves_no_record(void **state)
     device_rmdir(d, "a");
     tree_forget(d->s->tree, b);
     tree_forget(d->s->tree, a);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_entries(d, ""), 0);
     assert_int_equal(publisher_pending(d->s), 0);
 }
@@ -271,7 +199,7 @@ static void publish_file_moved_out_of_a_removed_folder_keeps_its_record(void **s
     device_rename(d, "a/f", "f");
     device_rmdir(d, "a");
     tree_forget(d->s->tree, a);
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "f", &rid);
     assert_int_equal(count_entries(d, ""), 1);
 }
@@ -283,14 +211,14 @@ static void publish_emptied_file_waits_for_its_writer(void **state)
     (void)published(d, "note", "one");
     uint64_t ino = device_ino(d, "note");
     assert_int_equal(tree_open_file(d->s->tree, ino, true, true, &a), 0);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 1);
     struct tree_write how = {0};
     assert_int_equal(tree_write(d->s->tree, ino, bytes_str("two"), &how), 0);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 1);
     tree_close_file(d->s->tree, ino, true);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 2);
 }
 
@@ -303,11 +231,11 @@ static void publish_emptied_file_of_a_writer_that_died_keeps_the_old_version(voi
     assert_int_equal(tree_open_file(d->s->tree, ino, true, true, &a), 0);
     /* Not closed: the next opening finds the file as a crash leaves it. */
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 1);
     assert_text(d, "note", "one");
     device_save_text(d, "note", "two");
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 2);
     assert_text(d, "note", "two");
 }
@@ -328,7 +256,7 @@ static void publish_what_was_written_stays_here_when_its_writer_died(void **stat
     (void)published(d, "note", "one");
     leave_written(d, "note", "half");
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 1);
     assert_text(d, "note", "half");
 }
@@ -340,7 +268,7 @@ static void publish_first_bytes_of_a_file_whose_writer_died(void **state)
     (void)published(d, "note", "");
     leave_written(d, "note", "one");
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "note"), 2);
 }
 
@@ -352,7 +280,7 @@ static void publish_temporary_renamed_over_before_its_writer_died(void **state)
     leave_written(d, "note.tmp", "two");
     device_rename(d, "note.tmp", "note");
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     struct rid rid;
     struct replica_info info;
     assert_true(record_at(d, "note", &rid));
@@ -368,11 +296,11 @@ static void publish_hard_link_is_a_second_name_of_the_record(void **state)
     struct rid rid = published(d, "note", "one");
     uint64_t ino = device_ino(d, "note");
     assert_int_equal(tree_link(d->s->tree, ino, TREE_ROOT, bytes_str("again"), &a), 0);
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "again", &rid);
     assert_same_record(d, "note", &rid);
     device_unlink(d, "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "again", &rid);
     assert_int_equal(count_entries(d, ""), 1);
 }
@@ -386,8 +314,8 @@ static void publish_exchange_of_two_names_keeps_both_records(void **state)
     assert_int_equal(tree_rename(d->s->tree, TREE_ROOT, bytes_str("a"), TREE_ROOT, bytes_str("b"),
                                  RENAME_EXCHANGE),
                      0);
-    settle(d);
-    settle(d);
+    publish_all(d);
+    publish_all(d);
     assert_int_equal(count_entries(d, ""), 2);
     assert_int_equal(publisher_pending(d->s), 0);
 }
@@ -404,7 +332,7 @@ static void assert_none(struct device *d, const char *path)
 /* What was saved is the @n-th version of the same record, and the temporary file is gone. */
 static void assert_saved(struct device *d, const struct rid *rid, const char *text, int n)
 {
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", rid);
     assert_int_equal(count_versions(d, "note"), n);
     assert_text(d, "note", text);
@@ -446,7 +374,7 @@ static void publish_slow_temporary_is_one_edit_of_the_record_it_replaces(void **
     assert_saved(d, &rid, "three", 3);
     (void)published(d, "note.tmp", "fo");
     device_save_text(d, "note.tmp", "four");
-    settle(d);
+    publish_all(d);
     device_rename(d, "note.tmp", "note");
     assert_saved(d, &rid, "four", 4);
 }
@@ -460,9 +388,9 @@ static void publish_slow_temporary_of_many_chunks(void **state)
     assert_true(p != NULL && is != NULL);
     randombytes_buf(p, BYTES);
     device_save(d, "note.tmp", p, BYTES);
-    settle(d);
+    publish_all(d);
     device_rename(d, "note.tmp", "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_none(d, "note.tmp");
     assert_int_equal(tree_read(d->s->tree, device_ino(d, "note"), 0, is, BYTES), BYTES);
@@ -534,7 +462,7 @@ static void publish_slow_temporary_that_goes_on_to_another_name(void **state)
     device_rename(d, "note.tmp", "note");
     device_rename(d, "note", "other");
     publisher_release(d->s);
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "other", &tmp);
     assert_text(d, "other", "two");
     assert_int_equal(count_entries(d, ""), 1);
@@ -542,7 +470,7 @@ static void publish_slow_temporary_that_goes_on_to_another_name(void **state)
     struct rid note = published(d, "note", "three");
     make_old(d, "other");
     device_rename(d, "other", "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &tmp);
     assert_int_not_equal(rid_cmp(&note, &tmp), 0);
     assert_text(d, "note", "two");
@@ -555,7 +483,7 @@ static void publish_old_file_renamed_over_another_moves_its_record(void **state)
     (void)published(d, "note", "one");
     make_old(d, "a");
     device_rename(d, "a", "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &a);
     assert_text(d, "note", "a");
     assert_int_equal(count_entries(d, ""), 1);
@@ -563,10 +491,10 @@ static void publish_old_file_renamed_over_another_moves_its_record(void **state)
     (void)published(d, "other", "other");
     device_save_text(d, "note.tmp", "two");
     device_rename(d, "note.tmp", "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &a);
     device_rename(d, "note", "other");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "other", &a);
     assert_text(d, "other", "two");
 }
@@ -587,7 +515,7 @@ static void publish_old_file_takes_a_name_when_its_content_is_out(void **state)
     assert_int_equal(publisher_catch_up(d->s), 0);
     assert_same_record(d, "note", &note);
     publisher_release(d->s);
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &a);
     assert_int_equal(replica_stat(d->s->replica, &a, &info), 0);
     assert_int_equal(info.content.size, BIG);
@@ -603,16 +531,16 @@ static void publish_slow_temporary_with_or_over_a_hard_link(void **state)
     struct rid tmp = published(d, "note.tmp", "two");
     assert_int_equal(
         tree_link(d->s->tree, device_ino(d, "note.tmp"), TREE_ROOT, bytes_str("again"), &a), 0);
-    settle(d);
+    publish_all(d);
     device_rename(d, "note.tmp", "note");
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &tmp);
     assert_same_record(d, "again", &tmp);
     assert_text(d, "again", "two");
     struct rid third = published(d, "note.tmp", "three");
     uint64_t before = changes(d);
     device_rename(d, "note.tmp", "note");
-    settle(d);
+    publish_all(d);
     assert_text(d, "note", "three");
     assert_same_record(d, "note", &third);
     assert_int_equal(changes(d), before + 1); /* the name is never gone */
@@ -626,8 +554,8 @@ static void publish_exchange_is_an_edit_of_each_record(void **state)
     struct device *d = *state;
     struct rid rid = published(d, "note", "one"), tmp = published(d, "note.tmp", "two");
     exchange(d, "note.tmp", "note");
-    settle(d);
-    settle(d);
+    publish_all(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_same_record(d, "note.tmp", &tmp);
     assert_text(d, "note", "two");
@@ -637,7 +565,7 @@ static void publish_exchange_is_an_edit_of_each_record(void **state)
     exchange(d, "note.tmp", "note");
     exchange(d, "note.tmp", "note");
     publisher_release(d->s);
-    settle(d);
+    publish_all(d);
     assert_same_record(d, "note", &rid);
     assert_text(d, "note", "two");
     /* As a save: what was there is deleted. */
@@ -653,11 +581,11 @@ static void publish_file_that_takes_the_place_of_a_folder_is_a_new_record(void *
     struct device *d = *state;
     device_make(d, "x", S_IFDIR | 0755);
     device_save_text(d, "x/f", "f");
-    settle(d);
+    publish_all(d);
     device_unlink(d, "x/f");
     device_rmdir(d, "x");
     device_save_text(d, "x", "now a file");
-    settle(d);
+    publish_all(d);
     struct rid rid;
     assert_true(record_at(d, "x", &rid));
     assert_int_equal(rid_kind(&rid), KIND_FILE);
@@ -673,7 +601,7 @@ static void publish_what_was_pending_at_a_restart_is_published(void **state)
         device_save_text(d, path, path);
     }
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_entries(d, ""), 20);
 }
 
@@ -692,15 +620,6 @@ static bool use_until(struct device *d, const char *path, int versions, int ms)
     return reached;
 }
 
-static bool is_recorded(struct device *d, const char *path)
-{
-    struct rid rid;
-    pthread_mutex_lock(&d->s->lock);
-    bool there = record_at(d, path, &rid);
-    pthread_mutex_unlock(&d->s->lock);
-    return there;
-}
-
 static void publish_small_save_goes_before_the_rest_of_a_big_file(void **state)
 {
     enum { BIG_BYTES = 32 << 20 };
@@ -717,7 +636,7 @@ static void publish_small_save_goes_before_the_rest_of_a_big_file(void **state)
     assert_true(use_until(d, "note", 2, 3000));
     assert_false(is_recorded(d, "big"));
     publisher_hold(d->s);
-    settle(d);
+    publish_all(d);
     assert_int_equal(count_versions(d, "big"), 1);
 }
 
