@@ -232,38 +232,90 @@ static void exchange_makes_who_opens_before_the_kernel_is_told_read_anew(void **
 }
 
 /*
- * The first change of a file that was saved again has its name, and no content any more: who has
- * that alone, as the session was cut, shows nothing rather than an empty file.
+ * The first change of a file that was saved again has its name, and no content any more: the
+ * session is cut after that, and goes on with come_on().
  */
+struct cut {
+    struct vv have;
+    struct replica_stream *stream;
+};
+
+static void come_on(struct pair *p, struct cut *cut)
+{
+    CLEANUP(buf_fini) struct buf change = {0};
+    struct dot dot;
+    assert_int_equal(replica_stream_next(cut->stream, &dot, &change), 1);
+    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
+}
+
+static void cut_before_content(struct pair *p, const char *path, struct cut *cut)
+{
+    *cut = (struct cut){.stream = NULL};
+    device_save_text(&p->a, path, "one");
+    assert_int_equal(publisher_flush(p->a.s), 0);
+    device_save_text(&p->a, path, "two");
+    assert_int_equal(space_knowledge(p->b.s, &cut->have), 0);
+    assert_int_equal(space_stream(p->a.s, &cut->have, &cut->stream), 0);
+    come_on(p, cut);
+    assert_int_equal(device_ino(&p->b, path), 0);
+}
+
+static void cut_fini(struct cut *cut)
+{
+    replica_stream_free(cut->stream);
+    vv_fini(&cut->have);
+}
+
+/* Who has a name alone shows nothing rather than an empty file. */
 static void exchange_that_was_cut_shows_no_file_without_its_content(void **state)
 {
     struct pair *p = *state;
-    struct vv have = {0};
-    struct replica_stream *stream;
-    CLEANUP(buf_fini) struct buf change = {0};
-    struct dot dot;
+    struct cut cut;
     device_make(&p->a, "folder", S_IFDIR | 0755);
     device_save_text(&p->a, "folder/note", "one");
     meet(p);
-    device_save_text(&p->a, "folder/new", "one");
-    assert_int_equal(publisher_flush(p->a.s), 0);
-    device_save_text(&p->a, "folder/new", "two");
-    assert_int_equal(space_knowledge(p->b.s, &have), 0);
-    assert_int_equal(space_stream(p->a.s, &have, &stream), 0);
-    assert_int_equal(replica_stream_next(stream, &dot, &change), 1);
-    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
-    assert_int_equal(device_ino(&p->b, "folder/new"), 0);
+    cut_before_content(p, "folder/new", &cut);
     device_reopen(&p->b);
     assert_int_equal(device_ino(&p->b, "folder/new"), 0);
     device_rename(&p->b, "folder", "renamed"); /* it is in it nonetheless */
-    assert_int_equal(replica_stream_next(stream, &dot, &change), 1);
-    assert_int_equal(space_apply(p->b.s, buf_bytes(&change)), 1);
+    come_on(p, &cut);
     assert_content(&p->b, "renamed/new", "two");
-    replica_stream_free(stream);
-    vv_fini(&have);
+    cut_fini(&cut);
     meet(p);
     assert_equal_trees(p);
     assert_content(&p->a, "renamed/new", "two");
+}
+
+/* Who removes the folders that the file will be in has not seen it: it comes, and they with it. */
+static void exchange_of_a_name_alone_keeps_it_from_who_removes_its_folder(void **state)
+{
+    struct pair *p = *state;
+    struct cut cut;
+    device_make(&p->a, "a", S_IFDIR | 0755);
+    device_make(&p->a, "a/b", S_IFDIR | 0755);
+    device_make(&p->a, "a/empty", S_IFDIR | 0755);
+    device_save_text(&p->a, "a/note", "one");
+    device_save_text(&p->a, "a/b/note", "one");
+    meet(p);
+    cut_before_content(p, "a/b/new", &cut);
+    device_unlink(&p->b, "a/b/note");
+    device_unlink(&p->b, "a/note");
+    device_rmdir(&p->b, "a/b");
+    device_rmdir(&p->b, "a/empty");
+    device_rmdir(&p->b, "a");
+    assert_int_equal(publisher_flush(p->b.s), 0);
+    assert_int_equal(publisher_pending(p->b.s), 0);
+    device_reopen(&p->b);
+    come_on(p, &cut);
+    assert_content(&p->b, "a/b/new", "two");
+    assert_int_equal(device_ino(&p->b, "a/b/note"), 0);
+    cut_fini(&cut);
+    meet(p);
+    assert_equal_trees(p);
+    assert_content(&p->a, "a/b/new", "two");
+    assert_int_equal(device_ino(&p->a, "a/b/note"), 0);
+    assert_int_equal(device_ino(&p->a, "a/note"), 0);
+    assert_int_equal(device_ino(&p->a, "a/empty"), 0);
 }
 
 /* The kernel looks again for the name when it is told so; what is written goes to the new file. */
@@ -675,6 +727,7 @@ int main(void)
         CASE(exchange_of_edit_rename_delete_follows_on_the_other_device),
         CASE(exchange_makes_who_opens_before_the_kernel_is_told_read_anew),
         CASE(exchange_that_was_cut_shows_no_file_without_its_content),
+        CASE(exchange_of_a_name_alone_keeps_it_from_who_removes_its_folder),
         CASE(exchange_lets_nobody_write_to_a_file_that_was_replaced),
         CASE(exchange_tells_the_kernel_of_what_a_write_brings_back),
         CASE(exchange_of_hard_links_keeps_them_one_file),
