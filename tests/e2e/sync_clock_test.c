@@ -143,7 +143,8 @@ static void years_ahead_and_behind_lose_nothing(struct e2e *f)
         save_in_turn("wrong");
         save_at_once("wrong");
         for (size_t i = 0; i < DEVICES; i++) {
-            e2e_ok(at(i), "persist status %s", at(i)->folder);
+            e2e_ok(at(i), "persist sync --wait %s && persist status %s", at(i)->folder,
+                   at(i)->folder);
             contains(at(i)->last.out, "up to date");
             contains(at(i)->last.out, "last error  none");
         }
