@@ -32,7 +32,7 @@ void atime_touch_ino(struct tree *t, uint64_t ino)
     struct node *n;
     if (node_get(t, ino, &n) < 0)
         return;
-    pthread_mutex_lock(&n->lock);
+    node_lock(n);
     bool full = !n->gone && atime_touch(t, n);
     pthread_mutex_unlock(&n->lock);
     node_put(t, n);

@@ -116,7 +116,7 @@ int op_add(struct op *x, uint64_t ino, struct attr **ret)
     int rc = node_get(x->t, ino, &n);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&n->lock);
+    node_lock(n);
     if (n->gone) {
         pthread_mutex_unlock(&n->lock);
         node_put(x->t, n);

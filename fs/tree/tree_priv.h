@@ -75,6 +75,7 @@ void node_cache_fini(struct tree *t);
 /** Takes a reference to a node, reading it when needed. -ESTALE when there is no such inode. */
 int node_get(struct tree *t, uint64_t ino, struct node **ret) MUST_CHECK;
 void node_put(struct tree *t, struct node *n); /* accepts NULL */
+void node_lock(struct node *n);
 /** Attributes of an inode, from its node or, without making one, from the database. */
 int node_peek(struct tree *t, uint64_t ino, struct attr *ret) MUST_CHECK;
 void node_key(uint64_t ino, uint8_t key[8]);

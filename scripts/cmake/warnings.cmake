@@ -22,7 +22,7 @@ endif()
 add_library(persist_sanitizers INTERFACE)
 if(PERSIST_SANITIZE)
   target_compile_options(persist_sanitizers INTERFACE
-    -fsanitize=${PERSIST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    -fsanitize=${PERSIST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
   target_link_options(persist_sanitizers INTERFACE -fsanitize=${PERSIST_SANITIZE})
 else()
   target_compile_options(persist_sanitizers INTERFACE

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/crash_rand.h"
 #include "tests/support/published.h"
 
 enum { MANY = 100, BIG = 2 << 20 };
@@ -196,7 +197,7 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
     struct busy b = {.d = d};
     make_many(d);
     assert_int_equal(pthread_create(&thread, NULL, work_on_many, &b), 0);
-    for (int i = 0; i < 5000; i++)
+    for (uint64_t i = 0; i < crash_share(5000); i++)
         publish_all(d);
     atomic_store(&b.stop, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
