@@ -83,7 +83,8 @@ static int unmount(const struct session *s, const struct space_entry *e)
     if (owned == 0 && mounted != 2)
         return fail(VERB_FAILED, "%s: is not mounted",
                     escape_to(shown, sizeof shown, bytes_str(e->folder)));
-    int status = ask_to_flush(s, e);
+    /* Without a mount it is ending already, and makes all durable by that. */
+    int status = mounted == 2 ? ask_to_flush(s, e) : VERB_OK;
     /* This process must not be what holds the folder. */
     if (status == VERB_OK && chdir("/") < 0)
         status = fail(VERB_FAILED, "/: %s", strerror(errno));

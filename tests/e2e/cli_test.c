@@ -70,6 +70,19 @@ static void nothing_outlives_an_unmount(struct e2e *f)
     same(n, 1); /* the watch */
 }
 
+/* Who took the mount away by other means has a process that ends: what comes next waits for it. */
+static void unmounting_waits_for_a_process_that_ends(struct e2e *f)
+{
+    for (int i = 0; i < 8; i++) {
+        e2e_mount(f, NULL);
+        e2e_ok(f, "for n in $(seq 200); do echo $n >%s/f$n; done", f->folder);
+        e2e_sh(f, "umount -l %s; sleep 0.0%d; persist unmount %s", f->folder, i, f->folder);
+        if (f->last.status != 0)
+            contains(f->last.err, "is not mounted");
+        e2e_ok(f, "persist forget --yes %s", f->folder);
+    }
+}
+
 static void the_foreground_ends_with_a_signal(struct e2e *f)
 {
     static const int signals[] = {SIGTERM, SIGINT};
@@ -627,6 +640,7 @@ int main(int argc, char **argv)
     static const struct e2e_test tests[] = {
         E2E_TEST(a_mount_is_usable_when_the_command_returns),
         E2E_TEST(nothing_outlives_an_unmount),
+        E2E_TEST(unmounting_waits_for_a_process_that_ends),
         E2E_TEST(the_foreground_ends_with_a_signal),
         E2E_TEST(several_folders_stay_apart),
         E2E_TEST(a_busy_folder_says_who_holds_it),
