@@ -75,7 +75,7 @@ static void prepare(const char *dir, unsigned accounts_n, unsigned of_account)
     struct err err = {0};
     load_must(srv_store_open(dir, true, &store, &err), "the store");
     load_must(srv_accounts_open(store, &accounts, &err), "the accounts");
-    load_must(srv_spaces_open(store, &spaces, &err), "the spaces");
+    load_must(srv_spaces_open(store, 0, &spaces, &err), "the spaces");
     for (unsigned i = 0; i < accounts_n; i++)
         make_account(accounts, spaces, i, of_account);
     load_must(srv_spaces_sync(spaces), "sync");

@@ -69,7 +69,7 @@ persist_as() {
 start_persist() {
     local top=$1 d
     mkdir -p "$top/a" "$top/b"
-    PERSIST_HOME=$top/server "$persist" serve -f --listen 127.0.0.1:0 --data "$top/data" \
+    PERSIST_HOME=$top/server "$persist" serve -f --listen 127.0.0.1:0 --data "$top/data" --rate 999999 \
         >"$top/serve.out" 2>"$top/serve.err" &
     echo $! >"$top/serve.pid"
     wait_for 10 grep -q 'ws://' "$top/serve.out"

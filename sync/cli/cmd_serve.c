@@ -1,6 +1,7 @@
 /* persist serve: runs a server. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,15 +18,12 @@
 #include "sync/cli/term.h"
 #include "sync/server/service.h"
 
-enum { OPT_LISTEN, OPT_DATA, OPT_CERT, OPT_KEY, OPT_MIRROR, OPT_FOREGROUND };
+enum { OPT_LISTEN, OPT_DATA, OPT_CERT, OPT_KEY, OPT_MIRROR, OPT_RATE, OPT_FOREGROUND };
 static const struct args_option options[] = {
-    {.long_name = "listen", .has_value = true},
-    {.long_name = "data", .has_value = true},
-    {.long_name = "tls-cert", .has_value = true},
-    {.long_name = "tls-key", .has_value = true},
-    {.long_name = "mirror", .has_value = true},
-    {.short_name = 'f', .long_name = "foreground"},
-    {0},
+    {.long_name = "listen", .has_value = true},     {.long_name = "data", .has_value = true},
+    {.long_name = "tls-cert", .has_value = true},   {.long_name = "tls-key", .has_value = true},
+    {.long_name = "mirror", .has_value = true},     {.long_name = "rate", .has_value = true},
+    {.short_name = 'f', .long_name = "foreground"}, {0},
 };
 
 static const char log_name[] = "serve.log";
@@ -34,6 +32,7 @@ static const char log_name[] = "serve.log";
 struct request {
     const char *listen;
     struct buf dir, cert, key, mirror;
+    uint32_t rate_s;
     bool foreground;
 };
 
@@ -81,6 +80,13 @@ static int check_mirror(const struct request *r, struct err *err)
                    : rc;
 }
 
+/* 0: not given, or not a number from 1 to 999999. */
+static uint32_t read_rate(const char *text)
+{
+    size_t n = text == NULL ? 0 : strspn(text, "0123456789");
+    return n > 0 && n <= 6 && text[n] == '\0' ? (uint32_t)strtoul(text, NULL, 10) : 0;
+}
+
 static void tell_address(const struct request *r, unsigned port, struct out *out)
 {
     const char *scheme = r->cert.n > 0 ? "wss" : "ws";
@@ -100,6 +106,7 @@ static int serve(const struct request *r, struct out *out, struct control_out *r
         .cert_file = text_or_null(&r->cert),
         .key_file = text_or_null(&r->key),
         .mirror = text_or_null(&r->mirror),
+        .rate_s = r->rate_s,
     };
     struct srv_service *s;
     struct err err = {0};
@@ -164,6 +171,9 @@ static int run(const struct args *a)
     r.foreground = args_count(a, OPT_FOREGROUND) > 0;
     if (args_count(a, OPT_CERT) != args_count(a, OPT_KEY))
         return fail(VERB_USAGE, "serve: --tls-cert and --tls-key belong together; give both");
+    r.rate_s = read_rate(args_value(a, OPT_RATE, 0));
+    if (args_count(a, OPT_RATE) > 0 && r.rate_s == 0)
+        return fail(VERB_USAGE, "serve: --rate takes entries a second, from 1 to 999999");
     if (!r.foreground)
         daemon_close_inherited();
     int rc = read_paths(a, &r, &err);
@@ -183,7 +193,7 @@ static int run(const struct args *a)
 const struct command command_serve = {
     .name = "serve",
     .arguments = "[--listen ADDR:PORT] [--data DIR] [--tls-cert F --tls-key F] [--mirror DIR]\n"
-                 "              [-f]",
+                 "              [--rate N] [-f]",
     .summary = "run a server for the devices of its users",
     .help =
         "Returns when the server listens, and says where.\n"
@@ -194,6 +204,8 @@ const struct command command_serve = {
         "  --mirror DIR        keep plain files of managed spaces, in DIR/USER/SPACE; what is\n"
         "                      not in a space goes from there ('persist remote add --managed')\n"
         "                      It is outside of the data, and of every persist folder\n"
+        "  --rate N            changes a second that a user's devices may send, after 20,000 at\n"
+        "                      once: 200 unless given\n"
         "  -f                  stay in the foreground, log to stderr\n"
         "\n"
         "Example:\n"

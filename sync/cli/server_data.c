@@ -38,7 +38,7 @@ static int call_here(const char *dir, const Persist__AdminRequest *request, stru
     if (rc == 0)
         rc = srv_accounts_open(store, &a.accounts, err);
     if (rc == 0)
-        rc = srv_spaces_open(store, &a.spaces, err);
+        rc = srv_spaces_open(store, 0, &a.spaces, err);
     if (rc == 0)
         rc = srv_admin_call(&a, request, out, err);
     srv_spaces_close(a.spaces);

@@ -160,7 +160,7 @@ static int open_data(struct srv_service *s, const struct srv_service_config *cfg
     if (rc == 0)
         rc = srv_accounts_open(s->store, &s->accounts, err);
     if (rc == 0)
-        rc = srv_spaces_open(s->store, &s->spaces, err);
+        rc = srv_spaces_open(s->store, cfg->rate_s, &s->spaces, err);
     struct srv_managed_config managed = {.dir = cfg->dir,
                                          .mirror = cfg->mirror,
                                          .store = s->store,

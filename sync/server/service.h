@@ -18,6 +18,7 @@ struct srv_service_config {
     const char *listen;               /* as of ws_server.h; port 0: a free one */
     const char *cert_file, *key_file; /* both NULL: without TLS */
     const char *mirror;               /* a directory for mirrors of managed spaces; NULL: none */
+    uint32_t rate_s;                  /* entries a second of an account, mean; 0: SPACES_RATE_S */
 };
 
 /**

@@ -227,12 +227,14 @@ static int pending_drop(struct srv_spaces *s, uint64_t *ret_account)
     return rc;
 }
 
-int srv_spaces_open(struct srv_store *store, struct srv_spaces **ret, struct err *err)
+int srv_spaces_open(struct srv_store *store, uint32_t rate_s, struct srv_spaces **ret,
+                    struct err *err)
 {
     struct srv_spaces *s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(err, -ENOMEM, "out of memory");
     s->store = store;
+    s->rate_s = rate_s > 0 ? rate_s : SPACES_RATE_S;
     randombytes_buf(s->run_key, sizeof s->run_key);
     pthread_mutex_init(&s->lock, NULL);
     struct buf v = {0};

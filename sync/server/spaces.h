@@ -31,7 +31,7 @@
 enum {
     SPACES_MAX_OF_ACCOUNT = 100,
     SPACES_VARIANTS_MAX = 4,
-    SPACES_RATE_S = 200, /* entries and acts of an account, mean */
+    SPACES_RATE_S = 200, /* entries and acts of an account, mean, unless set otherwise */
     SPACES_BURST = 20000,
     SPACES_KEPT_FROM = 16 << 20, /* a quota from here on keeps a 64th for what is small, */
     SPACES_KEPT_MAX = 64 << 20,  /* at most so much */
@@ -50,8 +50,12 @@ struct srv_at {
     uint8_t space[SPACE_ID_SIZE];
 };
 
-/** On an open store, which must stay open. Ends removals of users that a crash cut off. */
-int srv_spaces_open(struct srv_store *store, struct srv_spaces **ret, struct err *err) MUST_CHECK;
+/**
+ * On an open store, which must stay open. Ends removals of users that a crash cut off. @rate_s: how
+ * many entries and acts an account may push a second, after SPACES_BURST at once; 0: SPACES_RATE_S.
+ */
+int srv_spaces_open(struct srv_store *store, uint32_t rate_s, struct srv_spaces **ret,
+                    struct err *err) MUST_CHECK;
 void srv_spaces_close(struct srv_spaces *s); /* accepts NULL */
 
 /* ---- pushing ----

@@ -32,6 +32,7 @@ struct srv_spaces {
     pthread_mutex_t lock; /* all below, and each read of rows that a write depends on */
     void *accounts;       /* tree of struct account, by number */
     uint64_t next_space;
+    uint64_t rate_s;        /* entries and acts of an account, mean */
     uint64_t begun, synced; /* numbers of syncs */
     srv_grown_fn *grown;
     void *grown_arg;

@@ -24,19 +24,19 @@ struct push {
 
 /* ---- how much, and how fast ---- */
 
-static void refill(struct account *a, uint64_t now_ms)
+static void refill(const struct srv_spaces *s, struct account *a, uint64_t now_ms)
 {
     const uint64_t full = UINT64_C(1000) * SPACES_BURST;
     if (now_ms > a->credit_ms) { /* a clock that was set back gives nothing, and takes nothing */
-        uint64_t ms = min_u64(now_ms - a->credit_ms, full / SPACES_RATE_S);
-        a->credit = min_u64(full, a->credit + ms * SPACES_RATE_S);
+        uint64_t ms = min_u64(now_ms - a->credit_ms, full / s->rate_s + 1);
+        a->credit = min_u64(full, a->credit + ms * s->rate_s);
     }
     a->credit_ms = now_ms;
 }
 
-static uint64_t wait_ms(const struct account *a)
+static uint64_t wait_ms(const struct srv_spaces *s, const struct account *a)
 {
-    return a->credit >= 1000 ? 0 : (1000 - a->credit + SPACES_RATE_S - 1) / SPACES_RATE_S;
+    return a->credit >= 1000 ? 0 : (1000 - a->credit + s->rate_s - 1) / s->rate_s;
 }
 
 uint64_t srv_spaces_wait_ms(struct srv_spaces *s, uint64_t account, uint64_t now_ms)
@@ -45,8 +45,8 @@ uint64_t srv_spaces_wait_ms(struct srv_spaces *s, uint64_t account, uint64_t now
     uint64_t wait = 0;
     pthread_mutex_lock(&s->lock);
     if (spaces_account(s, account, &a) == 0) {
-        refill(a, now_ms);
-        wait = wait_ms(a);
+        refill(s, a, now_ms);
+        wait = wait_ms(s, a);
     }
     pthread_mutex_unlock(&s->lock);
     return wait;
@@ -58,11 +58,12 @@ static int take_credit(struct push *p)
     int rc = spaces_account(p->s, p->at->account, &a);
     if (rc < 0)
         return rc;
-    refill(a, p->now_ms);
-    if (wait_ms(a) > 0) {
+    refill(p->s, a, p->now_ms);
+    if (wait_ms(p->s, a) > 0) {
         p->s->stats.over_rate++;
         return err_set(p->err, -EAGAIN,
-                       "too many changes in too short a time; go on in %" PRIu64 " ms", wait_ms(a));
+                       "too many changes in too short a time; go on in %" PRIu64 " ms",
+                       wait_ms(p->s, a));
     }
     a->credit -= 1000;
     return 0;

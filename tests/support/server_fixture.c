@@ -21,7 +21,7 @@ void server_fixture_open(struct server_fixture *f)
     struct err err = {.code = 0};
     if (srv_store_open(f->dir, true, &f->store, &err) < 0 ||
         srv_accounts_open(f->store, &f->accounts, &err) < 0 ||
-        srv_spaces_open(f->store, &f->spaces, &err) < 0)
+        srv_spaces_open(f->store, f->rate_s, &f->spaces, &err) < 0)
         fail_msg("%s", err.msg);
 }
 

@@ -20,6 +20,7 @@ struct server_fixture {
     struct srv_accounts *accounts;
     struct srv_spaces *spaces;
     uint64_t now_ms;
+    uint32_t rate_s; /* as srv_spaces_open() takes it */
     struct srv_user anna, ben;
     struct err err; /* of the last push */
 };

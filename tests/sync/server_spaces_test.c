@@ -591,6 +591,21 @@ static void rate_burst_then_mean(void **state)
     assert_int_equal(server_push_value(f, &at, 5, 1, 1), -EAGAIN);
 }
 
+static void rate_that_was_set(void **state)
+{
+    struct server_fixture *f = *state;
+    struct srv_at at = server_make_space(f, f->anna.account, 1);
+    f->rate_s = 1500;
+    server_fixture_reopen(f);
+    while (server_push_value(f, &at, 5, 1, 1) >= 0)
+        ;
+    f->now_ms += 1000;
+    for (int i = 0; i < 1500; i++)
+        assert_true(server_push_value(f, &at, 5, 1, 1) >= 0);
+    assert_int_equal(server_push_value(f, &at, 5, 1, 1), -EAGAIN);
+    assert_int_equal(srv_spaces_wait_ms(f->spaces, at.account, f->now_ms), 1);
+}
+
 /* Of an account that pushes meanwhile, up and down. */
 static void quotas_that_change_hold_at_once(void **state)
 {
@@ -639,6 +654,7 @@ int main(void)
         CASE(quota_of_entries_at_and_above),
         CASE(quotas_that_change_hold_at_once),
         CASE(rate_burst_then_mean),
+        CASE(rate_that_was_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
