@@ -32,8 +32,7 @@ static void taken(struct sync_session *x, uint64_t seq, int rc)
     if (rc == 0)
         rc = space_sync_settle(x->cfg.space);
     if (rc < 0) {
-        sync_session_fail(x, FAILED_MS,
-                          rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
+        sync_session_unwritten(x, rc, "what came cannot be stored");
         return;
     }
     x->row.cursor = max_u64(x->row.cursor, seq);

@@ -510,6 +510,32 @@ static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
     world_end(&world);
 }
 
+/* Somebody else took all of the room: nothing can be written down, and what was heard is not. */
+static void a_device_without_any_room_says_so_and_goes_on(struct e2e *f)
+{
+    char options[32];
+    if (world_begin(&world, f, 1) && world_add(&world) != NULL) {
+        struct e2e *d = at(1);
+        snprintf(options, sizeof options, "size=%dm,mode=700", SMALL_DISK_MIB);
+        ok(mkdir(d->home, 0700));
+        ok(mount("persist-test", d->home, "tmpfs", 0, options));
+        d->errors_expected = true;
+        if (world_clone(&world, d)) {
+            world_server_stop(&world, SIGTERM);
+            e2e_sh(d, "cat /dev/zero >home/ballast");
+            world_save(at(0), "note.md", "while it is full\n");
+            world_server_start(&world);
+            e2e_wait(says_full, d, 60000, "status says that the device's disk is full");
+            e2e_ok(d, "rm home/ballast");
+            world_even(&world);
+        }
+        e2e_sh(d, "persist unmount notes");
+        world_offline(d);
+        ok(umount(d->home));
+    }
+    world_end(&world);
+}
+
 /* ---- an upload that is cut off ------------------------------------------------------------------
  */
 
@@ -676,6 +702,7 @@ int main(int argc, char **argv)
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
         E2E_TEST(a_device_without_room_for_content_gets_what_is_small),
+        E2E_TEST(a_device_without_any_room_says_so_and_goes_on),
         E2E_TEST(an_upload_that_is_cut_off_goes_on),
         E2E_TEST(a_later_version_does_not_wait_for_one_that_was_cut_off),
         E2E_TEST(a_server_from_an_older_copy_gets_the_rest_again),
