@@ -353,6 +353,7 @@ bool pull_is_settled(const struct sync_session *x)
 {
     const struct pull *l = &x->pull;
     bool busy = l->came_n > 0 || l->more_waiting || l->waiting_at < l->waiting.n;
+    busy = busy || l->room_ms != 0; /* what there was no room for is missing */
     for (size_t i = 0; i < FETCHES_MAX; i++)
         busy = busy || l->fetch[i].used;
     return !busy;

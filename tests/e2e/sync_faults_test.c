@@ -491,6 +491,10 @@ static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
         if (world_clone(&world, d)) {
             e2e_wait(says_full, d, 120000, "status says that the device's disk is full");
             contains(d->last.out, "syncing"); /* not offline */
+            e2e_sh(d, "persist sync --wait %s", d->folder);
+            same(d->last.status, 1);
+            contains(d->last.err, "the disk is full");
+            holds(says_full(d));
             for (unsigned i = 0; i < 5; i++) {
                 char name[16];
                 snprintf(name, sizeof name, "%u.md", i);
