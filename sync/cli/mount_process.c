@@ -186,10 +186,13 @@ static int serve(struct state *st, struct err *err)
 static int take_runfile(struct state *st, struct err *err)
 {
     const struct mount_process *m = st->m;
+    const char *folder = m->space->folder;
     for (unsigned i = 0;; i++) {
         int rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
-        if (rc != -EBUSY || i == ENDING_TRIES || mounts_at(m->space->folder, NULL) != 0)
+        if (rc != -EBUSY || i == ENDING_TRIES)
             return rc;
+        if (mounts_at(folder, NULL) == 2)
+            return err_set(err, rc, "%s: is mounted already; 'persist status' shows it", folder);
         nanosleep(&(struct timespec){.tv_nsec = ENDING_TRY_MS * 1000000L}, NULL);
     }
 }
