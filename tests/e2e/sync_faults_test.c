@@ -466,6 +466,35 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     world_end(&world);
 }
 
+static void a_server_without_any_room_says_so_and_starts_later(struct e2e *f)
+{
+    char options[32];
+    if (world_begin(&world, f, 0)) {
+        world_server_stop(&world, SIGTERM);
+        e2e_ok(world.server, "mv data small && mkdir -m 700 data");
+        snprintf(options, sizeof options, "size=%dm,mode=700", DISK_MIB);
+        ok(mount("persist-test", world.data, "tmpfs", 0, options));
+        e2e_ok(world.server, "cp -a small/. data");
+        if (holds(world_server_start(&world)) && world_add(&world) != NULL &&
+            world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1))) {
+            world_save(at(0), "a.md", "on the server\n");
+            world_even(&world);
+            world_server_stop(&world, SIGKILL);
+            e2e_sh(world.server, "cat /dev/zero >data/ballast");
+            e2e_refused(world.server, 1, "free some space", "persist serve -f --data data");
+            e2e_ok(world.server, "rm data/ballast");
+            world_server_start(&world);
+            world_save(at(1), "b.md", "after that\n");
+            world_even(&world);
+        }
+        for (size_t i = 0; i < world.n; i++)
+            e2e_sh(at(i), "persist unmount notes");
+        world_server_stop(&world, SIGTERM);
+        ok(umount(world.data));
+    }
+    world_end(&world);
+}
+
 /* ---- the disk of a device ----------------------------------------------------------------------
  */
 
@@ -705,6 +734,7 @@ int main(int argc, char **argv)
         E2E_TEST(a_heap_that_comes_outlives_kills_of_who_takes_it),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
+        E2E_TEST(a_server_without_any_room_says_so_and_starts_later),
         E2E_TEST(a_device_without_room_for_content_gets_what_is_small),
         E2E_TEST(a_device_without_any_room_says_so_and_goes_on),
         E2E_TEST(an_upload_that_is_cut_off_goes_on),
