@@ -78,6 +78,21 @@ int mirror_space_names(struct mirror *m, uint64_t dir, struct buf *ret)
     return rc == -ENOENT ? 0 : rc < 0 ? rc : buf_status(ret);
 }
 
+/* ---- what fails ---- */
+
+/* One name that fails does not keep the others from being right: @rc is told when they are. */
+static int go_on(struct mirror *m, int rc)
+{
+    if (rc >= 0 || rc == -ECANCELED || rc == -ENOMEM)
+        return rc;
+    if (m->failed == 0) {
+        m->failed = rc;
+        buf_reset(&m->failed_at);
+        buf_put_bytes(&m->failed_at, buf_bytes(&m->path));
+    }
+    return buf_status(&m->failed_at);
+}
+
 /* ---- what goes ---- */
 
 static int by_name(const void *a, const void *b)
@@ -128,7 +143,7 @@ static int remove_others(struct mirror *m, int fd, const struct buf *names)
     for (size_t at = 0; rc == 0 && at < host.n; at += 1 + (size_t)host.p[at]) {
         const uint8_t *entry = host.p + at;
         if (n == 0 || bsearch(&entry, v, n, sizeof *v, by_name) == NULL)
-            rc = remove_entry(m, fd, entry);
+            rc = go_on(m, remove_entry(m, fd, entry));
     }
     free(v);
     return rc;
@@ -186,6 +201,7 @@ static int put_entry(struct mirror *m, uint64_t dir, struct bytes entry, int fd,
         rc = m->cancelled      ? -ECANCELED
              : attr_is_dir(&a) ? put_folder(m, &a, fd, name, depth)
                                : mirror_file(m, dir, &a, fd, name);
+    rc = go_on(m, rc);
     if (rc == 0)
         m->path.n = n;
     return rc;
@@ -319,6 +335,13 @@ static int brake(struct mirror *m, int *fd)
     return *fd < 0 ? *fd : 0;
 }
 
+static int tell(const struct mirror *m, int rc, const struct buf *path, struct err *err)
+{
+    char shown[300];
+    return err_set(err, rc, "%s%s: %s", m->cfg.name,
+                   escape_to(shown, sizeof shown, buf_bytes(path)), strerror(-rc));
+}
+
 static int run(struct mirror *m, struct err *err)
 {
     struct attr root;
@@ -333,10 +356,7 @@ static int run(struct mirror *m, struct err *err)
         rc = put_dir(m, &root, fd, 0);
     if (fd >= 0)
         close(fd);
-    char shown[300];
-    return rc < 0 ? err_set(err, rc, "%s%s: %s", m->cfg.name,
-                            escape_to(shown, sizeof shown, buf_bytes(&m->path)), strerror(-rc))
-                  : 0;
+    return rc < 0 ? tell(m, rc, &m->path, err) : 0;
 }
 
 int mirror_run(struct mirror *m, int dir_fd, struct mirror_report *ret, struct err *err)
@@ -344,14 +364,15 @@ int mirror_run(struct mirror *m, int dir_fd, struct mirror_report *ret, struct e
     *ret = (struct mirror_report){.files = 0};
     m->report = ret;
     m->dir_fd = dir_fd;
+    m->failed = 0;
     buf_reset(&m->path);
     buf_reset(&m->now);
     int rc = run(m, err);
-    if (rc == 0) {
-        mirror_seen_turn(m);
-        mirror_seen_store(m, false);
-    }
-    return rc;
+    if (rc < 0)
+        return rc;
+    mirror_seen_turn(m);
+    mirror_seen_store(m, false);
+    return m->failed < 0 ? tell(m, m->failed, &m->failed_at, err) : 0;
 }
 
 /* ---- life ---- */
@@ -396,6 +417,7 @@ void mirror_free(struct mirror *m)
     mirror_seen_store(m, true);
     export_fini(&m->copy);
     buf_fini(&m->path);
+    buf_fini(&m->failed_at);
     buf_fini(&m->seen);
     buf_fini(&m->now);
     free(m);

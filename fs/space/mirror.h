@@ -47,8 +47,8 @@ int mirror_new(const struct mirror_config *cfg, struct mirror **ret) MUST_CHECK;
 void mirror_free(struct mirror *m);
 
 /**
- * Makes directory NAME in @dir_fd equal to the space. A negative errno, with a sentence: what is
- * done is done, another run does the rest. -ECANCELED after mirror_cancel().
+ * Makes directory NAME in @dir_fd equal to the space. A negative errno, with a sentence: all else
+ * is done, as far as it could be, and another run does the rest. -ECANCELED after mirror_cancel().
  */
 int mirror_run(struct mirror *m, int dir_fd, struct mirror_report *ret, struct err *err) MUST_CHECK;
 

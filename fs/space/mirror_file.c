@@ -93,13 +93,13 @@ int mirror_attr(struct mirror *m, const struct attr *a, int fd)
 
 static int write_temp(struct mirror *m, const struct attr *a)
 {
-    int dir = m->dir_fd;
-    if (unlinkat(dir, m->temp, 0) < 0 && errno != ENOENT)
-        return -errno;
+    int dir = m->dir_fd, rc = remove_tree(dir, m->temp);
+    if (rc < 0)
+        return rc;
     int fd = openat(dir, m->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    int rc = export_bytes(&m->copy, a, fd);
+    rc = export_bytes(&m->copy, a, fd);
     if (rc == 0)
         rc = mirror_attr(m, a, fd);
     if (rc == 0 && fsync(fd) < 0)
@@ -204,8 +204,10 @@ static int put_symlink(struct mirror *m, const struct attr *a, int fd, const cha
     buf_put_u8(&target, 0);
     if (buf_status(&target) < 0)
         return -ENOMEM;
-    if ((unlinkat(dir, m->temp, 0) < 0 && errno != ENOENT) ||
-        symlinkat((const char *)target.p, dir, m->temp) < 0 ||
+    rc = remove_tree(dir, m->temp);
+    if (rc < 0)
+        return rc;
+    if (symlinkat((const char *)target.p, dir, m->temp) < 0 ||
         utimensat(dir, m->temp, times, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     rc = move_temp(m, fd, name);

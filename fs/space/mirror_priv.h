@@ -25,6 +25,8 @@ struct mirror {
     struct export copy;
     struct out out;
     struct buf path;      /* of what is at work, for messages */
+    int failed;           /* of the first name in a run that failed; 0: none */
+    struct buf failed_at; /* its path */
     struct buf seen, now; /* struct seen, sorted; the ones of this run */
     uint64_t written_ms;  /* when the state was */
     struct mirror_report *report;

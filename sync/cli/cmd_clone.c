@@ -429,7 +429,8 @@ static int create(struct request *r, const struct space_entry **ret, struct err 
     char name[SPACE_NAME_SIZE];
     const struct space_entry *here = spaces_of_id(l, &r->id);
     if (here != NULL && has_elsewhere(r, &r->id))
-        return err_set(err, -EEXIST, "clone: this device has it already, at %s", here->folder);
+        return err_set(err, -EEXIST, "clone: this device has it already, at %s; 'persist mount' it",
+                       here->folder);
     *ret = here;
     if (here != NULL)
         return 0;

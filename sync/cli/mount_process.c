@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/mount/mount.h"
@@ -20,6 +21,8 @@
 #include "sync/cli/sync_keeper.h"
 #include "sync/engine/engine.h"
 #include "sync/state/statefile.h"
+
+enum { ENDING_TRIES = 500, ENDING_TRY_MS = 20 };
 
 struct state {
     const struct mount_process *m;
@@ -179,12 +182,27 @@ static int serve(struct state *st, struct err *err)
     return mount_serve(&config, err);
 }
 
+/* One that was killed, or unmounted by others, has its files a moment longer than its mount. */
+static int take_runfile(struct state *st, struct err *err)
+{
+    const struct mount_process *m = st->m;
+    const char *folder = m->space->folder;
+    for (unsigned i = 0;; i++) {
+        int rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
+        if (rc != -EBUSY || i == ENDING_TRIES)
+            return rc;
+        if (mounts_at(folder, NULL) == 2)
+            return err_set(err, rc, "%s: is mounted already; 'persist status' shows it", folder);
+        nanosleep(&(struct timespec){.tv_nsec = ENDING_TRY_MS * 1000000L}, NULL);
+    }
+}
+
 static int run(struct state *st, struct err *err)
 {
     const struct mount_process *m = st->m;
     int rc = watch_start(&st->watch, err);
     if (rc == 0)
-        rc = runfile_take(m->session->run_fd, m->space, &st->run_file, err);
+        rc = take_runfile(st, err);
     if (rc < 0)
         return rc;
     rc = open_space(st, err);

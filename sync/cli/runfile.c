@@ -57,8 +57,9 @@ int runfile_take_named(int run_fd, const char *name, const char *what, int *ret_
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
             bool held = errno == EAGAIN || errno == EACCES;
-            int rc = held ? err_set(err, -EBUSY, "%s: is served by process %ld already", what,
-                                    (long)read_pid(fd))
+            int rc = held ? err_set(err, -EBUSY,
+                                    "%s: is served by process %ld already; wait until it has ended",
+                                    what, (long)read_pid(fd))
                           : err_set(err, -errno, "%s: %s", name, strerror(errno));
             close(fd);
             return rc;

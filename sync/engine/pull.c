@@ -32,8 +32,7 @@ static void taken(struct sync_session *x, uint64_t seq, int rc)
     if (rc == 0)
         rc = space_sync_settle(x->cfg.space);
     if (rc < 0) {
-        sync_session_fail(x, FAILED_MS,
-                          rc == -ENOSPC ? "the disk is full" : "what came cannot be stored");
+        sync_session_unwritten(x, rc, "what came cannot be stored");
         return;
     }
     x->row.cursor = max_u64(x->row.cursor, seq);
@@ -354,6 +353,7 @@ bool pull_is_settled(const struct sync_session *x)
 {
     const struct pull *l = &x->pull;
     bool busy = l->came_n > 0 || l->more_waiting || l->waiting_at < l->waiting.n;
+    busy = busy || l->room_ms != 0; /* what there was no room for is missing */
     for (size_t i = 0; i < FETCHES_MAX; i++)
         busy = busy || l->fetch[i].used;
     return !busy;

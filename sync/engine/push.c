@@ -152,8 +152,9 @@ void push_done(struct sync_session *x, uint64_t id)
     }
     if (u->blob_id != 0 && id >= u->blob_id) {
         u->blob_id = 0;
-        if (space_sync_blob_given(x->cfg.space, x->remote, buf_bytes(&u->blob)) < 0)
-            sync_session_fail(x, FAILED_MS, "the database does not take what was sent");
+        int rc = space_sync_blob_given(x->cfg.space, x->remote, buf_bytes(&u->blob));
+        if (rc < 0)
+            sync_session_unwritten(x, rc, "the database does not take what was sent");
     }
     /* What is not written down is put again by the next session, and known there. */
     uint64_t pushed = first_open(x) - 1;

@@ -21,6 +21,11 @@ void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *wh
     x->cfg.failed(x->cfg.arg, after_ms, why);
 }
 
+void sync_session_unwritten(struct sync_session *x, int rc, const char *why)
+{
+    sync_session_fail(x, FAILED_MS, rc == -ENOSPC ? "the disk is full" : why);
+}
+
 bool sync_session_can_send(const struct sync_session *x)
 {
     return !x->failed && x->cfg.can_send(x->cfg.arg);
@@ -37,8 +42,9 @@ void sync_session_store(struct sync_session *x)
     if (x->comparing)
         return; /* what is written down says that it went back: the next session would not compare
                  */
-    if (space_sync_put_remote(x->cfg.space, x->remote, &x->row) < 0)
-        sync_session_fail(x, FAILED_MS, "the database does not take the place of the session");
+    int rc = space_sync_put_remote(x->cfg.space, x->remote, &x->row);
+    if (rc < 0)
+        sync_session_unwritten(x, rc, "the database does not take the place of the session");
 }
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ static void take_dots(struct sync_session *x, const Persist__Dots *d)
     int n = space_sync_push_again(x->cfg.space, buf_bytes(&x->theirs));
     buf_fini(&x->theirs);
     if (n < 0) {
-        sync_session_fail(x, FAILED_MS, "comparing with the server failed");
+        sync_session_unwritten(x, n, "comparing with the server failed");
         return;
     }
     sync_session_store(x);
@@ -202,8 +208,9 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
     }
     if (!o->exists) {
         x->row.pushed = 0;
-        if (space_sync_leave_none_out(x->cfg.space, x->remote) < 0)
-            sync_session_fail(x, FAILED_MS, "the database cannot be written to");
+        int rc = space_sync_leave_none_out(x->cfg.space, x->remote);
+        if (rc < 0)
+            sync_session_unwritten(x, rc, "the database cannot be written to");
     }
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);

@@ -121,6 +121,8 @@ struct sync_session {
 
 /** Ends the session: @why is one sentence, or NULL. */
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
+/** The same after @rc of a write to the database: @why, or that the disk is full. */
+void sync_session_unwritten(struct sync_session *x, int rc, const char *why);
 bool sync_session_can_send(const struct sync_session *x);
 void sync_session_send(struct sync_session *x, const Persist__Frame *f);
 /** Writes the cursors down; not while it compares. */

@@ -144,6 +144,12 @@ static int open_all(struct srv_store *s, const char *dir, bool create, struct er
     if (!is_there)
         return err_set(err, -errno, "%s: %s; give the --data of a server", dir, strerror(errno));
     int rc = srv_store_lock(s->dir_fd, dir, &s->lock_fd, err);
+    if (rc == 0) {
+        rc = srv_store_room_to_open(s);
+        if (rc < 0)
+            err_set(err, rc, "%s: %s; look at the disk, and free some space there", dir,
+                    strerror(-rc));
+    }
     if (rc == 0)
         rc = open_rocks(s, dir, create, err);
     if (rc == 0)

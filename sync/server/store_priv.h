@@ -52,5 +52,10 @@ void srv_packs_synced(struct srv_store *s, const struct srv_packs_sync *y);
 
 /** Whether the disk has room for a batch of @bytes: 0, -ENOSPC, -EIO. */
 int srv_store_room(struct srv_store *s, size_t bytes, enum srv_urgency urgency) MUST_CHECK;
+/**
+ * Whether it has room for opening the database, which writes the logs again, as tables: on a full
+ * one RocksDB ends the process. 0, -ENOSPC, -EIO.
+ */
+int srv_store_room_to_open(struct srv_store *s) MUST_CHECK;
 
 #endif

@@ -290,11 +290,41 @@ static void a_kill_while_the_kernel_is_told_ends_all(struct e2e *f)
     }
 }
 
+/* Holds the lock of the mount process for a second, as one that was killed may yet do. */
+static pid_t start_dying(struct e2e *f)
+{
+    enum { DYING_US = 1000000 };
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[E2E_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/run/mount-notes.pid", f->home);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ok(fd);
+    ok(fcntl(fd, F_OFD_SETLK, &lock));
+    pid_t pid = check_fork(); /* which has the lock with the file */
+    if (pid == 0) {
+        usleep(DYING_US);
+        _exit(0);
+    }
+    close(fd);
+    return pid;
+}
+
+static void a_mount_waits_for_one_that_is_dying(struct e2e *f)
+{
+    if (!e2e_mount(f, NULL) || !e2e_unmount(f))
+        return;
+    pid_t pid = start_dying(f);
+    e2e_mount(f, NULL);
+    check_join(pid);
+    e2e_unmount(f);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(every_answered_operation_survives_kills),
         E2E_TEST(a_kill_while_the_kernel_is_told_ends_all),
+        E2E_TEST(a_mount_waits_for_one_that_is_dying),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }

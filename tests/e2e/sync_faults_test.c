@@ -466,6 +466,35 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     world_end(&world);
 }
 
+static void a_server_without_any_room_says_so_and_starts_later(struct e2e *f)
+{
+    char options[32];
+    if (world_begin(&world, f, 0)) {
+        world_server_stop(&world, SIGTERM);
+        e2e_ok(world.server, "mv data small && mkdir -m 700 data");
+        snprintf(options, sizeof options, "size=%dm,mode=700", DISK_MIB);
+        ok(mount("persist-test", world.data, "tmpfs", 0, options));
+        e2e_ok(world.server, "cp -a small/. data");
+        if (holds(world_server_start(&world)) && world_add(&world) != NULL &&
+            world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1))) {
+            world_save(at(0), "a.md", "on the server\n");
+            world_even(&world);
+            world_server_stop(&world, SIGKILL);
+            e2e_sh(world.server, "cat /dev/zero >data/ballast");
+            e2e_refused(world.server, 1, "free some space", "persist serve -f --data data");
+            e2e_ok(world.server, "rm data/ballast");
+            world_server_start(&world);
+            world_save(at(1), "b.md", "after that\n");
+            world_even(&world);
+        }
+        for (size_t i = 0; i < world.n; i++)
+            e2e_sh(at(i), "persist unmount notes");
+        world_server_stop(&world, SIGTERM);
+        ok(umount(world.data));
+    }
+    world_end(&world);
+}
+
 /* ---- the disk of a device ----------------------------------------------------------------------
  */
 
@@ -491,6 +520,10 @@ static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
         if (world_clone(&world, d)) {
             e2e_wait(says_full, d, 120000, "status says that the device's disk is full");
             contains(d->last.out, "syncing"); /* not offline */
+            e2e_sh(d, "persist sync --wait %s", d->folder);
+            same(d->last.status, 1);
+            contains(d->last.err, "the disk is full");
+            holds(says_full(d));
             for (unsigned i = 0; i < 5; i++) {
                 char name[16];
                 snprintf(name, sizeof name, "%u.md", i);
@@ -501,6 +534,32 @@ static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
             world_save(a, "big", "small\n");
             world_wait_text(d, "big", "small\n");
             e2e_wait(nothing_waits, d, 30000, "nothing is waited for any more");
+            world_even(&world);
+        }
+        e2e_sh(d, "persist unmount notes");
+        world_offline(d);
+        ok(umount(d->home));
+    }
+    world_end(&world);
+}
+
+/* Somebody else took all of the room: nothing can be written down, and what was heard is not. */
+static void a_device_without_any_room_says_so_and_goes_on(struct e2e *f)
+{
+    char options[32];
+    if (world_begin(&world, f, 1) && world_add(&world) != NULL) {
+        struct e2e *d = at(1);
+        snprintf(options, sizeof options, "size=%dm,mode=700", SMALL_DISK_MIB);
+        ok(mkdir(d->home, 0700));
+        ok(mount("persist-test", d->home, "tmpfs", 0, options));
+        d->errors_expected = true;
+        if (world_clone(&world, d)) {
+            world_server_stop(&world, SIGTERM);
+            e2e_sh(d, "cat /dev/zero >home/ballast");
+            world_save(at(0), "note.md", "while it is full\n");
+            world_server_start(&world);
+            e2e_wait(says_full, d, 60000, "status says that the device's disk is full");
+            e2e_ok(d, "rm home/ballast");
             world_even(&world);
         }
         e2e_sh(d, "persist unmount notes");
@@ -675,7 +734,9 @@ int main(int argc, char **argv)
         E2E_TEST(a_heap_that_comes_outlives_kills_of_who_takes_it),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
+        E2E_TEST(a_server_without_any_room_says_so_and_starts_later),
         E2E_TEST(a_device_without_room_for_content_gets_what_is_small),
+        E2E_TEST(a_device_without_any_room_says_so_and_goes_on),
         E2E_TEST(an_upload_that_is_cut_off_goes_on),
         E2E_TEST(a_later_version_does_not_wait_for_one_that_was_cut_off),
         E2E_TEST(a_server_from_an_older_copy_gets_the_rest_again),

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -267,6 +269,9 @@ static void what_others_do_there_is_put_right(void **state)
     assert_int_equal(mkdirat(dir, "notes/mine/deep", 0755), 0);
     assert_int_equal(unlinkat(dir, "notes/sub/b", 0), 0);
     assert_int_equal(fchmodat(dir, "notes/sub", 0000, 0), 0);
+    /* A folder with the name of what is written beside. */
+    assert_int_equal(mkdirat(dir, ".notes.new", 0755), 0);
+    assert_int_equal(mkdirat(dir, ".notes.new/in", 0755), 0);
     run();
     expect_text("a", "right");
     expect_text("sub/b", "b");
@@ -529,6 +534,43 @@ static void names_of_what_is_kept(void **state)
         assert_false(mirror_is_kept_name(others[i]));
 }
 
+static void allow_files_of(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* As on a disk with too little room for new files, until in another folder old ones have gone. */
+static void one_that_fails_keeps_no_other_back(void **state)
+{
+    enum { BIG = 100000 };
+    static const char text[BIG] = "big";
+    struct space_fixture *f = *state;
+    struct err err = {0};
+    space_mkdir(f, "a");
+    space_mkdir(f, "b");
+    space_write_text(f, "a/gone", "gone");
+    space_write_text(f, "b/gone", "gone");
+    run();
+    space_remove(f, "a/gone");
+    space_remove(f, "b/gone");
+    space_write(f, "a/big", text, BIG);
+    space_write(f, "b/big", text, BIG);
+    signal(SIGXFSZ, SIG_IGN);
+    allow_files_of(BIG / 2);
+    int rc = mirror_run(place.m, place.dir_fd, &place.last, &err);
+    allow_files_of(RLIM_INFINITY);
+    assert_int_equal(rc, -EFBIG);
+    assert_non_null(strstr(err.msg, "/big: "));
+    assert_false(is_there("a/gone"));
+    assert_false(is_there("b/gone"));
+    assert_int_equal(run()->written, 2);
+    assert_int_equal(stat_at("a/big").st_size, BIG);
+    assert_int_equal(stat_at("b/big").st_size, BIG);
+}
+
 static void a_cancelled_run_says_so(void **state)
 {
     struct space_fixture *f = *state;
@@ -558,6 +600,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_file_of_its_name_is_kept, setup, teardown),
         cmocka_unit_test(names_of_what_is_kept),
+        cmocka_unit_test_setup_teardown(one_that_fails_keeps_no_other_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_run_says_so, setup, teardown),
     };
     return cmocka_run_group_tests_name("space mirror", tests, NULL, NULL);
