@@ -26,7 +26,7 @@ enum {
     FRAME_NONCE_SIZE = 32,
     FRAME_RUN_SIZE = 16,
     FRAME_PUT_WINDOW = 16 << 20,    /* bytes of Puts that are not Done */
-    FRAME_PASSING_WINDOW = 1 << 20, /* and of chunks in Passing that are not Passed */
+    FRAME_PASSING_WINDOW = 2 << 20, /* and of chunks in Passing that are not Passed */
 };
 
 /** Decodes and checks a session frame. -EBADMSG, -ENOMEM. Free: frame_free(). */

@@ -104,6 +104,16 @@ static bool reads_much(const struct fuse_buf *buf)
     return h.opcode == FUSE_READ && in.size >= LONG_BYTES;
 }
 
+/* It takes much longer than what wakes who answers it. */
+static bool writes_much(const struct fuse_buf *buf)
+{
+    struct fuse_in_header h;
+    if (buf->size < sizeof h)
+        return false;
+    memcpy(&h, buf->mem, sizeof h);
+    return h.opcode == FUSE_WRITE && h.len >= LONG_BYTES;
+}
+
 /*
  * Beside a keeper all threads wait in the kernel, which wakes one for each request. Otherwise one
  * leads: the others would sleep where asking again is what saves the wait.
@@ -134,7 +144,8 @@ static void *serve(void *arg)
             fuse_session_exit(l->se);
             break;
         }
-        keeper_note(l->keeper);
+        if (!writes_much(&buf))
+            keeper_note(l->keeper);
         if (reads_much(&buf))
             keeper_yield(l->keeper);
         bool hand_over = is_long(l, &buf);

@@ -46,7 +46,7 @@ static const struct {
     [DB_SHOWN] = {"shown", true, true, 0.001, 0},
     [DB_VERSION] = {"version", true, true, 0.001, 2 * MERGED_FILES},
     [DB_CHUNK] = {"chunk", false, true, 0, 0},
-    [DB_CHUNKREF] = {"chunkref", false, true, 0, 0},
+    [DB_CHUNKREF] = {"chunkref", false, true, 0.005, 0},
     [DB_BIND] = {"bind", false, true, 0.001, MERGED_FILES},
     [DB_SYNC] = {"sync", true, false, 0, MERGED_FILES},
 };

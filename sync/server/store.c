@@ -24,11 +24,12 @@ enum {
 
 static const struct {
     const char *name;
-    bool blobs; /* sealed bytes: they are large, and nothing compresses them */
+    bool blobs;    /* sealed bytes: they are large, and nothing compresses them */
+    double filter; /* of the table in memory: most keys that are asked for are not there */
 } families[SRV_FAMILY_N] = {
-    [SRV_META] = {"default", false}, /* RocksDB wants a family of this name */
-    [SRV_ACCOUNTS] = {"accounts", false}, [SRV_LOG] = {"log", false},
-    [SRV_ENTRIES] = {"entries", true},    [SRV_CHUNKS] = {"chunks", true},
+    [SRV_META] = {"default", false, 0}, /* RocksDB wants a family of this name */
+    [SRV_ACCOUNTS] = {"accounts", false, 0}, [SRV_LOG] = {"log", false, 0},
+    [SRV_ENTRIES] = {"entries", true, 0},    [SRV_CHUNKS] = {"chunks", true, 0.01},
 };
 
 static rocksdb_options_t *family_options(const struct srv_store *s, int family)
@@ -45,6 +46,10 @@ static rocksdb_options_t *family_options(const struct srv_store *s, int family)
     rocksdb_block_based_options_destroy(t);
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     rocksdb_options_set_write_buffer_size(o, 16 << 20);
+    if (families[family].filter > 0) {
+        rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, families[family].filter);
+    }
     if (families[family].blobs) {
         rocksdb_options_set_enable_blob_files(o, 1);
         rocksdb_options_set_min_blob_size(o, BLOB_BYTES_MIN);
