@@ -201,7 +201,9 @@ static int is_save(struct space *s, const struct view *v)
 /* A file gets a further name of its record, or another one. */
 static void look_elsewhere(const struct publish_item *item, struct view *v, enum kind kind)
 {
-    if (!item->settled && !item->forced)
+    /* No program saves by moving folders: what a moved one means is clear at once. */
+    bool clear = kind == KIND_DIR && v->act == ACT_MOVE;
+    if (!clear && !item->settled && !item->forced)
         wait_for(v, PUBLISH_SETTLE);
     /* Another record's name is free for a file of its own kind that moves there, only. */
     else if (v->has_record && (v->act == ACT_LINK || rid_kind(&v->record.rid) != kind))

@@ -204,6 +204,24 @@ static void publish_file_moved_out_of_a_removed_folder_keeps_its_record(void **s
     assert_int_equal(count_entries(d, ""), 1);
 }
 
+/* A file that moves may be an editor's backup; a folder is not. */
+static void publish_moved_folder_at_once(void **state)
+{
+    struct device *d = *state;
+    struct publish_item folder = {.ino = TREE_ROOT, .name = bytes_str("renamed")};
+    struct publish_item file = {.ino = TREE_ROOT, .name = bytes_str("moved")};
+    device_make(d, "folder", S_IFDIR | 0755);
+    device_save_text(d, "folder/in it", "text");
+    published(d, "note", "one");
+    publisher_hold(d->s);
+    device_rename(d, "folder", "renamed");
+    device_rename(d, "note", "moved");
+    assert_int_equal(publish_name(d->s, &folder), PUBLISH_DONE);
+    assert_true(is_recorded(d, "renamed/in it"));
+    assert_int_equal(publish_name(d->s, &file), PUBLISH_SETTLE);
+    publisher_release(d->s);
+}
+
 static void publish_emptied_file_waits_for_its_writer(void **state)
 {
     struct device *d = *state;
@@ -679,6 +697,7 @@ int main(void)
         CASE(publish_rename_to_a_new_name_moves_the_record),
         CASE(publish_folder_removed_with_all_in_it_leaves_no_record),
         CASE(publish_file_moved_out_of_a_removed_folder_keeps_its_record),
+        CASE(publish_moved_folder_at_once),
         CASE(publish_emptied_file_waits_for_its_writer),
         CASE(publish_emptied_file_of_a_writer_that_died_keeps_the_old_version),
         CASE(publish_what_was_written_stays_here_when_its_writer_died),
