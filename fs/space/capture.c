@@ -72,6 +72,8 @@ static int source_next_data(void *arg, uint64_t off, uint64_t *ret_off, uint64_t
     int64_t at = tree_seek(src->s->tree, src->ino, off, SEEK_DATA);
     if (at < 0)
         return (int)at;
+    if ((uint64_t)at >= src->size) /* it has grown meanwhile */
+        return -ENXIO;
     /* Where the next hole begins is not asked for: among scattered blocks that costs more than to
      * read on, and zeros become holes all the same. */
     *ret_off = (uint64_t)at;

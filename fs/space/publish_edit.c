@@ -71,14 +71,19 @@ int edit_author(struct change *c, const struct rid *rid, struct edit *e)
     return change_edit(c, rid, &e->content, base);
 }
 
-void edit_show(struct space *s, struct op *x, struct attr *a, const struct edit *e,
+bool edit_show(struct space *s, struct op *x, struct attr *a, const struct edit *e,
                struct inval_list *invals)
 {
     struct rid rid = bind_rid(a);
     struct base_ref ref = base_of(&rid, &e->dot), saved = base_of(&rid, &e->saved);
+    bool later = e->merged && !is_as_saved(e) && op_is_open(x, a, true);
+    if (later)
+        ref = saved;
     if (attr_is_file(a))
-        op_set_version(x, a, &ref, e->content.size);
-    if (e->merged) {
+        op_set_version(x, a, &ref, later ? e->captured.content.size : e->content.size);
+    if (later) {
+        op_tell_closed(x, a);
+    } else if (e->merged) {
         a->changes++;
         a->ctime = attr_now();
         a->mtime = capture_time(e->content.mtime_ns);
@@ -87,5 +92,6 @@ void edit_show(struct space *s, struct op *x, struct attr *a, const struct edit 
     a->has_base = true;
     a->base = ref;
     a->dirty = false;
-    tree_published(s->tree, a->ino, &saved, e->merged && !is_as_saved(e));
+    tree_published(s->tree, a->ino, &saved, e->merged && !later && !is_as_saved(e));
+    return !later;
 }

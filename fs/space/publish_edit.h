@@ -39,8 +39,12 @@ int edit_keep_saved(struct space *s, struct db_batch *batch, const struct rid *r
                     struct edit *e) MUST_CHECK;
 /** The content, in a change of the caller. */
 int edit_author(struct change *c, const struct rid *rid, struct edit *e) MUST_CHECK;
-/** The file is as published: its content is that of e->dot. The caller does op_put(). */
-void edit_show(struct space *s, struct op *x, struct attr *a, const struct edit *e,
+/**
+ * The file is as published: its content is that of e->dot. The caller does op_put(). False: a
+ * program has it open for writing, and goes on with what it saved: the file is shown what was
+ * merged when that has closed it, for which it is to stay pending.
+ */
+bool edit_show(struct space *s, struct op *x, struct attr *a, const struct edit *e,
                struct inval_list *invals);
 
 #endif

@@ -9,7 +9,6 @@ struct need {
     bool content, meta, show; /* show: a version from elsewhere waited for the file to be closed */
     bool behind;              /* that version waits still: the note of it stays */
     bool emptied;             /* show: nothing was written by who emptied it, before a crash */
-    bool writing;             /* a program has it open for that: it is not changed under it */
 };
 
 static int look(struct space *s, struct publish_item *item, const struct attr *a, struct need *ret,
@@ -68,7 +67,6 @@ static int look(struct space *s, struct publish_item *item, const struct attr *a
         return 0;
     }
     ret->content = changed;
-    ret->writing = writing;
     return 0;
 }
 
@@ -132,11 +130,12 @@ static int show_deed(void *arg)
     int rc = still_so(d, &a);
     if (rc < 0)
         return rc;
+    bool shown = !d->need->behind;
     if (d->need->content) {
-        edit_show(d->s, d->x, a, d->edit, d->invals);
+        shown = edit_show(d->s, d->x, a, d->edit, d->invals) && shown;
         op_put(d->x, a);
     }
-    if (!d->need->behind)
+    if (shown)
         drop_pending(d->x, a->ino);
     return 0;
 }
@@ -218,7 +217,7 @@ static int publish_once(struct space *s, struct publish_item *item, bool *ret_wa
     struct inval_list invals = {.s = s};
     pthread_rwlock_rdlock(&s->builds);
     struct rid rid = bind_rid(&a);
-    rc = need.content ? edit_take(s, &rid, &a, !need.writing, &edit) : 0;
+    rc = need.content ? edit_take(s, &rid, &a, true, &edit) : 0;
     if (rc == 0) {
         pthread_mutex_lock(&s->lock);
         rc = carry_out(s, &a, &need, &edit, &invals);

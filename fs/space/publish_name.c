@@ -75,8 +75,8 @@ static void set_published(struct deed *d, struct attr *a)
     }
     a->has_over = false;
     bind_put(d->x, &d->rid, a);
-    if (!attr_is_dir(a))
-        edit_show(d->s, d->x, a, d->edit, d->invals);
+    if (!attr_is_dir(a) && !edit_show(d->s, d->x, a, d->edit, d->invals))
+        op_pending_inode(d->x, a);
 }
 
 /* The names in a directory that is published now are pending, too, if they were not already. */

@@ -571,6 +571,47 @@ static void slow_save_of_a_note_that_was_edited_is_merged(void **state)
     assert_int_equal(names(&p->a), 1);
 }
 
+/* Anna's program has written, and keeps its file open for long; Bert has edited it, too. */
+static uint64_t save_and_stay(struct pair *p)
+{
+    struct tree_write how = {.offset = 0};
+    struct attr a;
+    device_save_text(&p->a, "note.md", "1\n\n2\n\n3\n");
+    meet(p);
+    uint64_t ino = device_ino(&p->a, "note.md");
+    struct publish_item item = {.ino = ino, .settled = true, .quiet = true};
+    publisher_hold(p->a.s);
+    assert_int_equal(tree_open_file(p->a.s->tree, ino, true, false, &a), 0);
+    assert_int_equal(tree_write(p->a.s->tree, ino, bytes_str("A"), &how), 0);
+    device_save_text(&p->b, "note.md", "1\n\n2\n\nB\n");
+    device_pull(&p->a, &p->b);
+    assert_int_equal(publish_inode(p->a.s, &item), PUBLISH_DONE);
+    assert_content(&p->a, "note.md", "A\n\n2\n\n3\n"); /* not under its program */
+    device_pull(&p->b, &p->a);
+    assert_content(&p->b, "note.md", "A\n\n2\n\nB\n");
+    publisher_release(p->a.s);
+    return ino;
+}
+
+static void save_that_stays_open_is_merged_and_shown_when_closed(void **state)
+{
+    struct pair *p = *state;
+    come_and_close(p, save_and_stay(p));
+    assert_content(&p->a, "note.md", "A\n\n2\n\nB\n");
+    assert_int_equal(names(&p->a), 1);
+}
+
+static void save_that_stays_open_is_merged_with_what_is_written_on(void **state)
+{
+    struct pair *p = *state;
+    struct tree_write how = {.offset = 3};
+    uint64_t ino = save_and_stay(p);
+    assert_int_equal(tree_write(p->a.s->tree, ino, bytes_str("C"), &how), 0);
+    come_and_close(p, ino);
+    assert_content(&p->a, "note.md", "A\n\nC\n\nB\n");
+    assert_int_equal(names(&p->a), 1);
+}
+
 static void slow_save_of_a_note_that_was_deleted_is_there(void **state)
 {
     struct pair *p = *state;
@@ -742,6 +783,8 @@ int main(void)
         CASE(file_for_a_folder_that_was_just_removed_brings_it_back),
         CASE(file_for_a_folder_that_was_just_removed_and_forgotten_brings_it_back),
         CASE(slow_save_of_a_note_that_was_edited_is_merged),
+        CASE(save_that_stays_open_is_merged_and_shown_when_closed),
+        CASE(save_that_stays_open_is_merged_with_what_is_written_on),
         CASE(slow_save_of_a_note_that_was_deleted_is_there),
         CASE(slow_save_of_a_note_that_was_renamed_leaves_both),
         CASE(slow_save_by_a_file_that_was_edited_loses_nothing),

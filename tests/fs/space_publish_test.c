@@ -204,6 +204,29 @@ static void publish_file_moved_out_of_a_removed_folder_keeps_its_record(void **s
     assert_int_equal(count_entries(d, ""), 1);
 }
 
+/* What came after it was looked at is not in what is captured. */
+static void publish_file_that_grows_behind_a_hole(void **state)
+{
+    struct device *d = *state;
+    struct tree_set set = {.what = TREE_SET_SIZE, .size = 200000};
+    struct tree_write how = {.offset = 1 << 20};
+    struct captured c = {.changes = 0};
+    struct attr before, a;
+    publisher_hold(d->s);
+    device_make(d, "sparse", S_IFREG | 0644);
+    uint64_t ino = device_ino(d, "sparse");
+    assert_int_equal(tree_open_file(d->s->tree, ino, true, false, &a), 0);
+    assert_int_equal(tree_setattr(d->s->tree, ino, &set, &before), 0);
+    assert_int_equal(tree_write(d->s->tree, ino, bytes_str("data"), &how), 0);
+    pthread_rwlock_rdlock(&d->s->builds);
+    int rc = capture_content(d->s, &before, &c);
+    pthread_rwlock_unlock(&d->s->builds);
+    assert_true(rc == -EAGAIN || (rc == 0 && c.content.size == 200000));
+    captured_fini(&c);
+    tree_close_file(d->s->tree, ino, true);
+    publisher_release(d->s);
+}
+
 /* A file that moves may be an editor's backup; a folder is not. */
 static void publish_moved_folder_at_once(void **state)
 {
@@ -697,6 +720,7 @@ int main(void)
         CASE(publish_rename_to_a_new_name_moves_the_record),
         CASE(publish_folder_removed_with_all_in_it_leaves_no_record),
         CASE(publish_file_moved_out_of_a_removed_folder_keeps_its_record),
+        CASE(publish_file_that_grows_behind_a_hole),
         CASE(publish_moved_folder_at_once),
         CASE(publish_emptied_file_waits_for_its_writer),
         CASE(publish_emptied_file_of_a_writer_that_died_keeps_the_old_version),
