@@ -75,10 +75,9 @@ bool edit_show(struct space *s, struct op *x, struct attr *a, const struct edit 
                struct inval_list *invals)
 {
     struct rid rid = bind_rid(a);
-    struct base_ref ref = base_of(&rid, &e->dot), saved = base_of(&rid, &e->saved);
-    bool later = e->merged && !is_as_saved(e) && op_is_open(x, a, true);
-    if (later)
-        ref = saved;
+    struct base_ref saved = base_of(&rid, &e->saved);
+    bool mixed = e->merged && !is_as_saved(e), later = mixed && op_is_open(x, a, true);
+    struct base_ref ref = later ? saved : base_of(&rid, &e->dot);
     if (attr_is_file(a))
         op_set_version(x, a, &ref, later ? e->captured.content.size : e->content.size);
     if (later) {
@@ -92,6 +91,6 @@ bool edit_show(struct space *s, struct op *x, struct attr *a, const struct edit 
     a->has_base = true;
     a->base = ref;
     a->dirty = false;
-    tree_published(s->tree, a->ino, &saved, e->merged && !later && !is_as_saved(e));
+    tree_published(s->tree, a->ino, &saved, mixed && !later);
     return !later;
 }

@@ -432,67 +432,66 @@ static bool says_full(void *arg)
     return strstr(d->last.out, "full") != NULL;
 }
 
+/* The server's data on a disk of DISK_MIB, with two devices. */
+static bool begin_on_small_disk(struct e2e *f)
+{
+    char options[32];
+    if (!world_begin(&world, f, 0))
+        return false;
+    world_server_stop(&world, SIGTERM);
+    e2e_ok(world.server, "mv data small && mkdir -m 700 data");
+    snprintf(options, sizeof options, "size=%dm,mode=700", DISK_MIB);
+    ok(mount("persist-test", world.data, "tmpfs", 0, options));
+    e2e_ok(world.server, "cp -a small/. data");
+    return holds(world_server_start(&world)) && world_add(&world) != NULL &&
+           world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1));
+}
+
+static void end_on_small_disk(void)
+{
+    for (size_t i = 0; i < world.n; i++)
+        e2e_sh(at(i), "persist unmount notes");
+    world_server_stop(&world, SIGTERM);
+    ok(umount(world.data));
+    world_end(&world);
+}
+
 static void a_full_server_says_so_and_goes_on(struct e2e *f)
 {
     char options[32];
-    if (world_begin(&world, f, 0)) {
-        world_server_stop(&world, SIGTERM);
-        e2e_ok(world.server, "mv data small && mkdir -m 700 data");
-        snprintf(options, sizeof options, "size=%dm,mode=700", DISK_MIB);
-        ok(mount("persist-test", world.data, "tmpfs", 0, options));
-        e2e_ok(world.server, "cp -a small/. data");
-        if (holds(world_server_start(&world)) && world_add(&world) != NULL &&
-            world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1))) {
-            e2e_ok(at(0), "head -c %dM /dev/urandom >notes/big", BIG_MIB);
-            e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
-            world_save(at(0), "small.md", "while it is full\n");
-            world_wait_text(at(1), "small.md", "while it is full\n");
-            world_save(at(1), "back.md", "by the other one\n");
-            world_wait_text(at(0), "back.md", "by the other one\n");
-            holds(says_full(at(0)));
-            e2e_sh(at(0), "persist sync --wait %s", at(0)->folder);
-            same(at(0)->last.status, 1);
-            holds(strstr(at(0)->last.err, "full") != NULL);
-            snprintf(options, sizeof options, "size=%dm", 8 * DISK_MIB);
-            ok(mount("persist-test", world.data, NULL, MS_REMOUNT, options));
-            world_even_within(&world, AFTER_MS);
-        }
+    if (begin_on_small_disk(f)) {
+        e2e_ok(at(0), "head -c %dM /dev/urandom >notes/big", BIG_MIB);
+        e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
+        world_save(at(0), "small.md", "while it is full\n");
+        world_wait_text(at(1), "small.md", "while it is full\n");
+        world_save(at(1), "back.md", "by the other one\n");
+        world_wait_text(at(0), "back.md", "by the other one\n");
+        holds(says_full(at(0)));
+        e2e_sh(at(0), "persist sync --wait %s", at(0)->folder);
+        same(at(0)->last.status, 1);
+        holds(strstr(at(0)->last.err, "full") != NULL);
+        snprintf(options, sizeof options, "size=%dm", 8 * DISK_MIB);
+        ok(mount("persist-test", world.data, NULL, MS_REMOUNT, options));
+        world_even_within(&world, AFTER_MS);
         world.server->errors_expected = true;
-        for (size_t i = 0; i < world.n; i++)
-            e2e_sh(at(i), "persist unmount notes");
-        world_server_stop(&world, SIGTERM);
-        ok(umount(world.data));
     }
-    world_end(&world);
+    end_on_small_disk();
 }
 
 static void a_server_without_any_room_says_so_and_starts_later(struct e2e *f)
 {
-    char options[32];
-    if (world_begin(&world, f, 0)) {
-        world_server_stop(&world, SIGTERM);
-        e2e_ok(world.server, "mv data small && mkdir -m 700 data");
-        snprintf(options, sizeof options, "size=%dm,mode=700", DISK_MIB);
-        ok(mount("persist-test", world.data, "tmpfs", 0, options));
-        e2e_ok(world.server, "cp -a small/. data");
-        if (holds(world_server_start(&world)) && world_add(&world) != NULL &&
-            world_found(&world, at(0)) && world_add(&world) != NULL && world_clone(&world, at(1))) {
-            world_save(at(0), "a.md", "on the server\n");
-            world_even(&world);
-            world_server_stop(&world, SIGKILL);
-            e2e_sh(world.server, "cat /dev/zero >data/ballast");
-            e2e_refused(world.server, 1, "free some space", "persist serve -f --data data");
-            e2e_ok(world.server, "rm data/ballast");
-            world_server_start(&world);
-            world_save(at(1), "b.md", "after that\n");
-            world_even(&world);
-        }
-        for (size_t i = 0; i < world.n; i++)
-            e2e_sh(at(i), "persist unmount notes");
-        world_server_stop(&world, SIGTERM);
-        ok(umount(world.data));
+    if (begin_on_small_disk(f)) {
+        world_save(at(0), "a.md", "on the server\n");
+        world_even(&world);
+        world_server_stop(&world, SIGKILL);
+        e2e_sh(world.server, "cat /dev/zero >data/ballast");
+        e2e_refused(world.server, 1, "free some space", "persist serve -f --data data");
+        e2e_ok(world.server, "rm data/ballast");
+        world_server_start(&world);
+        world_save(at(1), "b.md", "after that\n");
+        world_even(&world);
     }
-    world_end(&world);
+    end_on_small_disk();
 }
 
 /* ---- the disk of a device ----------------------------------------------------------------------

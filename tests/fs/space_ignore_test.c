@@ -11,40 +11,7 @@
 #include "fs/space/exchange.h"
 #include "fs/space/ignore_rules.h"
 #include "proto/base/log.h"
-#include "tests/support/device.h"
-
-static int setup(void **state)
-{
-    static struct device d;
-    device_open(&d, "anna", NULL);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    device_close(*state);
-    return 0;
-}
-
-static bool has_record(struct device *d, const char *path)
-{
-    struct rid at = RID_ROOT;
-    char copy[256], *save = NULL;
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *name = strtok_r(copy, "/", &save); name != NULL; name = strtok_r(NULL, "/", &save)) {
-        struct replica_entry e;
-        if (replica_lookup(d->s->replica, &at, bytes_str(name), &e) < 0)
-            return false;
-        at = e.rid;
-    }
-    return true;
-}
-
-static void settle(struct device *d)
-{
-    assert_int_equal(publisher_flush(d->s), 0);
-}
+#include "tests/support/published.h"
 
 /* Makes what is named, the names between spaces: folders, with a '/' at the end, and files. */
 static void make(struct device *d, const char *names)
@@ -65,7 +32,7 @@ static void make(struct device *d, const char *names)
 static void publish(struct device *d, const char *names)
 {
     make(d, names);
-    settle(d);
+    publish_all(d);
 }
 
 static void expect_records(struct device *d, const char *names, bool has)
@@ -73,7 +40,7 @@ static void expect_records(struct device *d, const char *names, bool has)
     char copy[256], *save = NULL;
     snprintf(copy, sizeof copy, "%s", names);
     for (char *p = strtok_r(copy, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save))
-        if (has_record(d, p) != has)
+        if (is_recorded(d, p) != has)
             fail_msg("%s has %s record", p, has ? "no" : "a");
 }
 
@@ -87,7 +54,7 @@ static void expect(struct device *d, const char *published, const char *local)
 static void rules(struct device *d, const char *path, const char *text)
 {
     device_save_text(d, path, text);
-    settle(d);
+    publish_all(d);
 }
 
 static int count(struct device *d)
@@ -121,13 +88,13 @@ static void rules_that_are_pending_hold_for_names_made_with_them(void **state)
     device_save_text(d, "p/.persistignore", "secret\n");
     make(d, "p/secret p/note");
     publisher_release(d->s);
-    settle(d);
+    publish_all(d);
     expect(d, "p/note", "p/secret");
     publisher_hold(d->s);
     device_save_text(d, "p/.persistignore", "secret\nmore\n");
     make(d, "p/more");
     publisher_release(d->s);
-    settle(d);
+    publish_all(d);
     expect(d, "", "p/more");
 }
 
@@ -145,16 +112,16 @@ static void name_with_a_record_keeps_it_until_it_is_removed(void **state)
 {
     struct device *d = *state;
     device_save_text(d, "a.o", "1");
-    settle(d);
+    publish_all(d);
     rules(d, ".persistignore", "*.o\n");
     device_save_text(d, "a.o", "2");
-    settle(d);
+    publish_all(d);
     expect(d, "a.o", "");
     device_unlink(d, "a.o");
-    settle(d);
+    publish_all(d);
     expect(d, "", "a.o");
     device_save_text(d, "a.o", "3");
-    settle(d);
+    publish_all(d);
     expect(d, "", "a.o");
 }
 
@@ -167,7 +134,7 @@ static void names_are_published_when_rules_stop_to_ignore_them(void **state)
     rules(d, ".persistignore", "build/\n");
     expect(d, "src/a.o", "build");
     device_unlink(d, ".persistignore");
-    settle(d);
+    publish_all(d);
     expect(d, "build/x", "");
     assert_int_equal(count(d), 0);
 }
@@ -192,7 +159,7 @@ static void names_are_published_though_the_end_came_before_the_second_look(void 
     expect(d, "", "src/a.o");
     publisher_release(d->s);
     device_reopen(d);
-    settle(d);
+    publish_all(d);
     expect(d, "src/a.o", "");
     assert_int_equal(count(d), 0);
 }
@@ -204,18 +171,18 @@ static void rename_to_an_ignored_name_is_a_deletion_and_back_a_new_file(void **s
     make(d, "build/ build/deep/");
     device_save_text(d, "one", "1");
     device_save_text(d, "two", "2");
-    settle(d);
+    publish_all(d);
     device_rename(d, "one", "one.o");
     device_rename(d, "two", "build/deep/two");
-    settle(d);
+    publish_all(d);
     expect(d, "", "one one.o two");
     assert_true(device_ino(d, "one.o") != 0 && device_ino(d, "build/deep/two") != 0);
     device_save_text(d, "one.o", "still here");
-    settle(d);
+    publish_all(d);
     expect(d, "", "one.o");
     device_rename(d, "one.o", "one");
     device_rename(d, "build/deep/two", "two");
-    settle(d);
+    publish_all(d);
     expect(d, "one two", "");
 }
 
@@ -225,13 +192,13 @@ static void folder_renamed_to_an_ignored_name_stays_with_all_in_it(void **state)
     rules(d, ".persistignore", "build/\n*.o\n");
     publish(d, "src/ src/sub/ src/sub/note src/sub/a.o");
     device_rename(d, "src", "build");
-    settle(d);
+    publish_all(d);
     expect(d, "", "src build");
     assert_true(device_ino(d, "build/sub/note") != 0 && device_ino(d, "build/sub/a.o") != 0);
     publish(d, "build/sub/new");
     expect(d, "", "build");
     device_rename(d, "build", "src");
-    settle(d);
+    publish_all(d);
     expect(d, "src/sub/note src/sub/new", "src/sub/a.o");
 }
 
@@ -242,7 +209,7 @@ static void folder_that_moves_takes_its_names_out_of_rules(void **state)
     publish(d, "src/ src/sub/ src/sub/a.o");
     expect(d, "", "src/sub/a.o");
     device_rename(d, "src", "lib");
-    settle(d);
+    publish_all(d);
     expect(d, "lib/sub/a.o", "");
 }
 
@@ -291,7 +258,7 @@ static void notes_of_names_in_ignored_folders_go(void **state)
     publish(d, "cache/b");
     assert_int_equal(count(d), 0);
     rules(d, ".persistignore", "\n");
-    settle(d);
+    publish_all(d);
     expect(d, "cache/a cache/b", "");
 }
 
@@ -303,7 +270,7 @@ static void pull(struct device *to, struct device *from)
     struct replica_stream *stream;
     CLEANUP(buf_fini) struct buf change = {0};
     struct dot dot;
-    settle(to);
+    publish_all(to);
     assert_int_equal(space_knowledge(to->s, &have), 0);
     assert_int_equal(space_stream(from->s, &have, &stream), 0);
     while (replica_stream_next(stream, &dot, &change) == 1)
@@ -323,7 +290,7 @@ static void rules_from_another_device_hold_and_publish(void **state)
     expect(&b, "", "b.o");
     rules(a, ".persistignore", "*.x\n");
     pull(&b, a);
-    settle(&b);
+    publish_all(&b);
     expect(&b, "b.o", "");
     device_close(&b);
 }
@@ -335,9 +302,9 @@ static void record_from_elsewhere_takes_the_name_of_an_ignored_file(void **state
     rules(&b, ".persistignore", "*.o\n");
     device_save_text(&b, "x.o", "mine");
     device_save_text(a, "x.o", "theirs");
-    settle(a);
+    publish_all(a);
     pull(&b, a);
-    settle(&b);
+    publish_all(&b);
     expect(&b, "x.o", "");
     assert_true(device_ino(&b, "x.o (local 1)") != 0);
     device_close(&b);
@@ -351,17 +318,17 @@ static void folder_deleted_elsewhere_keeps_what_is_ignored_in_it(void **state)
     publish(a, "src/ src/note");
     pull(&b, a);
     device_save_text(&b, "src/b.o", "mine");
-    settle(&b);
+    publish_all(&b);
     device_unlink(a, "src/note");
     device_rmdir(a, "src");
-    settle(a);
+    publish_all(a);
     pull(&b, a);
     expect(&b, "", "src");
     assert_true(device_ino(&b, "src/b.o") != 0);
     device_close(&b);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, published_setup, published_teardown)
 
 int main(void)
 {

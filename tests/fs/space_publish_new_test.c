@@ -16,20 +16,6 @@
 
 enum { MANY = 100, BIG = 2 << 20 };
 
-static int setup(void **state)
-{
-    static struct device d;
-    device_open(&d, "anna", NULL);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    device_close(*state);
-    return 0;
-}
-
 /* ---- cases ---- */
 
 static void many_path(size_t i, char ret[24])
@@ -229,7 +215,7 @@ static void publish_many_new_files_that_change_meanwhile(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, published_setup, published_teardown)
     const struct CMUnitTest tests[] = {
         CASE(publish_many_new_files_with_few_writes),
         CASE(publish_many_new_files_with_others_between),

@@ -15,20 +15,6 @@
 
 enum { MANY = 100, BIG = 2 << 20 };
 
-static int setup(void **state)
-{
-    static struct device d;
-    device_open(&d, "anna", NULL);
-    *state = &d;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    device_close(*state);
-    return 0;
-}
-
 /* ---- what is published ---- */
 
 static int count_entry(void *arg, const struct replica_entry *e)
@@ -707,7 +693,7 @@ static void publish_big_file_stands_back_while_a_request_is_answered(void **stat
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, published_setup, published_teardown)
     const struct CMUnitTest tests[] = {
         CASE(publish_save_in_place_is_one_version),
         CASE(publish_temporary_renamed_over_is_an_edit_of_the_same_record),

@@ -7,6 +7,20 @@
 
 #include <cmocka.h>
 
+int published_setup(void **state)
+{
+    static struct device d;
+    device_open(&d, "anna", NULL);
+    *state = &d;
+    return 0;
+}
+
+int published_teardown(void **state)
+{
+    device_close(*state);
+    return 0;
+}
+
 bool record_at(struct device *d, const char *path, struct rid *ret)
 {
     struct rid at = RID_ROOT;

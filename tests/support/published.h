@@ -7,6 +7,9 @@
 
 #include "tests/support/device.h"
 
+/** For cmocka: a device of its own for each test. @state: struct device. */
+int published_setup(void **state);
+int published_teardown(void **state);
 /** The record that has the path; false: none has. */
 bool record_at(struct device *d, const char *path, struct rid *ret);
 /** Whether one has, while the publisher works. */
