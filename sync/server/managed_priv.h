@@ -7,10 +7,10 @@
 
 #include "fs/space/keyring.h"
 #include "fs/space/mirror.h"
+#include "proto/base/ring.h"
 #include "sync/engine/engine.h"
 #include "sync/server/managed.h"
 #include "sync/server/own_link.h"
-#include "sync/server/ring.h"
 
 enum { MANAGED_NAME_SIZE = GRANT_NAME_MAX + 8 };
 

@@ -6,9 +6,9 @@
 
 #include <stdatomic.h>
 
+#include "proto/base/ring.h"
 #include "proto/frame.h"
 #include "proto/sealed/keys.h"
-#include "sync/server/ring.h"
 #include "sync/server/session.h"
 #include "sync/server/syncer.h"
 

@@ -1,8 +1,8 @@
 /*
- * sync/server/ring - a doubly linked list through its members, which are in it or not. Thread: one.
+ * proto/base/ring - a doubly linked list through its members, which are in it or not. Thread: one.
  */
-#ifndef SYNC_SERVER_RING_H
-#define SYNC_SERVER_RING_H
+#ifndef PROTO_BASE_RING_H
+#define PROTO_BASE_RING_H
 
 #include <stdbool.h>
 
