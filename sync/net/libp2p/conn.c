@@ -50,6 +50,7 @@ void conn_free(struct conn *c)
 {
     if (c == NULL)
         return;
+    c->calling = true;
     yamux_free(c->y);
     noise_fini(&c->noise);
     wipe(&c->plain);
@@ -155,7 +156,9 @@ int conn_feed(struct conn *c, struct bytes in, uint64_t now_ms)
     if (c->stage == CONN_FAILED)
         return c->failure;
     c->now_ms = now_ms;
+    c->calling = true;
     int rc = feed(c, &in);
+    c->calling = false;
     return rc < 0 ? fail(c, rc) : 0;
 }
 
@@ -193,7 +196,9 @@ static int refill(struct conn *c)
 
 struct bytes conn_out(struct conn *c)
 {
+    c->calling = true;
     int rc = c->out_at == c->out.n ? refill(c) : 0;
+    c->calling = false;
     if (rc < 0)
         fail(c, rc);
     return bytes_of(c->out.p + c->out_at, c->out.n - c->out_at);
@@ -221,7 +226,9 @@ int conn_tick(struct conn *c, uint64_t now_ms)
         err_set(&c->why, rc, "the peer does not answer any more");
         return fail(c, rc);
     }
+    c->calling = true;
     conn_tick_streams(c);
+    c->calling = false;
     return 0;
 }
 
@@ -229,6 +236,7 @@ void conn_go_away(struct conn *c)
 {
     if (c->stage == CONN_OPEN)
         yamux_go_away(c->y, YAMUX_NORMAL);
+    conn_kick(c);
 }
 
 /* ---- what it is --------------------------------------------------------------------------------

@@ -57,6 +57,9 @@ struct conn_config {
     void (*opened)(struct conn *c, void *user);
     /** The peer opens and takes no further streams. May be NULL. */
     void (*away)(struct conn *c, void *user);
+    /** Something was done to a stream outside of a callback: conn_out() may have more. Only notes
+     * it. */
+    void (*kicked)(struct conn *c, void *user);
     void *user;
 };
 

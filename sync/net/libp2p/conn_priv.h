@@ -34,6 +34,7 @@ struct conn {
     enum conn_stage stage;
     int failure; /* of CONN_FAILED */
     struct err why;
+    bool calling; /* callbacks come: who made that call looks at conn_out() afterwards */
     uint64_t began_ms, now_ms;
     struct mss mss;
     struct noise noise;
@@ -48,6 +49,13 @@ struct conn {
 };
 
 extern const struct yamux_events conn_yamux_events;
+
+/** Has conn_out() looked at. */
+static inline void conn_kick(struct conn *c)
+{
+    if (!c->calling)
+        c->cfg.kicked(c, c->cfg.user);
+}
 
 /** Resets what the peer does not agree on in time, or what rests too long. */
 void conn_tick_streams(struct conn *c);

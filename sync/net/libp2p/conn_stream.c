@@ -238,28 +238,35 @@ int conn_open(struct conn *c, const char *protocol, const struct conn_handler *h
     s->handler = handler;
     s->user = user;
     *ret = s;
+    conn_kick(c);
     return 0;
 }
 
 ssize_t conn_write(struct conn_stream *s, struct bytes data)
 {
-    return yamux_write(s->ys, data);
+    ssize_t n = yamux_write(s->ys, data);
+    conn_kick(s->c);
+    return n;
 }
 
 void conn_consumed(struct conn_stream *s, size_t n)
 {
     yamux_consumed(s->ys, n);
+    conn_kick(s->c);
 }
 
 void conn_finish(struct conn_stream *s)
 {
     yamux_finish(s->ys);
+    conn_kick(s->c);
 }
 
 void conn_reset(struct conn_stream *s)
 {
+    struct conn *c = s->c;
     yamux_reset(s->ys);
     stream_free(s);
+    conn_kick(c);
 }
 
 void conn_set_user(struct conn_stream *s, void *user)
