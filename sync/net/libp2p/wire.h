@@ -48,6 +48,9 @@ void wire_resume(struct wire *w);
 /** Sends what was taken, then closes; no callback but closed() comes any more. In 5 s at most. */
 void wire_close(struct wire *w);
 
+/** Cuts and frees it, without a callback; also from its own. Accepts NULL. */
+void wire_free(struct wire *w);
+
 void wire_set_user(struct wire *w, void *user);
 /** The other side's address, as a multiaddr: /ip4|ip6/…/tcp/PORT, then /ws or nothing; borrowed. */
 struct bytes wire_remote(const struct wire *w);

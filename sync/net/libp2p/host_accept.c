@@ -1,0 +1,211 @@
+/*
+ * Listening, and who may connect: a flood of strangers takes a bounded number of places, and none
+ * that a quiet one needs.
+ */
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include "sync/net/libp2p/host_priv.h"
+
+enum { SECOND_MS = 1000, IP4_AT = 12, IP4_BITS = 8 * IP4_AT };
+
+/* ---- who -------------------------------------------------------------------------------------- */
+
+static void map_ip4(const uint8_t ip4[4], uint8_t ret[16])
+{
+    memset(ret, 0, 10);
+    ret[10] = ret[11] = 0xff;
+    memcpy(ret + IP4_AT, ip4, 4);
+}
+
+void p2p_host_of(struct bytes address, uint8_t ret[16])
+{
+    struct reader r = reader_of(address);
+    struct maddr_part part;
+    memset(ret, 0, 16);
+    if (maddr_next(&r, &part) != 1)
+        return;
+    if (part.code == MADDR_IP4)
+        map_ip4(part.value.p, ret);
+    else if (part.code == MADDR_IP6)
+        memcpy(ret, part.value.p, 16);
+}
+
+/* Whether both are in one public network, which has one owner. */
+static bool is_near(const uint8_t a[16], const uint8_t b[16])
+{
+    static const uint8_t mapped[IP4_AT] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    bool ip4 = memcmp(a, mapped, sizeof mapped) == 0;
+    size_t bits = ip4 ? IP4_BITS + P2P_NET_BITS_IP4 : P2P_NET_BITS_IP6;
+    return memcmp(a, b, bits / 8) == 0;
+}
+
+/* A network of one's own has all devices in it: 127, 10, 172.16, 192.168, 169.254; ::1, fc00, fe80. */
+static bool is_private(const uint8_t h[16])
+{
+    const struct in6_addr *a = (const void *)h;
+    if (!IN6_IS_ADDR_V4MAPPED(a))
+        return IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_LINKLOCAL(a) || (h[0] & 0xfe) == 0xfc;
+    const uint8_t *p = h + IP4_AT;
+    return p[0] == 127 || p[0] == 10 || (p[0] == 172 && (p[1] & 0xf0) == 16) ||
+           (p[0] == 192 && p[1] == 168) || (p[0] == 169 && p[1] == 254);
+}
+
+/* Those that connected in the last second from @host; the new one is noted. */
+static unsigned count_of_late(struct p2p_host *h, const uint8_t host[16], uint64_t now)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < P2P_SEEN; i++)
+        n += h->seen[i].at_ms != 0 && now < h->seen[i].at_ms + SECOND_MS &&
+             memcmp(h->seen[i].host, host, 16) == 0;
+    struct p2p_seen *s = &h->seen[h->seen_at++ % P2P_SEEN];
+    memcpy(s->host, host, 16);
+    s->at_ms = now;
+    return n;
+}
+
+/* ---- places ------------------------------------------------------------------------------------ */
+
+struct places {
+    size_t upgrades, net;   /* before the end of their handshake; of one network */
+    struct p2p_link *crowd; /* the oldest upgrade of the host that has most of them */
+    size_t crowd_n;
+};
+
+static size_t count_upgrades(const struct p2p_host *h, const uint8_t host[16],
+                             struct p2p_link **ret_oldest)
+{
+    size_t n = 0;
+    *ret_oldest = NULL;
+    for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
+        struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all);
+        if (k->dialed || k->closing || k->peer != NULL || memcmp(k->host, host, 16) != 0)
+            continue;
+        *ret_oldest = *ret_oldest == NULL ? k : *ret_oldest;
+        n++;
+    }
+    return n;
+}
+
+static struct places look(struct p2p_host *h, const uint8_t host[16])
+{
+    struct places p = {0};
+    for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
+        struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all), *oldest;
+        if (k->dialed || k->closing)
+            continue;
+        p.net += is_near(k->host, host);
+        p.upgrades += k->peer == NULL;
+        size_t n = k->peer == NULL ? count_upgrades(h, k->host, &oldest) : 0;
+        if (n > p.crowd_n) {
+            p.crowd_n = n;
+            p.crowd = oldest;
+        }
+    }
+    return p;
+}
+
+bool p2p_may_accept(struct p2p_host *h, const uint8_t host[16])
+{
+    if (h->stopping || count_of_late(h, host, net_now_ms()) >= P2P_INBOUND_RATE)
+        return false;
+    struct places p = look(h, host);
+    if (!is_private(host) && p.net >= P2P_CONNECTIONS_NET)
+        return false;
+    if (p.upgrades >= P2P_UPGRADES) {
+        p2p_link_free(p.crowd); /* who has most of the places gives one */
+        return true;
+    }
+    return h->links_n < P2P_CONNECTIONS;
+}
+
+/* ---- listening --------------------------------------------------------------------------------- */
+
+static void *on_accepted(struct wire *w, void *user)
+{
+    struct p2p_host *h = user;
+    uint8_t host[16];
+    p2p_host_of(wire_remote(w), host);
+    if (!p2p_may_accept(h, host))
+        return NULL;
+    struct p2p_link *k = p2p_link_new(h, NULL);
+    if (k == NULL)
+        return NULL;
+    memcpy(k->host, host, sizeof host);
+    k->wire = w;
+    if (p2p_link_begin(k, NULL) == 0)
+        return k;
+    k->wire = NULL; /* is dropped by who calls */
+    p2p_link_free(k);
+    return NULL;
+}
+
+int p2p_host_listen(struct p2p_host *h, struct bytes at, struct err *err)
+{
+    struct wire_listener_config cfg = {
+        .at = at, .events = &p2p_wire_events, .accepted = on_accepted, .user = h};
+    if (h->listeners_n == P2P_LISTENERS)
+        return err_set(err, -ENOBUFS, "at most %d addresses can be listened at", P2P_LISTENERS);
+    int rc = wire_listen(h->loop, &cfg, &h->listeners[h->listeners_n], err);
+    h->listeners_n += rc == 0;
+    return rc;
+}
+
+/* ---- addresses --------------------------------------------------------------------------------- */
+
+static bool is_any(const struct maddr_part *part)
+{
+    for (size_t i = 0; i < part->value.n; i++)
+        if (part->value.p[i] != 0)
+            return false;
+    return true;
+}
+
+/* The address with @value for its first part. */
+static void put_with(struct buf *ret, enum maddr_code code, struct bytes value, struct bytes rest)
+{
+    struct buf one CLEANUP(buf_fini) = {0};
+    maddr_put(&one, code, value);
+    buf_put_bytes(&one, rest);
+    ret->failed = ret->failed || one.failed;
+    buf_put_string(ret, buf_bytes(&one));
+}
+
+/* For each interface that is up its address of @code. */
+static int put_all(struct buf *ret, enum maddr_code code, struct bytes rest)
+{
+    struct ifaddrs *list;
+    if (getifaddrs(&list) < 0)
+        return -errno;
+    int family = code == MADDR_IP4 ? AF_INET : AF_INET6;
+    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family || !(i->ifa_flags & IFF_UP))
+            continue;
+        const struct sockaddr_in *v4 = (const void *)i->ifa_addr;
+        const struct sockaddr_in6 *v6 = (const void *)i->ifa_addr;
+        if (family == AF_INET)
+            put_with(ret, code, bytes_of(&v4->sin_addr, 4), rest);
+        else if (!IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)) /* it means nothing without its interface */
+            put_with(ret, code, bytes_of(&v6->sin6_addr, 16), rest);
+    }
+    freeifaddrs(list);
+    return 0;
+}
+
+int p2p_host_addresses(const struct p2p_host *h, struct buf *ret)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < h->listeners_n; i++) {
+        struct bytes at = wire_listener_address(h->listeners[i]);
+        struct reader r = reader_of(at);
+        struct maddr_part part;
+        rc = maddr_next(&r, &part) == 1 ? 0 : -EBADMSG;
+        if (rc == 0 && is_any(&part))
+            rc = put_all(ret, part.code, bytes_of(r.p, r.n));
+        else if (rc == 0)
+            buf_put_string(ret, at);
+    }
+    return rc < 0 ? rc : buf_status(ret);
+}
