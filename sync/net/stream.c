@@ -87,6 +87,21 @@ int stream_new(struct net_loop *l, const struct stream_config *cfg, struct strea
     return 0;
 }
 
+int stream_adopt(struct net_loop *l, int fd, net_watch_fn fn, void *arg, struct stream **ret)
+{
+    struct stream *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
+    *s = (struct stream){.fd = fd, .connected = true};
+    int rc = net_watch_new(l, fd, 0, fn, arg, &s->watch);
+    if (rc < 0) {
+        free(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
 void stream_free(struct stream *s)
 {
     if (s == NULL)
@@ -105,6 +120,11 @@ const char *stream_verdict(const struct stream *s)
 {
     long verdict = s->ssl != NULL ? SSL_get_verify_result(s->ssl) : X509_V_OK;
     return verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : NULL;
+}
+
+void stream_finish(struct stream *s)
+{
+    (void)shutdown(s->fd, SHUT_WR);
 }
 
 static void watch_for(struct stream *s, uint32_t events)

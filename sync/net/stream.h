@@ -1,6 +1,6 @@
 /*
- * sync/net/stream - a TCP connection to a server, with TLS or without: bytes both ways, and nothing
- * waits. Thread: the loop's.
+ * sync/net/stream - a TCP connection, with TLS or without: bytes both ways, and nothing waits.
+ * Thread: the loop's.
  */
 #ifndef SYNC_NET_STREAM_H
 #define SYNC_NET_STREAM_H
@@ -26,6 +26,14 @@ struct stream_config {
 /** Begins to connect; wants nothing yet. Errors: -ENOMEM, -EINVAL no address, and those of
  * socket(2) and connect(2). */
 int stream_new(struct net_loop *l, const struct stream_config *cfg, struct stream **ret) MUST_CHECK;
+
+/** Takes @fd, which was accepted and does not wait: it is connected, without TLS. Errors: -ENOMEM,
+ * -EEXIST; then it stays the caller's. */
+int stream_adopt(struct net_loop *l, int fd, net_watch_fn fn, void *arg,
+                 struct stream **ret) MUST_CHECK;
+
+/** Says that nothing more is written. Without TLS. */
+void stream_finish(struct stream *s);
 
 /** Cuts it, also from its own function. Accepts NULL. */
 void stream_free(struct stream *s);

@@ -154,6 +154,23 @@ void ws_close(struct ws *w, unsigned code, const char *reason)
     w->side->carrier->want(w);
 }
 
+static void on_nothing(struct ws *w, const struct ws_end *end, void *user)
+{
+    (void)w, (void)end, (void)user;
+}
+
+void ws_drop(struct ws *w)
+{
+    static const struct ws_events nobody = {.closed = on_nothing};
+    w->events = &nobody;
+    ws_kill(w, WS_BROKEN, NULL);
+}
+
+void ws_want_room(struct ws *w)
+{
+    w->out.wanted = true;
+}
+
 size_t ws_queued(const struct ws *w)
 {
     return w->out.bytes;
@@ -167,6 +184,11 @@ size_t ws_received(const struct ws *w)
 const char *ws_address(const struct ws *w)
 {
     return w->address;
+}
+
+uint16_t ws_port(const struct ws *w)
+{
+    return w->port;
 }
 
 /* Closes because of what the peer did: what is queued is dropped. */
@@ -205,6 +227,9 @@ void ws_piece(struct ws *w, struct bytes piece, uint64_t coming, bool last, bool
         return;
     if (!binary) {
         refuse(w, WS_BAD_TYPE, "only binary messages");
+    } else if (w->plain) {
+        if (piece.n > 0)
+            deliver(w, piece);
     } else if (w->in.n + piece.n + coming > WS_MESSAGE_MAX) {
         refuse(w, WS_TOO_BIG, "message too long");
     } else if (last && w->in.n == 0) {

@@ -1,6 +1,9 @@
 /*
  * sync/net/ws - one WebSocket connection, of either side: whole binary messages, bounded queues.
  *
+ * On a plain one, which has no token and no subprotocol, the messages are a stream of bytes: they
+ * come in pieces as they arrive, and have any length.
+ *
  * Connections come from ws_server.h and ws_client.h. Nothing is queued without a bound: ws_send()
  * says -EAGAIN when 1 MiB waits, and a connection that is paused reads nothing, so that TCP slows
  * the peer down. Pings go out by themselves, and a peer that is silent is dropped. Thread: the
@@ -46,7 +49,7 @@ struct ws_end {
 struct ws_events {
     /** Messages may be sent from now on. */
     void (*opened)(struct ws *w, void *user);
-    /** A whole message, borrowed until the callback returns. */
+    /** A whole message, or of a plain one any piece, borrowed until the callback returns. */
     void (*message)(struct ws *w, struct bytes message, void *user);
     /** There is room again, after ws_send() returned -EAGAIN. */
     void (*writable)(struct ws *w, void *user);
@@ -80,11 +83,18 @@ void ws_resume(struct ws *w);
  */
 void ws_close(struct ws *w, unsigned code, const char *reason);
 
+/** Ends it soon: no callback comes any more, and @w is gone. Also from one of them. */
+void ws_drop(struct ws *w);
+
+/** Lets writable() come when a quarter of what may wait does, as if ws_send() had said -EAGAIN. */
+void ws_want_room(struct ws *w);
+
 /** Bytes that wait to be sent, with the bookkeeping; and those of the message that is coming in. */
 size_t ws_queued(const struct ws *w);
 size_t ws_received(const struct ws *w);
 
 /** The peer's address in numbers, without the port; "" for one that is not connected. */
 const char *ws_address(const struct ws *w);
+uint16_t ws_port(const struct ws *w);
 
 #endif

@@ -1,22 +1,15 @@
 /* A connection of a client until it is open: names, addresses, attempts, the handshake. */
 #include "sync/net/ws_client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sync/net/lookup.h"
+#include "sync/net/hosts.h"
 #include "sync/net/ws_tls.h"
 #include "sync/net/ws_url.h"
 #include "sync/net/ws_wire.h"
-
-enum {
-    CONNECT_MS = 10000,
-    ATTEMPT_MS = 3000, /* while there is another address to try */
-    ADDRESSES_MAX = 8
-};
 
 struct ws_client {
     struct net_loop *loop;
@@ -31,11 +24,11 @@ struct ws_client {
 struct ws_attempts {
     struct ws_client *client;
     struct ws *ws;
-    struct ws_url url;
-    char authorization[sizeof "Bearer " + WS_TOKEN_MAX];
-    struct lookup *lookup;
-    char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
-    size_t addresses_n, next;
+    char host[WS_NAME_MAX + 1], name[WS_NAME_MAX + 1];
+    unsigned port;
+    bool tls;
+    char authorization[sizeof "Bearer " + WS_TOKEN_MAX]; /* "" when it is plain */
+    struct hosts hosts;
     struct net_timer *step;      /* does what comes next, in the loop */
     struct net_timer *deadline;  /* of all attempts */
     struct net_timer *patience;  /* of one */
@@ -59,7 +52,7 @@ int ws_client_new(struct net_loop *l, const struct ws_client_config *cfg, struct
         .loop = l,
         .roots = roots,
         .insecure = cfg->insecure,
-        .connect_ms = cfg->connect_ms != 0 ? cfg->connect_ms : CONNECT_MS,
+        .connect_ms = cfg->connect_ms != 0 ? cfg->connect_ms : HOSTS_CONNECT_MS,
         .keep = cfg->keep,
     };
     *ret = c;
@@ -70,7 +63,7 @@ static void attempts_free(struct ws_attempts *a)
 {
     if (a == NULL)
         return;
-    lookup_cancel(a->lookup);
+    hosts_fini(&a->hosts);
     net_timer_free(a->step);
     net_timer_free(a->deadline);
     net_timer_free(a->patience);
@@ -96,43 +89,6 @@ void ws_client_free(struct ws_client *c)
     free(c);
 }
 
-static void add_address(struct ws_attempts *a, const char *text)
-{
-    size_t n = strlen(text) + 1;
-    if (a->addresses_n < ADDRESSES_MAX && n <= sizeof a->addresses[0])
-        memcpy(a->addresses[a->addresses_n++], text, n);
-}
-
-static void on_lookup(int error, const struct addrinfo *list, void *arg)
-{
-    struct ws_attempts *a = arg;
-    a->lookup = NULL;
-    if (error != 0)
-        snprintf(a->why, sizeof a->why, "%s", gai_strerror(error));
-    for (const struct addrinfo *i = error == 0 ? list : NULL; i != NULL; i = i->ai_next) {
-        char text[INET6_ADDRSTRLEN];
-        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
-            add_address(a, text);
-    }
-    net_timer_set(a->step, 0);
-}
-
-/* Fills the addresses in, now or later. */
-static int find_addresses(struct ws_attempts *a)
-{
-    if (a->url.numeric) {
-        add_address(a, a->url.host);
-    } else if (a->url.loopback) {
-        /* Nobody is asked what "localhost" is: the answer could be another machine. */
-        add_address(a, "127.0.0.1");
-        add_address(a, "::1");
-    } else {
-        return lookup_start(a->client->loop, a->url.host, on_lookup, a, &a->lookup);
-    }
-    net_timer_set(a->step, 0);
-    return 0;
-}
-
 /* Of several addresses, what is wrong with the first one is told. */
 static void note_failure(struct ws_attempts *a, const char *why)
 {
@@ -147,23 +103,23 @@ static void on_failed(struct ws *w, unsigned status, const char *why)
     note_failure(a, why);
 }
 
-static void attempt(struct ws_attempts *a)
+static void attempt(struct ws_attempts *a, const char *address)
 {
     struct ws *w = a->ws;
-    const char *address = a->addresses[a->next++];
-    char host[WS_HOST_MAX + 16];
-    bool brackets = strchr(a->url.host, ':') != NULL;
-    snprintf(host, sizeof host, "%s%s%s:%u", brackets ? "[" : "", a->url.host, brackets ? "]" : "",
-             a->url.port);
+    char host[WS_NAME_MAX + 16];
+    int family;
+    bool brackets = strchr(a->host, ':') != NULL;
+    snprintf(host, sizeof host, "%s%s%s:%u", brackets ? "[" : "", a->host, brackets ? "]" : "",
+             a->port);
     snprintf(w->address, sizeof w->address, "%s", address);
     struct ws_wire_config cfg = {
         .stream = {.address = address,
-                   .port = a->url.port,
-                   .tls = a->url.tls ? a->client->roots : NULL,
-                   .name = a->url.host,
-                   .numeric = a->url.numeric},
+                   .port = a->port,
+                   .tls = a->tls ? a->client->roots : NULL,
+                   .name = a->name,
+                   .numeric = hosts_is_numeric(a->name, &family)},
         .host = host,
-        .authorization = a->authorization,
+        .authorization = w->plain ? NULL : a->authorization,
         .failed = on_failed,
     };
     int rc = ws_wire_new(w, &cfg);
@@ -172,8 +128,8 @@ static void attempt(struct ws_attempts *a)
         snprintf(why, sizeof why, "cannot connect: %s", strerror(-rc));
         note_failure(a, why);
         net_timer_set(a->step, 0);
-    } else if (a->next < a->addresses_n) {
-        net_timer_set(a->patience, ATTEMPT_MS);
+    } else if (hosts_has_more(&a->hosts)) {
+        net_timer_set(a->patience, HOSTS_ATTEMPT_MS);
     }
 }
 
@@ -182,10 +138,12 @@ static void next_step(void *arg)
 {
     struct ws_attempts *a = arg;
     struct ws *w = a->ws;
-    if (w->state == WS_HANDSHAKE && a->status == 0 && a->next < a->addresses_n) {
-        attempt(a);
+    if (w->state == WS_HANDSHAKE && a->status == 0 && hosts_has_more(&a->hosts)) {
+        attempt(a, hosts_next(&a->hosts));
         return;
     }
+    if (a->hosts.why != NULL)
+        note_failure(a, a->hosts.why);
     w->end.http_status = a->status;
     if (a->status != 0)
         snprintf(a->why, sizeof a->why, "the server answers %u", a->status);
@@ -248,6 +206,40 @@ static int make_timers(struct ws_attempts *a, struct net_loop *l)
     return rc;
 }
 
+/* Begins: @plain, or with @token. */
+static int begin(struct ws_client *c, const struct ws_target *to, bool plain, struct bytes token,
+                 const struct ws_events *events, void *user, struct ws **ret)
+{
+    struct ws_attempts *a = calloc(1, sizeof *a);
+    struct ws *w = a != NULL ? ws_new(c->loop, &client_side, a, &c->connections, &c->keep) : NULL;
+    int rc = w == NULL ? -ENOMEM : make_timers(a, c->loop);
+    if (rc == 0) {
+        a->client = c;
+        a->ws = w;
+        a->port = to->port;
+        a->tls = to->tls;
+        snprintf(a->host, sizeof a->host, "%s", to->host);
+        snprintf(a->name, sizeof a->name, "%s", to->name != NULL ? to->name : to->host);
+        if (!plain)
+            snprintf(a->authorization, sizeof a->authorization, "Bearer %.*s", (int)token.n,
+                     (const char *)token.p);
+        rc = hosts_find(&a->hosts, c->loop, to->host, to->family, a->step);
+    }
+    if (rc < 0) {
+        if (w != NULL)
+            ws_finish(w);
+        attempts_free(a);
+        return rc;
+    }
+    w->plain = plain;
+    w->port = (uint16_t)to->port;
+    w->events = events;
+    w->user = user;
+    net_timer_set(a->deadline, c->connect_ms);
+    *ret = w;
+    return 0;
+}
+
 int ws_connect(struct ws_client *c, const char *url, struct bytes token,
                const struct ws_events *events, void *user, struct ws **ret, struct err *err)
 {
@@ -257,29 +249,16 @@ int ws_connect(struct ws_client *c, const char *url, struct bytes token,
         rc = check_token(token, err);
     if (rc < 0)
         return rc;
-    struct ws_attempts *a = calloc(1, sizeof *a);
-    struct ws *w = a != NULL ? ws_new(c->loop, &client_side, a, &c->connections, &c->keep) : NULL;
-    rc = w == NULL ? -ENOMEM : make_timers(a, c->loop);
-    if (rc == 0) {
-        *a = (struct ws_attempts){.client = c,
-                                  .ws = w,
-                                  .url = u,
-                                  .step = a->step,
-                                  .deadline = a->deadline,
-                                  .patience = a->patience};
-        snprintf(a->authorization, sizeof a->authorization, "Bearer %.*s", (int)token.n,
-                 (const char *)token.p);
-        rc = find_addresses(a);
-    }
-    if (rc < 0) {
-        if (w != NULL)
-            ws_finish(w);
-        attempts_free(a);
-        return err_set(err, rc, "%.200s: %s", url, strerror(-rc));
-    }
-    w->events = events;
-    w->user = user;
-    net_timer_set(a->deadline, c->connect_ms);
-    *ret = w;
-    return 0;
+    struct ws_target to = {.host = u.host, .family = AF_UNSPEC, .port = u.port, .tls = u.tls};
+    rc = begin(c, &to, false, token, events, user, ret);
+    return rc < 0 ? err_set(err, rc, "%.200s: %s", url, strerror(-rc)) : 0;
+}
+
+int ws_connect_plain(struct ws_client *c, const struct ws_target *to,
+                     const struct ws_events *events, void *user, struct ws **ret, struct err *err)
+{
+    int rc = strlen(to->host) > WS_NAME_MAX || (to->name != NULL && strlen(to->name) > WS_NAME_MAX)
+                 ? -EINVAL
+                 : begin(c, to, true, bytes_of(NULL, 0), events, user, ret);
+    return rc < 0 ? err_set(err, rc, "%.200s: %s", to->host, strerror(-rc)) : 0;
 }

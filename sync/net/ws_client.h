@@ -38,4 +38,23 @@ int ws_connect(struct ws_client *c, const char *url, struct bytes token,
                const struct ws_events *events, void *user, struct ws **ret,
                struct err *err) MUST_CHECK;
 
+enum { WS_NAME_MAX = 253 /* letters of a name in DNS */ };
+
+/* What is connected to without a URL. */
+struct ws_target {
+    const char *host; /* a name, or an address in numbers */
+    int family;       /* of a name's addresses: AF_INET, AF_INET6, or AF_UNSPEC for both */
+    unsigned port;
+    bool tls;
+    const char *name; /* what the certificate has to be of; NULL: the host */
+};
+
+/**
+ * The same, plain: to "/", without a token and a subprotocol; see ws.h. Also without TLS, to any
+ * machine. Errors: -EINVAL too long a name, -ENOMEM; then nothing is called.
+ */
+int ws_connect_plain(struct ws_client *c, const struct ws_target *to,
+                     const struct ws_events *events, void *user, struct ws **ret,
+                     struct err *err) MUST_CHECK;
+
 #endif

@@ -161,16 +161,17 @@ static bool lists(struct ws *w, enum lws_token_indexes header, const char *item)
 static unsigned judge(struct ws *w, struct request *r, const char *upgrade)
 {
     struct ws_server *s = w->owner;
-    if (!read_request(w, r) || strcmp(r->path, WS_PATH) != 0 || has(w, WSI_TOKEN_HTTP_URI_ARGS))
+    const char *path = s->cfg.plain ? "/" : WS_PATH;
+    if (!read_request(w, r) || strcmp(r->path, path) != 0 || has(w, WSI_TOKEN_HTTP_URI_ARGS))
         return 404;
     if (has(w, WSI_TOKEN_ORIGIN) || has(w, WSI_TOKEN_SWORIGIN))
         return 403;
     if (strcasecmp(upgrade, "websocket") != 0 || !lists(w, WSI_TOKEN_VERSION, "13") ||
-        !lists(w, WSI_TOKEN_PROTOCOL, WS_SUBPROTOCOL))
+        (!s->cfg.plain && !lists(w, WSI_TOKEN_PROTOCOL, WS_SUBPROTOCOL)))
         return 400;
     if (s->stopping || s->open >= s->cfg.connections_max)
         return 503;
-    if (r->view.token.n == 0 || r->view.token.n > WS_TOKEN_MAX)
+    if (!s->cfg.plain && (r->view.token.n == 0 || r->view.token.n > WS_TOKEN_MAX))
         return 401;
     unsigned status = s->cfg.authorise(&r->view, s->cfg.user, &w->user);
     if (status == 0) {

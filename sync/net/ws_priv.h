@@ -76,6 +76,8 @@ struct ws {
     enum ws_state state;
     struct ws_keepalive keep;
 
+    bool plain; /* see ws.h */
+
     struct sendq out;
     struct buf in; /* the message that is coming in */
     bool paused;
@@ -86,6 +88,7 @@ struct ws {
 
     struct ws_end end;
     char address[INET6_ADDRSTRLEN];
+    uint16_t port;
 };
 
 /* What libwebsockets carries, and the only protocol of its virtual host; ended by an empty one. */

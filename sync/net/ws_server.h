@@ -3,7 +3,8 @@
  *
  * A request for a WebSocket is refused, in this order: 404 another path; 403 an Origin, which only
  * browsers send; 400 not version 13 or without WS_SUBPROTOCOL; 503 stopping or full; 401 without a
- * bearer token; then authorise() decides. What is not a WebSocket 10 s after it connected is cut,
+ * bearer token; then authorise() decides. A plain server does so on "/", and wants neither
+ * subprotocol nor token. What is not a WebSocket 10 s after it connected is cut,
  * as is one whose headers are longer than 8 KiB. Thread: the loop's.
  */
 #ifndef SYNC_NET_WS_SERVER_H
@@ -31,6 +32,7 @@ struct ws_reply {
 
 struct ws_server_config {
     const char *listen; /* ADDRESS:PORT in numbers, [ADDRESS]:PORT of IPv6; port 0: a free one */
+    bool plain; /* see struct ws; an address of IPv6 is then none of IPv4 */
     const char *cert_file, *key_file; /* PEM; both NULL: without TLS */
     size_t connections_max;           /* open WebSockets */
     unsigned handshake_ms;            /* 0: 10 s */
@@ -64,6 +66,12 @@ size_t ws_server_count(const struct ws_server *s);
  * not gone after @deadline_ms are cut. Then @stopped is called, once, and may free the server.
  */
 void ws_server_stop(struct ws_server *s, unsigned deadline_ms, void (*stopped)(void *user));
+
+/**
+ * Takes no more connections; those that are open go on. When none is left @stopped is called, once,
+ * also from in here or from net_loop_free(), and may free the server.
+ */
+void ws_server_retire(struct ws_server *s, void (*stopped)(void *user));
 
 /** Cuts what is still connected (closed() is called) and ends. Not from a connection's callback. */
 void ws_server_free(struct ws_server *s); /* Accepts NULL. */

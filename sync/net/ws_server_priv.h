@@ -9,9 +9,7 @@ struct ws_server {
     struct net_loop *loop;
     struct ws_server_config cfg; /* its texts are valid in ws_server_start() only */
     struct lws_vhost *vhost;
-    int fd; /* listening; -1: not any more */
-    struct net_watch *watch;
-    struct net_timer *timer; /* to listen again */
+    struct listener *listener; /* NULL: not any more */
     struct net_timer *stop_timer;
     lws_dll2_owner_t connections; /* struct ws: WebSockets, handshakes, GETs */
     size_t open;                  /* of them, accepted as WebSockets */

@@ -23,14 +23,16 @@ void ws_key_of(const uint8_t nonce[WS_NONCE_SIZE], char ret[WS_KEY_SIZE])
 
 void ws_request_put(struct buf *b, const char *host, const char *key, const char *authorization)
 {
+    bool plain = authorization == NULL;
     const char *const parts[] = {
-        "GET " WS_PATH " HTTP/1.1\r\nHost: ",
+        plain ? "GET / HTTP/1.1\r\nHost: " : "GET " WS_PATH " HTTP/1.1\r\nHost: ",
         host,
-        "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Protocol: " WS_SUBPROTOCOL "\r\nSec-WebSocket-Key: ",
+        "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
+        plain ? "" : "Sec-WebSocket-Protocol: " WS_SUBPROTOCOL "\r\n",
+        "Sec-WebSocket-Key: ",
         key,
-        "\r\nAuthorization: ",
-        authorization,
+        plain ? "" : "\r\nAuthorization: ",
+        plain ? "" : authorization,
         "\r\n\r\n"};
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_N(parts); i++)
@@ -85,7 +87,7 @@ static bool lists(struct bytes list, const char *item)
 }
 
 /* What an answer of 101 has to say, each once. */
-enum { UPGRADE = 1, CONNECTION = 2, ACCEPT = 4, PROTOCOL = 8, ALL = 15 };
+enum { UPGRADE = 1, CONNECTION = 2, ACCEPT = 4, PROTOCOL = 8 };
 
 /* Which of them a header is; -EPROTO: it is one and says something else. */
 static int judge(struct bytes name, struct bytes value, const char *accept)
@@ -101,7 +103,7 @@ static int judge(struct bytes name, struct bytes value, const char *accept)
     return is(name, "Sec-WebSocket-Extensions") ? -EPROTO : 0;
 }
 
-static int judge_all(struct bytes headers, const char *key)
+static int judge_all(struct bytes headers, const char *key, bool plain)
 {
     char accept[ACCEPT_SIZE];
     int seen = 0;
@@ -115,7 +117,7 @@ static int judge_all(struct bytes headers, const char *key)
             return -EPROTO;
         seen |= one;
     }
-    return seen == ALL ? 0 : -EPROTO;
+    return seen == (UPGRADE | CONNECTION | ACCEPT | (plain ? 0 : PROTOCOL)) ? 0 : -EPROTO;
 }
 
 /* The number in a line like "HTTP/1.1 101 Switching Protocols", or -EPROTO. */
@@ -134,7 +136,7 @@ static int status_in(struct bytes line)
     return status >= 100 ? status : -EPROTO;
 }
 
-int ws_answer_get(struct bytes in, const char *key, struct ws_answer *ret)
+int ws_answer_get(struct bytes in, const char *key, bool plain, struct ws_answer *ret)
 {
     static const char begin[] = "HTTP/1.";
     if (in.n == 0)
@@ -147,7 +149,7 @@ int ws_answer_get(struct bytes in, const char *key, struct ws_answer *ret)
         return in.n < WS_ANSWER_MAX ? 0 : -EPROTO;
     head.n = (size_t)(end - head.p) + 2;
     int status = status_in(up_to(&head, '\n'));
-    if (status < 0 || (status == SWITCHED && judge_all(head, key) < 0))
+    if (status < 0 || (status == SWITCHED && judge_all(head, key, plain) < 0))
         return -EPROTO;
     *ret = (struct ws_answer){(unsigned)status, (size_t)(end - in.p) + 4};
     return 1;

@@ -15,8 +15,8 @@ enum {
 
 void ws_key_of(const uint8_t nonce[WS_NONCE_SIZE], char ret[WS_KEY_SIZE]);
 
-/** Appends the request for WS_PATH and WS_SUBPROTOCOL. @host as in "Host:"; @authorization as in
- * its header. */
+/** Appends the request for WS_PATH and WS_SUBPROTOCOL, or, when @authorization is NULL, a plain one
+ * for "/". @host as in "Host:"; @authorization as in its header. */
 void ws_request_put(struct buf *b, const char *host, const char *key, const char *authorization);
 
 struct ws_answer {
@@ -25,10 +25,10 @@ struct ws_answer {
 };
 
 /**
- * Looks whether @in begins with a whole answer to the request with @key: 1, and *ret; 0: not yet.
+ * Looks whether @in begins with a whole answer to the request with @key, @plain or not: 1, and *ret; 0: not yet.
  * Errors: -EPROTO it is none of HTTP/1.1, it is too long, or it says 101 and does not agree to what
  * was asked for.
  */
-int ws_answer_get(struct bytes in, const char *key, struct ws_answer *ret) MUST_CHECK;
+int ws_answer_get(struct bytes in, const char *key, bool plain, struct ws_answer *ret) MUST_CHECK;
 
 #endif

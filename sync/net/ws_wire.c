@@ -144,7 +144,7 @@ static int write_some(struct ws_wire *r)
 static int read_answer(struct ws_wire *r)
 {
     struct ws_answer a;
-    int rc = ws_answer_get(bytes_of(r->in, r->in_n), r->key, &a);
+    int rc = ws_answer_get(bytes_of(r->in, r->in_n), r->key, r->ws->plain, &a);
     if (rc <= 0)
         return rc;
     if (a.status != 101) {
@@ -258,6 +258,8 @@ static void tell_failed(struct ws_wire *r, int error)
         snprintf(why, sizeof why, "cannot connect: %s",
                  r->stage == CONNECTING
                      ? "the server does not speak TLS there, or none that is safe"
+                 : r->ws->plain
+                     ? "what answers is no WebSocket"
                      : "what answers is no server of persist");
     else
         snprintf(why, sizeof why, "cannot connect: %s", strerror(-error));

@@ -14,7 +14,7 @@
 struct ws_wire_config {
     struct stream_config stream; /* without its function */
     const char *host;            /* of the header */
-    const char *authorization;   /* the same */
+    const char *authorization;   /* the same; NULL when it is plain */
     /** Called before ws_gone() when it was not opened: the server's answer or 0, and what
      * failed. */
     void (*failed)(struct ws *w, unsigned status, const char *why);

@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes in = bytes_of(data, size);
     struct ws_answer a;
     struct buf one = {0}, whole = {0};
-    int rc = ws_answer_get(in, "dGhlIHNhbXBsZSBub25jZQ==", &a);
+    int rc = ws_answer_get(in, "dGhlIHNhbXBsZSBub25jZQ==", false, &a);
     if (rc == 1) {
         must(a.n <= size && a.n <= WS_ANSWER_MAX && a.status >= 100 && a.status <= 999);
         in = bytes_of(data + a.n, size - a.n);

@@ -25,7 +25,7 @@ int session_world_setup(void **state)
 int session_world_teardown(void **state)
 {
     struct session_world *w = *state;
-    wire_free(w->wire);
+    wire_free_all(w->wire);
     server_process_fini(&w->server);
     free(w);
     return 0;
@@ -65,12 +65,12 @@ struct caller caller_start(struct session_world *w, unsigned who, const struct c
 
 void caller_leave(struct caller *d)
 {
-    wire_close(d->end);
+    wire_end_close(d->end);
 }
 
 void caller_end(struct caller *d)
 {
-    wire_close(d->end);
+    wire_end_close(d->end);
     buf_fini(&d->run);
 }
 

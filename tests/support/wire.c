@@ -50,7 +50,7 @@ struct wire *wire_new(const struct ws_client_config *cfg)
         net_timer_new(w->loop, on_late, w, &w->timer) == 0)
         return w;
     fprintf(stderr, "wire: %s\n", err.msg);
-    wire_free(w);
+    wire_free_all(w);
     return NULL;
 }
 
@@ -65,7 +65,7 @@ static void drop_frames(struct wire_end *e)
     e->last = &e->first;
 }
 
-void wire_free(struct wire *w)
+void wire_free_all(struct wire *w)
 {
     if (w == NULL)
         return;
@@ -222,14 +222,14 @@ bool wire_wait_closed(struct wire_end *e, unsigned ms)
     return wire_run(e->wire, ms, is_closed, e);
 }
 
-void wire_close(struct wire_end *e)
+void wire_end_close(struct wire_end *e)
 {
     if (e->ws != NULL)
         ws_close(e->ws, WS_NORMAL, NULL);
     (void)wire_wait_closed(e, WIRE_WAIT_MS);
 }
 
-void wire_pause(struct wire_end *e, bool paused)
+void wire_end_pause(struct wire_end *e, bool paused)
 {
     e->paused = paused;
     if (e->ws != NULL && paused)

@@ -19,7 +19,7 @@ struct wire;
 /** NULL, after a message on stderr, when it cannot be made. */
 struct wire *wire_new(const struct ws_client_config *cfg) MUST_CHECK;
 /** Cuts and frees all its ends. Accepts NULL. */
-void wire_free(struct wire *w);
+void wire_free_all(struct wire *w);
 /** Runs the loop until @done says true (NULL: never), or for @ms: whether it was done. */
 bool wire_run(struct wire *w, unsigned ms, bool (*done)(void *arg), void *arg);
 
@@ -40,7 +40,7 @@ struct wire_end {
     void *arg;
 };
 
-/** Begins to connect; the end lives until wire_free(). NULL: the URL is wrong. */
+/** Begins to connect; the end lives until wire_free_all(). NULL: the URL is wrong. */
 struct wire_end *wire_connect(struct wire *w, const char *url, const char *token) MUST_CHECK;
 /** Answers the Challenge, as device number @identity, for a token; whether a Welcome came. */
 bool wire_link(struct wire_end *e, const char *token, unsigned identity) MUST_CHECK;
@@ -52,9 +52,9 @@ void wire_prove(unsigned identity, struct bytes nonce, const char *token, uint8_
                 uint8_t ret_signature[SIGNATURE_SIZE]);
 
 /** Stops and goes on reading. */
-void wire_pause(struct wire_end *e, bool paused);
+void wire_end_pause(struct wire_end *e, bool paused);
 /** Closes, and waits until it is closed. */
-void wire_close(struct wire_end *e);
+void wire_end_close(struct wire_end *e);
 /** Waits until it is closed; whether it is. */
 bool wire_wait_closed(struct wire_end *e, unsigned ms);
 

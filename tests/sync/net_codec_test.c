@@ -231,11 +231,11 @@ static void an_answer_is_known_when_it_is_whole(void **state)
     struct ws_answer a;
     size_t whole = all.n - 3;
     for (size_t n = 0; n < whole; n++)
-        assert_int_equal(ws_answer_get(bytes_of(all.p, n), KEY, &a), 0);
-    assert_int_equal(ws_answer_get(all, KEY, &a), 1);
+        assert_int_equal(ws_answer_get(bytes_of(all.p, n), KEY, false, &a), 0);
+    assert_int_equal(ws_answer_get(all, KEY, false, &a), 1);
     assert_int_equal(a.status, 101);
     assert_int_equal(a.n, whole);
-    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY, &a),
+    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY, false, &a),
                      1);
     assert_int_equal(a.status, 401);
 }
@@ -247,7 +247,7 @@ static void headers_are_read_as_http_has_them(void **state)
     assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 101 \r\nconnection:keep-alive,  UPGRADE\t\r\n"
                                         "UPGRADE:\tWebSocket \r\nServer: some: thing\r\n"
                                         "sec-websocket-protocol:persist.sync.v1\r\n" ACCEPT "\r\n"),
-                                   KEY, &a),
+                                   KEY, false, &a),
                      1);
     assert_int_equal(a.status, 101);
 }
@@ -277,7 +277,7 @@ static void an_answer_that_does_not_agree_is_refused(void **state)
     };
     struct ws_answer a;
     for (size_t i = 0; i < ARRAY_N(all); i++)
-        assert_int_equal(ws_answer_get(bytes_str(all[i]), KEY, &a), -EPROTO);
+        assert_int_equal(ws_answer_get(bytes_str(all[i]), KEY, false, &a), -EPROTO);
 }
 
 static void an_answer_without_end_is_refused(void **state)
@@ -288,11 +288,11 @@ static void an_answer_without_end_is_refused(void **state)
     buf_put_bytes(&b, TEXT("HTTP/1.1 200 OK\r\nX: "));
     while (b.n < WS_ANSWER_MAX - 1)
         buf_put_u8(&b, 'y');
-    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, &a), 0);
+    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, false, &a), 0);
     buf_put_u8(&b, 'y');
-    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, false, &a), -EPROTO);
     buf_put_bytes(&b, TEXT("\r\n\r\n"));
-    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, false, &a), -EPROTO);
     buf_fini(&b);
 }
 

@@ -98,12 +98,12 @@ static void no_more_is_passed_on_than_a_device_takes(void **state)
     struct caller a = caller_start(w, ANNA_1, NULL);
     caller_fill(w, &a, 1);
     struct caller b = start_listener(w, ANNA_2);
-    wire_pause(b.end, true);
+    wire_end_pause(b.end, true);
     for (unsigned i = 0; i < N; i++)
         put_chunk(&a, i, CHUNK_SEALED_MAX);
     caller_wait_done(&a); /* whatever b does */
     assert_int_equal(server_process_metric(&w->server, "passed_chunks_total"), FIT);
-    wire_pause(b.end, false);
+    wire_end_pause(b.end, false);
     for (unsigned i = 0; i < FIT; i++)
         expect_passing(&b, i, CHUNK_SEALED_MAX);
     /* What was left out is there for those who ask. */

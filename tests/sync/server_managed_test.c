@@ -42,7 +42,7 @@ static struct member_public see_member(struct session_world *w, unsigned who)
     memcpy(p.sign, f->welcome->member.data + SIGN_KEY_SIZE, SIGN_KEY_SIZE);
     memcpy(p.box, f->welcome->member.data + 2 * SIGN_KEY_SIZE, BOX_KEY_SIZE);
     frame_free(f);
-    wire_close(e);
+    wire_end_close(e);
     return p;
 }
 

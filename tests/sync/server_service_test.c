@@ -26,7 +26,7 @@ static void a_slow_reader_costs_only_itself(void **state)
     caller_fill(w, &a, 0);
     for (size_t i = 0; i < READERS; i++) {
         slow[i] = caller_start(w, ANNA_2, NULL);
-        wire_pause(slow[i].end, true);
+        wire_end_pause(slow[i].end, true);
     }
     size_t before = server_process_memory(&w->server);
     for (unsigned i = 1; i <= N; i++)
@@ -35,7 +35,7 @@ static void a_slow_reader_costs_only_itself(void **state)
     caller_wait_items(&b, N, 1);
     /* What RocksDB caches, a queue and a frame each, and 256 MiB that a sanitizer keeps back. */
     assert_true(server_process_memory(&w->server) < before + 512 * MIB);
-    wire_pause(slow[0].end, false);
+    wire_end_pause(slow[0].end, false);
     caller_wait_items(&slow[0], N, 1);
     for (size_t i = 0; i < READERS; i++)
         caller_end(&slow[i]);
@@ -133,7 +133,7 @@ static void a_server_that_stops_says_so(void **state)
     struct caller a = caller_start(w, ANNA_1, NULL);
     struct caller stuck = caller_start(w, ANNA_2, NULL);
     caller_fill(w, &a, 1);
-    wire_pause(stuck.end, true);
+    wire_end_pause(stuck.end, true);
     for (unsigned i = 0; i < 100; i++)
         caller_put_value(w, &a, 7, 2 + i, MIB / 4);
     caller_wait_done(&a);

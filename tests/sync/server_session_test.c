@@ -443,14 +443,14 @@ static void questions_wait_while_no_answer_is_taken(void **state)
     assert_true(wire_put_chunk(a.end, ++a.puts, id[0], bytes_of(sealed, sizeof sealed)));
     caller_wait_done(&a);
     size_t before = server_process_memory(&w->server);
-    wire_pause(a.end, true);
+    wire_end_pause(a.end, true);
     for (unsigned i = 0; i < TIMES; i++) {
         assert_true(wire_get_chunks(a.end, bytes_of(id, sizeof id)));
         assert_true(wire_ask_chunks(a.end, bytes_of(id, sizeof id)));
     }
     wire_run(w->wire, 300, NULL, NULL);
     assert_true(server_process_memory(&w->server) < before + (TIMES * N * sizeof sealed) / 2);
-    wire_pause(a.end, false);
+    wire_end_pause(a.end, false);
     for (unsigned i = 0; i < TIMES; i++) {
         for (unsigned k = 0; k < N; k++)
             frame_free(expect_chunk(&a, id[0], 9, false));
