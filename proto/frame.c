@@ -187,7 +187,7 @@ void frame_free(Persist__Frame *f)
         persist__frame__free_unpacked(f, NULL);
 }
 
-static int encode(const ProtobufCMessage *m, size_t max, struct buf *ret)
+int frame_pack(const ProtobufCMessage *m, size_t max, struct buf *ret)
 {
     size_t n = protobuf_c_message_get_packed_size(m), at = ret->n;
     if (n > max)
@@ -200,7 +200,7 @@ static int encode(const ProtobufCMessage *m, size_t max, struct buf *ret)
 
 int frame_encode(const Persist__Frame *f, struct buf *ret)
 {
-    return encode(&f->base, FRAME_MAX, ret);
+    return frame_pack(&f->base, FRAME_MAX, ret);
 }
 
 /* ---- between processes ------------------------------------------------------------------------
@@ -266,5 +266,5 @@ void frame_local_free(Persist__Local *f)
 
 int frame_local_encode(const Persist__Local *f, struct buf *ret)
 {
-    return encode(&f->base, FRAME_LOCAL_MAX, ret);
+    return frame_pack(&f->base, FRAME_LOCAL_MAX, ret);
 }

@@ -41,6 +41,9 @@ int frame_local_decode(struct bytes in, Persist__Local **ret) MUST_CHECK;
 void frame_local_free(Persist__Local *f); /* accepts NULL */
 int frame_local_encode(const Persist__Local *f, struct buf *ret) MUST_CHECK;
 
+/** Appends the encoding of any message. -EMSGSIZE longer than @max; -ENOMEM. */
+int frame_pack(const ProtobufCMessage *m, size_t max, struct buf *ret) MUST_CHECK;
+
 /**
  * What either side says when the two have no version in common: which program is older, and what
  * to do. @server: the newest that it speaks.

@@ -6,7 +6,7 @@ pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c>=1.4)
 set(generated ${PROJECT_BINARY_DIR}/generated)
 file(MAKE_DIRECTORY ${generated})
 set(sources)
-foreach(name session local admin)
+foreach(name session local admin libp2p)
   add_custom_command(
     OUTPUT ${generated}/proto/${name}.pb-c.c ${generated}/proto/${name}.pb-c.h
     COMMAND ${PROTOC_C} --proto_path=${PROJECT_SOURCE_DIR} --c_out=${generated} proto/${name}.proto
