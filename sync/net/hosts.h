@@ -6,6 +6,7 @@
 #define SYNC_NET_HOSTS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 
 #include "sync/net/lookup.h"
 

@@ -56,7 +56,7 @@ static void give_up(struct conn_stream *s, int rc)
 static unsigned count_served(const struct conn *c, const struct conn_protocol *p)
 {
     unsigned n = 0;
-    for (const struct ring *r = c->streams.next; r != &c->streams; r = r->next)
+    for (struct ring *r = c->streams.next; r != &c->streams; r = r->next)
         n += CONTAINER_OF(r, struct conn_stream, all)->served == p;
     return n;
 }
@@ -195,7 +195,7 @@ static uint64_t may_rest(const struct conn_stream *s)
 
 static struct conn_stream *find_late(const struct conn *c)
 {
-    for (const struct ring *r = c->streams.next; r != &c->streams; r = r->next) {
+    for (struct ring *r = c->streams.next; r != &c->streams; r = r->next) {
         struct conn_stream *s = CONTAINER_OF(r, struct conn_stream, all);
         uint64_t rest = may_rest(s);
         if (rest != 0 && c->now_ms >= s->moved_ms + rest)

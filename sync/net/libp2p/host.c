@@ -119,7 +119,7 @@ static void pump_kicked(void *arg)
 
 struct p2p_peer *p2p_find(struct p2p_host *h, const uint8_t *id)
 {
-    for (const struct ring *r = h->peers.next; r != &h->peers; r = r->next) {
+    for (struct ring *r = h->peers.next; r != &h->peers; r = r->next) {
         struct p2p_peer *p = CONTAINER_OF(r, struct p2p_peer, all);
         if (memcmp(p->id, id, PEER_ID_BYTES) == 0)
             return p;

@@ -44,7 +44,7 @@ static void note(struct p2p_dial *d, int rc, const char *why)
     if (d->rc != 0 && rc != -EPERM)
         return;
     d->rc = rc;
-    snprintf(d->why, sizeof d->why, "%s", why);
+    snprintf(d->why, sizeof d->why, "%.*s", (int)sizeof d->why - 1, why);
 }
 
 /* ---- attempts ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "sync/net/libp2p/limits.h"
 #include "sync/net/libp2p/wire_priv.h"
