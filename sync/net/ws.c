@@ -127,13 +127,19 @@ void ws_pause(struct ws *w)
     net_timer_set(w->timer, 0);
 }
 
+/* Whether something waits for it to go on. */
+static bool has_kept(const struct ws *w)
+{
+    return w->plain && w->in.n > 0;
+}
+
 void ws_resume(struct ws *w)
 {
     if (!w->paused)
         return;
     w->paused = false;
     ws_heard(w);
-    net_timer_set(w->timer, w->keep.ping_ms);
+    net_timer_set(w->timer, has_kept(w) ? 0 : w->keep.ping_ms);
     if (is_carried(w))
         w->side->carrier->flow(w, true);
 }
@@ -220,6 +226,21 @@ static void deliver(struct ws *w, struct bytes message)
         buf_reset(&w->in);
 }
 
+/* Of a plain connection. What was read already when it was paused comes even so, and waits. */
+static void stream_piece(struct ws *w, struct bytes piece)
+{
+    if (!w->paused && w->in.n == 0) {
+        if (piece.n > 0)
+            deliver(w, piece);
+        return;
+    }
+    buf_put_bytes(&w->in, piece);
+    if (buf_status(&w->in) < 0)
+        refuse(w, WS_INTERNAL, "out of memory");
+    else if (!w->paused)
+        deliver(w, buf_bytes(&w->in));
+}
+
 void ws_piece(struct ws *w, struct bytes piece, uint64_t coming, bool last, bool binary)
 {
     ws_heard(w);
@@ -228,8 +249,7 @@ void ws_piece(struct ws *w, struct bytes piece, uint64_t coming, bool last, bool
     if (!binary) {
         refuse(w, WS_BAD_TYPE, "only binary messages");
     } else if (w->plain) {
-        if (piece.n > 0)
-            deliver(w, piece);
+        stream_piece(w, piece);
     } else if (w->in.n + piece.n + coming > WS_MESSAGE_MAX) {
         refuse(w, WS_TOO_BIG, "message too long");
     } else if (last && w->in.n == 0) {
@@ -245,6 +265,8 @@ void ws_piece(struct ws *w, struct bytes piece, uint64_t coming, bool last, bool
 
 void ws_peer_closed(struct ws *w, struct bytes why)
 {
+    if (w->state == WS_OPEN && has_kept(w))
+        deliver(w, buf_bytes(&w->in));
     if (w->state == WS_OPEN) {
         w->end.by_peer = true;
         char reason[WS_REASON_MAX + 1] = "";
@@ -348,5 +370,7 @@ static void on_timer(void *arg)
         w->side->carrier->want(w);
     } else if (w->state == WS_OPEN) {
         keep_alive(w);
+        if (has_kept(w))
+            deliver(w, buf_bytes(&w->in));
     }
 }
