@@ -49,8 +49,8 @@ enum { CONN_PROTOCOLS_MAX = 16 };
 
 struct conn_config {
     bool dials;
-    const struct noise_keys *keys; /* borrowed until it is open */
-    const uint8_t *expect;         /* PEER_ID_BYTES: who was dialed; NULL: anyone. Copied */
+    const struct noise_keys *keys;         /* borrowed until it is open */
+    const uint8_t *expect;                 /* PEER_ID_BYTES: who was dialed; NULL: anyone. Copied */
     const struct conn_protocol *protocols; /* borrowed, as handlers are */
     size_t protocols_n;                    /* at most CONN_PROTOCOLS_MAX */
     /** The peer has proved who it is, and streams may be opened. */

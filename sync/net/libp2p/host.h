@@ -22,8 +22,8 @@ struct p2p_host_config {
     const uint8_t *identity; /* PEER_KEY_SECRET_BYTES; copied, and wiped with the host */
     const struct conn_protocol *protocols; /* served beside identify and ping; borrowed */
     size_t protocols_n;
-    const char *agent;     /* this program and its version; borrowed */
-    struct ws_client *ws;  /* dials WebSockets; borrowed */
+    const char *agent;    /* this program and its version; borrowed */
+    struct ws_client *ws; /* dials WebSockets; borrowed */
     /** There is a connection to @p; its streams are opened with p2p_open(). */
     void (*connected)(struct p2p_peer *p, void *user);
     /** What it says of itself came: p2p_identity(). May be NULL. */
@@ -84,10 +84,10 @@ void p2p_disconnect(struct p2p_peer *p);
 
 /**
  * Dials @id (PEER_ID_BYTES) at @addrs, multiaddrs each as buf_put_string() does, of which those
- * that cannot be dialed, or are of another peer, are left out: at most P2P_DIAL_ADDRS, P2P_DIAL_AT_ONCE
- * at once. @id NULL: whoever is there. @done is called once: 0, and @p is connected, as told before,
- * or has been; or an error and why: -EHOSTUNREACH, -EPERM another peer is there, -ETIMEDOUT,
- * -ECONNREFUSED. Errors: -EINVAL nothing can be dialed; -ENOMEM.
+ * that cannot be dialed, or are of another peer, are left out: at most P2P_DIAL_ADDRS,
+ * P2P_DIAL_AT_ONCE at once. @id NULL: whoever is there. @done is called once: 0, and @p is
+ * connected, as told before, or has been; or an error and why: -EHOSTUNREACH, -EPERM another peer
+ * is there, -ETIMEDOUT, -ECONNREFUSED. Errors: -EINVAL nothing can be dialed; -ENOMEM.
  */
 int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,

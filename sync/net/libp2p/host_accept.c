@@ -11,7 +11,8 @@
 
 enum { SECOND_MS = 1000, IP4_AT = 12, IP4_BITS = 8 * IP4_AT };
 
-/* ---- who -------------------------------------------------------------------------------------- */
+/* ---- who --------------------------------------------------------------------------------------
+ */
 
 static void map_ip4(const uint8_t ip4[4], uint8_t ret[16])
 {
@@ -42,7 +43,8 @@ static bool is_near(const uint8_t a[16], const uint8_t b[16])
     return memcmp(a, b, bits / 8) == 0;
 }
 
-/* A network of one's own has all devices in it: 127, 10, 172.16, 192.168, 169.254; ::1, fc00, fe80. */
+/* A network of one's own has all devices in it: 127, 10, 172.16, 192.168, 169.254; ::1, fc00, fe80.
+ */
 static bool is_private(const uint8_t h[16])
 {
     const struct in6_addr *a = (const void *)h;
@@ -66,7 +68,8 @@ static unsigned count_of_late(struct p2p_host *h, const uint8_t host[16], uint64
     return n;
 }
 
-/* ---- places ------------------------------------------------------------------------------------ */
+/* ---- places ------------------------------------------------------------------------------------
+ */
 
 struct places {
     size_t upgrades, net;   /* before the end of their handshake; of one network */
@@ -121,7 +124,8 @@ bool p2p_may_accept(struct p2p_host *h, const uint8_t host[16])
     return h->links_n < P2P_CONNECTIONS;
 }
 
-/* ---- listening --------------------------------------------------------------------------------- */
+/* ---- listening ---------------------------------------------------------------------------------
+ */
 
 static void *on_accepted(struct wire *w, void *user)
 {
@@ -153,7 +157,8 @@ int p2p_host_listen(struct p2p_host *h, struct bytes at, struct err *err)
     return rc;
 }
 
-/* ---- addresses --------------------------------------------------------------------------------- */
+/* ---- addresses ---------------------------------------------------------------------------------
+ */
 
 static bool is_any(const struct maddr_part *part)
 {
@@ -187,7 +192,8 @@ static int put_all(struct buf *ret, enum maddr_code code, struct bytes rest)
         const struct sockaddr_in6 *v6 = (const void *)i->ifa_addr;
         if (family == AF_INET)
             put_with(ret, code, bytes_of(&v4->sin_addr, 4), rest);
-        else if (!IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)) /* it means nothing without its interface */
+        else if (!IN6_IS_ADDR_LINKLOCAL(
+                     &v6->sin6_addr)) /* it means nothing without its interface */
             put_with(ret, code, bytes_of(&v6->sin6_addr, 16), rest);
     }
     freeifaddrs(list);

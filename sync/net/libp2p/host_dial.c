@@ -181,8 +181,9 @@ int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
         rc = net_timer_new(h->loop, step, d, &d->step);
     if (rc < 0) {
         p2p_dial_cancel(d);
-        return err_set(err, rc, rc == -EINVAL ? "no address of the peer can be dialed"
-                                              : "peers: out of memory");
+        return err_set(err, rc,
+                       rc == -EINVAL ? "no address of the peer can be dialed"
+                                     : "peers: out of memory");
     }
     net_timer_set(d->step, 0);
     *ret = d;

@@ -142,7 +142,5 @@ static void echoed(struct conn_stream *s, void *user)
 static const struct conn_handler ponger = {
     .opened = answer_pings, .data = echo, .finished = echoed, .closed = forget};
 
-const struct conn_protocol p2p_ping_served = {.id = PING,
-                                              .handler = &ponger,
-                                              .streams_max = P2P_STREAMS_PING,
-                                              .idle_ms = P2P_STREAM_IDLE_MS};
+const struct conn_protocol p2p_ping_served = {
+    .id = PING, .handler = &ponger, .streams_max = P2P_STREAMS_PING, .idle_ms = P2P_STREAM_IDLE_MS};

@@ -9,7 +9,7 @@
 
 enum {
     P2P_LISTENERS = 8,
-    P2P_SEEN = 64,       /* connections whose time is remembered */
+    P2P_SEEN = 64, /* connections whose time is remembered */
 };
 
 /* A wire and the machine on it. */
@@ -22,8 +22,8 @@ struct p2p_link {
     struct ring all;       /* in h->links */
     struct ring kicked;    /* in h->kicked, or in nothing */
     bool dialed, paused;
-    bool retired; /* to be ended when its machine has returned */
-    bool closing; /* it is ended, what it had to say is still being written */
+    bool retired;     /* to be ended when its machine has returned */
+    bool closing;     /* it is ended, what it had to say is still being written */
     uint8_t host[16]; /* whom it is from, an IPv4 address mapped */
 };
 
@@ -39,7 +39,7 @@ struct p2p_peer {
 
 /* An address that is tried. */
 struct p2p_attempt {
-    struct buf addr; /* a multiaddr */
+    struct buf addr;       /* a multiaddr */
     struct p2p_link *link; /* while it is tried */
 };
 
@@ -49,7 +49,7 @@ struct p2p_dial {
     bool expects;
     uint8_t id[PEER_ID_BYTES];
     struct p2p_attempt attempts[P2P_DIAL_ADDRS];
-    size_t n, next; /* those before next have begun */
+    size_t n, next;         /* those before next have begun */
     struct net_timer *step; /* begins what comes next, or ends the dial */
     void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why);
     void *arg;

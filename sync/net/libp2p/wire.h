@@ -25,7 +25,8 @@ struct wire_events {
     void (*data)(struct wire *w, struct bytes data, void *user);
     /** wire_write() took less than it was given, and now takes more. */
     void (*writable)(struct wire *w, void *user);
-    /** The last call, exactly once, opened or not: @w is freed when it returns. @why: for people. */
+    /** The last call, exactly once, opened or not: @w is freed when it returns. @why: for people.
+     */
     void (*closed)(struct wire *w, const char *why, void *user);
 };
 
