@@ -507,7 +507,9 @@ enum pair_state pair_tick(struct pair *p, uint64_t now_ms)
 
 struct bytes pair_out(const struct pair *p)
 {
-    return bytes_of(p->out.p + p->out_at, p->out.failed ? 0 : p->out.n - p->out_at);
+    if (p->out.failed || p->out_at == p->out.n)
+        return bytes_of(NULL, 0);
+    return bytes_of(p->out.p + p->out_at, p->out.n - p->out_at);
 }
 
 void pair_sent(struct pair *p, size_t n)
