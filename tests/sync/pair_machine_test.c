@@ -417,6 +417,122 @@ static void a_box_is_of_one_run_and_one_side(void **state)
     assert_int_equal(r.got_a.n, 0);
 }
 
+/* ---- an A made by hand, which has the code -----------------------------------------------------
+ */
+
+struct hand {
+    struct run r; /* its B alone */
+    uint8_t key[CPACE_KEY_SIZE], ad[crypto_hash_sha512_BYTES + 1];
+};
+
+static void say(struct hand *h, uint8_t number, struct bytes content)
+{
+    struct buf m CLEANUP(buf_fini) = {0};
+    buf_put_varint(&m, content.n + 1);
+    buf_put_u8(&m, number);
+    buf_put_bytes(&m, content);
+    (void)pair_feed(h->r.b, buf_bytes(&m), 0);
+}
+
+/* The content of the one message that B has to send. */
+static struct bytes heard(struct hand *h)
+{
+    buf_reset(&h->r.kept);
+    assert_true(next_message(h->r.b, &h->r.kept));
+    size_t head = h->r.kept.p[0] < 0x80 ? 2 : 3;
+    return bytes_of(h->r.kept.p + head, h->r.kept.n - head);
+}
+
+static void hand_key(const struct hand *h, const char *label, uint8_t ret[static CPACE_TAG_SIZE])
+{
+    crypto_auth_hmacsha512_state mac;
+    crypto_auth_hmacsha512_init(&mac, h->key, sizeof h->key);
+    crypto_auth_hmacsha512_update(&mac, (const uint8_t *)label, strlen(label));
+    crypto_auth_hmacsha512_final(&mac, ret);
+}
+
+static void say_box(struct hand *h, uint8_t number, uint8_t last, struct bytes plain)
+{
+    uint8_t key[CPACE_TAG_SIZE], box[200] = {7};
+    hand_key(h, "persist pair box A", key);
+    h->ad[sizeof h->ad - 1] = last;
+    crypto_aead_xchacha20poly1305_ietf_encrypt(box + 24, NULL, plain.p, plain.n, h->ad,
+                                               sizeof h->ad, NULL, box, key);
+    say(h, number, bytes_of(box, 24 + plain.n + 16));
+}
+
+/* Messages 1 to 4, with @role in A's share. */
+static void hand_begin(struct hand *h, uint8_t role)
+{
+    static const uint8_t first[17] = {1, 5};
+    uint8_t sid[32] = {5}, ad[6] = {role, 1}, tag[CPACE_TAG_SIZE];
+    struct pair_config b = config(false, &h->r);
+    struct buf ci CLEANUP(buf_fini) = {0}, m CLEANUP(buf_fini) = {0}, t CLEANUP(buf_fini) = {0};
+    struct cpace c;
+    h->r.tries.expires_ms = 1;
+    assert_int_equal(pair_new(&b, 0, &h->r.b), 0);
+    say(h, 1, bytes_of(first, sizeof first));
+    memcpy(sid + 16, heard(h).p + 1, 16);
+    buf_put_string(&ci, bytes_str("persist/pair/1"));
+    buf_put_string(&ci, bytes_str("PeerId of A"));
+    buf_put_string(&ci, bytes_str("PeerId of B"));
+    buf_put_string(&ci, bytes_str("handshake"));
+    struct bytes run_id = bytes_of(sid, sizeof sid);
+    assert_int_equal(cpace_init(&c, bytes_str("KXNR7842"), buf_bytes(&ci), run_id), 0);
+    struct cpace_sent sent = {bytes_of(c.share, sizeof c.share), bytes_of(ad, sizeof ad)};
+    buf_put_bytes(&m, sent.share);
+    buf_put_bytes(&m, sent.ad);
+    say(h, 2, buf_bytes(&m));
+    if (pair_state(h->r.b) == PAIR_FAILED)
+        return;
+    struct bytes peer = heard(h);
+    struct cpace_sent other = {bytes_of(peer.p, 32), bytes_of(peer.p + 32, peer.n - 32)};
+    cpace_transcript(&sent, &other, &t);
+    assert_int_equal(cpace_key(&c, other.share, run_id, buf_bytes(&t), h->key), 0);
+    crypto_hash_sha512(h->ad, t.p, t.n);
+    cpace_tag(h->key, run_id, &sent, tag);
+    say(h, 3, bytes_of(tag, sizeof tag));
+    assert_int_equal(heard(h).n, CPACE_TAG_SIZE);
+}
+
+static void a_peer_with_the_code_is_held_to_the_rest(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t role;
+        const char *five, *seven; /* in the boxes */
+        enum pair_end end;
+    } all[] = {{1, "\x0bPeerId of Akeys", "", PAIR_OK},
+               {2, "\x0bPeerId of Akeys", "", PAIR_FAULT},
+               {1, "\x0bPeerId of Xkeys", "", PAIR_FAULT},
+               {1, "\x7f", "", PAIR_FAULT},
+               {1, "\x0bPeerId of Akeys", "more", PAIR_NOT_CONFIRMED}};
+    for (size_t i = 0; i < ARRAY_N(all); i++) {
+        struct hand h = {0};
+        uint8_t key[CPACE_TAG_SIZE], plain[100];
+        unsigned long long n;
+        hand_begin(&h, all[i].role);
+        if (pair_state(h.r.b) == PAIR_TALKS)
+            say_box(&h, 5, 1, bytes_str(all[i].five));
+        if (pair_state(h.r.b) == PAIR_ASKS) {
+            assert_true(bytes_equal(pair_payload(h.r.b), bytes_str("keys")));
+            assert_int_equal(pair_answer(h.r.b, bytes_str("secrets")), 0);
+            struct bytes box = heard(&h);
+            hand_key(&h, "persist pair box B", key);
+            h.ad[sizeof h.ad - 1] = 2;
+            assert_int_equal(crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &n, NULL, box.p + 24,
+                                                                        box.n - 24, h.ad,
+                                                                        sizeof h.ad, box.p, key),
+                             0);
+            assert_true(bytes_equal(bytes_of(plain, n), bytes_str("\x0bPeerId of Bsecrets")));
+            say_box(&h, 7, 3, bytes_str(all[i].seven));
+        }
+        assert_int_equal(pair_end(h.r.b), all[i].end);
+        assert_int_equal(pair_state(h.r.b), all[i].end == PAIR_OK ? PAIR_DONE : PAIR_FAILED);
+        run_fini(&h.r);
+    }
+}
+
 /* ---- limits, ends, shapes ----------------------------------------------------------------------
  */
 
@@ -542,6 +658,7 @@ int main(void)
         cmocka_unit_test(messages_come_in_one_order),
         cmocka_unit_test(no_bit_of_a_message_can_be_changed),
         cmocka_unit_test(a_box_is_of_one_run_and_one_side),
+        cmocka_unit_test(a_peer_with_the_code_is_held_to_the_rest),
         cmocka_unit_test(lengths_are_limited_before_anything_is_kept),
         cmocka_unit_test(another_version_is_told_and_costs_no_try),
         cmocka_unit_test(a_peer_that_goes_is_gone_at_any_time),
