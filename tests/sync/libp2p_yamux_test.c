@@ -273,6 +273,25 @@ static void a_reset_from_within_data_skips_the_rest_of_the_frame(void **state)
     app_fini(&a);
 }
 
+static void a_stream_ends_once_and_with_the_last_byte(void **state)
+{
+    (void)state;
+    struct app a;
+    app_init(&a, true);
+    assert_int_equal(syn(&a, 4), 0);
+    struct buf b CLEANUP(buf_fini) = frame(YAMUX_TYPE_DATA, YAMUX_SYN | YAMUX_FIN, 2, 100, 100);
+    struct bytes in = bytes_of(b.p, 50);
+    assert_int_equal(yamux_feed(a.y, &in), 0);
+    assert_int_equal(a.finished, 0);
+    in = bytes_of(b.p + 50, b.n - 50);
+    assert_int_equal(yamux_feed(a.y, &in), 0);
+    assert_true(a.got.n == 100 && a.finished == 1);
+    assert_int_equal(feed(&a, YAMUX_TYPE_WINDOW, YAMUX_FIN, 2, 0, 0), 0);
+    assert_int_equal(feed(&a, YAMUX_TYPE_DATA, 0, 4, 10, 10), 0); /* another's goes on */
+    assert_int_equal(a.finished, 1);
+    app_fini(&a);
+}
+
 /* ---- windows -----------------------------------------------------------------------------------
  */
 
@@ -303,27 +322,29 @@ static void windows_grow_together_up_to_a_maximum(void **state)
 {
     (void)state;
     struct app a;
-    uint64_t granted[2] = {0}, got[2] = {0};
     app_init(&a, true);
-    for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(syn(&a, 2 + 2 * i), 0);
-    (void)taken(&a);
-    for (unsigned round = 0; round < 400; round++) {
-        uint32_t i = round & 1, n = 128 * 1024;
-        buf_reset(&a.got);
-        assert_int_equal(feed(&a, YAMUX_TYPE_DATA, 0, 2 + 2 * i, n, n), 0);
-        got[i] += n;
-        struct bytes out = taken(&a);
-        for (; out.n > 0; out = bytes_of(out.p + 12, out.n - 12))
-            granted[get_u32(out.p + 4) / 2 - 1] += get_u32(out.p + 8);
+    for (uint32_t first = 2; first < 14; first += 4) { /* of two streams, which then go */
+        uint64_t granted[2] = {0}, got[2] = {0}, wide = 0;
+        for (uint32_t i = 0; i < 2; i++)
+            assert_int_equal(syn(&a, first + 2 * i), 0);
+        (void)taken(&a);
+        for (unsigned round = 0; round < 400; round++) {
+            uint32_t i = round & 1, n = 128 * 1024;
+            buf_reset(&a.got);
+            assert_int_equal(feed(&a, YAMUX_TYPE_DATA, 0, first + 2 * i, n, n), 0);
+            got[i] += n;
+            struct bytes out = taken(&a);
+            for (; out.n > 0; out = bytes_of(out.p + 12, out.n - 12))
+                granted[(get_u32(out.p + 4) - first) / 2] += get_u32(out.p + 8);
+        }
+        for (uint32_t i = 0; i < 2; i++) {
+            uint64_t window = YAMUX_WINDOW + granted[i] - got[i];
+            assert_in_range(window, YAMUX_WINDOW, YAMUX_WINDOW_MAX);
+            wide += window;
+            assert_int_equal(feed(&a, YAMUX_TYPE_WINDOW, YAMUX_RST, first + 2 * i, 0, 0), 0);
+        }
+        assert_in_range(wide, 8 * 1024 * 1024, YAMUX_GROWTH_MAX + 2 * YAMUX_WINDOW);
     }
-    uint64_t wide = 0;
-    for (uint32_t i = 0; i < 2; i++) {
-        uint64_t window = YAMUX_WINDOW + granted[i] - got[i];
-        assert_in_range(window, YAMUX_WINDOW, YAMUX_WINDOW_MAX);
-        wide += window;
-    }
-    assert_in_range(wide, 8 * 1024 * 1024, YAMUX_GROWTH_MAX + 2 * YAMUX_WINDOW);
     app_fini(&a);
 }
 
@@ -430,10 +451,10 @@ static void a_peer_that_breaks_the_rules_is_left(void **state)
         {0, DATA, YAMUX_SYN, 10, UINT32_MAX},
         {0, DATA, 0, 1, YAMUX_WINDOW + 1},
         {0, DATA, 0, 1, UINT32_MAX},
-        {0, DATA, 0, 77, YAMUX_WINDOW_MAX + 1}, /* to skip, but nobody may send that */
-        {0, DATA, 0, 2, 1},                     /* after the end */
-        {0, WINDOW, 0, 1, UINT32_MAX},          /* the window overflows */
-        {0, WINDOW, 0, 1, UINT32_MAX - YAMUX_WINDOW + 1},
+        {0, DATA, 0, 77, YAMUX_WINDOW_MAX + 1},             /* to skip, but nobody may send that */
+        {0, DATA, 0, 2, 1},                                 /* after the end */
+        {0, WINDOW, 0, 1, UINT32_MAX},                      /* the window overflows */
+        {0, WINDOW, 0, 1, UINT32_MAX - YAMUX_WINDOW + 101}, /* 100 are used */
         {0, WINDOW, YAMUX_SYN, 10, UINT32_MAX},
     };
     for (size_t i = 0; i < ARRAY_N(all); i++) {
@@ -446,7 +467,8 @@ static void a_peer_that_breaks_the_rules_is_left(void **state)
         assert_int_equal(feed(&a, WINDOW, YAMUX_RST, 8, 0, 0), 0);
         (void)taken(&a);
         struct buf b CLEANUP(buf_fini) =
-            frame(all[i].type, all[i].flags, all[i].stream, all[i].length, 100);
+            frame(all[i].type, all[i].flags, all[i].stream, all[i].length,
+                  all[i].type == DATA ? (size_t)min_u64(all[i].length, 100) : 0);
         b.p[0] = (uint8_t)all[i].version;
         struct bytes in = buf_bytes(&b);
         assert_int_equal(yamux_write(s, bytes_of(zeros, 100)), 100);
@@ -582,6 +604,8 @@ static void so_many_streams_wait_for_an_answer_and_no_more(void **state)
     assert_int_equal(feed(&a, YAMUX_TYPE_WINDOW, YAMUX_RST, 9, 0, 0), 0);
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(yamux_open(a.y, NULL, &s), 0);
+    yamux_reset(s);
+    assert_int_equal(yamux_open(a.y, NULL, &s), 0);
     assert_int_equal(yamux_open(a.y, NULL, &s), -EAGAIN);
     app_fini(&a);
 }
@@ -657,6 +681,7 @@ int main(void)
         cmocka_unit_test(a_stream_of_the_peer_is_acknowledged_or_refused),
         cmocka_unit_test(a_reset_ends_both_directions),
         cmocka_unit_test(a_reset_from_within_data_skips_the_rest_of_the_frame),
+        cmocka_unit_test(a_stream_ends_once_and_with_the_last_byte),
         cmocka_unit_test(a_window_opens_when_half_of_it_is_consumed),
         cmocka_unit_test(windows_grow_together_up_to_a_maximum),
         cmocka_unit_test(a_write_takes_what_the_window_has_room_for),
