@@ -69,9 +69,9 @@ int peer_id_any_parse(struct bytes text, uint8_t ret_id[PEER_ID_ANY_MAX])
     if (text.n == 0)
         return -EBADMSG;
     bool bare = text.p[0] == '1' || (text.n > 1 && memcmp(text.p, "Qm", 2) == 0);
-    int n = bare ? multibase_decode('z', text, raw, sizeof raw)
-                 : multibase_decode((char)text.p[0], bytes_of(text.p + 1, text.n - 1), raw,
-                                    sizeof raw);
+    int n =
+        bare ? multibase_decode('z', text, raw, sizeof raw)
+             : multibase_decode((char)text.p[0], bytes_of(text.p + 1, text.n - 1), raw, sizeof raw);
     struct bytes id = bytes_of(raw, n < 0 ? 0 : (size_t)n);
     if (!bare) {
         if (id.n < 2 || raw[0] != CID_VERSION || raw[1] != CID_LIBP2P_KEY)

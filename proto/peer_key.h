@@ -10,7 +10,7 @@
 #include "proto/base/buf.h"
 
 enum {
-    PEER_KEY_BYTES = 36,          /* an encoded public key: 4 and the key's 32 */
+    PEER_KEY_BYTES = 36, /* an encoded public key: 4 and the key's 32 */
     PEER_KEY_PUBLIC_BYTES = 32,
     PEER_KEY_SECRET_BYTES = 64 /* as libsodium's: the seed, the public key */
 };

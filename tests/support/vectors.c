@@ -55,8 +55,7 @@ struct bytes vector_bytes(struct buf *ret, const char *fmt, ...)
     va_start(args, fmt);
     look(text, fmt, args);
     va_end(args);
-    assert_int_equal(
-        sodium_hex2bin(bytes, sizeof bytes, text, strlen(text), NULL, &n, NULL), 0);
+    assert_int_equal(sodium_hex2bin(bytes, sizeof bytes, text, strlen(text), NULL, &n, NULL), 0);
     assert_int_not_equal(n, 0);
     buf_reset(ret);
     buf_put(ret, bytes, n);

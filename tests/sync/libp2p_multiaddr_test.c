@@ -165,8 +165,8 @@ static void split_peer_takes_the_last_id_off(void **state)
         struct bytes base, id;
         assert_int_equal(maddr_split_peer(parsed(&b, all[i][0]), &base, &id), 0);
         buf_reset(&ought);
-        assert_true(bytes_equal(
-            base, all[i][1] != NULL ? parsed(&ought, all[i][1]) : buf_bytes(&ought)));
+        assert_true(
+            bytes_equal(base, all[i][1] != NULL ? parsed(&ought, all[i][1]) : buf_bytes(&ought)));
         if (all[i][2] != NULL)
             assert_string_equal(peer_id_any_text(id, text), all[i][2]);
         else
@@ -208,7 +208,9 @@ static void dial_of_the_forms_that_are_known(void **state)
         assert_int_equal(d.tls, good[i].tls);
         assert_true(bytes_equal(d.sni, bytes_str(good[i].sni)));
         assert_string_equal(d.id.n > 0 ? peer_id_any_text(d.id, text) : "", good[i].id);
-        assert_int_equal(d.host.n, d.host_kind == MADDR_IP4 ? 4 : d.host_kind == MADDR_IP6 ? 16 : 3);
+        assert_int_equal(d.host.n, d.host_kind == MADDR_IP4   ? 4
+                                   : d.host_kind == MADDR_IP6 ? 16
+                                                              : 3);
     }
     buf_fini(&b);
 }

@@ -82,11 +82,13 @@ static void data_behind_the_proposal_is_left(void **state)
     for (size_t step = 1; step < 48; step++) {
         struct mss m;
         struct buf in = {0}, out = {0};
-        buf_put_bytes(&in, TEXT(HEADER "\x03/c\n\x07/noise\n\x00\x20" "early"));
+        buf_put_bytes(&in, TEXT(HEADER "\x03/c\n\x07/noise\n\x00\x20"
+                                       "early"));
         mss_init(&m, false, noise, 1, &out);
         buf_reset(&out);
         assert_int_equal(deliver(&m, &in, step, &out), 1);
-        assert_true(bytes_equal(buf_bytes(&in), TEXT("\x00\x20" "early")));
+        assert_true(bytes_equal(buf_bytes(&in), TEXT("\x00\x20"
+                                                     "early")));
         assert_true(bytes_equal(buf_bytes(&out), TEXT("\x03na\n\x07/noise\n")));
         buf_fini(&in);
         buf_fini(&out);
@@ -96,9 +98,14 @@ static void data_behind_the_proposal_is_left(void **state)
 static void a_responder_refuses_what_it_does_not_serve(void **state)
 {
     (void)state;
-    static const char *const proposals[] = {
-        "ls", "/noise/", "/nois", "/Noise", "", "/tls/1.0.0", "/libp2p/simultaneous-connect",
-        "/multistream/1.0.0"};
+    static const char *const proposals[] = {"ls",
+                                            "/noise/",
+                                            "/nois",
+                                            "/Noise",
+                                            "",
+                                            "/tls/1.0.0",
+                                            "/libp2p/simultaneous-connect",
+                                            "/multistream/1.0.0"};
     for (size_t i = 0; i < ARRAY_N(proposals); i++) {
         struct mss m;
         struct buf in = {0}, out = {0};
@@ -162,14 +169,15 @@ static void what_is_no_message_fails(void **state)
     (void)state;
     static const bool sides[] = {false, true};
     for (size_t i = 0; i < ARRAY_N(sides); i++) {
-        assert_int_equal(fed(sides[i], TEXT("\x00")), -EPROTO);             /* no newline */
+        assert_int_equal(fed(sides[i], TEXT("\x00")), -EPROTO); /* no newline */
         assert_int_equal(fed(sides[i], TEXT("\x93\x00/multistream/1.0.0\n")), -EPROTO);
-        assert_int_equal(fed(sides[i], TEXT("\x80\x80\x01")), -EPROTO);     /* three bytes */
-        assert_int_equal(fed(sides[i], TEXT("\x81\x08")), -EPROTO);         /* 1025 */
-        assert_int_equal(fed(sides[i], TEXT("\x80\x08/")), 0);              /* 1024 */
+        assert_int_equal(fed(sides[i], TEXT("\x80\x80\x01")), -EPROTO); /* three bytes */
+        assert_int_equal(fed(sides[i], TEXT("\x81\x08")), -EPROTO);     /* 1025 */
+        assert_int_equal(fed(sides[i], TEXT("\x80\x08/")), 0);          /* 1024 */
         assert_int_equal(fed(sides[i], TEXT("\x13/multistream/1.0.0x")), -EPROTO);
         assert_int_equal(fed(sides[i], TEXT("\x13/multistream/2.0.0\n")), -EPROTO);
-        assert_int_equal(fed(sides[i], TEXT("GET / HTTP/1.1\r\n\r\n")), 0); /* waits: its time ends */
+        assert_int_equal(fed(sides[i], TEXT("GET / HTTP/1.1\r\n\r\n")),
+                         0); /* waits: its time ends */
         assert_int_equal(fed(sides[i], TEXT("\x16\x03\x01\x02\x00\x01\x00")), 0);
     }
 }

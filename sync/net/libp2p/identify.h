@@ -15,8 +15,8 @@
 
 /* What this peer says. All is borrowed. */
 struct identify_self {
-    const uint8_t *key;            /* PEER_KEY_PUBLIC_BYTES, its identity's */
-    const struct bytes *addrs;     /* multiaddrs, without /p2p/ID; at most P2P_ADDRS */
+    const uint8_t *key;        /* PEER_KEY_PUBLIC_BYTES, its identity's */
+    const struct bytes *addrs; /* multiaddrs, without /p2p/ID; at most P2P_ADDRS */
     size_t addrs_n;
     const char *const *protocols; /* those that it serves, and no others; at most P2P_PROTOCOLS */
     size_t protocols_n;
@@ -41,11 +41,11 @@ struct identify {
     uint8_t id[PEER_ID_BYTES]; /* of the connection */
     uint64_t seq;              /* of the newest record known of it; a newer one replaces it */
     bool has_key;
-    bool has_record;             /* a newer one came: addrs are from it, signed */
-    struct identify_list addrs;  /* valid, without /p2p/ID; at most P2P_ADDRS */
+    bool has_record;                /* a newer one came: addrs are from it, signed */
+    struct identify_list addrs;     /* valid, without /p2p/ID; at most P2P_ADDRS */
     struct identify_list protocols; /* at most P2P_PROTOCOLS */
-    struct buf observed;         /* a valid address, without /p2p/ID, or empty */
-    struct buf version, agent;   /* cut to P2P_AGENT_BYTES; any bytes */
+    struct buf observed;            /* a valid address, without /p2p/ID, or empty */
+    struct buf version, agent;      /* cut to P2P_AGENT_BYTES; any bytes */
     unsigned messages;
     struct message_reader reader;
 };

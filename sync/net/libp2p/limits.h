@@ -9,14 +9,14 @@
 
 enum {
     /* Connections. */
-    P2P_CONNECTIONS = 64,    /* more than the devices of a space and a DHT's neighbours need */
+    P2P_CONNECTIONS = 64,     /* more than the devices of a space and a DHT's neighbours need */
     P2P_CONNECTIONS_NET = 16, /* inbound from one public network: no single one takes all places */
-    P2P_NET_BITS_IP4 = 24,   /* the length of such a network's prefix: what one owner has at least */
-    P2P_NET_BITS_IP6 = 48,   /* the same of IPv6 */
-    P2P_INBOUND_RATE = 5,    /* a second, from one host: more is a flood */
-    P2P_UPGRADES = 16,       /* connections before the end of their handshake: they are nobody's */
-    P2P_UPGRADE_MS = 10000,  /* for all of the handshake; the slowest real link needs less */
-    P2P_DRAIN_MS = 30000,    /* in which a peer has to read something of what waits for it */
+    P2P_NET_BITS_IP4 = 24,  /* the length of such a network's prefix: what one owner has at least */
+    P2P_NET_BITS_IP6 = 48,  /* the same of IPv6 */
+    P2P_INBOUND_RATE = 5,   /* a second, from one host: more is a flood */
+    P2P_UPGRADES = 16,      /* connections before the end of their handshake: they are nobody's */
+    P2P_UPGRADE_MS = 10000, /* for all of the handshake; the slowest real link needs less */
+    P2P_DRAIN_MS = 30000,   /* in which a peer has to read something of what waits for it */
     P2P_BUFFERED_IN = 1 << 20,  /* bytes of a connection that wait here for whoever handles them */
     P2P_BUFFERED_OUT = 1 << 20, /* and that wait for the peer to read them */
 
@@ -25,17 +25,17 @@ enum {
     P2P_DIAL_AT_ONCE = 3, /* of them */
 
     /* Streams. */
-    P2P_STREAMS_IN = 128,     /* inbound on a connection: a muxer opens them faster than they end */
-    P2P_STREAMS_PROTOCOL = 16, /* of them of one protocol */
-    P2P_STREAMS_IDENTIFY = 1,  /* of identify: once on a connection is what it is for */
-    P2P_STREAMS_PING = 2,      /* of ping: one, and one that ends */
+    P2P_STREAMS_IN = 128, /* inbound on a connection: a muxer opens them faster than they end */
+    P2P_STREAMS_PROTOCOL = 16,  /* of them of one protocol */
+    P2P_STREAMS_IDENTIFY = 1,   /* of identify: once on a connection is what it is for */
+    P2P_STREAMS_PING = 2,       /* of ping: one, and one that ends */
     P2P_STREAM_IDLE_MS = 60000, /* a stream on which nothing moves for so long is reset */
 
     /* Addresses. */
-    P2P_ADDRS = 32,          /* of one peer: all interfaces with each transport, and relays */
-    P2P_ADDR_BYTES = 512,    /* of one: a relay's with names is below 400 */
-    P2P_ADDR_TEXT = 1024,    /* characters of one: base58 and escapes make it longer */
-    P2P_ADDR_NAME = 253,     /* a name of DNS */
+    P2P_ADDRS = 32,       /* of one peer: all interfaces with each transport, and relays */
+    P2P_ADDR_BYTES = 512, /* of one: a relay's with names is below 400 */
+    P2P_ADDR_TEXT = 1024, /* characters of one: base58 and escapes make it longer */
+    P2P_ADDR_NAME = 253,  /* a name of DNS */
 
     /* Negotiation of protocols (multistream-select). */
     P2P_NEGOTIATION_BYTES = 1024,   /* of a message; the cap of go, js and rust */

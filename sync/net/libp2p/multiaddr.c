@@ -266,7 +266,8 @@ int maddr_parse(struct bytes text, struct buf *ret, struct err *err)
     size_t at = ret->n;
     int rc = 0;
     if (text.n == 0 || text.n > P2P_ADDR_TEXT)
-        return err_set(err, -EBADMSG, "address: %s", text.n == 0 ? "it is empty" : "it is too long");
+        return err_set(err, -EBADMSG, "address: %s",
+                       text.n == 0 ? "it is empty" : "it is too long");
     while (rc == 0 && text.n > 0)
         rc = parse_part(&text, ret, err);
     if (rc == 0 && ret->n - at > P2P_ADDR_BYTES)

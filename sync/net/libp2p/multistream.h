@@ -5,9 +5,9 @@
  * Both say first which language this is, without waiting for the other. The initiator proposes, the
  * responder repeats what it takes and says "na" to all else. The byte after that is the protocol's.
  *
- * An initiator may send the protocol's first bytes at once, behind what mss_init() put out. When the
- * responder says "na" these are lost with it: only with a list of one proposal, where the stream
- * fails then anyway.
+ * An initiator may send the protocol's first bytes at once, behind what mss_init() put out. When
+ * the responder says "na" these are lost with it: only with a list of one proposal, where the
+ * stream fails then anyway.
  *
  * Source: libp2p specs, connections.
  */
@@ -24,8 +24,8 @@ struct mss {
     size_t n;
     size_t at; /* initiator: the proposal that is out; both: what was agreed on */
     bool initiator;
-    bool greeted;     /* the other side's first message came */
-    unsigned refused; /* proposals */
+    bool greeted;        /* the other side's first message came */
+    unsigned refused;    /* proposals */
     size_t have, length; /* of the message that comes; its length is known when have_length */
     bool have_length;
     uint8_t message[P2P_NEGOTIATION_BYTES];

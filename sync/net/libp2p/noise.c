@@ -254,8 +254,8 @@ static int on_message(struct noise *n, struct bytes message, struct buf *out, st
 }
 
 /*
- * Takes up to one message off the front of *in: 1, and it is *ret, in *in or in what is kept; 0: all
- * was taken. What is kept grows with what came, not with what a length promises.
+ * Takes up to one message off the front of *in: 1, and it is *ret, in *in or in what is kept; 0:
+ * all was taken. What is kept grows with what came, not with what a length promises.
  */
 static int take_message(struct noise *n, struct bytes *in, size_t min, size_t max,
                         struct bytes *ret)

@@ -49,7 +49,8 @@ struct noise {
     struct buf part; /* of a message that is not whole */
 };
 
-/** Begins; an initiator's first message is appended to @out. Free: noise_fini(). Errors: -ENOMEM. */
+/** Begins; an initiator's first message is appended to @out. Free: noise_fini(). Errors: -ENOMEM.
+ */
 int noise_init(struct noise *n, const struct noise_config *cfg, struct buf *out) MUST_CHECK;
 
 /** Wipes and frees. Accepts NULL. */
@@ -59,12 +60,11 @@ void noise_fini(struct noise *n);
  * Takes bytes of the handshake off the front of *in, and appends answers to @out. 1: it is over,
  * and what is left of *in is for noise_decrypt(); 0: more is needed. What an initiator's last
  * call appended must go out even so.
- * Errors, with a message: -EPROTO a message of another length; -EBADMSG what does not decrypt, parse
- * or verify; -ENOTSUP a peer without an Ed25519 key; -EPERM another peer than was dialed, or this
- * one itself; -ENOPROTOOPT no muxer in common; -ENOMEM.
+ * Errors, with a message: -EPROTO a message of another length; -EBADMSG what does not decrypt,
+ * parse or verify; -ENOTSUP a peer without an Ed25519 key; -EPERM another peer than was dialed, or
+ * this one itself; -ENOPROTOOPT no muxer in common; -ENOMEM.
  */
-int noise_handshake(struct noise *n, struct bytes *in, struct buf *out,
-                    struct err *err) MUST_CHECK;
+int noise_handshake(struct noise *n, struct bytes *in, struct buf *out, struct err *err) MUST_CHECK;
 
 /** Appends @plain, encrypted, to @out: a message for every P2P_NOISE_PLAIN bytes. Only when it is
  * open. Errors: -EOVERFLOW, -ENOMEM. */
