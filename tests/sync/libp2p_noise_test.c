@@ -14,6 +14,7 @@
 
 static const char *const yamux[] = {"/yamux/1.0.0"};
 static const char *const two[] = {"/other", "/yamux/1.0.0"};
+static const char *const two_turned[] = {"/yamux/1.0.0", "/other"};
 static const char *const other[] = {"/other"};
 
 /* ---- fixed random numbers ----------------------------------------------------------------------
@@ -252,9 +253,9 @@ static void the_muxer_is_the_initiators_choice(void **state)
         size_t a_n, b_n;
         int a_has, b_has; /* -2: it fails */
     } all[] = {
-        {yamux, yamux, 1, 1, 0, 0},  {two, yamux, 2, 1, 1, 0},    {yamux, two, 1, 2, 0, 1},
-        {two, two, 2, 2, 0, 0},      {yamux, NULL, 1, 0, -1, -1}, {NULL, yamux, 0, 1, -1, -1},
-        {other, yamux, 1, 1, -2, 0}, {NULL, NULL, 0, 0, -1, -1},
+        {yamux, yamux, 1, 1, 0, 0},  {two, yamux, 2, 1, 1, 0},      {yamux, two, 1, 2, 0, 1},
+        {two, two, 2, 2, 0, 0},      {yamux, NULL, 1, 0, -1, -1},   {NULL, yamux, 0, 1, -1, -1},
+        {other, yamux, 1, 1, -2, 0}, {two, two_turned, 2, 2, 0, 1}, {NULL, NULL, 0, 0, -1, -1},
     };
     for (size_t i = 0; i < ARRAY_N(all); i++) {
         struct side a, b;
