@@ -202,7 +202,8 @@ struct bytes conn_out(struct conn *c)
     c->calling = false;
     if (rc < 0)
         fail(c, rc);
-    return bytes_of(c->out.p + c->out_at, c->out.n - c->out_at);
+    size_t n = c->out.n - c->out_at;
+    return bytes_of(n == 0 ? NULL : c->out.p + c->out_at, n);
 }
 
 void conn_sent(struct conn *c, size_t n)

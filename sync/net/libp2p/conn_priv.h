@@ -25,7 +25,7 @@ struct conn_stream {
     const struct conn_protocol *served; /* of the peer's, once it is agreed on */
     const struct conn_handler *handler; /* NULL: not known yet */
     void *user;
-    uint64_t moved_ms; /* when it was made, or something came */
+    uint64_t moved_ms; /* when it was made or agreed on, or something came afterwards */
 };
 
 struct conn {

@@ -88,6 +88,7 @@ static bool agreed(struct conn_stream *s)
         return false;
     free(s->mss);
     s->mss = NULL;
+    s->moved_ms = s->c->now_ms;
     if (s->handler->opened(s, s->user))
         return true;
     yamux_reset(s->ys);
@@ -132,9 +133,9 @@ static void on_data(struct yamux_stream *ys, struct bytes data, void *user)
 {
     (void)user;
     struct conn_stream *s = yamux_user(ys);
-    s->moved_ms = s->c->now_ms;
     if (s->mss != NULL && !negotiate(s, &data))
         return;
+    s->moved_ms = s->c->now_ms;
     if (s->handler->data != NULL)
         s->handler->data(s, data, s->user);
     else
@@ -145,7 +146,8 @@ static void on_writable(struct yamux_stream *ys, void *user)
 {
     (void)user;
     struct conn_stream *s = yamux_user(ys);
-    s->moved_ms = s->c->now_ms;
+    if (s->mss == NULL)
+        s->moved_ms = s->c->now_ms;
     if (s->handler != NULL && s->handler->writable != NULL)
         s->handler->writable(s, s->user);
 }
