@@ -255,7 +255,10 @@ struct sync_peer {
 int space_sync_peers(struct space *s, struct buf *ret) MUST_CHECK;
 
 void space_sync_counts(struct space *s, struct sync_counts *ret);
-/** How many arrivals @remote is to be sent, not counting changes that are not signed yet. */
+/**
+ * How many changes and acts @remote is to be sent, not counting changes that are not signed yet,
+ * nor STATEs, which are made by themselves.
+ */
 uint64_t space_sync_to_push(struct space *s, uint64_t remote);
 /** How many own changes are not signed yet, at most. */
 uint64_t space_sync_unsigned(struct space *s);
