@@ -71,7 +71,10 @@ static void end(struct publishing *p)
 static void write_text(struct device *d, uint64_t ino, const char *text)
 {
     struct tree_write how = {0};
+    struct attr a;
+    assert_int_equal(tree_open_file(d->s->tree, ino, true, false, &a), 0);
     assert_int_equal(tree_write(d->s->tree, ino, bytes_str(text), &how), 0);
+    tree_close_file(d->s->tree, ino, true);
 }
 
 static void a_new_file_that_is_written_meanwhile(void **state)
