@@ -576,15 +576,16 @@ static void of_two_who_forget_one_is_told_that_it_is_gone(struct e2e *f)
 static void only_who_mounted_a_folder_unmounts_it(struct e2e *f)
 {
     static const char who[] = "is mounted by a process of another state directory; unmount it as";
-    e2e_ok(f, "export PERSIST_HOME=$PWD/other && persist mount %s && persist unmount %s && "
-              "kill $(cat other/run/sync.pid)",
+    e2e_ok(f,
+           "export PERSIST_HOME=$PWD/other && persist mount %s && persist unmount %s && "
+           "kill $(cat other/run/sync.pid)",
            f->folder, f->folder);
     e2e_mount(f, NULL);
     pid_t pid = e2e_mount_pid(f);
     put_file(path_in(f, "note"), "text");
     for (int known = 1; known >= 0; known--) {
-        e2e_refused(f, 4, who, "PERSIST_HOME=$PWD/%s persist unmount %s",
-                    known ? "other" : "third", f->folder);
+        e2e_refused(f, 4, who, "PERSIST_HOME=$PWD/%s persist unmount %s", known ? "other" : "third",
+                    f->folder);
         check_file(path_in(f, "note"), "text");
         same(e2e_mount_pid(f), pid);
     }

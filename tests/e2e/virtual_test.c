@@ -281,7 +281,8 @@ static void bytes_that_are_elsewhere_are_fetched_when_they_are_read(struct e2e *
     struct e2e *d = NULL;
     if (world_begin(&world, f, 1)) {
         struct e2e *first = world_at(&world, 0);
-        e2e_ok(first, "for i in 1 2 3; do head -c 3000000 /dev/urandom >big$i; cp big$i notes; done");
+        e2e_ok(first,
+               "for i in 1 2 3; do head -c 3000000 /dev/urandom >big$i; cp big$i notes; done");
         e2e_wait_published(first);
         e2e_ok(first, "rm notes/big? && persist sync --wait notes");
         d = world_add(&world);

@@ -1,6 +1,6 @@
 /*
- * What happens to a file between the publisher's look at it and the write that publishes it: nothing
- * of that is taken for published. (fs/space/publish_name.c, publish_inode.c: still_so())
+ * What happens to a file between the publisher's look at it and the write that publishes it:
+ * nothing of that is taken for published. (fs/space/publish_name.c, publish_inode.c: still_so())
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -147,7 +147,8 @@ static void a_name_that_is_there_again_meanwhile(void **state)
     publisher_release(d->s);
 }
 
-#define CASE(function) cmocka_unit_test_setup_teardown(function, published_setup, published_teardown)
+#define CASE(function)                                                                             \
+    cmocka_unit_test_setup_teardown(function, published_setup, published_teardown)
 
 int main(void)
 {
