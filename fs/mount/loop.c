@@ -69,14 +69,19 @@ static int receive(struct loop *l, struct fuse_buf *buf)
     return 0;
 }
 
-/* Will it wait for a disk, or move many bytes? */
-static bool is_long(const struct loop *l, const struct fuse_buf *buf)
+/* The head of a request; of what is no request, one that says nothing. */
+static struct fuse_in_header head_of(const struct fuse_buf *buf)
 {
-    struct fuse_in_header h;
-    if (buf->size < sizeof h)
-        return false;
-    memcpy(&h, buf->mem, sizeof h);
-    switch (h.opcode) {
+    struct fuse_in_header h = {0};
+    if (buf->size >= sizeof h)
+        memcpy(&h, buf->mem, sizeof h);
+    return h;
+}
+
+/* Will it wait for a disk, or move many bytes? */
+static bool is_long(const struct loop *l, const struct fuse_in_header *h)
+{
+    switch (h->opcode) {
     case FUSE_FSYNC:
     case FUSE_FSYNCDIR:
         return !l->hooks->no_disk;
@@ -88,30 +93,24 @@ static bool is_long(const struct loop *l, const struct fuse_buf *buf)
     case FUSE_READDIRPLUS:
         return true;
     default:
-        return h.len >= LONG_BYTES;
+        return h->len >= LONG_BYTES;
     }
 }
 
 /* Several of these come at a time when a file is read ahead: they are answered side by side. */
-static bool reads_much(const struct fuse_buf *buf)
+static bool reads_much(const struct fuse_in_header *h, const struct fuse_buf *buf)
 {
-    struct fuse_in_header h;
     struct fuse_read_in in;
-    if (buf->size < sizeof h + sizeof in)
+    if (h->opcode != FUSE_READ || buf->size < sizeof *h + sizeof in)
         return false;
-    memcpy(&h, buf->mem, sizeof h);
-    memcpy(&in, (const uint8_t *)buf->mem + sizeof h, sizeof in);
-    return h.opcode == FUSE_READ && in.size >= LONG_BYTES;
+    memcpy(&in, (const uint8_t *)buf->mem + sizeof *h, sizeof in);
+    return in.size >= LONG_BYTES;
 }
 
 /* It takes much longer than what wakes who answers it. */
-static bool writes_much(const struct fuse_buf *buf)
+static bool writes_much(const struct fuse_in_header *h)
 {
-    struct fuse_in_header h;
-    if (buf->size < sizeof h)
-        return false;
-    memcpy(&h, buf->mem, sizeof h);
-    return h.opcode == FUSE_WRITE && h.len >= LONG_BYTES;
+    return h->opcode == FUSE_WRITE && h->len >= LONG_BYTES;
 }
 
 /*
@@ -144,11 +143,12 @@ static void *serve(void *arg)
             fuse_session_exit(l->se);
             break;
         }
-        if (!writes_much(&buf))
+        struct fuse_in_header h = head_of(&buf);
+        if (!writes_much(&h))
             keeper_note(l->keeper);
-        if (reads_much(&buf))
+        if (reads_much(&h, &buf))
             keeper_yield(l->keeper);
-        bool hand_over = is_long(l, &buf);
+        bool hand_over = is_long(l, &h);
         if (hand_over)
             lead_no_more(l);
         if (l->hooks->before != NULL)

@@ -241,7 +241,11 @@ int virtual_new(struct space *s, const char *folder, const char *name, struct vi
         .space = s, .folder = folder, .name = name, .began = attr_now(), .last = &v->first};
     v->handles.prev = v->handles.next = &v->handles;
     pthread_mutex_init(&v->lock, NULL);
-    pthread_cond_init(&v->wake, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&v->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     v->nodes = virtual_nodes_new();
     int rc = v->nodes == NULL ? -ENOMEM : -pthread_create(&v->thread, NULL, virtual_work, v);
     if (rc < 0) {
@@ -262,6 +266,7 @@ void virtual_free(struct virtual *v)
     pthread_cond_signal(&v->wake);
     pthread_mutex_unlock(&v->lock);
     pthread_join(v->thread, NULL);
+    virtual_take_later(v);
     while (v->first != NULL) {
         struct virtual_job *j = v->first;
         v->first = j->next;

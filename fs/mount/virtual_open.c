@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include "fs/mount/virtual_text.h"
+#include "fs/space/sync.h"
 #include "fs/store/content.h"
+
+enum { FETCH_MS = 10000 }; /* how long who opens a version waits for its bytes */
 
 static int take_text(struct virtual *v, uint64_t node, struct buf *ret)
 {
@@ -61,13 +64,41 @@ static int open_now(struct virtual *v, uint64_t node, struct virtual_handle *h)
                         : take_text(v, node, &h->text);
 }
 
+/* Whether there is somebody to fetch from, or will be soon. */
+static bool has_server(struct virtual *v)
+{
+    CLEANUP(buf_fini) struct buf links = {0};
+    bool has = false;
+    if (space_sync_links(v->space, &links) < 0)
+        return false;
+    for (size_t i = 0; i < links.n && !has; i += sizeof(struct sync_link)) {
+        struct sync_link l;
+        memcpy(&l, links.p + i, sizeof l);
+        has = l.state == SYNC_LINK_UP || l.state == SYNC_LINK_CONNECTING;
+    }
+    return has;
+}
+
+/* The bytes of a version are not on this device, and are asked for: 0: to be tried again. */
+static int wait_for_bytes(struct virtual *v, const struct virtual_job *j)
+{
+    if (fuse_req_interrupted(j->req))
+        return -EINTR;
+    if (!has_server(v))
+        return -EHOSTDOWN;
+    return virtual_now_ms() < j->began_ms + FETCH_MS ? 0 : -ETIMEDOUT;
+}
+
 static void run_open(struct virtual *v, struct virtual_job *j)
 {
     struct virtual_handle *h = calloc(1, sizeof *h);
     int rc = h == NULL ? -ENOMEM : open_now(v, j->node, h);
     if (rc < 0) {
         free(h);
-        ll_reply(j->req, rc);
+        rc = rc == -ENODATA ? wait_for_bytes(v, j) : rc;
+        j->again = rc == 0;
+        if (rc < 0)
+            ll_reply(j->req, rc);
         return;
     }
     handle_add(v, h);

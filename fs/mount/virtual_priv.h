@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "fs/mount/ll_priv.h"
 #include "fs/mount/virtual.h"
@@ -25,6 +26,8 @@ struct virtual_job {
     size_t size;
     off_t off;
     bool plus;
+    bool again; /* set by run(): not answered yet, it is to run once more in a moment */
+    uint64_t began_ms;
     char name[];
 };
 
@@ -51,6 +54,8 @@ struct virtual
     pthread_mutex_t lock; /* guards all below but the listings */
     pthread_cond_t wake;
     struct virtual_job *first, **last;
+    struct virtual_job *later; /* those that run again, at later_ms */
+    uint64_t later_ms;
     struct virtual_handle handles; /* head of the list */
     bool stop;
     struct virtual_listing listings[VIRTUAL_LISTINGS];
@@ -60,6 +65,13 @@ struct virtual
 static inline struct virtual *virtual_of(fuse_req_t req)
 {
     return ((struct ll *)fuse_req_userdata(req))->virtual;
+}
+
+static inline uint64_t virtual_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /** Whether a name is that of .persist itself. */
@@ -83,6 +95,8 @@ int virtual_find(struct virtual *v, uint64_t node, struct history_view *view, st
 struct virtual_job *virtual_job_new(fuse_req_t req, uint64_t node, const char *name,
                                     void (*run)(struct virtual *v, struct virtual_job *j));
 void virtual_job_add(struct virtual_job *j);
+/** Puts those that are to run again behind all others. v->lock is held, or there is no thread. */
+void virtual_take_later(struct virtual *v);
 /** The thread, until v->stop is set. */
 void *virtual_work(void *arg);
 

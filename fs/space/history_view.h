@@ -41,7 +41,10 @@ int history_view_list(struct space *s, const char *path, struct buf *ret) MUST_C
 int history_view_find(struct space *s, const char *path, struct bytes name,
                       struct history_view *ret) MUST_CHECK;
 
-/** Opens the bytes of a version. -ENOENT: it is gone. Free: content_free(). */
+/**
+ * Opens the bytes of a version. -ENOENT: it is gone; -ENODATA: they are not on this device, and are
+ * asked for. Free: content_free().
+ */
 int history_view_open(struct space *s, const struct history_view *v,
                       struct content **ret) MUST_CHECK;
 

@@ -32,12 +32,15 @@ static const char *trouble(const struct sync_link *l)
     return l->full[0] != '\0' ? l->full : l->error;
 }
 
-/* What is to go to a remote: saves that are not published yet, and changes that are not signed,
- * too.
+/*
+ * What is to go to a remote: saves that are not published yet, and changes that are not signed,
+ * too. Counted in the order that a save takes, so that one that moves on meanwhile is not missed.
  */
 static uint64_t to_push(struct space *s, const struct sync_link *l)
 {
-    return space_sync_to_push(s, l->remote) + space_sync_unsigned(s) + publisher_pending(s);
+    uint64_t n = publisher_pending(s);
+    n += space_sync_unsigned(s);
+    return n + space_sync_to_push(s, l->remote);
 }
 
 /* Who holds what this device has published holds less than this device, while a save is not. */

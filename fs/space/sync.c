@@ -187,7 +187,8 @@ uint64_t space_sync_to_push(struct space *s, uint64_t remote)
         return 0;
     db_iter_seek(it, sync_key_bytes(&from));
     while (db_iter_next(it))
-        n += sync_arrival_decode(db_iter_key(it), db_iter_value(it), &a) == 0 && a.source != remote;
+        n += sync_arrival_decode(db_iter_key(it), db_iter_value(it), &a) == 0 &&
+             a.kind != ARRIVAL_STATE && a.source != remote;
     db_iter_free(it);
     return n;
 }

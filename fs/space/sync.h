@@ -255,7 +255,10 @@ struct sync_peer {
 int space_sync_peers(struct space *s, struct buf *ret) MUST_CHECK;
 
 void space_sync_counts(struct space *s, struct sync_counts *ret);
-/** How many arrivals @remote is to be sent, not counting changes that are not signed yet. */
+/**
+ * How many changes and acts @remote is to be sent, not counting changes that are not signed yet,
+ * nor STATEs, which are made by themselves.
+ */
 uint64_t space_sync_to_push(struct space *s, uint64_t remote);
 /** How many own changes are not signed yet, at most. */
 uint64_t space_sync_unsigned(struct space *s);
@@ -288,14 +291,14 @@ struct sync_link {
     char url[SYNC_URL_MAX];
     enum sync_link_state state;
     char error[SYNC_TEXT_MAX]; /* the last one; empty: none */
-    char full[SYNC_TEXT_MAX];  /* why content is not sent, or taken, and what is small is; empty: it
-                                  is */
+    char full[SYNC_TEXT_MAX];  /* no room is why content is not sent, or taken, and perhaps what is
+                                  small neither; empty: there is */
     uint64_t retry_at_ms;      /* since 1970, when down; 0: not known */
     unsigned interval_s;
     bool managed;
     bool caught_up, settled;       /* session.h */
     uint64_t cursor, last;         /* of the remote's log: taken, and there */
-    uint64_t heard;                /* session.h */
+    uint64_t heard;                /* session.h; of the last session, while there is none */
     uint64_t up_bytes, down_bytes; /* of frames, since the start */
     struct rate up, down;          /* of late */
     struct sync_online online;

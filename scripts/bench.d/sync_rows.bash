@@ -89,15 +89,17 @@ row_save() {
 }
 
 row_many() {
-    local took cpu
+    local took cpu number
+    number=$(seed)
     mkdir "$W/a/many$R"
     wait_for 60 test -d "$W/b/many$R"
     settle
     cpu=$(cpu_ns)
-    read -r took _ < <("$syncload" files "$W/a/many$R" "$W/b/many$R" "$many" 4096 "$(seed)")
+    read -r took _ < <("$syncload" files "$W/a/many$R" "$W/b/many$R" "$many" 4096 "$number")
     settle
     found many_rate "$(calc "$many / $took")"
     found many_cpu "$(calc "($(cpu_ns) - $cpu) / 1e9")"
+    "$syncload" check "$W/b/many$R" "$many" 4096 "$number"
 }
 
 # The folder of small files that the next rows need.
@@ -131,6 +133,7 @@ row_big() {
     found big_rate "$(calc "$big_mib * 1.048576 / $took")"
     settle
     found big_cpu "$(calc "($(cpu_ns) - $cpu) / 1e9")"
+    "$syncload" same "$W/a" "$W/b" "big$R"
     [[ $R == 0 ]] || rm "$W/a/big$R"
 }
 
@@ -189,6 +192,8 @@ row_clone() {
     took=$(calc "$EPOCHREALTIME - $start")
     found clone_rate "$(calc "$files / $took")"
     found clone_memory "$(largest VmHWM)"
+    settle
+    "$syncload" check "$W/b" "$files" 4096 "$number"
     "stop_$S" "$W"
     rm -rf --one-file-system "$W"
 }

@@ -1,5 +1,6 @@
 /* persist forget: deletes what this device has of a space. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,18 @@ static bool is_idle(const struct session *s, const struct space_entry *e, const 
     return rc != -EBUSY;
 }
 
+/* While this one asked, or waited for the lock, another one may have been faster. */
+static int still_there(const struct session *s, const struct space_entry *e, const char *shown)
+{
+    char dir[SPACE_ID_TEXT_SIZE + 16];
+    snprintf(dir, sizeof dir, "spaces/%s", e->id);
+    return faccessat(s->home.fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+               ? VERB_OK
+               : fail(VERB_NOT_FOUND,
+                      "%s: another command has forgotten it meanwhile; nothing is left to be done",
+                      shown);
+}
+
 static int confirm(const char *shown)
 {
     if (!isatty(STDIN_FILENO))
@@ -81,6 +94,8 @@ static int run(const struct args *a)
             status = args_count(a, OPT_YES) > 0 ? VERB_OK : confirm(shown);
         if (status == VERB_OK && home_lock(&s.home, &lock_fd, &err) < 0)
             status = fail_err(&err);
+        if (status == VERB_OK)
+            status = still_there(&s, t.space, shown);
         if (status == VERB_OK && !is_idle(&s, t.space, shown))
             status = VERB_FAILED;
         if (status == VERB_OK && remote_remove_all(&s, t.space, &err) < 0)

@@ -42,16 +42,24 @@ static int say_busy(const char *folder)
     return status;
 }
 
-/* Takes the mount away, if the kernel has one there. */
-static int take_away(const char *folder, bool dead)
+/* Takes the mount away, if the kernel has one there. @own: a process of this state directory has
+ * it; one of another is left alone, and only a mount that has no process any more taken away. */
+static int take_away(const char *folder, bool own)
 {
     struct err err = {0};
+    struct stat st;
+    char shown[200];
     int rc = mounts_at(folder, &err);
     if (rc < 0)
         return fail_err(&err);
     if (rc != 2)
         return VERB_OK;
-    rc = mounts_unmount(folder, dead, &err);
+    if (!own && mounts_stat(folder, &st) != -ENOTCONN)
+        return fail(VERB_NOT_ALLOWED,
+                    "%s: is mounted by a process of another state directory; unmount it as the "
+                    "user, and with the PERSIST_HOME, that it was mounted with",
+                    escape_to(shown, sizeof shown, bytes_str(folder)));
+    rc = mounts_unmount(folder, !own, &err);
     if (rc == -EBUSY)
         return say_busy(folder);
     /* Somebody else was faster. */
@@ -89,13 +97,13 @@ static int unmount(const struct session *s, const struct space_entry *e)
     if (status == VERB_OK && chdir("/") < 0)
         status = fail(VERB_FAILED, "/: %s", strerror(errno));
     if (status == VERB_OK)
-        status = take_away(e->folder, owned == 0);
+        status = take_away(e->folder, owned == 1);
     if (status == VERB_OK)
         status = wait_for(e, pid);
     return status;
 }
 
-/* A persist mount that this state directory knows nothing about: the kernel's part can be done. */
+/* A persist mount that this state directory knows nothing about. */
 static int unmount_foreign(const char *path)
 {
     struct buf folder = {0};

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "proto/base/escape.h"
@@ -25,28 +24,16 @@ static int detach_dead(const char *folder, const char *shown, struct err *err)
                   : 0;
 }
 
-/* The kernel may still know the attributes of a dead mount's root; statvfs() asks the file system.
- */
-static int stat_alive(const char *folder, struct stat *ret)
-{
-    struct statvfs v;
-    int rc;
-    do /* its process may be dying: what it did not answer is aborted, the next is refused */
-        rc = stat(folder, ret) < 0 || statvfs(folder, &v) < 0 ? -errno : 0;
-    while (rc == -ECONNABORTED);
-    return rc;
-}
-
 static int check_directory(const char *folder, const char *shown, struct err *err)
 {
     struct stat st;
-    int rc = stat_alive(folder, &st);
+    int rc = mounts_stat(folder, &st);
     /* Dead mounts can lie on each other. */
     for (int i = 0; rc == -ENOTCONN && i < 8; i++) {
         rc = detach_dead(folder, shown, err);
         if (rc < 0)
             return rc;
-        rc = stat_alive(folder, &st);
+        rc = mounts_stat(folder, &st);
     }
     if (rc == -ENOENT)
         return err_set(err, rc, "%s: does not exist; make the directory first", shown);

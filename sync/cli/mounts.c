@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "proto/base/escape.h"
@@ -137,6 +138,18 @@ int mounts_around(const char *path, struct buf *ret, struct err *err)
     struct around_search s = {.path = path, .folder = ret};
     int rc = each(note_around, &s, err);
     return rc < 0 ? rc : s.ours;
+}
+
+int mounts_stat(const char *folder, struct stat *ret)
+{
+    struct statvfs v;
+    int rc;
+    /* The kernel may still know the attributes of a dead mount's root: statvfs() asks the process.
+     * It may be dying: what it did not answer is aborted, the next is refused. */
+    do
+        rc = stat(folder, ret) < 0 || statvfs(folder, &v) < 0 ? -errno : 0;
+    while (rc == -ECONNABORTED);
+    return rc;
 }
 
 static int with_fusermount(const char *folder, bool detach, struct err *err)

@@ -5,6 +5,7 @@
 #define SYNC_CLI_MOUNTS_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
@@ -28,6 +29,9 @@ int mounts_at(const char *folder, struct err *err) MUST_CHECK;
  * Whether @path lies in (and is not itself) a persist mount: 0, or 1 with its folder in @ret.
  */
 int mounts_around(const char *path, struct buf *ret, struct err *err) MUST_CHECK;
+
+/** stat(), which asks the process of a mount: -ENOTCONN when that is dead; else -errno. */
+int mounts_stat(const char *folder, struct stat *ret) MUST_CHECK;
 
 /** Whether @path is @folder or lies below it; both absolute and clean. */
 bool mounts_is_below(const char *path, const char *folder);

@@ -156,7 +156,8 @@ static void show(struct link *l)
         session_room(l, NULL); /* what there was no room for is gone, perhaps */
     l->shown.online =
         l->session != NULL ? *sync_session_online(l->session) : (struct sync_online){0};
-    l->shown.heard = l->session != NULL ? sync_session_heard(l->session) : 0;
+    if (l->session != NULL) /* what one that has ended had heard says how new its last words are */
+        l->shown.heard = sync_session_heard(l->session);
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
 }

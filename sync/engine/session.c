@@ -247,12 +247,15 @@ static void refused(struct sync_session *x, const Persist__Refused *r)
     bool is_full = r->code == PERSIST__CODE__CODE_FULL || r->code == PERSIST__CODE__CODE_QUOTA;
     bool left_out = r->code == PERSIST__CODE__CODE_VARIANTS && push_left_out(x, r->id);
     snprintf(why, sizeof why, "the server refused: %s", r->text != NULL ? r->text : "");
-    if (is_full && push_is_chunk(x, r->id)) {
+    bool has_some = is_full && push_is_chunk(x, r->id);
+    if (is_full)
         x->cfg.room(x->cfg.arg, why);
-        sync_session_fail(x, AGAIN_MS, why);
-    } else {
-        sync_session_fail(x, is_full ? FULL_MS : left_out ? GO_ON_MS : REFUSED_MS, why);
-    }
+    sync_session_fail(x,
+                      has_some   ? AGAIN_MS
+                      : is_full  ? FULL_MS
+                      : left_out ? GO_ON_MS
+                                 : REFUSED_MS,
+                      why);
 }
 
 _Static_assert((int)FRAME_ONLINE_MAX <= (int)SYNC_ONLINE_MAX, "those that are online have room");

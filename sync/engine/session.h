@@ -28,7 +28,7 @@ struct sync_session_config {
     void (*send)(void *arg, const Persist__Frame *frame);
     /** Whether there is room for a frame. */
     bool (*can_send)(void *arg);
-    /** The remote, or this device, has no room for a chunk: @why; NULL: it took one. */
+    /** The remote has no room, or this device none for a chunk: @why; NULL: it took a chunk. */
     void (*room)(void *arg, const char *why);
     /** The session cannot go on: it is to be ended, and tried again after some ms. */
     void (*failed)(void *arg, uint64_t after_ms, const char *why);

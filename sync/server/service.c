@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/log.h"
@@ -19,7 +20,9 @@ enum {
     SWEEP_EVERY_MS = 3600 * 1000,
     SWEEP_STEP_ROWS = 50, /* some milliseconds of work, */
     SWEEP_STEP_MS = 10,   /* then as long for others */
-    SWEEP_SYNC_MS = 1000  /* then what was dropped is so on the disk, and its room is given back */
+    SWEEP_SYNC_MS = 1000, /* then what was dropped is so on the disk, and its room is given back */
+    ENDING_TRIES = 250,
+    ENDING_TRY_MS = 20,
 };
 
 static const char pid_name[] = "serve.pid";
@@ -154,9 +157,20 @@ static int write_pid(struct srv_service *s, const char *dir, struct err *err)
     return 0;
 }
 
+/* One that was killed has its files a moment longer than it serves. */
+static int open_store(struct srv_service *s, const char *dir, struct err *err)
+{
+    for (unsigned i = 0;; i++) {
+        int rc = srv_store_open(dir, true, &s->store, err);
+        if (rc != -EBUSY || i == ENDING_TRIES)
+            return rc;
+        nanosleep(&(struct timespec){.tv_nsec = ENDING_TRY_MS * 1000000L}, NULL);
+    }
+}
+
 static int open_data(struct srv_service *s, const struct srv_service_config *cfg, struct err *err)
 {
-    int rc = srv_store_open(cfg->dir, true, &s->store, err);
+    int rc = open_store(s, cfg->dir, err);
     if (rc == 0)
         rc = srv_accounts_open(s->store, &s->accounts, err);
     if (rc == 0)

@@ -24,8 +24,8 @@ struct srv_service_config {
 /**
  * Opens the data and listens. The configuration is not needed any more when it returns. Blocks
  * SIGTERM and SIGINT in this thread and those that come, as srv_service_run() waits for them.
- * Errors: as srv_store_open(), -EBUSY another process has the data (named in @err), and
- * ws_server_start().
+ * Waits up to 5 s for another process that has the data, as that may be ending. Errors: as
+ * srv_store_open(), -EBUSY it still has the data (named in @err), and ws_server_start().
  */
 int srv_service_open(const struct srv_service_config *cfg, struct srv_service **ret,
                      struct err *err) MUST_CHECK;

@@ -36,7 +36,10 @@ int srv_store_lock(int dir_fd, const char *dir, int *ret_fd, struct err *err)
     int rc = 0;
     if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
         rc = errno == EAGAIN || errno == EACCES
-                 ? err_set(err, -EBUSY, "%s: is served by process %ld already", dir, read_pid(fd))
+                 ? err_set(err, -EBUSY,
+                           "%s: is served by process %ld already; end that one first, or give "
+                           "another --data",
+                           dir, read_pid(fd))
                  : err_set(err, -errno, "%s/pid: %s", dir, strerror(errno));
     /* The number is for people; a full disk must not keep a server from its data. */
     if (rc == 0 && write_pid(fd) < 0 && errno != ENOSPC)

@@ -556,6 +556,53 @@ static void forgetting_leaves_nothing(struct e2e *f)
     holds(!exists(path_in(f, "note")));
 }
 
+/* Both have found the folder before either deletes it. */
+static void of_two_who_forget_one_is_told_that_it_is_gone(struct e2e *f)
+{
+    e2e_mount(f, NULL);
+    e2e_unmount(f);
+    e2e_ok(f,
+           "lock=$(stat -c %%i home/lock); exec 9<home/lock; flock 9; "
+           "for i in 1 2; do (persist forget --yes %s 2>said$i; echo $? >status$i) 9<&- & done; "
+           "until [ $(grep -c -- \"-> FLOCK .*:$lock \" /proc/locks) = 2 ]; do sleep 0.02; done; "
+           "exec 9<&-; wait; sort status1 status2; cat said1 said2",
+           f->folder);
+    contains(f->last.out, "0\n3\npersist: ");
+    contains(f->last.out, "/notes: another command has forgotten it meanwhile; nothing is left");
+    same(strchr(strstr(f->last.out, "persist: "), '\n') - f->last.out, f->last.out_n - 1);
+}
+
+/* A folder of two state directories, mounted by one of them. */
+static void only_who_mounted_a_folder_unmounts_it(struct e2e *f)
+{
+    static const char who[] = "is mounted by a process of another state directory; unmount it as";
+    e2e_ok(f,
+           "export PERSIST_HOME=$PWD/other && persist mount %s && persist unmount %s && "
+           "kill $(cat other/run/sync.pid)",
+           f->folder, f->folder);
+    e2e_mount(f, NULL);
+    pid_t pid = e2e_mount_pid(f);
+    put_file(path_in(f, "note"), "text");
+    for (int known = 1; known >= 0; known--) {
+        e2e_refused(f, 4, who, "PERSIST_HOME=$PWD/%s persist unmount %s", known ? "other" : "third",
+                    f->folder);
+        check_file(path_in(f, "note"), "text");
+        same(e2e_mount_pid(f), pid);
+    }
+    /* One without a process is anybody's to take away. */
+    for (int known = 1; known >= 0; known--) {
+        pid = e2e_mount_pid(f);
+        kill(pid, SIGKILL);
+        e2e_wait_gone(pid, 20000);
+        holds(e2e_is_mounted(f->folder));
+        e2e_ok(f, "PERSIST_HOME=$PWD/%s persist unmount %s", known ? "other" : "third", f->folder);
+        holds(!e2e_is_mounted(f->folder));
+        e2e_mount(f, NULL);
+        check_file(path_in(f, "note"), "text");
+    }
+    e2e_unmount(f);
+}
+
 static void a_conflict_ends_as_one_says(struct e2e *f)
 {
     static const char sibling[] = "note (conflict from laptop 2026-11-22 14.03.05).md";
@@ -658,6 +705,8 @@ int main(int argc, char **argv)
         E2E_TEST(a_conflict_ends_as_one_says),
         E2E_TEST(drivers_are_set_listed_and_removed),
         E2E_TEST(forgetting_leaves_nothing),
+        E2E_TEST(of_two_who_forget_one_is_told_that_it_is_gone),
+        E2E_TEST(only_who_mounted_a_folder_unmounts_it),
         E2E_TEST(state_is_closed_to_others),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));

@@ -1,4 +1,5 @@
 /* A server, as who runs it meets it: persist serve, user, token. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -369,6 +370,34 @@ static void a_killed_one_is_followed_by_another(struct e2e *f)
     stop(f, "data");
 }
 
+/* Who has its data by the lock alone is one that was killed, and whose files are not closed yet. */
+static void it_waits_for_one_that_is_ending(struct e2e *f)
+{
+    char path[E2E_PATH_MAX + 64], pid_text[64];
+    serve(f, "");
+    stop(f, "home/server");
+    snprintf(path, sizeof path, "%s/home/server/pid", f->top);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    holds(fd >= 0);
+    ok(fcntl(fd, F_OFD_SETLK, &lock));
+    snprintf(pid_text, sizeof pid_text, "/home/server: is served by process %ld already; end",
+             (long)getpid());
+    ok(ftruncate(fd, 0));
+    holds(dprintf(fd, "%ld\n", (long)getpid()) > 0);
+    e2e_refused(f, 1, pid_text, "persist serve --listen 127.0.0.1:0");
+    pid_t pid = e2e_start(f, "exec persist serve -f --listen 127.0.0.1:0 2>>f.log");
+    usleep(1000 * 1000);
+    holds(kill(pid, 0) == 0 && waitpid(pid, NULL, WNOHANG) == 0);
+    ok(close(fd));
+    for (uint64_t end = e2e_now_ms() + STOP_MS; server_pid(f, "home/server") != pid;) {
+        next_tick();
+        if (!holds(e2e_now_ms() < end))
+            break;
+    }
+    e2e_stop(pid);
+}
+
 static void in_the_foreground_it_says_where_and_ends_with_a_signal(struct e2e *f)
 {
     static const int signals[] = {SIGTERM, SIGINT};
@@ -465,6 +494,7 @@ int main(int argc, char **argv)
         E2E_TEST(wrong_tokens_lock_nobody_else_out),
         E2E_TEST(numbers_are_not_for_other_machines),
         E2E_TEST(a_killed_one_is_followed_by_another),
+        E2E_TEST(it_waits_for_one_that_is_ending),
         E2E_TEST(in_the_foreground_it_says_where_and_ends_with_a_signal),
         E2E_TEST(with_a_certificate_it_speaks_tls),
     };

@@ -478,13 +478,42 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     end_on_small_disk();
 }
 
+static void take_all_of_the_server_s_room(void)
+{
+    e2e_sh(world.server, "cat /dev/zero >data/ballast");
+}
+
+/* No room for what is small either. */
+static void one_without_any_room_is_why_nothing_is_sent(struct e2e *f)
+{
+    if (begin_on_small_disk(f)) {
+        world_save(at(0), "a.md", "on the server\n");
+        world_even(&world);
+        take_all_of_the_server_s_room();
+        world_save(at(0), "b.md", "there is no room for this\n");
+        e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
+        e2e_refused(at(0), 1,
+                    "sync: the server refused: ", "persist sync --wait --timeout 40 notes");
+        contains(at(0)->last.err, "the server is full");
+        holds(says_full(at(0)));
+        contains(at(0)->last.out, "1 to send");
+        e2e_ok(world.server, "rm data/ballast");
+        world_wait_text(at(1), "b.md", "there is no room for this\n");
+        e2e_ok(at(0), "persist sync --wait notes");
+        e2e_ok(at(0), "persist status --json notes");
+        same_text(e2e_value(at(0), "remotes.0.error"), "null");
+        world.server->errors_expected = true;
+    }
+    end_on_small_disk();
+}
+
 static void a_server_without_any_room_says_so_and_starts_later(struct e2e *f)
 {
     if (begin_on_small_disk(f)) {
         world_save(at(0), "a.md", "on the server\n");
         world_even(&world);
         world_server_stop(&world, SIGKILL);
-        e2e_sh(world.server, "cat /dev/zero >data/ballast");
+        take_all_of_the_server_s_room();
         e2e_refused(world.server, 1, "free some space", "persist serve -f --data data");
         e2e_ok(world.server, "rm data/ballast");
         world_server_start(&world);
@@ -733,6 +762,7 @@ int main(int argc, char **argv)
         E2E_TEST(a_heap_that_comes_outlives_kills_of_who_takes_it),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),
+        E2E_TEST(one_without_any_room_is_why_nothing_is_sent),
         E2E_TEST(a_server_without_any_room_says_so_and_starts_later),
         E2E_TEST(a_device_without_room_for_content_gets_what_is_small),
         E2E_TEST(a_device_without_any_room_says_so_and_goes_on),

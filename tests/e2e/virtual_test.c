@@ -10,6 +10,7 @@
 
 #include "tests/support/e2e_log.h"
 #include "tests/support/posix.h"
+#include "tests/support/sync_world.h"
 
 static bool mounted_with(struct e2e *f, const char *options)
 {
@@ -273,6 +274,41 @@ static void too_many_rules_are_refused_and_status_says_so(struct e2e *f)
     leave(f);
 }
 
+/* A device that came later has of what was deleted before the names alone. */
+static void bytes_that_are_elsewhere_are_fetched_when_they_are_read(struct e2e *f)
+{
+    static struct sync_world world;
+    struct e2e *d = NULL;
+    if (world_begin(&world, f, 1)) {
+        struct e2e *first = world_at(&world, 0);
+        e2e_ok(first,
+               "for i in 1 2 3; do head -c 3000000 /dev/urandom >big$i; cp big$i notes; done");
+        e2e_wait_published(first);
+        e2e_ok(first, "rm notes/big? && persist sync --wait notes");
+        d = world_add(&world);
+    }
+    if (d != NULL && world_clone(&world, d)) {
+        const char *top = world_at(&world, 0)->top;
+        e2e_ok(d, "persist sync --wait notes && ls notes/.persist/history");
+        same_text(d->last.out, "big1\nbig2\nbig3\n");
+        e2e_ok(d, "cmp notes/.persist/history/big1/* %s/big1", top);
+        e2e_ok(d, "cmp notes/.persist/history/big1/* %s/big1", top);
+        world_offline(d);
+        holds(e2e_sh(d, "cat notes/.persist/history/big2/* 2>&1")->status == 1);
+        contains(d->last.out, ": Host is down\n");
+        world_online(d);
+        /* Who gives up is let go, with the server stopped: it is reached, and gives nothing. */
+        world_wait_link(d, "connected");
+        ok(kill(world.server_pid, SIGSTOP));
+        holds(e2e_sh(d, "timeout 1 cat notes/.persist/history/big3/*")->status == 124);
+        holds(e2e_sh(d, "cat notes/.persist/history/big3/* 2>&1")->status == 1);
+        contains(d->last.out, ": Connection timed out\n");
+        ok(kill(world.server_pid, SIGCONT));
+        e2e_ok(d, "cmp notes/.persist/history/big3/* %s/big3", top);
+    }
+    world_end(&world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
@@ -285,6 +321,7 @@ int main(int argc, char **argv)
         E2E_TEST(requests_go_on_while_many_read_it),
         E2E_TEST(ignored_names_stay_here_and_come_after_a_kill),
         E2E_TEST(too_many_rules_are_refused_and_status_says_so),
+        E2E_TEST(bytes_that_are_elsewhere_are_fetched_when_they_are_read),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }

@@ -86,6 +86,25 @@ static void what_is_to_be_sent_is_told(void **state)
     expect_text(d, URL "  up to date\n", true);
 }
 
+/* A STATE is made by itself, and nothing that anybody saved. */
+static void a_state_is_nothing_to_be_sent(void **state)
+{
+    struct sync_meet *w = *state;
+    struct device *d = &w->d[0];
+    struct sync_link l;
+    device_save_text(d, "note", "said");
+    sync_meet_sign(d);
+    link_up(d, &l);
+    uint64_t before = space_sync_last(d->s);
+    assert_int_equal(space_sync_state(d->s), 1);
+    assert_int_equal(space_sync_last(d->s), before + 1);
+    expect_json(d, "remotes.0.to_push", "0");
+    expect_text(d, "to send", false);
+    device_save_text(d, "note", "said more");
+    sync_meet_sign(d);
+    expect_json(d, "remotes.0.to_push", "1");
+}
+
 /* A save that waits to be published is neither on a server nor on another device. */
 static void a_save_that_is_pending_is_not_up_to_date(void **state)
 {
@@ -166,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_to_be_sent_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_state_is_nothing_to_be_sent, setup, teardown),
         cmocka_unit_test_setup_teardown(a_save_that_is_pending_is_not_up_to_date, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_coming_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(how_a_link_is_used_is_told, setup, teardown),

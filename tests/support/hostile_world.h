@@ -16,9 +16,14 @@ struct hostile_world {
     struct hostile_server *bad, *good;
 };
 
-/** Opens the space on both devices, and starts both servers. */
-void hostile_world_open(const struct hostile_world *h);
+/** For cmocka: opens the space on both devices, and starts both servers. @state: the world. */
+int hostile_world_setup(void **state);
 /** Stops and closes all of it. */
-void hostile_world_close(const struct hostile_world *h);
+int hostile_world_teardown(void **state);
+
+/* A test of a world, as cmocka takes it. */
+#define HOSTILE_WORLD_TEST(test, world)                                                            \
+    cmocka_unit_test_prestate_setup_teardown(test, hostile_world_setup, hostile_world_teardown,    \
+                                             world)
 
 #endif

@@ -29,21 +29,7 @@ static struct sync_meet w;
 static struct online on[DEVICES];
 static struct hostile_server bad, good;
 
-static const struct hostile_world world = {&w, on, &bad, &good};
-
-static int setup(void **state)
-{
-    (void)state;
-    hostile_world_open(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    hostile_world_close(&world);
-    return 0;
-}
+static struct hostile_world world = {&w, on, &bad, &good};
 
 /* ---- what devices do ---------------------------------------------------------------------------
  */
@@ -756,7 +742,7 @@ static void a_list_of_dots_without_end_costs_no_memory(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) HOSTILE_WORLD_TEST(name, &world)
     const struct CMUnitTest tests[] = {
         TEST(a_flipped_bit_of_an_entry_is_refused),
         TEST(a_flipped_bit_of_an_act_is_refused),

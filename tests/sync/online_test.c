@@ -231,21 +231,7 @@ static struct sync_meet w;
 static struct online on[DEVICES];
 static struct hostile_server bad, good;
 
-static const struct hostile_world world = {&w, on, &bad, &good};
-
-static int setup(void **state)
-{
-    (void)state;
-    hostile_world_open(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    hostile_world_close(&world);
-    return 0;
-}
+static struct hostile_world world = {&w, on, &bad, &good};
 
 static void start(size_t i, const struct hostile_server *s)
 {
@@ -370,6 +356,35 @@ static void a_false_list_makes_one_wait_or_not_and_no_more(void **state)
     assert_false(peer_is_online());
 }
 
+/* Whether each has said of itself what the other one has, too. */
+static bool are_told_equal(void *arg)
+{
+    bool equal = device_ino(&w.d[BERT], arg) != 0;
+    for (size_t i = 0; i < DEVICES; i++) {
+        struct buf peers CLEANUP(buf_fini) = {0};
+        struct sync_peer p = {.equal = false};
+        assert_int_equal(space_sync_peers(w.d[i].s, &peers), 0);
+        if (peers.n == sizeof p)
+            memcpy(&p, peers.p, sizeof p);
+        equal = equal && p.equal;
+    }
+    return equal;
+}
+
+/* Nobody asks for it, and nothing else changes: a while after a change each says what it has. */
+static void what_is_there_after_a_change_is_told_by_itself(void **state)
+{
+    static char names[2][8] = {"hello", "note"};
+    (void)state;
+    start(ANNA, &good);
+    start(BERT, &good);
+    for (size_t i = 0; i < ARRAY_N(names); i++) {
+        save(ANNA, names[i], "text\n");
+        assert_false(are_told_equal(names[i]));
+        online_wait(are_told_equal, names[i], "each has heard that the other one has it");
+    }
+}
+
 static bool says_no_frame(void *arg)
 {
     char text[SYNC_TEXT_MAX];
@@ -399,7 +414,7 @@ int main(void)
 {
 #define AT_SERVER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, session_world_setup, session_world_teardown)
-#define ON_DEVICES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ON_DEVICES(test) HOSTILE_WORLD_TEST(test, &world)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_that_are_none_are_refused),
         AT_SERVER(those_that_come_and_go_are_told),
@@ -407,6 +422,7 @@ int main(void)
         AT_SERVER(comings_and_goings_are_told_together),
         cmocka_unit_test(more_than_there_can_be_members_are_not_named),
         ON_DEVICES(a_false_list_makes_one_wait_or_not_and_no_more),
+        ON_DEVICES(what_is_there_after_a_change_is_told_by_itself),
         ON_DEVICES(a_list_that_is_none_ends_the_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,21 +137,7 @@ static struct sync_meet w;
 static struct online on[DEVICES];
 static struct hostile_server bad, good;
 
-static const struct hostile_world world = {&w, on, &bad, &good};
-
-static int setup(void **state)
-{
-    (void)state;
-    hostile_world_open(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    hostile_world_close(&world);
-    return 0;
-}
+static struct hostile_world world = {&w, on, &bad, &good};
 
 static void start(size_t i, const struct hostile_server *s)
 {
@@ -399,7 +385,7 @@ int main(void)
 {
 #define AT_SERVER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, session_world_setup, session_world_teardown)
-#define ON_DEVICES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ON_DEVICES(test) HOSTILE_WORLD_TEST(test, &world)
     const struct CMUnitTest tests[] = {
         AT_SERVER(a_chunk_is_passed_on_before_an_entry_names_it),
         AT_SERVER(no_more_is_passed_on_than_a_device_takes),
