@@ -11,7 +11,7 @@
 #include "sync/net/lookup.h"
 
 enum {
-    HOSTS_MAX = 8,        /* addresses; more are left out */
+    HOSTS_MAX = 8,           /* addresses; more are left out */
     HOSTS_ATTEMPT_MS = 3000, /* for one of them, while there is another to try */
     HOSTS_CONNECT_MS = 10000 /* for all of it */
 };

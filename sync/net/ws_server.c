@@ -83,10 +83,8 @@ static int make_vhost(struct ws_server *s, struct err *err)
 
 static int start(struct ws_server *s, struct err *err)
 {
-    struct listener_config cfg = {.at = s->cfg.listen,
-                                  .only_ip6 = s->cfg.plain,
-                                  .accepted = on_connection,
-                                  .arg = s};
+    struct listener_config cfg = {
+        .at = s->cfg.listen, .only_ip6 = s->cfg.plain, .accepted = on_connection, .arg = s};
     int rc = listener_new(s->loop, &cfg, &s->listener, err);
     if (rc == 0)
         rc = make_vhost(s, err);

@@ -32,7 +32,7 @@ struct ws_reply {
 
 struct ws_server_config {
     const char *listen; /* ADDRESS:PORT in numbers, [ADDRESS]:PORT of IPv6; port 0: a free one */
-    bool plain; /* see struct ws; an address of IPv6 is then none of IPv4 */
+    bool plain;         /* see struct ws; an address of IPv6 is then none of IPv4 */
     const char *cert_file, *key_file; /* PEM; both NULL: without TLS */
     size_t connections_max;           /* open WebSockets */
     unsigned handshake_ms;            /* 0: 10 s */

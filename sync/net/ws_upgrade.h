@@ -25,9 +25,9 @@ struct ws_answer {
 };
 
 /**
- * Looks whether @in begins with a whole answer to the request with @key, @plain or not: 1, and *ret; 0: not yet.
- * Errors: -EPROTO it is none of HTTP/1.1, it is too long, or it says 101 and does not agree to what
- * was asked for.
+ * Looks whether @in begins with a whole answer to the request with @key, @plain or not: 1, and
+ * *ret; 0: not yet. Errors: -EPROTO it is none of HTTP/1.1, it is too long, or it says 101 and does
+ * not agree to what was asked for.
  */
 int ws_answer_get(struct bytes in, const char *key, bool plain, struct ws_answer *ret) MUST_CHECK;
 

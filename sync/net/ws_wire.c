@@ -258,9 +258,8 @@ static void tell_failed(struct ws_wire *r, int error)
         snprintf(why, sizeof why, "cannot connect: %s",
                  r->stage == CONNECTING
                      ? "the server does not speak TLS there, or none that is safe"
-                 : r->ws->plain
-                     ? "what answers is no WebSocket"
-                     : "what answers is no server of persist");
+                 : r->ws->plain ? "what answers is no WebSocket"
+                                : "what answers is no server of persist");
     else
         snprintf(why, sizeof why, "cannot connect: %s", strerror(-error));
     r->failed(r->ws, r->status, why);

@@ -235,8 +235,8 @@ static void an_answer_is_known_when_it_is_whole(void **state)
     assert_int_equal(ws_answer_get(all, KEY, false, &a), 1);
     assert_int_equal(a.status, 101);
     assert_int_equal(a.n, whole);
-    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY, false, &a),
-                     1);
+    assert_int_equal(
+        ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY, false, &a), 1);
     assert_int_equal(a.status, 401);
 }
 

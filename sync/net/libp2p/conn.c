@@ -180,7 +180,8 @@ static int encrypt_frames(struct conn *c)
     return n == 0 ? 0 : noise_encrypt(&c->noise, bytes_of(c->frames.p, n), &c->out);
 }
 
-/* All is written: what yamux has comes next, be it its last word; then what had to wait for that. */
+/* All is written: what yamux has comes next, be it its last word; then what had to wait for that.
+ */
 static int refill(struct conn *c)
 {
     buf_reset(&c->out);

@@ -19,9 +19,9 @@ enum conn_stage {
 struct conn_stream {
     struct conn *c;
     struct yamux_stream *ys;
-    struct ring all;        /* in c->streams */
-    struct mss *mss;        /* while the protocol is agreed on */
-    const char *proposal;   /* of ours */
+    struct ring all;                    /* in c->streams */
+    struct mss *mss;                    /* while the protocol is agreed on */
+    const char *proposal;               /* of ours */
     const struct conn_protocol *served; /* of the peer's, once it is agreed on */
     const struct conn_handler *handler; /* NULL: not known yet */
     void *user;

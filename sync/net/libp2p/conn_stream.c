@@ -61,7 +61,8 @@ static unsigned count_served(const struct conn *c, const struct conn_protocol *p
     return n;
 }
 
-/* Whether all that the negotiation says was queued: there is room, unless the peer does not read. */
+/* Whether all that the negotiation says was queued: there is room, unless the peer does not read.
+ */
 static bool say(struct conn_stream *s, const struct buf *said)
 {
     return buf_status(said) == 0 &&

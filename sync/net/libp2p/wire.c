@@ -148,7 +148,7 @@ static void on_closed(struct ws *ws, const struct ws_end *end, void *user)
 {
     (void)ws;
     /* A peer's own words are not for people. */
-    wire_end(user, end->by_peer              ? "the peer closed the connection"
+    wire_end(user, end->by_peer             ? "the peer closed the connection"
                    : end->reason[0] != '\0' ? end->reason
                                             : "closed");
 }

@@ -23,7 +23,7 @@ struct wire_tcp {
     struct net_timer *step;  /* the next attempt, or the end */
     struct net_timer *limit; /* of connecting, and of closing */
     bool wants_room;
-    bool finished; /* closing: all is written, and the peer knows */
+    bool finished;  /* closing: all is written, and the peer knows */
     struct buf out; /* from out_at on it waits to be sent */
     size_t out_at;
     char why[WIRE_WHY];

@@ -7,7 +7,7 @@
 
 enum {
     READ_BYTES = 64 * 1024,
-    TURNS = 4,       /* reads in one turn of the loop */
+    TURNS = 4, /* reads in one turn of the loop */
     ROOMY = WIRE_QUEUE / 4,
     CLOSE_MS = 5000
 };
@@ -192,8 +192,7 @@ static void attempt(struct wire *w)
 {
     struct wire_tcp *t = &w->tcp;
     t->address = hosts_next(&t->hosts);
-    struct stream_config cfg = {
-        .address = t->address, .port = t->port, .fn = on_ready, .arg = w};
+    struct stream_config cfg = {.address = t->address, .port = t->port, .fn = on_ready, .arg = w};
     int rc = stream_new(t->loop, &cfg, &t->stream);
     if (rc < 0) {
         note_failure(t, strerror(-rc));
