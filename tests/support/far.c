@@ -51,10 +51,8 @@ void far_frame(struct far *f, unsigned type, unsigned flags, uint32_t stream, ui
 
 static int begin_noise(struct far *f)
 {
-    struct noise_config cfg = {.initiator = f->dials,
-                               .keys = f->keys,
-                               .muxers = muxer,
-                               .muxers_n = f->early ? 1 : 0};
+    struct noise_config cfg = {
+        .initiator = f->dials, .keys = f->keys, .muxers = muxer, .muxers_n = f->early ? 1 : 0};
     f->stage = FAR_HANDSHAKE;
     return noise_init(&f->noise, &cfg, &f->out);
 }

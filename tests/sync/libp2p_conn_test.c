@@ -137,7 +137,6 @@ static void on_closed(struct conn_stream *s, int rc, void *user)
 static const struct conn_handler handler = {on_opened, on_data, on_writable, on_finished,
                                             on_closed};
 
-
 static bool picky_opened(struct conn_stream *s, void *user)
 {
     (void)s, (void)user;
