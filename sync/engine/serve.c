@@ -12,7 +12,10 @@ enum {
     ITEMS_N = 256,           /* of one Items, */
     ITEMS_BYTES = 256 << 10, /* and so much, unless a single one is larger */
     GIVEN_MAX = FRAME_OFFER_MAX * FRAME_OFFERS_MAX,
+    TELL_N = 64, /* arrivals that the other one brought, until it hears where the log ends */
 };
+
+#define NOBODY (UINT64_MAX - 1) /* no remote has an even number */
 
 #define UNREADABLE "what is to be sent cannot be read"
 
@@ -259,18 +262,27 @@ static void send_items(struct sync_serve *x)
     i->n = 0;
 }
 
+/*
+ * Whether the other one brought it in this session. What it brought in another one is offered if
+ * its cursor is before that: it may have been restored from an older copy.
+ */
+static bool came_from_there(const struct sync_serve *x, const struct arrival *a)
+{
+    return a->source == x->cfg.remote && a->number > x->began;
+}
+
 /* Acts that wait for nothing before them. Whether something was done; so below. */
 static bool give_acts(struct sync_serve *x)
 {
     struct arrival a[LIST_N];
     if (x->acts >= space_sync_last(x->cfg.space))
         return false;
-    int n = space_sync_list_acts(x->cfg.space, x->acts, x->cfg.remote, a, LIST_N);
+    int n = space_sync_list_acts(x->cfg.space, x->acts, NOBODY, a, LIST_N);
     if (n < 0)
         fail(x, FAILED_MS, UNREADABLE);
     if (n == 0)
         x->acts = a[0].number;
-    for (int i = 0; i < n && add_item(x, &a[i]); i++)
+    for (int i = 0; i < n && (came_from_there(x, &a[i]) || add_item(x, &a[i])); i++)
         x->acts = a[i].number;
     send_items(x);
     return n > 0;
@@ -320,6 +332,8 @@ static void keep(struct sync_serve *x, const struct arrival *a)
 /* False: it does not fit this Items. */
 static bool look_at(struct sync_serve *x, const struct arrival *a)
 {
+    if (came_from_there(x, a))
+        return true;
     if (a->kind == ARRIVAL_ACT)
         return a->number <= x->acts || add_item(x, a);
     if (a->kind == ARRIVAL_ENTRY && !space_sync_may_give(x->cfg.space)) {
@@ -338,7 +352,7 @@ static bool give_arrivals(struct sync_serve *x)
     x->at_end = x->scan >= space_sync_last(x->cfg.space);
     if (x->at_end || GIVEN_MAX - x->given_n < LIST_N)
         return false;
-    int n = space_sync_list(x->cfg.space, x->scan, x->cfg.remote, a, LIST_N);
+    int n = space_sync_list(x->cfg.space, x->scan, NOBODY, a, LIST_N);
     if (n < 0)
         fail(x, FAILED_MS, UNREADABLE);
     if (n == 0) {
@@ -426,7 +440,8 @@ static bool send_caught_up(struct sync_serve *x)
 {
     Persist__CaughtUp c = PERSIST__CAUGHT_UP__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
-    if (!x->owes_caught_up || !x->at_end || x->given_n > 0)
+    bool due = x->owes_caught_up || all_sent(x) >= x->told + TELL_N;
+    if (!due || !x->at_end || x->given_n > 0)
         return false;
     x->owes_caught_up = false;
     c.seq = all_sent(x);
@@ -566,9 +581,7 @@ void sync_serve_pump(struct sync_serve *x)
 
 bool sync_serve_is_settled(const struct sync_serve *x)
 {
-    struct arrival a;
     return x->state == SERVE_OPEN && !x->owes_caught_up && x->given_n == 0 && x->names_n == 0 &&
            x->kept_back == 0 && x->taken >= x->told &&
-           (x->scan >= space_sync_last(x->cfg.space) ||
-            space_sync_next(x->cfg.space, x->scan, x->cfg.remote, &a) == 0);
+           x->scan >= space_sync_last(x->cfg.space);
 }

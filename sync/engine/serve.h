@@ -23,7 +23,7 @@ struct sync_serve;
 
 struct sync_serve_config {
     struct space *space;
-    uint64_t remote;             /* what it brought is not given back: space_sync_remote_id() */
+    uint64_t remote;             /* what it brings is not given back: space_sync_remote_id() */
     uint8_t peer[SIGN_KEY_SIZE]; /* the identity that the other one has proved */
     /** Sends a frame; it is copied. Only called while can_send(). */
     void (*send)(void *arg, const Persist__Frame *frame);
