@@ -166,8 +166,7 @@ struct sync_offered {
 };
 
 /** What is offered of an arrival. -ENOENT: it was superseded, there is nothing to send. */
-int space_sync_offer(struct space *s, const struct arrival *a,
-                     struct sync_offered *ret) MUST_CHECK;
+int space_sync_offer(struct space *s, const struct arrival *a, struct sync_offered *ret) MUST_CHECK;
 /**
  * What is here of it: SYNC_KNOWN (of a STATE a newer one counts as it); SYNC_CONTENT: it waits for
  * its content; SYNC_TAKEN: nothing, or another form of it. What was not verified counts as nothing.
@@ -380,8 +379,7 @@ int space_sync_grant(struct space *s, const struct act_add *who, const char *lab
  */
 int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
 /** Whether the device with this identity is a member now: 1, 0; -ENOTCONN: no acts are here yet. */
-int space_sync_has_device(struct space *s,
-                          const uint8_t identity[static SIGN_KEY_SIZE]) MUST_CHECK;
+int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]) MUST_CHECK;
 /** Whether a member of the device with this identity was ever revoked. */
 bool space_sync_was_revoked(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]);
 /** The acts that this device made, appended to @ret, each as buf_put_string() does. */

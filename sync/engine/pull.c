@@ -53,8 +53,8 @@ void pull_take(struct sync_session *x)
     int rc = space_sync_take_entries(x->cfg.space, x->remote, entry, n, fate);
     /* What another device sends it has whole, and it may wait here since it came from elsewhere. */
     for (size_t i = 0; rc == 0 && i < n; i++)
-        l->more_waiting = l->more_waiting || fate[i] == SYNC_CONTENT ||
-                          (x->cfg.peer && fate[i] == SYNC_KNOWN);
+        l->more_waiting =
+            l->more_waiting || fate[i] == SYNC_CONTENT || (x->cfg.peer && fate[i] == SYNC_KNOWN);
     buf_reset(&l->came);
     l->came_n = 0;
     taken(x, l->came_seq, rc);

@@ -228,8 +228,8 @@ static bool add_item(struct sync_serve *x, const struct arrival *a)
     Persist__Items__Item *it = i->p[i->n] = &i->item[i->n];
     persist__items__item__init(it);
     it->seq = a->number;
-    it->what_case = a->kind == ARRIVAL_ACT ? PERSIST__ITEMS__ITEM__WHAT_ACT
-                                           : PERSIST__ITEMS__ITEM__WHAT_ENTRY;
+    it->what_case =
+        a->kind == ARRIVAL_ACT ? PERSIST__ITEMS__ITEM__WHAT_ACT : PERSIST__ITEMS__ITEM__WHAT_ENTRY;
     i->begin[i->n++] = begin;
     return true;
 }
@@ -495,8 +495,7 @@ static bool pass_on(struct sync_serve *x)
     Persist__SealedChunk p = PERSIST__SEALED_CHUNK__INIT;
     Persist__Frame f = PERSIST__FRAME__INIT;
     if (!x->wants_passing || x->passed + CHUNK_SEALED_MAX > FRAME_PASSING_WINDOW ||
-        !space_sync_may_give(x->cfg.space) ||
-        space_sync_fresh(x->cfg.space, &x->fresh, &c) != 1)
+        !space_sync_may_give(x->cfg.space) || space_sync_fresh(x->cfg.space, &x->fresh, &c) != 1)
         return false;
     if (space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below) < 0)
         return true; /* the version was given up, and swept */
@@ -515,8 +514,9 @@ static bool pass_on(struct sync_serve *x)
 bool sync_serve_is_for(const Persist__Frame *f)
 {
     static const Persist__Frame__KindCase kinds[] = {
-        PERSIST__FRAME__KIND_OPEN,      PERSIST__FRAME__KIND_WANT,   PERSIST__FRAME__KIND_GET_CHUNKS,
-        PERSIST__FRAME__KIND_LIST_DOTS, PERSIST__FRAME__KIND_PASSED, PERSIST__FRAME__KIND_TAKEN};
+        PERSIST__FRAME__KIND_OPEN,       PERSIST__FRAME__KIND_WANT,
+        PERSIST__FRAME__KIND_GET_CHUNKS, PERSIST__FRAME__KIND_LIST_DOTS,
+        PERSIST__FRAME__KIND_PASSED,     PERSIST__FRAME__KIND_TAKEN};
     bool is = false;
     for (size_t i = 0; i < ARRAY_N(kinds); i++)
         is = is || f->kind_case == kinds[i];
@@ -563,8 +563,8 @@ void sync_serve_frame(struct sync_serve *x, const Persist__Frame *f)
 
 void sync_serve_pump(struct sync_serve *x)
 {
-    static bool (*const steps[])(struct sync_serve *) = {send_dots,     give_acts,      give_wanted,
-                                                         give_arrivals, send_offer,     send_caught_up,
+    static bool (*const steps[])(struct sync_serve *) = {send_dots,     give_acts,  give_wanted,
+                                                         give_arrivals, send_offer, send_caught_up,
                                                          send_chunk,    pass_on};
     bool more = x->state != SERVE_FAILED;
     while (more && is_member(x) && x->state != SERVE_NEW && can_send(x)) {
@@ -582,6 +582,5 @@ void sync_serve_pump(struct sync_serve *x)
 bool sync_serve_is_settled(const struct sync_serve *x)
 {
     return x->state == SERVE_OPEN && !x->owes_caught_up && x->given_n == 0 && x->names_n == 0 &&
-           x->kept_back == 0 && x->taken >= x->told &&
-           x->scan >= space_sync_last(x->cfg.space);
+           x->kept_back == 0 && x->taken >= x->told && x->scan >= space_sync_last(x->cfg.space);
 }

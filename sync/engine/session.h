@@ -1,7 +1,7 @@
 /*
  * sync/engine/session - one session of a space with one remote, a server or another device: the
- * side of proto/session.proto that pulls, and puts, from Open on. Sans IO: frames come in and go out through calls, time is
- * given.
+ * side of proto/session.proto that pulls, and puts, from Open on. Sans IO: frames come in and go
+ * out through calls, time is given.
  *
  *   push   what arrived here goes out as Puts: acts, small entries and STATEs in their order; an
  *          entry with chunks as a job of its own beside them, so that bulk delays nobody

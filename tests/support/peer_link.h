@@ -47,7 +47,8 @@ void peer_link_cut(struct peer_link *l);
 
 /** Has an end go on; whether it wants to do so again at once. */
 bool peer_end_pump(struct peer_end *e);
-/** Delivers the oldest frame of this end to the other one, which does not go on yet. False: none. */
+/** Delivers the oldest frame of this end to the other one, which does not go on yet. False: none.
+ */
 bool peer_end_deliver(struct peer_end *e);
 /** Gives an end a frame, as if it came. */
 void peer_end_take(struct peer_end *e, const Persist__Frame *f);

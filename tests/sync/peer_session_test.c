@@ -200,27 +200,33 @@ static void an_own_change_goes_out_at_once(void **state)
     assert_true(sync_serve_is_settled(line[AB].end[0].serve));
 }
 
+/* One frame each way, and both go on. */
+static void step(struct peer_link *l)
+{
+    for (size_t i = 0; i < 2; i++) {
+        (void)peer_end_pump(&l->end[i]);
+        (void)peer_end_deliver(&l->end[i]);
+    }
+}
+
 static void small_files_come_before_a_big_one_which_comes_whole(void **state)
 {
     (void)state;
     save_big(ANNA, "big", BIG);
+    save_big(ANNA, "medium", MEDIUM);
     save_big(ANNA, "small", SMALL);
     peer_link_open(&line[AB]);
-    for (int i = 0; i < 100000 && !has(BERT, "small"); i++)
-        for (size_t k = 0; k < 2; k++) {
-            (void)peer_end_pump(&line[AB].end[k]);
-            (void)peer_end_deliver(&line[AB].end[k]);
-        }
+    for (int i = 0; i < 1000 && !has(BERT, "small"); i++)
+        step(&line[AB]);
     assert_true(has(BERT, "small"));
-    assert_false(has(BERT, "big"));
-    assert_in_range(line[AB].end[0].chunks, 1, 64); /* the window, and no more */
-    /* While it comes, a note passes it by. */
+    assert_false(has(BERT, "medium") || has(BERT, "big"));
+    assert_int_equal(line[AB].end[0].chunks, 1);
+    /* While the big one comes, a note passes by all that was asked for and is not on its way. */
+    for (int i = 0; i < 1000 && line[AB].end[0].chunks < 200; i++)
+        step(&line[AB]);
     save(ANNA, "note", "now");
-    for (int i = 0; i < 100 && !has(BERT, "note"); i++)
-        for (size_t k = 0; k < 2; k++) {
-            (void)peer_end_pump(&line[AB].end[k]);
-            (void)peer_end_deliver(&line[AB].end[k]);
-        }
+    for (int i = 0; i < PEER_ROOM + 2 && !has(BERT, "note"); i++)
+        step(&line[AB]);
     assert_true(has(BERT, "note"));
     assert_false(has(BERT, "big"));
     run();
@@ -236,10 +242,7 @@ static void what_was_replaced_while_it_was_fetched_is_not_missed(void **state)
     save_big(ANNA, "f", MEDIUM);
     peer_link_open(&line[AB]);
     while (line[AB].end[0].chunks == 0)
-        for (size_t k = 0; k < 2; k++) {
-            (void)peer_end_pump(&line[AB].end[k]);
-            (void)peer_end_deliver(&line[AB].end[k]);
-        }
+        step(&line[AB]);
     save_big(ANNA, "f", MEDIUM / 2);
     save_big(ANNA, "g", MEDIUM);
     device_unlink(&w.d[ANNA], "g");
@@ -313,6 +316,37 @@ static void content_that_waits_is_fetched_when_it_is_offered(void **state)
     assert_int_equal(line[AB].end[0].entries, 0);
 }
 
+/* Bert has the entry of a file from a server, and then the device that made it sends it. */
+static void content_that_waits_is_fetched_when_its_entry_comes_again(void **state)
+{
+    (void)state;
+    peer_link_open(&line[BC]);
+    run();
+    save_big(CARL, "f", MEDIUM);
+    sync_meet_give_entries(&w, CARL, BERT);
+    assert_false(has(BERT, "f"));
+    run();
+    assert_int_equal(size_at(BERT, "f"), MEDIUM);
+}
+
+static void what_came_over_a_link_is_not_offered_back_there(void **state)
+{
+    (void)state;
+    open_links(1);
+    reset_counts(&line[AB]);
+    save_many(BERT, "b", MANY);
+    run();
+    assert_int_equal(line[AB].end[1].entries, MANY);
+    assert_int_equal(line[AB].end[0].offered + line[AB].end[1].offered, 0);
+    /* Nor in the next session, as far as the other one has heard where the log ends. */
+    save_many(BERT, "c", 3 * MANY);
+    run();
+    peer_link_cut(&line[AB]);
+    reset_counts(&line[AB]);
+    open_links(1);
+    assert_in_range(line[AB].end[0].offered, 0, 64);
+}
+
 static void a_new_member_joins_through_another_device_alone(void **state)
 {
     (void)state;
@@ -351,10 +385,7 @@ static void who_is_revoked_is_given_nothing_more(void **state)
     open_links(1);
     save_big(ANNA, "f", MEDIUM);
     for (int i = 0; line[AB].end[0].chunks == 0 && i < 1000; i++)
-        for (size_t k = 0; k < 2; k++) {
-            (void)peer_end_pump(&line[AB].end[k]);
-            (void)peer_end_deliver(&line[AB].end[k]);
-        }
+        step(&line[AB]);
     (void)peer_end_pump(&line[AB].end[1]);
     while (peer_end_deliver(&line[AB].end[1]) || peer_end_deliver(&line[AB].end[0]))
         ; /* it has asked for more, and nothing is on the way */
@@ -474,7 +505,7 @@ static void before_it_is_opened_nothing_is_asked(void **state)
 
 static void give_get_chunks(struct peer_end *e, size_t n)
 {
-    static const uint8_t name[CONTENT_ID_BYTES] = {1};
+    static const uint8_t name[CONTENT_ID_BYTES]; /* of nothing */
     ProtobufCBinaryData ids[FRAME_CHUNKS_MAX];
     Persist__GetChunks g = PERSIST__GET_CHUNKS__INIT;
     Persist__Frame f = frame_of(PERSIST__FRAME__KIND_GET_CHUNKS);
@@ -589,10 +620,7 @@ static void a_device_that_was_restored_is_heard_from_its_beginning(void **state)
     peer_link_open(&line[AB]);
     /* An engine signs when all was heard. */
     while (!sync_session_is_caught_up(line[AB].end[0].session))
-        for (size_t k = 0; k < 2; k++) {
-            (void)peer_end_pump(&line[AB].end[k]);
-            (void)peer_end_deliver(&line[AB].end[k]);
-        }
+        step(&line[AB]);
     run();
     assert_true(replica_id(old.s->replica) != replica);
     assert_true(line[AB].end[0].offered >= MANY);
@@ -700,7 +728,7 @@ static void try_seed(uint64_t seed, bool cuts)
         line[i].once = !cuts;
         peer_link_open(&line[i]);
     }
-    for (int step = 0; step < 400; step++)
+    for (int i = 0; i < 400; i++)
         go_on(&x, cuts);
     for (size_t i = 0; i < 2; i++)
         if (!line[i].up)
@@ -748,6 +776,8 @@ int main(int argc, char **argv)
         TEST(what_both_have_from_elsewhere_crosses_in_no_entry),
         TEST(a_device_without_a_server_has_all_through_one_that_has_one),
         TEST(content_that_waits_is_fetched_when_it_is_offered),
+        TEST(content_that_waits_is_fetched_when_its_entry_comes_again),
+        TEST(what_came_over_a_link_is_not_offered_back_there),
         TEST(a_new_member_joins_through_another_device_alone),
         TEST(who_is_no_member_is_not_served),
         TEST(who_is_revoked_is_given_nothing_more),
