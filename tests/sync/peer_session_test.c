@@ -456,7 +456,7 @@ static void a_slow_reader_costs_nothing_but_time(void **state)
     open_links(1);
     line[AB].room = 1;
     for (int i = 0; i < 5; i++) {
-        char prefix[8];
+        char prefix[16];
         snprintf(prefix, sizeof prefix, "%d-", i);
         save_many(ANNA, prefix, 500);
         (void)peer_end_pump(&line[AB].end[0]);
