@@ -109,6 +109,13 @@ static bool online_valid(const Persist__Online *o)
     return ok;
 }
 
+static bool offer_valid(const Persist__Offer *o)
+{
+    size_t n = o->dots.len / DOT_SIZE;
+    return n > 0 && ids_valid(o->dots, DOT_SIZE, FRAME_OFFER_MAX) &&
+           is_size(o->heads, n * FRAME_HEAD_SIZE) && is_size_or_empty(o->states, (n + 7) / 8);
+}
+
 static bool frame_valid(const Persist__Frame *f)
 {
     switch (f->kind_case) {
@@ -149,6 +156,10 @@ static bool frame_valid(const Persist__Frame *f)
         return ids_valid(f->dots->dots, DOT_SIZE, FRAME_DOTS_MAX);
     case PERSIST__FRAME__KIND_ONLINE:
         return online_valid(f->online);
+    case PERSIST__FRAME__KIND_OFFER:
+        return offer_valid(f->offer);
+    case PERSIST__FRAME__KIND_WANT:
+        return f->want->bits.len > 0 && f->want->bits.len <= FRAME_OFFER_MAX / 8;
     case PERSIST__FRAME__KIND_END:
         return is_text(f->end->text);
     case PERSIST__FRAME__KIND_JOIN:
@@ -159,6 +170,7 @@ static bool frame_valid(const Persist__Frame *f)
     case PERSIST__FRAME__KIND_LIST_SPACES:
     case PERSIST__FRAME__KIND_DONE:
     case PERSIST__FRAME__KIND_PASSED:
+    case PERSIST__FRAME__KIND_TAKEN:
     case PERSIST__FRAME__KIND_CAUGHT_UP:
         return true;
     case PERSIST__FRAME__KIND__NOT_SET:
@@ -219,7 +231,8 @@ static bool local_valid(const Persist__Local *f)
         return is_size(f->attach->space, SPACE_ID_SIZE);
     case PERSIST__LOCAL__KIND_LINK:
         return is_text(f->link->url) && is_text(f->link->error) &&
-               is_size_or_empty(f->link->member, WIRE_MEMBER_SIZE);
+               is_size_or_empty(f->link->member, WIRE_MEMBER_SIZE) &&
+               is_size_or_empty(f->link->peer, SIGN_KEY_SIZE);
     case PERSIST__LOCAL__KIND_DATA:
         return f->data->frame.len <= FRAME_MAX;
     case PERSIST__LOCAL__KIND_RETRY:

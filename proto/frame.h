@@ -19,6 +19,9 @@ enum {
     FRAME_ITEMS_MAX = 1024,    /* items in an Items */
     FRAME_CHUNKS_MAX = 256,    /* ids in a GetChunks, and chunks asked for in all */
     FRAME_DOTS_MAX = 4096,     /* dots in a Dots */
+    FRAME_OFFER_MAX = 256,     /* dots in an Offer */
+    FRAME_HEAD_SIZE = 8,       /* of each, the beginning of a hash */
+    FRAME_OFFERS_MAX = 4,      /* Offers that are not answered */
     FRAME_SPACES_MAX = 100,    /* spaces in a Spaces */
     FRAME_ONLINE_MAX = 64,     /* devices in an Online: as many as a space has members */
     FRAME_TEXT_MAX = 512,      /* bytes of a sentence; longer ones are refused */

@@ -32,7 +32,7 @@
 #include "proto/sealed/door.h"
 #include "proto/sealed/grant.h"
 
-enum { SYNC_RUN_SIZE = 16 };
+enum { SYNC_RUN_SIZE = 16, SYNC_OFFERED_HEAD = 8 };
 
 /* Where a session with one remote goes on. */
 struct sync_remote {
@@ -54,6 +54,12 @@ int space_sync_forget_remote(struct space *s, uint64_t remote) MUST_CHECK;
 int space_sync_leave_out(struct space *s, uint64_t remote, uint64_t arrival) MUST_CHECK;
 /** It has nothing of the space: all is offered to it again. */
 int space_sync_leave_none_out(struct space *s, uint64_t remote) MUST_CHECK;
+
+/**
+ * What names the log of arrivals that another device has a cursor in: another one when this device
+ * goes on under a new replica id. -ENOTCONN.
+ */
+int space_sync_run(struct space *s, uint8_t ret[static SYNC_RUN_SIZE]) MUST_CHECK;
 
 /** The id of the space. -ENOTCONN. */
 int space_sync_id(struct space *s, struct space_id *ret) MUST_CHECK;
@@ -90,6 +96,8 @@ int space_sync_list_acts(struct space *s, uint64_t after, uint64_t remote, struc
                          size_t max) MUST_CHECK;
 /** The number of the last arrival. */
 uint64_t space_sync_last(struct space *s);
+/** The replica of this device, and the counter of the last change that it has signed. */
+struct dot space_sync_signed(struct space *s);
 
 /* A chunk by both of its names. */
 struct sync_chunk {
@@ -111,6 +119,12 @@ int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
  */
 int space_sync_chunk_seal(struct space *s, const struct sync_chunk *c, struct buf *ret,
                           struct buf *ret_below) MUST_CHECK;
+/**
+ * The same by its name alone, for a member: under the newest clean epoch, where it has the id
+ * @ret_id. -ENODATA; -ENOKEY: there is no clean epoch.
+ */
+int space_sync_chunk_give(struct space *s, const uint8_t name[static CONTENT_ID_BYTES],
+                          struct chunk_id *ret_id, struct buf *ret) MUST_CHECK;
 /** The id of a chunk in the newest epoch held, or in the @i-th before it. -ENOENT: no such. */
 int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BYTES], size_t i,
                         struct chunk_id *ret) MUST_CHECK;
@@ -143,6 +157,21 @@ enum sync_taken {
     SYNC_CONTENT, /* kept until its content is here */
     SYNC_REFUSED, /* false: said in the log, and counted */
 };
+
+/* What could come, by its head alone. */
+struct sync_offered {
+    struct dot dot;
+    bool state;
+    uint8_t head[SYNC_OFFERED_HEAD]; /* of the hash of an entry's head; zeros for a STATE */
+};
+
+/** What is offered of an arrival. -ENOENT: it was superseded, there is nothing to send. */
+int space_sync_offer(struct space *s, const struct arrival *a, struct sync_offered *ret) MUST_CHECK;
+/**
+ * What is here of it: SYNC_KNOWN (of a STATE a newer one counts as it); SYNC_CONTENT: it waits for
+ * its content; SYNC_TAKEN: nothing, or another form of it. What was not verified counts as nothing.
+ */
+int space_sync_foresee(struct space *s, const struct sync_offered *o) MUST_CHECK;
 
 /** Takes an act from @remote: an enum sync_taken, or a negative errno (try again later). */
 int space_sync_take_act(struct space *s, uint64_t remote, struct bytes act) MUST_CHECK;
@@ -352,6 +381,8 @@ int space_sync_grant(struct space *s, const struct act_add *who, const char *lab
  * -EIO.
  */
 int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
+/** Whether the device with this identity is a member now: 1, 0; -ENOTCONN: no acts are here yet. */
+int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]) MUST_CHECK;
 /** Whether a member of the device with this identity was ever revoked. */
 bool space_sync_was_revoked(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]);
 /** The acts that this device made, appended to @ret, each as buf_put_string() does. */

@@ -11,19 +11,24 @@
 /* Acts of a member that are left for other things than forks, of which others can make enough. */
 enum { ACTS_LEFT = LIMIT_AUTHOR_ACTS / 4 };
 
-/* The entry that is here under the dot of @e, in @row: 1; 0: there is none, or it is the same. */
-static int find_other(struct space *s, const struct entry *e, struct buf *row, struct entry *ret)
+/* The entry that is here under a dot, in @row. -ENOENT. */
+static int find(struct space *s, const struct dot *dot, struct buf *row)
 {
     enum { WAITS_HEAD = 16 };
-    struct sync_key waits = sync_key_dot(SYNC_CONTENT_WAITS, &e->head.dot);
+    struct sync_key waits = sync_key_dot(SYNC_CONTENT_WAITS, dot);
     uint64_t number;
-    int rc = sync_get_entry(s, &e->head.dot, &number, row);
+    int rc = sync_get_entry(s, dot, &number, row);
     if (rc == -ENOENT)
         rc = sync_get(s, &waits, WAITS_HEAD, row);
+    return rc == 0 && row->n < ENTRY_HEAD_SIZE ? -EUCLEAN : rc;
+}
+
+/* The same, if it is not @e: 1; 0: there is none, or it is the same. */
+static int find_other(struct space *s, const struct entry *e, struct buf *row, struct entry *ret)
+{
+    int rc = find(s, &e->head.dot, row);
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
-    if (row->n < ENTRY_HEAD_SIZE)
-        return -EUCLEAN;
     if (memcmp(row->p, e->head_raw, ENTRY_HEAD_SIZE) == 0)
         return 0;
     return entry_parse_stored(buf_bytes(row), ret) < 0 ? -EUCLEAN : 1;
@@ -33,6 +38,19 @@ static int find_other(struct space *s, const struct entry *e, struct buf *row, s
 static bool is_news(const struct sync *y, const struct dot *dot)
 {
     return y->members != NULL && members_cut(y->members, dot->replica) >= dot->counter;
+}
+
+bool sync_is_other_form(struct space *s, const struct sync_offered *o)
+{
+    struct buf row CLEANUP(buf_wipe) = {0};
+    uint8_t hash[HASH_SIZE];
+    pthread_mutex_lock(&s->lock);
+    bool news = is_news(s->sync, &o->dot);
+    pthread_mutex_unlock(&s->lock);
+    if (!news || find(s, &o->dot, &row) < 0)
+        return false;
+    entry_head_hash(row.p, hash);
+    return memcmp(hash, o->head, sizeof o->head) != 0;
 }
 
 static int author_fork(struct space *s, const struct entry *a, const struct entry *b,

@@ -104,6 +104,21 @@ int space_sync_take_grant(struct space *s, const struct grant *g)
     return rc;
 }
 
+int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE])
+{
+    int rc = -ENOTCONN;
+    if (s->sync == NULL)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    const struct members *m = s->sync->members;
+    if (m != NULL)
+        rc = 0;
+    for (size_t i = 0; rc == 0 && i < members_n(m); i++)
+        rc = memcmp(members_at(m, i)->keys.identity, identity, SIGN_KEY_SIZE) == 0;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 static bool names_device(const struct members *m, const struct member_id *id,
                          const uint8_t identity[static SIGN_KEY_SIZE])
 {

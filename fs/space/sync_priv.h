@@ -444,6 +444,8 @@ int sync_check_own_state(struct space *s, const struct entry *e, const struct st
  * not signed by the owner.
  */
 int sync_see_form(struct space *s, const struct entry *e) MUST_CHECK;
+/** Whether it is another form of what is here, and that would say something new. */
+bool sync_is_other_form(struct space *s, const struct sync_offered *o);
 
 /* ---- sync_ends.c ---- */
 /** When opening: which replicas have ended. */

@@ -115,6 +115,20 @@ uint64_t space_sync_remote_id(const char *url)
     return get_u64(h) | 1;
 }
 
+int space_sync_run(struct space *s, uint8_t ret[static SYNC_RUN_SIZE])
+{
+    uint8_t h[HASH_SIZE];
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    struct bytes parts[] = {bytes_of(s->sync->space.b, SPACE_ID_SIZE),
+                            bytes_of(s->sync->random, REPLICA_RANDOM_SIZE)};
+    hash_parts(NULL, "persist.run.1", parts, ARRAY_N(parts), h);
+    pthread_mutex_unlock(&s->lock);
+    memcpy(ret, h, SYNC_RUN_SIZE);
+    return 0;
+}
+
 int space_sync_get_remote(struct space *s, uint64_t remote, struct sync_remote *ret)
 {
     struct buf row CLEANUP(buf_fini) = {0};

@@ -19,6 +19,14 @@ uint64_t space_sync_last(struct space *s)
     return last;
 }
 
+struct dot space_sync_signed(struct space *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct dot dot = {replica_id(s->replica), s->sync->signed_last};
+    pthread_mutex_unlock(&s->lock);
+    return dot;
+}
+
 static int list(struct space *s, bool acts_alone, uint64_t after, uint64_t remote,
                 struct arrival *ret, size_t max)
 {
@@ -94,6 +102,21 @@ static int get_stored(struct space *s, const struct arrival *a, struct buf *ret)
     buf_reset(ret);
     buf_put(ret, row.p + 8, row.n - 8);
     return buf_status(ret);
+}
+
+int space_sync_offer(struct space *s, const struct arrival *a, struct sync_offered *ret)
+{
+    struct buf stored CLEANUP(buf_wipe) = {0};
+    uint8_t hash[HASH_SIZE];
+    *ret = (struct sync_offered){.dot = a->dot, .state = a->kind == ARRIVAL_STATE};
+    int rc = get_stored(s, a, &stored);
+    if (rc == 0 && stored.n < ENTRY_HEAD_SIZE)
+        rc = -EUCLEAN;
+    if (rc < 0 || ret->state)
+        return rc;
+    entry_head_hash(stored.p, hash);
+    memcpy(ret->head, hash, sizeof ret->head);
+    return 0;
 }
 
 /* The chunks that an entry names. */
@@ -250,4 +273,20 @@ int space_sync_chunk_seal(struct space *s, const struct sync_chunk *c, struct bu
     pthread_mutex_unlock(&s->lock);
     db_value_fini(&v);
     return rc;
+}
+
+int space_sync_chunk_give(struct space *s, const uint8_t name[static CONTENT_ID_BYTES],
+                          struct chunk_id *ret_id, struct buf *ret)
+{
+    struct buf below CLEANUP(buf_fini) = {0};
+    struct sync_chunk c;
+    if (s->sync == NULL || s->sync->members == NULL)
+        return -ENOTCONN;
+    memcpy(c.name, name, sizeof c.name);
+    pthread_mutex_lock(&s->lock);
+    const struct epoch_keys *k = sync_epoch(s);
+    if (k != NULL)
+        *ret_id = c.id = chunk_id_of(k, name);
+    pthread_mutex_unlock(&s->lock);
+    return k == NULL ? -ENOKEY : space_sync_chunk_seal(s, &c, ret, &below);
 }

@@ -357,6 +357,40 @@ static int is_known_or_held(struct space *s, const struct entry *e)
     return db_has(s->db, DB_SYNC, sync_key_bytes(&key));
 }
 
+/* Of the own replica nothing counts but what is signed: another copy may have gone on. */
+static int foresee_entry(struct space *s, const struct sync_offered *o)
+{
+    struct dot own = space_sync_signed(s);
+    int rc = o->dot.replica == own.replica ? o->dot.counter <= own.counter : is_known(s, &o->dot);
+    if (rc == 1)
+        rc = sync_is_other_form(s, o) ? 0 : 1;
+    if (rc <= 0)
+        return rc < 0 ? rc : SYNC_TAKEN;
+    pthread_mutex_lock(&s->lock);
+    bool waits = s->sync->counts.content_waiting > 0;
+    pthread_mutex_unlock(&s->lock);
+    rc = waits ? has_row(s, SYNC_CONTENT_WAITS, &o->dot) : 0;
+    return rc < 0 ? rc : rc == 1 ? SYNC_CONTENT : SYNC_KNOWN;
+}
+
+static int foresee_state(struct space *s, const struct dot *dot)
+{
+    const struct sync *y = s->sync;
+    pthread_mutex_lock(&s->lock);
+    bool known = dot->replica == replica_id(s->replica) && dot->counter <= y->states;
+    for (size_t i = 0; !known && i < y->state_n; i++)
+        known = y->state[i].replica == dot->replica && dot->counter <= y->state[i].number;
+    pthread_mutex_unlock(&s->lock);
+    return known ? SYNC_KNOWN : SYNC_TAKEN;
+}
+
+int space_sync_foresee(struct space *s, const struct sync_offered *o)
+{
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    return o->state ? foresee_state(s, &o->dot) : foresee_entry(s, o);
+}
+
 /* What comes of an entry whose dot is known. */
 static int see_form(struct space *s, const struct entry *e)
 {

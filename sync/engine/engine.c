@@ -15,6 +15,7 @@
 #include "fs/space/exchange.h"
 #include "fs/tree/tree.h"
 #include "proto/base/log.h"
+#include "sync/engine/serve.h"
 #include "sync/engine/session.h"
 #include "sync/net/loop.h"
 #include "sync/net/unix_frames.h"
@@ -27,7 +28,8 @@ enum {
     STATE_MS = 2000,      /* a STATE is made when nothing has changed for so long, */
     STATE_MS_MAX = 10000, /* and at most so late; */
     ANSWER_MS = 50,       /* so long after another device's came */
-    FULL_MS = 30000,      /* until a server that had no room is tried again */
+    FULL_MS = 30000,      /* until a server that had no room is tried again, */
+    STRANGER_MS = 30000,  /* and a device that is no member */
     FD_MAX = 1024,
 };
 
@@ -39,6 +41,9 @@ struct link {
     uint32_t id;
     uint64_t generation;
     struct sync_session *session;
+    bool is_peer; /* with another device, which has proved to be @peer, and is served */
+    uint8_t peer[SIGN_KEY_SIZE];
+    struct sync_serve *serve;
     struct sync_link shown;
     uint64_t bulk_at_ms; /* the server had no room: when to try again; 0: it has */
 };
@@ -145,7 +150,8 @@ static void session_room(void *arg, const char *why)
 static void show(struct link *l)
 {
     bool caught_up = l->session != NULL && sync_session_is_caught_up(l->session);
-    bool settled = l->session != NULL && sync_session_is_settled(l->session);
+    bool settled = l->session != NULL && sync_session_is_settled(l->session) &&
+                   (l->serve == NULL || sync_serve_is_settled(l->serve));
     if (l->session != NULL)
         sync_session_progress(l->session, &l->shown.cursor, &l->shown.last);
     if (caught_up && !l->shown.caught_up) /* one that holds nothing new has said nothing, perhaps */
@@ -165,7 +171,9 @@ static void show(struct link *l)
 static void end_session(struct link *l)
 {
     sync_session_free(l->session);
+    sync_serve_free(l->serve);
     l->session = NULL;
+    l->serve = NULL;
 }
 
 static void drop_link(struct link *l)
@@ -256,10 +264,29 @@ static void drop_untold(struct engine *e)
             drop_link(&e->links[i]);
 }
 
+/* Another device is served, too, if it is a member. */
+static bool start_serving(struct link *l)
+{
+    struct sync_serve_config cfg = {.space = l->engine->cfg.space,
+                                    .remote = l->shown.remote,
+                                    .send = send_data,
+                                    .can_send = can_send,
+                                    .failed = session_failed,
+                                    .arg = l};
+    if (!l->is_peer)
+        return true;
+    memcpy(cfg.peer, l->peer, SIGN_KEY_SIZE);
+    int rc = sync_serve_new(&cfg, &l->serve);
+    if (rc < 0)
+        session_failed(l, STRANGER_MS, rc == -EACCES ? SERVE_STRANGER : strerror(-rc));
+    return rc == 0;
+}
+
 static void start_session(struct link *l)
 {
     struct sync_session_config cfg = {.space = l->engine->cfg.space,
                                       .url = l->shown.url,
+                                      .peer = l->is_peer,
                                       .interval_ms = l->shown.interval_s * 1000,
                                       .bulk_at_ms = l->bulk_at_ms,
                                       .send = send_data,
@@ -267,8 +294,11 @@ static void start_session(struct link *l)
                                       .room = session_room,
                                       .failed = session_failed,
                                       .arg = l};
+    if (!start_serving(l))
+        return;
     if (sync_session_new(&cfg, &l->session) < 0) {
         session_failed(l, 1000, "the database cannot be read");
+        end_session(l);
         return;
     }
     sync_session_start(l->session);
@@ -300,6 +330,9 @@ static void on_link(struct engine *e, const Persist__Link *in)
     if (l->session != NULL && (!up || l->generation != in->generation))
         end_session(l);
     l->generation = in->generation;
+    l->is_peer = in->peer.len == SIGN_KEY_SIZE;
+    if (l->is_peer)
+        memcpy(l->peer, in->peer.data, SIGN_KEY_SIZE);
     l->shown.remote = space_sync_remote_id(l->shown.url);
     l->shown.state = state_of(in->state);
     l->shown.interval_s = in->interval_s;
@@ -382,6 +415,8 @@ static void pump(struct engine *e, bool now)
             continue;
         uint64_t at = sync_session_pump(l->session, now_ms, now);
         next = sooner(next, at);
+        if (l->serve != NULL)
+            sync_serve_pump(l->serve);
         show(l);
     }
     note_changes(e, now); /* what the sessions took in now, too: nothing else may come for long */
@@ -472,13 +507,17 @@ static void on_data(struct engine *e, const Persist__Data *d)
     if (l == NULL || l->session == NULL || l->generation != d->generation)
         return;
     if (frame_decode(frame_bytes(d->frame), &f) < 0) {
-        session_failed(l, CONNECT_MS_MAX, "the server sent what is no frame");
+        session_failed(l, CONNECT_MS_MAX, "the remote sent what is no frame");
         end_session(l);
         return;
     }
     l->shown.down_bytes += d->frame.len;
     rate_add(&l->shown.down, net_now_ms(), d->frame.len);
-    bool now = sync_session_frame(l->session, f, net_now_ms());
+    bool now = true;
+    if (l->serve != NULL && sync_serve_is_for(f))
+        sync_serve_frame(l->serve, f);
+    else
+        now = sync_session_frame(l->session, f, net_now_ms());
     frame_free(f);
     if (now)
         pump(e, false);
@@ -616,7 +655,7 @@ static int make(struct engine *e, struct err *err)
 static void engine_free(struct engine *e)
 {
     for (size_t i = 0; i < LINKS_MAX; i++)
-        sync_session_free(e->links[i].session);
+        end_session(&e->links[i]);
     net_watch_free(e->watch);
     net_timer_free(e->connect_timer);
     net_timer_free(e->pump_timer);

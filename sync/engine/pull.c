@@ -51,22 +51,32 @@ void pull_take(struct sync_session *x)
     if (n == 0 || x->failed)
         return;
     int rc = space_sync_take_entries(x->cfg.space, x->remote, entry, n, fate);
+    /* What another device sends it has whole, and it may wait here since it came from elsewhere. */
     for (size_t i = 0; rc == 0 && i < n; i++)
-        l->more_waiting = l->more_waiting || fate[i] == SYNC_CONTENT;
+        l->more_waiting =
+            l->more_waiting || fate[i] == SYNC_CONTENT || (x->cfg.peer && fate[i] == SYNC_KNOWN);
     buf_reset(&l->came);
     l->came_n = 0;
     taken(x, l->came_seq, rc);
 }
 
 /* An entry waits for those that came with it, and is taken with them. */
-static void keep(struct sync_session *x, const Persist__Items__Item *it)
+static void keep(struct sync_session *x, const Persist__Items__Item *it, uint64_t seq)
 {
     struct pull *l = &x->pull;
     buf_put_string(&l->came, frame_bytes(it->entry));
     l->came_n++;
-    l->came_seq = it->seq;
+    l->came_seq = max_u64(l->came_seq, seq);
     if (buf_status(&l->came) < 0)
         sync_session_fail(x, FAILED_MS, "out of memory");
+}
+
+/* Where the cursor goes when an item is taken. Another device says that of all of them. */
+static uint64_t seq_at(const struct sync_session *x, const Persist__Items *items, size_t i)
+{
+    if (!x->cfg.peer)
+        return items->items[i]->seq;
+    return i + 1 == items->n_items ? items->all : 0;
 }
 
 bool pull_items(struct sync_session *x, const Persist__Items *items)
@@ -76,15 +86,77 @@ bool pull_items(struct sync_session *x, const Persist__Items *items)
     for (size_t i = 0; i < items->n_items && !x->failed; i++) {
         const Persist__Items__Item *it = items->items[i];
         if (!is_act(it))
-            keep(x, it);
+            keep(x, it, seq_at(x, items, i));
         if (!is_act(it) && l->came_n < CAME_MAX && l->came.n < CAME_BYTES)
             continue;
         any = true;
         pull_take(x);
         if (is_act(it) && !x->failed)
-            taken(x, it->seq, space_sync_take_act(x->cfg.space, x->remote, frame_bytes(it->act)));
+            taken(x, seq_at(x, items, i),
+                  space_sync_take_act(x->cfg.space, x->remote, frame_bytes(it->act)));
     }
     return any;
+}
+
+/* ---- Offers ------------------------------------------------------------------------------------
+ */
+
+/* What waits here for its content is whole there: perhaps it can be had now. */
+static bool is_wanted(struct sync_session *x, const struct sync_offered *o)
+{
+    int rc = space_sync_foresee(x->cfg.space, o);
+    if (rc < 0)
+        sync_session_fail(x, FAILED_MS, "what is offered cannot be compared with what is here");
+    x->pull.more_waiting = x->pull.more_waiting || rc == SYNC_CONTENT;
+    return rc == SYNC_TAKEN;
+}
+
+void pull_offer(struct sync_session *x, const Persist__Offer *o)
+{
+    struct pull *l = &x->pull;
+    struct want *w = &l->want[(l->want_at + l->want_n) % FRAME_OFFERS_MAX];
+    size_t n = o->dots.len / DOT_SIZE;
+    if (l->want_n == FRAME_OFFERS_MAX) {
+        sync_session_fail(x, FAILED_MS, "the other device does not wait for answers");
+        return;
+    }
+    *w = (struct want){.n = (n + 7) / 8};
+    for (size_t i = 0; i < n && !x->failed; i++) {
+        struct sync_offered what = {.dot = dot_decode(o->dots.data + i * DOT_SIZE)};
+        what.state = o->states.len > 0 && (o->states.data[i / 8] >> i % 8 & 1) != 0;
+        memcpy(what.head, o->heads.data + i * FRAME_HEAD_SIZE, sizeof what.head);
+        w->bits[i / 8] = (uint8_t)(w->bits[i / 8] | (is_wanted(x, &what) ? 1 << i % 8 : 0));
+    }
+    l->want_n++;
+}
+
+static void send_want(struct sync_session *x)
+{
+    struct pull *l = &x->pull;
+    const struct want *first = &l->want[l->want_at];
+    Persist__Want w = PERSIST__WANT__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    w.bits = frame_data(bytes_of(first->bits, first->n));
+    l->want_at = (l->want_at + 1) % FRAME_OFFERS_MAX;
+    l->want_n--;
+    f.kind_case = PERSIST__FRAME__KIND_WANT;
+    f.want = &w;
+    sync_session_send(x, &f);
+}
+
+/* All that came is here: the other device hears so. */
+static void tell_taken(struct sync_session *x)
+{
+    struct pull *l = &x->pull;
+    Persist__Taken t = PERSIST__TAKEN__INIT;
+    Persist__Frame f = PERSIST__FRAME__INIT;
+    if (!x->cfg.peer || !x->caught_up || l->taken >= x->row.cursor || !pull_is_settled(x) ||
+        !sync_session_can_send(x))
+        return;
+    t.seq = l->taken = x->row.cursor;
+    f.kind_case = PERSIST__FRAME__KIND_TAKEN;
+    f.taken = &t;
+    sync_session_send(x, &f);
 }
 
 /* ---- content -----------------------------------------------------------------------------------
@@ -215,7 +287,7 @@ static bool ask_next(struct sync_session *x, struct sync_chunk *ret)
     memcpy(a.chunk.name, f->names.p + f->names_at, CONTENT_ID_BYTES);
     a.len = get_u64(f->lens.p + f->names_at / CONTENT_ID_BYTES * 8);
     f->names_at += CONTENT_ID_BYTES;
-    if (space_sync_chunk_id(x->cfg.space, a.chunk.name, 0, &a.chunk.id) < 0)
+    if (!x->cfg.peer && space_sync_chunk_id(x->cfg.space, a.chunk.name, 0, &a.chunk.id) < 0)
         return false;
     f->open++;
     l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = a;
@@ -232,7 +304,7 @@ static void send_get(struct sync_session *x, const struct sync_chunk *chunks, si
     if (n == 0)
         return;
     for (size_t i = 0; i < n; i++)
-        ids[i] = frame_data(bytes_of(chunks[i].id.b, CHUNK_ID_SIZE));
+        ids[i] = frame_data(bytes_of(x->cfg.peer ? chunks[i].name : chunks[i].id.b, CHUNK_ID_SIZE));
     g.n_ids = n;
     g.ids = ids;
     f.kind_case = PERSIST__FRAME__KIND_GET_CHUNKS;
@@ -292,11 +364,16 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         begin_fetches(x, now_ms);
     if (!sync_session_can_send(x))
         return l->room_ms != 0 ? l->room_ms : l->retry_ms;
+    while (l->want_n > 0 && sync_session_can_send(x))
+        send_want(x);
+    if (!sync_session_can_send(x))
+        return next_pump(l, now_ms);
     while (l->room_ms == 0 && n < FRAME_CHUNKS_MAX && ask_next(x, &chunks[n]))
         n++;
     send_get(x, chunks, n);
     if (l->passed_bytes >= PASSED_BYTES && sync_session_can_send(x))
         tell_passed(x);
+    tell_taken(x);
     return next_pump(l, now_ms);
 }
 
@@ -304,7 +381,8 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
 static bool ask_older(struct sync_session *x, struct asked *a)
 {
     struct pull *l = &x->pull;
-    if (space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
+    if (x->cfg.peer ||
+        space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
         return false;
     a->done = false;
     l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = *a;
@@ -313,12 +391,26 @@ static bool ask_older(struct sync_session *x, struct asked *a)
     return true;
 }
 
+/* Whether this is what was asked for next. A device has it under the id of an epoch of its own
+ * choice, which is looked at when it is opened. */
+static bool answers(struct sync_session *x, const Persist__Chunk *c)
+{
+    struct asked *head = &x->pull.asked[x->pull.asked_at];
+    if (x->pull.asked_n == 0 || (x->cfg.peer && c->more))
+        return false;
+    if (x->cfg.peer && c->sealed.len > 0)
+        memcpy(head->chunk.id.b, c->id.data, CHUNK_ID_SIZE);
+    else if (x->cfg.peer)
+        return memcmp(c->id.data, head->chunk.name, CHUNK_ID_SIZE) == 0;
+    return memcmp(c->id.data, head->chunk.id.b, CHUNK_ID_SIZE) == 0;
+}
+
 void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
     struct asked *head = &l->asked[l->asked_at];
-    if (l->asked_n == 0 || memcmp(c->id.data, head->chunk.id.b, CHUNK_ID_SIZE) != 0) {
-        sync_session_fail(x, FAILED_MS, "the server sent a piece of content that nobody asked for");
+    if (!answers(x, c)) {
+        sync_session_fail(x, FAILED_MS, "the remote sent a piece of content that nobody asked for");
         return;
     }
     int rc = -EBADMSG;

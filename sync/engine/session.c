@@ -10,6 +10,8 @@
 
 enum { FAILED_MS = 10000, REFUSED_MS = 30000, FULL_MS = 5000, GO_ON_MS = 1000, AGAIN_MS = 100 };
 
+#define SENSELESS "the remote said what makes no sense here"
+
 /* ---- sending -----------------------------------------------------------------------------------
  */
 
@@ -58,7 +60,7 @@ int sync_session_new(const struct sync_session_config *cfg, struct sync_session 
     x->cfg = *cfg;
     x->url = strdup(cfg->url);
     x->cfg.url = x->url;
-    int rc = x->url == NULL ? -ENOMEM : push_init(x);
+    int rc = x->url == NULL ? -ENOMEM : cfg->peer ? 0 : push_init(x);
     if (rc == 0) {
         x->remote = space_sync_remote_id(x->url);
         rc = space_sync_get_remote(cfg->space, x->remote, &x->row);
@@ -93,7 +95,8 @@ void sync_session_start(struct sync_session *x)
     }
     open.space = frame_data(bytes_of(id.b, SPACE_ID_SIZE));
     open.cursor = x->row.cursor;
-    open.passing = open.online = true;
+    open.passing = true;
+    open.online = !x->cfg.peer;
     x->asked_round = space_sync_round(x->cfg.space);
     if (!sodium_is_zero(x->row.run, SYNC_RUN_SIZE))
         open.run = frame_data(bytes_of(x->row.run, SYNC_RUN_SIZE));
@@ -196,15 +199,15 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
 {
     bool same = o->run.len == SYNC_RUN_SIZE && memcmp(o->run.data, x->row.run, SYNC_RUN_SIZE) == 0;
     if (x->opened) {
-        sync_session_fail(x, FAILED_MS, "the server answered twice");
+        sync_session_fail(x, FAILED_MS, "the remote answered twice");
         return;
     }
     x->opened = true;
     x->last = o->last;
-    /* A log that ends before the cursor is another one, whatever the server says. */
+    /* A log that ends before the cursor is another one, whatever the remote says. */
     if (o->stale || !o->exists || o->last < x->row.cursor) {
         x->row.cursor = 0;
-        x->comparing = o->exists;
+        x->comparing = o->exists && !x->cfg.peer; /* a device offers all, then */
     }
     if (!o->exists) {
         x->row.pushed = 0;
@@ -268,14 +271,13 @@ static void online(struct sync_session *x, const Persist__Online *o)
         memcpy(x->online.identity, o->identities.data, o->identities.len);
 }
 
-static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
+/* What only a server says, or only a device: whether it was that. */
+static bool dispatch_one_sided(struct sync_session *x, const Persist__Frame *f)
 {
-    if (f->kind_case == PERSIST__FRAME__KIND_CHUNK)
-        pull_chunk(x, f->chunk, now_ms);
-    else if (f->kind_case == PERSIST__FRAME__KIND_PASSING)
-        pull_passing(x, f->passing);
-    else if (f->kind_case == PERSIST__FRAME__KIND_CAUGHT_UP)
-        caught_up(x, f->caught_up);
+    if (f->kind_case == PERSIST__FRAME__KIND_OFFER && x->cfg.peer)
+        pull_offer(x, f->offer);
+    else if (x->cfg.peer)
+        return false;
     else if (f->kind_case == PERSIST__FRAME__KIND_ONLINE)
         online(x, f->online);
     else if (f->kind_case == PERSIST__FRAME__KIND_MISSING_CHUNKS)
@@ -284,10 +286,25 @@ static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t n
         refused(x, f->refused);
     else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->comparing)
         take_dots(x, f->dots);
+    else
+        return false;
+    return true;
+}
+
+static void dispatch(struct sync_session *x, const Persist__Frame *f, uint64_t now_ms)
+{
+    if (dispatch_one_sided(x, f))
+        return;
+    if (f->kind_case == PERSIST__FRAME__KIND_CHUNK)
+        pull_chunk(x, f->chunk, now_ms);
+    else if (f->kind_case == PERSIST__FRAME__KIND_PASSING)
+        pull_passing(x, f->passing);
+    else if (f->kind_case == PERSIST__FRAME__KIND_CAUGHT_UP)
+        caught_up(x, f->caught_up);
     else if (f->kind_case == PERSIST__FRAME__KIND_DOTS && x->hear == HEAR_DOTS)
         x->hear = HEAR_CAUGHT_UP;
     else
-        sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
+        sync_session_fail(x, FAILED_MS, SENSELESS);
 }
 
 /* A server that does not want this device closes with the same code, and the link goes by that. */
@@ -306,7 +323,7 @@ bool sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_
         return false;
     if (x->opened && f->kind_case == PERSIST__FRAME__KIND_ITEMS)
         return pull_items(x, f->items);
-    if (x->opened && f->kind_case == PERSIST__FRAME__KIND_DONE) {
+    if (x->opened && !x->cfg.peer && f->kind_case == PERSIST__FRAME__KIND_DONE) {
         push_done(x, f->done->id);
         return false;
     }
@@ -318,7 +335,7 @@ bool sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_
     else if (f->kind_case == PERSIST__FRAME__KIND_OPENED)
         opened(x, f->opened);
     else if (!x->opened)
-        sync_session_fail(x, FAILED_MS, "the server said what makes no sense here");
+        sync_session_fail(x, FAILED_MS, SENSELESS);
     else
         dispatch(x, f, now_ms);
     return true;
@@ -330,7 +347,8 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
         return 0;
     pull_take(x);
     /* Not before all is heard: another copy of this device may have written under its id. */
-    uint64_t push = x->comparing || !x->caught_up ? 0 : push_pump(x, now_ms, now);
+    bool puts = !x->cfg.peer && x->caught_up && !x->comparing;
+    uint64_t push = puts ? push_pump(x, now_ms, now) : 0;
     uint64_t pull = pull_pump(x, now_ms);
     hear(x);
     if (x->unstored && !x->failed)
@@ -361,6 +379,6 @@ bool sync_session_is_caught_up(const struct sync_session *x)
 
 bool sync_session_is_settled(const struct sync_session *x)
 {
-    return sync_session_is_caught_up(x) && !x->comparing && push_is_settled(x) &&
+    return sync_session_is_caught_up(x) && !x->comparing && (x->cfg.peer || push_is_settled(x)) &&
            pull_is_settled(x);
 }

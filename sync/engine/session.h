@@ -1,12 +1,14 @@
 /*
- * sync/engine/session - one session of a space with one remote: the device's side of
- * proto/session.proto, from Open on. Sans IO: frames come in and go out through calls, time is
- * given.
+ * sync/engine/session - one session of a space with one remote, a server or another device: the
+ * side of proto/session.proto that pulls, and puts, from Open on. Sans IO: frames come in and go
+ * out through calls, time is given.
  *
  *   push   what arrived here goes out as Puts: acts, small entries and STATEs in their order; an
  *          entry with chunks as a job of its own beside them, so that bulk delays nobody
  *   pull   Items are taken into the space; content that they wait for is fetched, the smallest
  * first
+ *
+ * Nothing is put to another device: it pulls what is here by itself, from serve.h.
  *
  * The cursor of each direction is in the space's database, so a session may end anywhere.
  * Thread: one.
@@ -22,6 +24,7 @@ struct sync_session;
 struct sync_session_config {
     struct space *space;
     const char *url;      /* of the remote; copied */
+    bool peer;            /* it is another device */
     unsigned interval_ms; /* at least so long between two pushes; 0: at once */
     uint64_t bulk_at_ms;  /* no chunks are put before, as the remote had no room; 0: at once */
     /** Sends a frame; it is copied. Only called while can_send(). */

@@ -81,6 +81,12 @@ struct fetch {
     bool missing; /* the remote has not all of it */
 };
 
+/* Which of an Offer are wanted. */
+struct want {
+    uint8_t bits[FRAME_OFFER_MAX / 8];
+    size_t n; /* bytes */
+};
+
 struct pull {
     struct buf came; /* entries that are not taken yet, each with its length */
     size_t came_n;
@@ -97,6 +103,10 @@ struct pull {
     size_t asked_at, asked_n;
     uint64_t asked_bytes;
     uint64_t passed_bytes; /* of chunks that came ahead, of which the remote was not told */
+    /* With another device. */
+    struct want want[FRAME_OFFERS_MAX]; /* that are not sent: a ring */
+    size_t want_at, want_n;
+    uint64_t taken; /* as it was told */
 };
 
 struct sync_session {
@@ -154,6 +164,7 @@ bool pull_items(struct sync_session *x, const Persist__Items *items);
 void pull_take(struct sync_session *x);
 void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms);
 void pull_passing(struct sync_session *x, const Persist__SealedChunk *c);
+void pull_offer(struct sync_session *x, const Persist__Offer *o);
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms);
 bool pull_is_settled(const struct sync_session *x);
 

@@ -39,6 +39,13 @@ static void check_limits(const Persist__Frame *f)
     } else if (f->kind_case == PERSIST__FRAME__KIND_ONLINE) {
         must(f->online->identities.len % 32 == 0);
         must(f->online->identities.len <= (f->online->many ? 0 : FRAME_ONLINE_MAX * 32));
+    } else if (f->kind_case == PERSIST__FRAME__KIND_OFFER) {
+        size_t n = f->offer->dots.len / DOT_SIZE;
+        must(n > 0 && n <= FRAME_OFFER_MAX && f->offer->dots.len % DOT_SIZE == 0);
+        must(f->offer->heads.len == n * FRAME_HEAD_SIZE);
+        must(f->offer->states.len == 0 || f->offer->states.len == (n + 7) / 8);
+    } else if (f->kind_case == PERSIST__FRAME__KIND_WANT) {
+        must(f->want->bits.len > 0 && f->want->bits.len <= FRAME_OFFER_MAX / 8);
     } else if (f->kind_case == PERSIST__FRAME__KIND_ITEMS) {
         must(f->items->n_items <= FRAME_ITEMS_MAX);
     } else {
