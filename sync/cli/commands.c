@@ -14,9 +14,11 @@ const struct command *const commands[] = {
     &command_check,   &command_gc,
     &command_driver,  &command_forget,
     &command_remote,  &command_clone,
-    &command_daemon,  &command_serve,
-    &command_user,    &command_token,
-    &command_id,      NULL,
+    &command_peers,   &command_peer,
+    &command_revoke,  &command_daemon,
+    &command_serve,   &command_user,
+    &command_token,   &command_id,
+    NULL,
 };
 
 const struct args_option commands_json_only[] = {{.long_name = "json"}, {0}};
