@@ -21,9 +21,9 @@ struct peer {
     bool is_equal;    /* it holds what this device holds now */
     uint64_t behind;  /* changes that this device knows and it did not */
     /* Who let it in: */
-    bool is_first, by_door;      /* it made the space; it came through a passphrase of: */
-    char by[LIMIT_LABEL + 1];    /* like @label */
-    uint64_t since_ms;           /* when this device heard of it; 0: not known */
+    bool is_first, by_door;       /* it made the space; it came through a passphrase of: */
+    char by[LIMIT_LABEL + 1];     /* like @label */
+    uint64_t since_ms;            /* when this device heard of it; 0: not known */
     char out_by[LIMIT_LABEL + 1]; /* of one that is no member: who put it out */
     uint64_t out_ms;              /* when this device heard of that; 0: not known */
 };

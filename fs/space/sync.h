@@ -100,8 +100,8 @@ struct sync_chunk {
 /**
  * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
  * @ret; and the chunks that it names, appended to @ret_chunks as struct sync_chunk.
- * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch (a STATE is
- * left out then).
+ * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch (a STATE
+ * is left out then).
  */
 int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
                     struct buf *ret_chunks) MUST_CHECK;

@@ -55,9 +55,7 @@ static int put_table(const struct buf *all, bool out_too, bool colour, struct bu
         table_cell_str(&t, role_of(&p));
         table_cell_str(&t, state_of(&p));
         table_cell_str(&t, held(&p, far));
-        table_cell_str(&t, p.is_this        ? ""
-                           : p.seen_ms == 0 ? "never"
-                                            : human_time(p.seen_ms, seen));
+        table_cell_str(&t, p.is_this ? "" : p.seen_ms == 0 ? "never" : human_time(p.seen_ms, seen));
         table_cell_str(&t, p.peer_id);
     }
     int rc = table_put(&t, colour, text);
@@ -110,8 +108,8 @@ int verb_peers(struct space *s, const struct verb_call *call, struct out *out)
     int rc = peers_list(s, &all);
     if (rc < 0)
         return peer_list_failed("peers", rc, out);
-    rc = call->json ? put_json(&all, out_too, &text)
-                    : put_table(&all, out_too, call->colour, &text);
+    rc =
+        call->json ? put_json(&all, out_too, &text) : put_table(&all, out_too, call->colour, &text);
     if (rc == 0)
         rc = out_buf(out, &text);
     return verb_status_of(rc);

@@ -86,10 +86,9 @@ static int put_text(const struct peer *p, const struct verb_call *call, const st
         memcpy(&t, servers->p + at, sizeof t);
         escape_to(shown, sizeof shown, bytes_str(t.link.url));
         snprintf(all, sizeof all, "  %s %s\n", shown,
-                 t.knows ? "knows it; its token there is dead"
-                 : call->mounted
-                     ? "is not reached: it is told when it is"
-                     : "is told when the folder is mounted, and it is reached");
+                 t.knows         ? "knows it; its token there is dead"
+                 : call->mounted ? "is not reached: it is told when it is"
+                                 : "is told when the folder is mounted, and it is reached");
         buf_put_bytes(out, bytes_str(all));
     }
     if (has_door(servers))
@@ -132,8 +131,8 @@ static int failed(const struct peer *p, int rc, struct out *out)
         out_error(out, "revoke: this device is no member of the folder; it can put nobody out");
     else
         out_error(out, "revoke: %s: %s", shown, strerror(-rc));
-    return rc == -EALREADY ? VERB_FAILED
-           : rc == -EINVAL ? VERB_USAGE
+    return rc == -EALREADY   ? VERB_FAILED
+           : rc == -EINVAL   ? VERB_USAGE
            : rc == -ENOTCONN ? VERB_NOT_ALLOWED
                              : verb_status_of(rc);
 }

@@ -42,13 +42,14 @@ const struct command command_revoke = {
     .name = "revoke",
     .arguments = "PEER [FOLDER] [--yes] [--json]",
     .summary = "put a device out of a folder",
-    .help = "PEER is a label, or any part of a PeerId that no other device has. It keeps what it\n"
-            "has, and gets nothing more; its token dies on the servers of the folder. Asks before.\n"
-            "  --yes      do not ask\n"
-            "  --json     one JSON document: which servers know it\n"
-            "\n"
-            "Example:\n"
-            "  persist revoke phone\n",
+    .help =
+        "PEER is a label, or any part of a PeerId that no other device has. It keeps what it\n"
+        "has, and gets nothing more; its token dies on the servers of the folder. Asks before.\n"
+        "  --yes      do not ask\n"
+        "  --json     one JSON document: which servers know it\n"
+        "\n"
+        "Example:\n"
+        "  persist revoke phone\n",
     .options = options,
     .plain_min = 1,
     .plain_max = 2,

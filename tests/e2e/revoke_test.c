@@ -44,8 +44,9 @@ static void is_out_with_its_token(void)
     e2e_wait(is_cut, NULL, CUT_MS, "the session of who is out is cut");
     e2e_wait(is_refused, NULL, REFUSED_MS, "its token is dead");
     holds(strstr(at(CARL)->last.out, "  put out     by ") != NULL);
-    e2e_ok(world.server, "persist token list --data %s >tokens && ! grep -q d2 tokens && "
-                         "grep -q d0 tokens && grep -q d1 tokens",
+    e2e_ok(world.server,
+           "persist token list --data %s >tokens && ! grep -q d2 tokens && "
+           "grep -q d0 tokens && grep -q d1 tokens",
            world.data);
     e2e_refused(at(CARL), 4, "member", "persist revoke --yes %s", id_of(ANNA));
 }
@@ -86,8 +87,8 @@ static void who_is_put_out_is_cut_and_the_others_go_on(struct e2e *f)
         is_out_with_its_token();
         the_others_go_on();
         e2e_refused(at(BERT), 1, "already", "persist revoke --yes %s", carl);
-        e2e_ok(at(BERT), "persist peers >peers && ! grep -q %s peers && grep -q 'this device' peers",
-               carl);
+        e2e_ok(at(BERT),
+               "persist peers >peers && ! grep -q %s peers && grep -q 'this device' peers", carl);
         e2e_ok(at(BERT), "persist peers --all --json >peers && grep -q %s peers", carl);
         e2e_ok(at(BERT), "persist peer show %s >peer && grep -q '  put out  .* by ' peer", carl);
         e2e_ok(at(BERT), "persist peer show --json %s >/dev/null", id_of(ANNA));
@@ -106,8 +107,9 @@ static void a_server_that_was_not_reached_is_told_later(struct e2e *f)
         const char *carl = id_of(CARL);
         world_offline(at(ANNA));
         e2e_ok(at(ANNA), "persist unmount notes");
-        e2e_ok(at(ANNA), "persist revoke --yes %s >said && grep -q 'is told when' said && "
-                         "grep -q 'passphrase' said",
+        e2e_ok(at(ANNA),
+               "persist revoke --yes %s >said && grep -q 'is told when' said && "
+               "grep -q 'passphrase' said",
                carl);
         world_save(at(CARL), "carl.md", "was not known to be out\n");
         world_wait_text(at(BERT), "carl.md", "was not known to be out\n");
@@ -123,7 +125,7 @@ static void a_server_that_was_not_reached_is_told_later(struct e2e *f)
         if (d != NULL) {
             same(e2e_sh(d, "persist clone %s %s --token-file token --passphrase-file ../passphrase",
                         world.url, d->folder)
-                     ->status != 0,
+                         ->status != 0,
                  1);
             e2e_ok(at(ANNA),
                    "persist remote add %s notes --token-file token >added && "

@@ -42,8 +42,7 @@ static void save(size_t i, const char *path, const char *text)
 
 static void revoke(size_t by, size_t whom)
 {
-    assert_int_equal(
-        peers_revoke(w.d[by].s, w.d[whom].member->pub.identity, ACT_REASON_LOST), 0);
+    assert_int_equal(peers_revoke(w.d[by].s, w.d[whom].member->pub.identity, ACT_REASON_LOST), 0);
     assert_int_equal(space_sync_settle(w.d[by].s), 0);
 }
 
@@ -86,9 +85,8 @@ static size_t offer(size_t a, size_t b)
         w.done[a][b] = at.number;
         if (space_sync_seal(w.d[a].s, &at, &bytes, &chunks) < 0)
             continue;
-        int rc = at.kind == ARRIVAL_ACT
-                     ? space_sync_take_act(w.d[b].s, a + 1, buf_bytes(&bytes))
-                     : space_sync_take_entry(w.d[b].s, a + 1, buf_bytes(&bytes));
+        int rc = at.kind == ARRIVAL_ACT ? space_sync_take_act(w.d[b].s, a + 1, buf_bytes(&bytes))
+                                        : space_sync_take_entry(w.d[b].s, a + 1, buf_bytes(&bytes));
         assert_true(rc >= 0);
         refused += rc == SYNC_REFUSED;
     }
@@ -485,8 +483,8 @@ static void give_false_key(size_t by, size_t victim, bool wrong)
         uint8_t box[ACT_BOX_SIZE];
         if (is_victim && !wrong)
             continue;
-        assert_int_equal(
-            act_box_seal(is_victim ? &other : &k, members_space(m), &to->keys, box), 0);
+        assert_int_equal(act_box_seal(is_victim ? &other : &k, members_space(m), &to->keys, box),
+                         0);
         buf_put(&boxes, box, sizeof box);
     }
     memset(&a, 0, sizeof a);
@@ -626,8 +624,7 @@ static void content_that_waited_is_published_anew_after_a_crash_too(void **state
     struct sync_remote at = {.pushed = space_sync_last(w.d[ANNA].s)};
     assert_int_equal(space_sync_put_remote(w.d[ANNA].s, 5, &at), 0);
     save_big(ANNA, "waits");
-    assert_int_equal(peers_revoke(w.d[ANNA].s, w.d[CARL].member->pub.identity, ACT_REASON_NONE),
-                     0);
+    assert_int_equal(peers_revoke(w.d[ANNA].s, w.d[CARL].member->pub.identity, ACT_REASON_NONE), 0);
     device_reopen(&w.d[ANNA]); /* before anything followed from the act */
     adopt(ANNA);
     sync_meet_sign(&w.d[ANNA]);
