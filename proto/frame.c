@@ -69,6 +69,8 @@ static bool put_valid(const Persist__Put *p)
         return chunk_valid(p->chunk);
     case PERSIST__PUT__WHAT_DOOR:
         return p->door.len <= GRANT_BLOB_MAX; /* of either kind */
+    case PERSIST__PUT__WHAT_REVOKED:
+        return is_size(p->revoked, SIGN_KEY_SIZE);
     case PERSIST__PUT__WHAT__NOT_SET:
     case _PERSIST__PUT__WHAT__CASE_IS_INT_SIZE:
         break;

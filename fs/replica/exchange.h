@@ -135,6 +135,14 @@ int replica_clean(struct replica *r, struct db_batch *batch, size_t max) MUST_CH
 int replica_renew(struct replica *r, struct db_batch *batch, uint64_t new_id,
                   uint64_t confirmed) MUST_CHECK;
 
+/**
+ * Own changes (@n > 0 of one replica, ascending) that nobody else has are written anew, each by a
+ * new change, which has seen it: data, stamp and origin stay. Pending in @batch. How many were
+ * still held.
+ */
+int replica_again(struct replica *r, struct db_batch *batch, const struct dot *dots,
+                  size_t n) MUST_CHECK;
+
 /* ---- replicas that ended ------------------------------------------------------------------------
  *
  * What a replica made after its end (a fork, a revocation) is void for everybody. Who holds such

@@ -207,7 +207,8 @@ static int put_bare(struct missing *m, struct db_batch *batch)
 }
 
 /* What is to be done: apply a change, or entries with one each; know; renew; clean up; end
- * replicas, take over what they left; name conflicts by the labels of now. */
+ * replicas, take over what they left; name conflicts by the labels of now; publish
+ * anew what waits. */
 struct job {
     struct bytes change;
     struct exchange_entry *entry;
@@ -220,6 +221,7 @@ struct job {
     bool end;
     bool adopt;
     bool relabel;
+    bool again;
     struct comparison *compare;
     struct comparison_at *at; /* NULL: what follows for the knowledge */
 };
@@ -266,6 +268,8 @@ static int do_job(struct space *s, const struct job *j, struct db_batch *batch)
         return sync_put_adopted(s, batch);
     if (j->end)
         return sync_put_ended(s, batch);
+    if (j->again)
+        return sync_put_again(s, batch);
     if (j->relabel)
         return replica_relabel(s->replica, batch);
     if (j->compare != NULL)
@@ -397,6 +401,11 @@ int exchange_end(struct space *s)
 int exchange_relabel(struct space *s)
 {
     return apply(s, &(struct job){.relabel = true});
+}
+
+int exchange_again(struct space *s)
+{
+    return apply(s, &(struct job){.again = true});
 }
 
 int exchange_adopt(struct space *s)

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "fs/space/peers.h"
 #include "fs/space/space_priv.h"
 #include "fs/space/sync.h"
 #include "proto/base/escape.h"
@@ -145,12 +146,27 @@ static void put_peer(const struct sync_peer *p, struct buf *out)
     put_line(out, "device", text);
 }
 
+/* This device was put out. */
+static void put_out(struct space *s, struct buf *out)
+{
+    char by[LIMIT_LABEL + 1], shown[4 * LIMIT_LABEL + 1], when[HUMAN_MAX], text[600];
+    uint64_t ms;
+    if (!peers_is_out(s, by, &ms))
+        return;
+    snprintf(text, sizeof text,
+             "by %s%s%s; it works on, alone; 'persist clone' joins again when a member lets it in",
+             escape_to(shown, sizeof shown, bytes_str(by)), ms > 0 ? ", heard of " : "",
+             ms > 0 ? human_time(ms, when) : "");
+    put_line(out, "put out", text);
+}
+
 int status_links_text(struct space *s, struct buf *out)
 {
     CLEANUP(buf_fini) struct buf links = {0}, peers = {0};
     struct sync_counts c;
     char trouble[SYNC_TROUBLE_MAX], shown[SYNC_TROUBLE_MAX];
     int rc = space_sync_links(s, &links);
+    put_out(s, out);
     if (space_sync_trouble(s, trouble))
         put_line(out, "sync", escape_to(shown, sizeof shown, bytes_str(trouble)));
     for (size_t i = 0; rc == 0 && i < links.n; i += sizeof(struct sync_link)) {
@@ -216,6 +232,9 @@ int status_links_json(struct space *s, struct json *j)
     struct sync_counts c;
     char trouble[SYNC_TROUBLE_MAX];
     int rc = space_sync_links(s, &links);
+    char by[LIMIT_LABEL + 1];
+    uint64_t ms;
+    json_key_str(j, "revoked_by", peers_is_out(s, by, &ms) ? by : NULL);
     json_key_str(j, "sync_error", space_sync_trouble(s, trouble) ? trouble : NULL);
     json_key(j, "remotes");
     json_list(j);

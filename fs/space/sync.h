@@ -108,7 +108,8 @@ struct sync_chunk {
 /**
  * The bytes of an arrival for the wire, entries sealed under the newest clean epoch, appended to
  * @ret; and the chunks that it names, appended to @ret_chunks as struct sync_chunk.
- * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch.
+ * -ENOENT: it was superseded, there is nothing to send; -ENOKEY: there is no clean epoch (a STATE
+ * is left out then).
  */
 int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
                     struct buf *ret_chunks) MUST_CHECK;
@@ -125,7 +126,10 @@ int space_sync_chunk_seal(struct space *s, const struct sync_chunk *c, struct bu
  */
 int space_sync_chunk_give(struct space *s, const uint8_t name[static CONTENT_ID_BYTES],
                           struct chunk_id *ret_id, struct buf *ret) MUST_CHECK;
-/** The id of a chunk in the newest epoch held, or in the @i-th before it. -ENOENT: no such. */
+/** Whether an arrival still is one: else it was superseded, or is published anew. */
+bool space_sync_is_to_send(struct space *s, const struct arrival *a);
+/** The id of a chunk in the epoch to seal under, then in the @i-th of the others, the newest first.
+ * -ENOENT: no such. */
 int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BYTES], size_t i,
                         struct chunk_id *ret) MUST_CHECK;
 

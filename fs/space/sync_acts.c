@@ -10,11 +10,26 @@
 /* ---- taking ------------------------------------------------------------------------------------
  */
 
-static struct sync_key act_key(size_t i)
+static struct sync_key act_key(int tag, size_t i)
 {
     uint8_t b[4];
     put_u32(b, (uint32_t)i);
-    return sync_key(SYNC_ACT, bytes_of(b, sizeof b));
+    return sync_key(tag, bytes_of(b, sizeof b));
+}
+
+static void put_time(size_t i, struct db_batch *batch)
+{
+    uint8_t now[8];
+    struct sync_key key = act_key(SYNC_ACT_TIME, i);
+    put_u64(now, tidy_now_ms());
+    db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), bytes_of(now, sizeof now));
+}
+
+uint64_t sync_act_time(struct space *s, size_t i)
+{
+    struct buf row CLEANUP(buf_fini) = {0};
+    struct sync_key key = act_key(SYNC_ACT_TIME, i);
+    return sync_get(s, &key, 0, &row) == 0 && row.n == 8 ? get_u64(row.p) : 0;
 }
 
 /* Rows and arrivals of the acts from @from on, which are in memory already. */
@@ -23,10 +38,11 @@ static void put_acts(struct sync *y, size_t from, uint64_t source, struct db_bat
     for (size_t i = from; i < members_acts_n(y->members); i++) {
         const struct act *a = members_act(y->members, i);
         struct act_id id = act_id_of(a->raw);
-        struct sync_key key = act_key(i),
+        struct sync_key key = act_key(SYNC_ACT, i),
                         waits = sync_key(SYNC_ACT_WAITS, bytes_of(id.b, ACT_ID_SIZE));
         struct arrival at = {.kind = ARRIVAL_ACT, .source = source, .act = (uint32_t)i};
         db_batch_put(batch, DB_SYNC, sync_key_bytes(&key), a->raw);
+        put_time(i, batch);
         db_batch_delete(batch, DB_SYNC, sync_key_bytes(&waits));
         sync_put_arrival(y, batch, &at);
     }
@@ -179,7 +195,7 @@ static int author_epoch(struct space *s, struct db_batch *batch)
     return rc < 0 ? rc : sync_author(s, &a, &y->me->keys, batch);
 }
 
-static int author_label(struct space *s, struct db_batch *batch)
+int sync_author_label(struct space *s, struct db_batch *batch)
 {
     struct sync *y = s->sync;
     uint8_t label[ACT_LABEL_SIZE];
@@ -206,7 +222,7 @@ int sync_author_own(struct space *s, struct db_batch *batch)
         rc = sync_author(s, &a, &y->me->keys, batch);
     }
     if (rc == 0 && before == 1)
-        rc = author_label(s, batch);
+        rc = sync_author_label(s, batch);
     return rc < 0 ? rc : members_acts_n(y->members) > before;
 }
 
@@ -219,14 +235,18 @@ static int author_add(struct space *s, const struct member_keys *door, struct db
     struct sync *y = s->sync;
     uint8_t label[ACT_LABEL_SIZE];
     const struct epoch_keys *k = sync_epoch(s);
-    if (k == NULL)
+    const char *shown = s->label[0] != '\0' ? s->label : SYNC_NO_LABEL;
+    if (s->keyring.epochs_n == 0)
         return -ENOKEY;
+    if (k == NULL) { /* the passphrase is older than the last key: its label comes with a new one */
+        k = &s->keyring.epochs[s->keyring.epochs_n - 1];
+        shown = SYNC_NO_LABEL;
+    }
     struct act a = new_act(y, ACT_ADD);
     memcpy(a.author.b, door->sign_public, SIGN_KEY_SIZE);
     a.add = (struct act_add){
         .by_door = true, .member = y->me->pub, .role = ACT_ROLE_DEVICE, .label = label};
-    int rc = act_label_seal(k, &y->space, &y->id,
-                            bytes_str(s->label[0] != '\0' ? s->label : "device"), label);
+    int rc = act_label_seal(k, &y->space, &y->id, bytes_str(shown), label);
     return rc < 0 ? rc : sync_author(s, &a, door, batch);
 }
 
@@ -260,6 +280,7 @@ int space_sync_join(struct space *s)
     if (rc == 1) {
         int written = sync_write_acts(s, batch);
         rc = written < 0 ? written : 1;
+        y->ends_due = true; /* it may have been given no key of now */
     }
     if (rc == 1 && s->keyring.has_door) {
         struct err err = {0};

@@ -35,6 +35,8 @@ uint64_t space_sync_adopt(struct space *s, uint64_t now_ms)
     struct sync *y = s->sync;
     if (y == NULL)
         return 0;
+    if (sync_take_ends(s) < 0) /* of an own revocation, or of one before the start */
+        return now_ms + AGAIN_MS;
     pthread_mutex_lock(&s->lock);
     uint64_t at = y->adopt_at_ms;
     pthread_mutex_unlock(&s->lock);

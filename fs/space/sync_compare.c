@@ -121,9 +121,13 @@ bool space_sync_may_give(struct space *s)
     if (s->sync == NULL)
         return true;
     pthread_mutex_lock(&s->lock);
-    bool behind = sync_is_behind(s);
+    const struct sync *y = s->sync;
+    bool may = !sync_is_behind(s);
+    /* Who is out gives nothing more; nobody does while there is nothing to seal under. */
+    if (y->members != NULL)
+        may = may && members_find(y->members, &y->id) != NULL && sync_epoch(s) != NULL;
     pthread_mutex_unlock(&s->lock);
-    return !behind;
+    return may;
 }
 
 /* ---- what STATEs say ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
  * What follows from acts that came. Conflicts are named by the labels of now. And replicas that the
  * acts have ended, by a fork or a revocation: what they made after that is void on every device. It
  * is taken out of what is known here; what was taken in of it stays, until somebody has taken it
- * over. The own replica goes on under a new id.
+ * over. The own replica goes on under a new id. And there is an epoch to seal under.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -158,6 +158,10 @@ static bool own_ended(struct space *s)
 static int take(struct space *s)
 {
     int rc = own_ended(s) ? sync_renew(s) : 0;
+    if (rc >= 0)
+        rc = sync_ensure_epoch(s);
+    if (rc >= 0)
+        rc = sync_publish_again(s);
     if (rc >= 0)
         rc = exchange_relabel(s);
     if (rc < 0)

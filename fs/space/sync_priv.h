@@ -20,6 +20,8 @@
  *   'q' member 32          -> numbers of its STATEs, summed 8 · time of the last look 8 · for how
  *                             long it has lacked something without a word 8
  *   'f'                    -> nothing: it has known all that anybody could have cleaned up
+ *   't' act index 4        -> when this device heard of the act 8
+ *   'u' remote 8, identity 32 -> nothing: the remote is still to be told that the device is out
  *   'x' dot                -> nothing: an own change that was superseded, to be named as such
  *   'o'                    -> replica's random 16 · signed_to 8 · signed_last 8 · next arrival 8
  *                             · number of the last own STATE 8
@@ -57,13 +59,18 @@ enum {
     SYNC_LACKS = 'q',
     SYNC_OWN = 'o',
     SYNC_WHOLE = 'f',
-    SYNC_KEY_MAX = 1 + HASH_SIZE,
+    SYNC_ACT_TIME = 't',
+    SYNC_UNTOLD = 'u',
+    SYNC_KEY_MAX = 1 + 8 + HASH_SIZE,
     SYNC_AFTER_SIZE = 8,
 };
 
 /* Bytes of chunks that came ahead, and that nothing names so far: a server that shows old chunks
  * again does not fill a disk with them. */
 #define SYNC_AHEAD_MAX (UINT64_C(4) << 30)
+
+/* The label of a device that has none, or none so far. */
+#define SYNC_NO_LABEL "device"
 
 /* Whose what waits is, but for authors (sync_author_of()). */
 #define SYNC_NOBODY UINT64_C(0)      /* acts are missing: it may be anybody's */
@@ -205,6 +212,8 @@ int sync_load_acts(struct space *s) MUST_CHECK;
 /** Takes an act into memory and, with what waited for it, into @batch: as members_insert(). */
 int sync_insert_act(struct space *s, struct bytes act, uint64_t source,
                     struct db_batch *batch) MUST_CHECK;
+/** When this device heard of an act, since 1970; 0: not known. */
+uint64_t sync_act_time(struct space *s, size_t i);
 /** Completes @a (space, author, number, parents), signs it with @k and inserts it. */
 int sync_author(struct space *s, struct act *a, const struct member_keys *k,
                 struct db_batch *batch) MUST_CHECK;
@@ -212,6 +221,8 @@ int sync_author(struct space *s, struct act *a, const struct member_keys *k,
 int sync_write_acts(struct space *s, struct db_batch *batch) MUST_CHECK;
 /** The acts that make this device's replica known: own and label. 1: some were missing; 0. */
 int sync_author_own(struct space *s, struct db_batch *batch) MUST_CHECK;
+/** An act with the label of this device, if it has one. */
+int sync_author_label(struct space *s, struct db_batch *batch) MUST_CHECK;
 /**
  * Who owns a replica, as far as all acts here say; NULL: nobody. @ret_past, which the answer
  * borrows from, is to be freed in any case.
@@ -229,6 +240,26 @@ bool sync_may_sign(struct space *s);
 const struct epoch_keys *sync_epoch(struct space *s);
 /** After acts came: what they say is taken over (keys in boxes, labels). */
 int sync_acts_changed(struct space *s) MUST_CHECK;
+
+/* ---- sync_epoch.c ---- */
+/**
+ * Completes @a, an epoch or a revoke with one, whose author is this device: draws a key, keeps it,
+ * seals it to all members but those that @a revokes; then as sync_author(). Lock held.
+ */
+int sync_author_epoch(struct space *s, struct act *a, struct db_batch *batch) MUST_CHECK;
+/** Makes a new epoch if this device, a member, has none to seal under. Lock held by nobody. */
+int sync_ensure_epoch(struct space *s) MUST_CHECK;
+
+/* ---- sync_again.c ---- */
+/** The epoch has moved: own contents that no remote has so far are published anew, so that their
+ * chunks have ids, and seals, of the new one. Lock held by nobody. */
+int sync_publish_again(struct space *s) MUST_CHECK;
+/** Some of them, in @batch. Lock held. How many; 0: that was all. */
+int sync_put_again(struct space *s, struct db_batch *batch) MUST_CHECK;
+
+/* ---- peers.c ---- */
+/** The label that a member, or one that was, gave last. Lock held. False: none that can be read. */
+bool sync_label_of_id(struct space *s, const struct member_id *id, char ret[LIMIT_LABEL + 1]);
 
 /* ---- sync_wait.c ---- */
 /** An author by its key, for the sums of what waits. */
@@ -403,6 +434,9 @@ int exchange_compare(struct space *s, struct comparison *c, struct comparison_at
 
 /** Has this device go on under a new replica id, own changes that are not signed with it. */
 int exchange_renew(struct space *s) MUST_CHECK;
+
+/** Publishes some anew: as sync_put_again(). */
+int exchange_again(struct space *s) MUST_CHECK;
 
 /** Takes over some of what ended replicas left: as sync_put_adopted(). */
 int exchange_adopt(struct space *s) MUST_CHECK;

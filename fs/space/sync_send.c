@@ -193,7 +193,10 @@ static int seal_entry(struct space *s, const struct arrival *a, struct buf *ret,
         return rc;
     pthread_mutex_lock(&s->lock);
     const struct epoch_keys *k = sync_epoch(s);
-    rc = k == NULL ? -ENOKEY : entry_seal(&e, k, ret);
+    if (k != NULL)
+        rc = entry_seal(&e, k, ret);
+    else /* a later STATE says more */
+        rc = a->kind == ARRIVAL_STATE ? -ENOENT : -ENOKEY;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -218,15 +221,34 @@ int space_sync_seal(struct space *s, const struct arrival *a, struct buf *ret,
 /* ---- chunks ------------------------------------------------------------------------------------
  */
 
+/* The epoch to seal under, then the others, the newest first. NULL: there are no more. */
+static const struct epoch_keys *epoch_at(struct space *s, size_t i)
+{
+    const struct keyring *r = &s->keyring;
+    const struct epoch_keys *now = s->sync->members == NULL ? NULL : sync_epoch(s);
+    if (now != NULL && i == 0)
+        return now;
+    size_t at = r->epochs_n;
+    for (size_t left = now == NULL ? i + 1 : i; left > 0 && at > 0; at--)
+        left -= &r->epochs[at - 1] != now;
+    return i < r->epochs_n ? &r->epochs[at] : NULL;
+}
+
 int space_sync_chunk_id(struct space *s, const uint8_t name[static CONTENT_ID_BYTES], size_t i,
                         struct chunk_id *ret)
 {
     pthread_mutex_lock(&s->lock);
-    int rc = i < s->keyring.epochs_n ? 0 : -ENOENT;
-    if (rc == 0)
-        *ret = chunk_id_of(&s->keyring.epochs[s->keyring.epochs_n - 1 - i], name);
+    const struct epoch_keys *k = epoch_at(s, i);
+    if (k != NULL)
+        *ret = chunk_id_of(k, name);
     pthread_mutex_unlock(&s->lock);
-    return rc;
+    return k != NULL ? 0 : -ENOENT;
+}
+
+bool space_sync_is_to_send(struct space *s, const struct arrival *a)
+{
+    struct sync_key key = sync_key_u64(SYNC_ARRIVAL, a->number);
+    return db_has(s->db, DB_SYNC, sync_key_bytes(&key)) != 0;
 }
 
 const struct epoch_keys *sync_epoch_of_chunk(const struct space *s, const struct sync_chunk *c)

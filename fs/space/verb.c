@@ -3,7 +3,7 @@
 #include <string.h>
 
 const struct verb verbs[] = {
-    {.name = "status", .run = verb_status},
+    {.name = "status", .run = verb_status, .servers = true},
     {.name = "log", .run = verb_log, .args_min = 1, .args_max = 1},
     {.name = "show", .run = verb_show, .args_min = 2, .args_max = 2},
     {.name = "restore", .run = verb_restore, .args_min = 1, .args_max = 3},
@@ -17,6 +17,9 @@ const struct verb verbs[] = {
     {.name = "manage", .run = verb_manage, .args_min = 2, .args_max = 2},
     {.name = "opened", .run = verb_opened, .args_min = 1, .args_max = 1},
     {.name = "shut", .run = verb_shut, .args_min = 1, .args_max = 1},
+    {.name = "peers", .run = verb_peers, .args_max = 1},
+    {.name = "peer", .run = verb_peer, .args_min = 1, .args_max = 1},
+    {.name = "revoke", .run = verb_revoke, .args_min = 1, .args_max = 2, .servers = true},
     {.name = "flush", .run = verb_flush},
     {.name = NULL},
 };

@@ -33,6 +33,12 @@
  *   opened     URL                waits until the server has been given it, else takes it back;
  *                                 without a mount that is with the next one, and not waited for
  *   shut       URL                takes it back, if it was not given
+ *   peers      -                  the devices of the space; with HOW "all" also those that were
+ *              [HOW]              put out (json)
+ *   peer       PEER               one of them: keys, who let it in (json)
+ *   revoke     PEER [HOW]         puts a device out, and waits for a moment until the servers that
+ *                                 are reached know it (json); HOW "look": only says which it is.
+ *                                 PEER is a label, or a part of a PeerId that no other one has
  *   flush      -                  publishes what is pending, makes all durable; unmount asks first
  *
  * log, show and conflicts tell of small saves up to this moment; what a file over 1 MiB became that
@@ -96,6 +102,7 @@ struct verb {
     const char *name;
     verb_fn run;
     size_t args_min, args_max;
+    bool servers; /* without a mount it is to be told which servers the space has */
 };
 
 /* Ends with an entry whose name is NULL. */
@@ -121,6 +128,9 @@ int verb_door(struct space *s, const struct verb_call *call, struct out *out);
 int verb_manage(struct space *s, const struct verb_call *call, struct out *out);
 int verb_opened(struct space *s, const struct verb_call *call, struct out *out);
 int verb_shut(struct space *s, const struct verb_call *call, struct out *out);
+int verb_peers(struct space *s, const struct verb_call *call, struct out *out);
+int verb_peer(struct space *s, const struct verb_call *call, struct out *out);
+int verb_revoke(struct space *s, const struct verb_call *call, struct out *out);
 int verb_flush(struct space *s, const struct verb_call *call, struct out *out);
 
 #endif

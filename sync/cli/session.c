@@ -88,7 +88,7 @@ static int run_here(const struct session *s, const struct space_entry *e,
         return err_wrap(err, rc, "%s", e->folder);
     }
     const struct verb *v = verb_find(call->verb);
-    if (v->run == verb_status)
+    if (v->servers)
         rc = tell_links(s, e, space, err);
     if (rc == 0)
         *ret_status = v->run(space, call, out);

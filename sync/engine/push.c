@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/space/peers.h"
 #include "sync/engine/session_priv.h"
 
 enum {
@@ -87,6 +88,7 @@ static void put_sealed(struct sync_session *x, const struct arrival *a, const st
 {
     Persist__Put p = PERSIST__PUT__INIT;
     if (a->kind == ARRIVAL_ACT) {
+        x->push.acts_id = x->push.next_id;
         p.what_case = PERSIST__PUT__WHAT_ACT;
         p.act = frame_data(buf_bytes(bytes));
     } else {
@@ -119,7 +121,7 @@ static uint64_t first_open(const struct sync_session *x)
 
 static bool is_chunk(const struct push *u, const struct put *p)
 {
-    return p->arrival == 0 && p->id != u->blob_id;
+    return p->arrival == 0 && p->id != u->blob_id && p->id != u->untold_id;
 }
 
 bool push_is_chunk(const struct sync_session *x, uint64_t id)
@@ -149,6 +151,13 @@ void push_done(struct sync_session *x, uint64_t id)
             x->cfg.room(x->cfg.arg, NULL);
         u->puts_at = (u->puts_at + 1) % PUTS_MAX;
         u->puts_n--;
+    }
+    u->done_id = max_u64(u->done_id, id);
+    if (u->untold_id != 0 && id >= u->untold_id) {
+        u->untold_id = 0;
+        int rc = peers_told(x->cfg.space, x->remote, u->untold);
+        if (rc < 0)
+            sync_session_unwritten(x, rc, "the database does not take what was sent");
     }
     if (u->blob_id != 0 && id >= u->blob_id) {
         u->blob_id = 0;
@@ -308,6 +317,11 @@ static void end_job(struct sync_session *x, struct job *j)
 static void pump_job(struct sync_session *x, struct job *j)
 {
     while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
+        if (!space_sync_is_to_send(x->cfg.space, &j->at)) {
+            if (j->asked == 0)
+                job_fini(j);
+            return;
+        }
         if (j->todo.n > j->todo_at && j->asked == 0 && x->push.asking == NULL &&
             x->hear != HEAR_DOTS && j->send.n - j->send_at < 64 * sizeof(struct sync_chunk))
             ask(x, j);
@@ -409,6 +423,35 @@ static void pump_door(struct sync_session *x)
     blob = (struct buf){0};
 }
 
+/* ---- who is out --------------------------------------------------------------------------------
+ */
+
+static bool find_untold(struct sync_session *x)
+{
+    struct push *u = &x->push;
+    uint64_t blobs = space_sync_blobs(x->cfg.space);
+    if (u->no_untold && u->untold_blobs == blobs)
+        return false;
+    int rc = peers_untold(x->cfg.space, x->remote, u->untold);
+    u->no_untold = rc == 0;
+    u->untold_blobs = blobs;
+    return rc == 1;
+}
+
+/* When the remote has the act, and has passed it on: who is out is to hear of it, too. */
+static void pump_untold(struct sync_session *x)
+{
+    struct push *u = &x->push;
+    Persist__Put p = PERSIST__PUT__INIT;
+    if (u->untold_id != 0 || !find_untold(x) || !pump_acts(x) || u->acts_id > u->done_id ||
+        !has_room(x, FRAME_PUT_WINDOW))
+        return;
+    u->untold_id = u->next_id;
+    p.what_case = PERSIST__PUT__WHAT_REVOKED;
+    p.revoked = frame_data(bytes_of(u->untold, SIGN_KEY_SIZE));
+    put_for(x, &p, SIGN_KEY_SIZE, 0);
+}
+
 /* ---- arrivals ----------------------------------------------------------------------------------
  */
 
@@ -503,6 +546,7 @@ uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
         end_hold(u);
     }
     pump_door(x);
+    pump_untold(x);
     if (!now && now_ms < u->not_before_ms)
         return u->not_before_ms;
     uint64_t before = u->scan;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/space/exchange.h"
+#include "fs/space/peers.h"
 #include "proto/base/log.h"
 #include "sync/engine/session_priv.h"
 
@@ -227,13 +228,24 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
         ask_dots(x);
 }
 
+static void no_member(struct sync_session *x)
+{
+    char by[LIMIT_LABEL + 1], why[SYNC_TEXT_MAX];
+    uint64_t ms;
+    if (peers_is_out(x->cfg.space, by, &ms))
+        snprintf(why, sizeof why, "this device was put out by %s", by);
+    else
+        snprintf(why, sizeof why,
+                 "this device is no member of the folder, and its passphrase is no longer valid; "
+                 "clone it again with a new one");
+    sync_session_fail(x, REFUSED_MS, why);
+}
+
 static void caught_up(struct sync_session *x, const Persist__CaughtUp *c)
 {
     int rc = space_sync_join(x->cfg.space);
     if (rc == -EKEYREVOKED) {
-        sync_session_fail(x, REFUSED_MS,
-                          "this device is no member of the folder, and its passphrase is no longer "
-                          "valid; clone it again with a new one");
+        no_member(x);
         return;
     }
     x->row.cursor = max_u64(x->row.cursor, c->seq);

@@ -47,12 +47,18 @@ struct push {
     struct put *puts; /* a ring of PUTS_MAX */
     size_t puts_at, puts_n, bytes;
     struct job jobs[JOBS_MAX];
-    uint64_t fresh;         /* of a file that is being cut: space_sync_fresh() */
-    struct job *asking;     /* the job whose question is open */
-    uint64_t blob_id;       /* the Put with the passphrase's blob; 0: none */
-    struct buf blob;        /* which it has */
-    bool no_blob;           /* there was none to be given when it was looked, */
-    uint64_t blobs;         /* which was after so many were set */
+    uint64_t fresh;     /* of a file that is being cut: space_sync_fresh() */
+    struct job *asking; /* the job whose question is open */
+    uint64_t blob_id;   /* the Put with the passphrase's blob; 0: none */
+    struct buf blob;    /* which it has */
+    bool no_blob;       /* there was none to be given when it was looked, */
+    uint64_t blobs;     /* which was after so many were set */
+    uint64_t done_id;   /* Puts up to this one are Done */
+    uint64_t acts_id;   /* the last Put with an act */
+    uint64_t untold_id; /* the Put that says of a device that it is out; 0: none */
+    uint8_t untold[SIGN_KEY_SIZE];
+    bool no_untold;         /* like no_blob, */
+    uint64_t untold_blobs;  /* and blobs */
     uint64_t not_before_ms; /* the interval */
     /* While a remote has no room, entries with chunks are passed over until hold_until_ms (0: they
      * are not), then looked at again from the first one on. */

@@ -48,6 +48,18 @@ uint64_t session_own_end(struct srv_session *s)
 
 /* ---- storing ---- */
 
+/* Its act is in the log already, and was passed on to it. */
+static int put_out(struct srv_session *s, const uint8_t identity[static SIGN_KEY_SIZE],
+                   struct err *err)
+{
+    uint8_t peer[PEER_ID_BYTES];
+    peer_id_of_key(identity, peer);
+    int rc = srv_push_door(s->hub->cfg.spaces, &s->at, bytes_of(NULL, 0), srv_now_ms(), err);
+    if (rc >= 0)
+        rc = srv_token_revoke_peer(s->hub->cfg.accounts, s->at.account, peer, err);
+    return rc < 0 ? rc : 0;
+}
+
 static int store(struct srv_session *s, const Persist__Put *p, struct err *err)
 {
     struct srv_spaces *spaces = s->hub->cfg.spaces;
@@ -61,6 +73,8 @@ static int store(struct srv_session *s, const Persist__Put *p, struct err *err)
     } else if (p->what_case == PERSIST__PUT__WHAT_CHUNK) {
         struct srv_chunk c = {p->chunk->id.data, frame_bytes(p->chunk->sealed)};
         rc = srv_push_chunk(spaces, &s->at, &c, now, err);
+    } else if (p->what_case == PERSIST__PUT__WHAT_REVOKED) {
+        rc = put_out(s, p->revoked.data, err);
     } else if (grant_is(frame_bytes(p->door))) {
         rc = srv_managed_grant(s->hub->cfg.managed, &s->at, frame_bytes(p->door), err);
     } else {

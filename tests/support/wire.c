@@ -382,6 +382,15 @@ bool wire_put_door(struct wire_end *e, uint64_t id, struct bytes blob)
     return send_put(e, &p);
 }
 
+bool wire_put_revoked(struct wire_end *e, uint64_t id, const uint8_t identity[32])
+{
+    Persist__Put p = PERSIST__PUT__INIT;
+    p.id = id;
+    p.what_case = PERSIST__PUT__WHAT_REVOKED;
+    p.revoked = frame_data(bytes_of(identity, 32));
+    return send_put(e, &p);
+}
+
 bool wire_get_chunks(struct wire_end *e, struct bytes ids)
 {
     size_t n = ids.n / 32;

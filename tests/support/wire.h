@@ -73,6 +73,7 @@ bool wire_put_act(struct wire_end *e, uint64_t id, struct bytes act);
 bool wire_put_entry(struct wire_end *e, uint64_t id, struct bytes entry);
 bool wire_put_chunk(struct wire_end *e, uint64_t id, const uint8_t chunk[32], struct bytes sealed);
 bool wire_put_door(struct wire_end *e, uint64_t id, struct bytes blob);
+bool wire_put_revoked(struct wire_end *e, uint64_t id, const uint8_t identity[32]);
 bool wire_get_chunks(struct wire_end *e, struct bytes ids);
 bool wire_ask_chunks(struct wire_end *e, struct bytes ids);
 bool wire_list_dots(struct wire_end *e, struct bytes after);

@@ -492,7 +492,7 @@ static void dots_are_listed_page_by_page(void **state)
     caller_end(&b);
 }
 
-static void expect_door(struct session_world *w, struct bytes door)
+static void expect_door_of(struct session_world *w, struct bytes door, unsigned entries)
 {
     struct caller d = caller_join(w, ANNA_3);
     assert_true(wire_list_spaces(d.end));
@@ -500,10 +500,15 @@ static void expect_door(struct session_world *w, struct bytes door)
     assert_true(f != NULL && f->kind_case == PERSIST__FRAME__KIND_SPACES);
     assert_int_equal(f->spaces->n_spaces, 1);
     assert_memory_equal(f->spaces->spaces[0]->id.data, w->at.space, SPACE_ID_SIZE);
-    assert_int_equal(f->spaces->spaces[0]->entries, 3);
+    assert_int_equal(f->spaces->spaces[0]->entries, entries);
     assert_true(bytes_equal(frame_bytes(f->spaces->spaces[0]->door), door));
     frame_free(f);
     caller_end(&d);
+}
+
+static void expect_door(struct session_world *w, struct bytes door)
+{
+    expect_door_of(w, door, 3);
 }
 
 static void a_passphrase_blob_is_kept_and_replaced(void **state)
@@ -521,6 +526,41 @@ static void a_passphrase_blob_is_kept_and_replaced(void **state)
         expect_door(w, blobs[i]);
     }
     caller_end(&a);
+}
+
+/* Any device of the account may say so: its session ends, its token is dead, the blob goes. */
+static void a_device_that_is_put_out_is_cut(void **state)
+{
+    struct session_world *w = *state;
+    uint8_t identity[32], unused[SIGNATURE_SIZE], nonce[FRAME_NONCE_SIZE] = {0};
+    wire_prove(1 + ANNA_2, bytes_of(nonce, sizeof nonce), w->token[ANNA_2], identity, unused);
+    struct caller a = caller_start(w, ANNA_1, NULL), ben = caller_start(w, BEN, NULL);
+    caller_fill(w, &a, 2);
+    struct caller b = caller_start(w, ANNA_2, NULL);
+    caller_catch_up(&b);
+    assert_true(wire_put_door(a.end, ++a.puts, bytes_str("blob")));
+    caller_put_value(w, &a, 7, 3, 0); /* what is in the log before it comes still */
+    caller_wait_done(&a);
+    caller_wait_items(&b, 3, 1);
+    caller_put_genesis(&ben);
+    assert_true(wire_put_revoked(ben.end, ++ben.puts, identity)); /* not of that account */
+    caller_wait_done(&ben);
+    assert_false(wire_wait_closed(b.end, 300));
+    assert_true(wire_put_revoked(a.end, ++a.puts, identity));
+    caller_wait_done(&a);
+    caller_expect_end(&b, PERSIST__CODE__CODE_TOKEN);
+    expect_door_of(w, bytes_of(NULL, 0), 4);
+    struct wire_end *e = wire_connect(w->wire, w->server.url, w->token[ANNA_2]);
+    assert_non_null(e);
+    assert_true(wire_wait_closed(e, WIRE_WAIT_MS));
+    assert_int_equal(e->end.http_status, 401);
+    caller_put_value(w, &a, 7, 4, 0);
+    caller_wait_done(&a);
+    assert_true(wire_put_revoked(a.end, ++a.puts, identity)); /* once more does nothing */
+    caller_wait_done(&a);
+    caller_end(&a);
+    caller_end(&b);
+    caller_end(&ben);
 }
 
 /* ---- refusing ---- */
@@ -602,6 +642,7 @@ int main(void)
         IN_WORLD(questions_wait_while_no_answer_is_taken),
         IN_WORLD(dots_are_listed_page_by_page),
         IN_WORLD(a_passphrase_blob_is_kept_and_replaced),
+        IN_WORLD(a_device_that_is_put_out_is_cut),
         IN_WORLD(after_a_refused_put_nothing_is_stored),
         IN_WORLD(a_fifth_form_is_refused),
     };
