@@ -36,7 +36,8 @@ static void on_send(void *arg, const Persist__Frame *f)
     struct buf b = {0};
     Persist__Frame *again;
     (void)arg;
-    must(frame_encode(f, &b) == 0 && frame_decode(buf_bytes(&b), &again) == 0);
+    must(frame_encode(f, &b) == 0);
+    must(frame_decode(buf_bytes(&b), &again) == 0);
     frame_free(again);
     buf_fini(&b);
     room -= room > 0;
