@@ -349,12 +349,20 @@ static void what_was_taken_arrives_before_the_end(void **state)
         make_pair(kinds[i / 2]);
         struct end *from = &ends[i % 2], *to = &ends[1 - i % 2];
         wire_pause(to->w);
+        wire_pause(from->w);
+        from->other = to->n;
+        to->goal = 100000; /* that nobody reads: it must not cost what goes the other way */
+        pump(to);
         from->goal = UINT64_MAX;
         pump(from);
         from->goal = from->sent;
         net_run_ms(&net, 20);
         wire_close(from->w);
         wire_close(from->w);
+        net_run_ms(&net, 20);
+        to->goal += 1000;
+        pump(to);
+        net_run_ms(&net, 20);
         resume(to);
         until_closed(to);
         assert_int_equal(to->got, from->sent);
