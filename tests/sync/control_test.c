@@ -115,10 +115,11 @@ static int verb_flood(struct space *s, const struct verb_call *c, struct out *ou
 
 static const struct verb *find(const char *name)
 {
-    static const struct verb table[] = {{"echo", verb_echo, 1, 2},
-                                        {"refuse", verb_refuse, 0, 0},
-                                        {"wait", verb_wait, 0, 0},
-                                        {"flood", verb_flood, 0, 0}};
+    static const struct verb table[] = {
+        {.name = "echo", .run = verb_echo, .args_min = 1, .args_max = 2},
+        {.name = "refuse", .run = verb_refuse},
+        {.name = "wait", .run = verb_wait},
+        {.name = "flood", .run = verb_flood}};
     for (size_t i = 0; i < ARRAY_N(table); i++)
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
