@@ -153,8 +153,7 @@ static void put_out(struct space *s, struct buf *out)
     uint64_t ms;
     if (!peers_is_out(s, by, &ms))
         return;
-    snprintf(text, sizeof text,
-             "by %s%s%s; it works on, alone; 'persist clone' joins again when a member lets it in",
+    snprintf(text, sizeof text, "by %s%s%s; it works on, alone; 'persist export' copies its files",
              escape_to(shown, sizeof shown, bytes_str(by)), ms > 0 ? ", heard of " : "",
              ms > 0 ? human_time(ms, when) : "");
     put_line(out, "put out", text);

@@ -659,6 +659,30 @@ static void who_joins_with_a_passphrase_older_than_the_key_is_a_member_with_its_
     }
 }
 
+static void who_is_let_in_again_is_a_member_again(void **state)
+{
+    (void)state;
+    enum { AGAIN = DEVICES };
+    static const size_t rest[] = {ANNA, BERT, AGAIN};
+    save(CARL, "early", "of carl\n");
+    sync_meet_all(&w, DEVICES);
+    revoke(ANNA, CARL);
+    save(CARL, "late", "never counts\n");
+    device_join(&w.d[AGAIN], "carl", CARL + 1, &w.d[ANNA]); /* with the same keys */
+    sync_meet_give(&w, ANNA, AGAIN);
+    assert_int_equal(space_sync_join(w.d[AGAIN].s), 1);
+    meet(rest, ARRAY_N(rest));
+    assert_true(is_member(BERT, CARL));
+    offer(CARL, BERT);
+    save(AGAIN, "new", "of carl again\n");
+    meet(rest, ARRAY_N(rest));
+    sync_meet_expect(&w.d[BERT], "new", "of carl again\n");
+    sync_meet_expect(&w.d[AGAIN], "early", "of carl\n");
+    sync_meet_expect(&w.d[BERT], "late", NULL);
+    expect_equal(ANNA, AGAIN);
+    expect_equal(ANNA, BERT);
+}
+
 /* ---- the list ----------------------------------------------------------------------------------
  */
 
@@ -726,6 +750,7 @@ int main(void)
         TEST(content_that_waited_goes_out_under_the_new_key),
         TEST(content_that_waited_is_published_anew_after_a_crash_too),
         TEST(who_joins_with_a_passphrase_older_than_the_key_is_a_member_with_its_label),
+        TEST(who_is_let_in_again_is_a_member_again),
         TEST(the_list_says_who_is_who),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

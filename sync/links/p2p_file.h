@@ -1,0 +1,48 @@
+/*
+ * sync/links/p2p_file - what this device knows of direct links: where it listens, whether it is
+ * announced on the local network, and where other devices were.
+ *
+ *   p2p   version 1 · mdns 1 · listen (varint n, each a string) · devices (varint n, each: identity
+ *         32 · addresses (varint n, each a string)) · XXH3 8
+ *
+ * Addresses are binary multiaddrs. A file of sync/state/statefile.h: closed to others, written
+ * whole. Thread: one.
+ */
+#ifndef SYNC_LINKS_P2P_FILE_H
+#define SYNC_LINKS_P2P_FILE_H
+
+#include "proto/sealed/keys.h"
+
+enum { P2P_KNOWN_MAX = 256, P2P_LISTEN_MAX = 8 };
+
+/* Where another device was. */
+struct p2p_known {
+    uint8_t identity[SIGN_KEY_SIZE];
+    struct buf addrs; /* multiaddrs without /p2p/ID, each as buf_put_string() does */
+};
+
+struct p2p_file {
+    int dir_fd;
+    bool mdns;
+    struct buf listen; /* multiaddrs, each as buf_put_string() does; empty: no direct links */
+    struct p2p_known *known;
+    size_t known_n;
+};
+
+/** Reads it from @dir_fd, which stays the caller's; without a file: what a new device has. Errors:
+ * -EPERM, -EUCLEAN, -ENOTSUP a later version, -EIO, -ENOMEM. Free: p2p_file_fini(). */
+int p2p_file_open(int dir_fd, struct p2p_file *ret, struct err *err) MUST_CHECK;
+void p2p_file_fini(struct p2p_file *f);
+
+/** Where @identity was; empty: not known. Borrowed until the next change. */
+struct bytes p2p_file_find(const struct p2p_file *f,
+                           const uint8_t identity[static SIGN_KEY_SIZE]);
+
+/** Sets it; of too many devices the one that was set first goes. Durable when it returns. */
+int p2p_file_put(struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE],
+                 struct bytes addrs, struct err *err) MUST_CHECK;
+
+/** Sets where to listen, and whether to be announced. Durable when it returns; else as before. */
+int p2p_file_set(struct p2p_file *f, struct bytes listen, bool mdns, struct err *err) MUST_CHECK;
+
+#endif
