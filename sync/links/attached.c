@@ -6,10 +6,11 @@
 
 #include "proto/frame.h"
 
-/* One link, as the mount knows it. */
+/* One link, as the mount knows it. Both are NULL: it is gone, which the mount is to be told. */
 struct side {
     struct attached *of;
-    struct link *link; /* NULL: the remote is gone, which the mount is to be told */
+    struct link *link;      /* with a server */
+    struct peer_link *peer; /* with another device */
     uint32_t id;
     uint64_t generation; /* of what is gone */
     char url[WS_URL_SIZE];
@@ -19,6 +20,7 @@ struct side {
 
 struct attached {
     struct line_env *env;
+    struct peers *peers;
     struct unix_conn *conn;
     uint8_t space[SPACE_ID_SIZE];
     uint32_t *last_id;
@@ -29,6 +31,61 @@ struct attached {
     uint64_t held_generation;
     struct buf held;
 };
+
+/* ---- a link of either kind ---- */
+
+static bool is_gone(const struct side *s)
+{
+    return s->link == NULL && s->peer == NULL;
+}
+
+static uint64_t generation_of(const struct side *s)
+{
+    return s->link != NULL   ? link_generation(s->link)
+           : s->peer != NULL ? peer_link_generation(s->peer)
+                             : s->generation;
+}
+
+static void pause_side(struct side *s)
+{
+    if (s->link != NULL)
+        link_pause(s->link);
+    if (s->peer != NULL)
+        peer_link_pause(s->peer);
+}
+
+static void resume_side(struct side *s)
+{
+    if (s->link != NULL)
+        link_resume(s->link);
+    if (s->peer != NULL)
+        peer_link_resume(s->peer);
+}
+
+static void retry_side(struct side *s, uint64_t generation, uint64_t after_ms, const char *why)
+{
+    if (s->link != NULL)
+        link_retry(s->link, generation, after_ms, bytes_str(why));
+    if (s->peer != NULL)
+        peer_link_retry(s->peer, generation, after_ms, bytes_str(why));
+}
+
+static int send_side(struct side *s, uint64_t generation, struct bytes frame)
+{
+    return s->link != NULL ? link_send(s->link, generation, frame)
+                           : peer_link_send(s->peer, generation, frame);
+}
+
+/* Ends it, as the mount is still to be told. */
+static void end_side(struct side *s)
+{
+    s->generation = generation_of(s);
+    link_free(s->link);
+    peer_link_free(s->peer);
+    s->link = NULL;
+    s->peer = NULL;
+    s->untold = true;
+}
 
 /* ---- to the mount ---- */
 
@@ -51,6 +108,8 @@ static int tell(struct side *s)
     Persist__Local f = PERSIST__LOCAL__INIT;
     if (s->link != NULL) {
         link_describe(s->link, &link);
+    } else if (s->peer != NULL) {
+        peer_link_describe(s->peer, &link);
     } else {
         link.id = s->id;
         link.generation = s->generation;
@@ -75,36 +134,33 @@ static bool flush(struct side *s)
     if (s->untold && tell(s) < 0)
         return false;
     s->untold = false;
-    if (s->link != NULL)
-        link_resume(s->link);
+    resume_side(s);
     return true;
 }
 
-static void on_changed(struct link *l, void *user)
+static void side_changed(struct side *s)
 {
-    struct side *s = user;
     s->untold = true;
     if (!flush(s))
-        link_pause(l);
+        pause_side(s);
 }
 
-static void on_frame(struct link *l, struct bytes frame, void *user)
+static void side_frame(struct side *s, struct bytes frame)
 {
-    struct side *s = user;
     struct buf b = {0};
     Persist__Data data = PERSIST__DATA__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     data.link = s->id;
-    data.generation = link_generation(l);
+    data.generation = generation_of(s);
     data.frame = frame_data(frame);
     f.kind_case = PERSIST__LOCAL__KIND_DATA;
     f.data = &data;
     if (frame_local_encode(&f, &b) < 0) {
         /* A session without one of its frames is none. */
-        link_retry(l, data.generation, 0, bytes_str("out of memory"));
+        retry_side(s, data.generation, 0, "out of memory");
     } else if (send_bytes(s->of, buf_bytes(&b)) < 0) {
         s->pending = b;
-        link_pause(l);
+        pause_side(s);
         return;
     }
     buf_fini(&b);
@@ -119,15 +175,53 @@ static void let_go(struct attached *a)
     unix_resume(a->conn);
 }
 
-static void on_writable(struct link *l, void *user)
+static void side_writable(struct side *s)
 {
-    struct side *s = user;
     struct attached *a = s->of;
-    if (a->held_for == s && link_send(l, a->held_generation, buf_bytes(&a->held)) != -EAGAIN)
+    if (a->held_for == s && send_side(s, a->held_generation, buf_bytes(&a->held)) != -EAGAIN)
         let_go(a);
 }
 
+static void on_changed(struct link *l, void *user)
+{
+    (void)l;
+    side_changed(user);
+}
+
+static void on_frame(struct link *l, struct bytes frame, void *user)
+{
+    (void)l;
+    side_frame(user, frame);
+}
+
+static void on_writable(struct link *l, void *user)
+{
+    (void)l;
+    side_writable(user);
+}
+
 static const struct link_events events = {on_changed, on_frame, on_writable};
+
+static void on_peer_changed(struct peer_link *l, void *user)
+{
+    (void)l;
+    side_changed(user);
+}
+
+static void on_peer_frame(struct peer_link *l, struct bytes frame, void *user)
+{
+    (void)l;
+    side_frame(user, frame);
+}
+
+static void on_peer_writable(struct peer_link *l, void *user)
+{
+    (void)l;
+    side_writable(user);
+}
+
+static const struct peer_link_events peer_events = {on_peer_changed, on_peer_frame,
+                                                    on_peer_writable};
 
 static void hold(struct side *s, uint64_t generation, struct bytes frame)
 {
@@ -135,7 +229,7 @@ static void hold(struct side *s, uint64_t generation, struct bytes frame)
     buf_put_bytes(&a->held, frame);
     if (buf_status(&a->held) < 0) {
         buf_fini(&a->held);
-        link_retry(s->link, generation, 0, bytes_str("out of memory"));
+        retry_side(s, generation, 0, "out of memory");
         return;
     }
     a->held_for = s;
@@ -156,26 +250,14 @@ static int on_data(struct attached *a, const Persist__Data *d)
     if (d->link == 0 || d->link > *a->last_id || d->frame.len == 0)
         return -EPROTO;
     struct side *s = side_of(a, d->link);
-    if (s == NULL || s->link == NULL)
-        return 0; /* is gone, what the mount did not know yet */
-    int rc = link_send(s->link, d->generation, frame_bytes(d->frame));
+    if (s == NULL || is_gone(s))
+        return 0; /* what the mount did not know yet */
+    int rc = send_side(s, d->generation, frame_bytes(d->frame));
     if (rc == -EAGAIN)
         hold(s, d->generation, frame_bytes(d->frame));
     else if (rc == -ENOMEM)
-        link_retry(s->link, d->generation, 0, bytes_str("out of memory"));
+        retry_side(s, d->generation, 0, "out of memory");
     return rc == -EPROTO ? rc : 0;
-}
-
-int attached_frame(struct attached *a, const Persist__Local *f)
-{
-    if (f->kind_case == PERSIST__LOCAL__KIND_DATA)
-        return on_data(a, f->data);
-    if (f->kind_case != PERSIST__LOCAL__KIND_RETRY)
-        return -EPROTO;
-    struct side *s = side_of(a, f->retry->link);
-    if (s != NULL && s->link != NULL)
-        link_retry(s->link, f->retry->generation, f->retry->after_ms, bytes_str(f->retry->why));
-    return 0;
 }
 
 /* ---- remotes that come and go ---- */
@@ -185,29 +267,41 @@ static void side_free(struct side *s)
     if (s == NULL)
         return;
     link_free(s->link);
+    peer_link_free(s->peer);
     buf_fini(&s->pending);
     free(s);
 }
 
-static int add(struct attached *a, const struct remote *remote)
+/* A side without a link yet. NULL: out of memory. */
+static struct side *side_new(struct attached *a, const char *url)
 {
     struct side **v = reallocarray(a->v, a->n + 1, sizeof(struct side *));
     if (v == NULL)
-        return -ENOMEM;
+        return NULL;
     a->v = v;
     struct side *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return -ENOMEM;
+        return NULL;
     s->of = a;
     s->id = ++*a->last_id;
-    snprintf(s->url, sizeof s->url, "%s", remote->url);
-    int rc = link_new(a->env, s->id, remote, &events, s, &s->link);
-    if (rc < 0) {
+    snprintf(s->url, sizeof s->url, "%s", url);
+    return s;
+}
+
+static int keep(struct attached *a, struct side *s, int rc)
+{
+    if (rc < 0)
         side_free(s);
-        return rc;
-    }
-    a->v[a->n++] = s;
-    return 0;
+    else
+        a->v[a->n++] = s;
+    return rc;
+}
+
+static int add(struct attached *a, const struct remote *remote)
+{
+    struct side *s = side_new(a, remote->url);
+    return s == NULL ? -ENOMEM
+                     : keep(a, s, link_new(a->env, s->id, remote, &events, s, &s->link));
 }
 
 static struct side *side_with(const struct attached *a, const char *url)
@@ -234,7 +328,7 @@ static void sweep(struct attached *a)
 {
     size_t n = 0;
     for (size_t i = 0; i < a->n; i++) {
-        if (a->v[i]->link == NULL && !a->v[i]->untold)
+        if (is_gone(a->v[i]) && !a->v[i]->untold)
             side_free(a->v[i]);
         else
             a->v[n++] = a->v[i];
@@ -242,19 +336,80 @@ static void sweep(struct attached *a)
     a->n = n;
 }
 
+/* Ends a link, and tells the mount, now or when it can. */
+static void drop(struct side *s)
+{
+    end_side(s);
+    if (s->of->held_for == s)
+        let_go(s->of);
+    (void)flush(s);
+}
+
 void attached_remove(struct attached *a, const char *url)
 {
     struct side *s = side_with(a, url);
     if (s == NULL)
         return;
-    s->generation = link_generation(s->link);
-    link_free(s->link);
-    s->link = NULL;
-    s->untold = true;
-    if (a->held_for == s)
-        let_go(a);
-    if (flush(s))
-        sweep(a);
+    drop(s);
+    sweep(a);
+}
+
+/* ---- other devices that come and go ---- */
+
+static bool names(const Persist__Members *m, const struct side *s)
+{
+    for (size_t i = 0; i < m->n_identities; i++)
+        if (memcmp(m->identities[i].data, peer_link_identity(s->peer), SIGN_KEY_SIZE) == 0)
+            return true;
+    return false;
+}
+
+static bool has_peer(const struct attached *a, const uint8_t *identity)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (a->v[i]->peer != NULL &&
+            memcmp(peer_link_identity(a->v[i]->peer), identity, SIGN_KEY_SIZE) == 0)
+            return true;
+    return false;
+}
+
+static int add_peer(struct attached *a, const uint8_t *identity)
+{
+    struct side *s = side_new(a, "");
+    if (s == NULL)
+        return -ENOMEM;
+    int rc = peer_link_new(a->peers, a->space, identity, s->id, &peer_events, s, &s->peer);
+    if (rc == 0)
+        snprintf(s->url, sizeof s->url, "%s", peer_link_url(s->peer));
+    return keep(a, s, rc);
+}
+
+/* Who is no member any more has no link when this returns. */
+static int on_members(struct attached *a, const Persist__Members *m)
+{
+    int rc = 0;
+    for (size_t i = 0; i < a->n; i++)
+        if (a->v[i]->peer != NULL && !names(m, a->v[i]))
+            drop(a->v[i]);
+    sweep(a);
+    for (size_t i = 0; rc == 0 && a->peers != NULL && i < m->n_identities; i++)
+        if (!has_peer(a, m->identities[i].data))
+            rc = add_peer(a, m->identities[i].data);
+    return rc;
+}
+
+int attached_frame(struct attached *a, const Persist__Local *f)
+{
+    if (f->kind_case == PERSIST__LOCAL__KIND_DATA)
+        return on_data(a, f->data);
+    if (f->kind_case == PERSIST__LOCAL__KIND_MEMBERS)
+        return on_members(a, f->members);
+    if (f->kind_case != PERSIST__LOCAL__KIND_RETRY)
+        return -EPROTO;
+    struct side *s = side_of(a, f->retry->link);
+    if (s != NULL)
+        retry_side(s, f->retry->generation, f->retry->after_ms, f->retry->why);
+    return 0;
 }
 
 void attached_writable(struct attached *a)
@@ -284,13 +439,15 @@ void attached_hurry(struct attached *a)
             link_hurry(a->v[i]->link);
 }
 
-int attached_new(struct line_env *env, struct unix_conn *conn, const uint8_t space[SPACE_ID_SIZE],
-                 const struct remotes *remotes, uint32_t *last_id, struct attached **ret)
+int attached_new(struct line_env *env, struct peers *peers, struct unix_conn *conn,
+                 const uint8_t space[SPACE_ID_SIZE], const struct remotes *remotes,
+                 uint32_t *last_id, struct attached **ret)
 {
     struct attached *a = calloc(1, sizeof *a);
     if (a == NULL)
         return -ENOMEM;
     a->env = env;
+    a->peers = peers;
     a->conn = conn;
     a->last_id = last_id;
     memcpy(a->space, space, SPACE_ID_SIZE);

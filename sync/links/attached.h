@@ -9,20 +9,23 @@
 #define SYNC_LINKS_ATTACHED_H
 
 #include "sync/links/link.h"
+#include "sync/links/peers.h"
 #include "sync/net/unix_frames.h"
 
 struct attached;
 
 /**
- * Links @space with each of its @remotes, and tells the mount at @conn, which stays the caller's.
- * @last_id numbers links and outlives it. Errors: -ENOMEM.
+ * Links @space with each of its @remotes, and tells the mount at @conn, which stays the caller's;
+ * with other devices by @peers, when the mount says which. @last_id numbers links and outlives it.
+ * Errors: -ENOMEM.
  */
-int attached_new(struct line_env *env, struct unix_conn *conn, const uint8_t space[SPACE_ID_SIZE],
-                 const struct remotes *remotes, uint32_t *last_id,
-                 struct attached **ret) MUST_CHECK;
+int attached_new(struct line_env *env, struct peers *peers, struct unix_conn *conn,
+                 const uint8_t space[SPACE_ID_SIZE], const struct remotes *remotes,
+                 uint32_t *last_id, struct attached **ret) MUST_CHECK;
 void attached_free(struct attached *a); /* accepts NULL; closes its links */
 
-/** Takes a Data or a Retry of the mount. -EPROTO anything else, or what cannot be. */
+/** Takes a Data, a Retry or the Members of the mount. -EPROTO anything else, or what cannot be;
+ * -ENOMEM. */
 int attached_frame(struct attached *a, const Persist__Local *f) MUST_CHECK;
 
 /** The mount's connection has room again. */

@@ -1,0 +1,343 @@
+#include "sync/links/peers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/log.h"
+#include "sync/links/peers_priv.h"
+#include "sync/net/libp2p/limits.h"
+#include "sync/net/libp2p/multiaddr.h"
+
+/* A device that is being dialed, for all its links. */
+struct peers_dial {
+    struct peers *peers;
+    struct ring all; /* in peers->dials */
+    uint8_t peer_id[PEER_ID_BYTES];
+    struct p2p_dial *dial;
+};
+
+static bool is_of(const struct peer_link *l, const uint8_t *peer_id)
+{
+    return memcmp(l->peer_id, peer_id, PEER_ID_BYTES) == 0;
+}
+
+/* Calls @fn for the links with a device, each of which may go meanwhile. */
+static void each_link(struct peers *p, const uint8_t *peer_id,
+                      void (*fn)(struct peer_link *l, const char *why), const char *why)
+{
+    for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
+        struct peer_link *l = CONTAINER_OF(r, struct peer_link, all);
+        next = r->next;
+        if (is_of(l, peer_id))
+            fn(l, why);
+    }
+}
+
+/* ---- dialing -----------------------------------------------------------------------------------
+ */
+
+static void dial_free(struct peers_dial *d)
+{
+    ring_remove(&d->all);
+    free(d);
+}
+
+static void unreached(struct peer_link *l, const char *why)
+{
+    peer_link_unreached(l, why);
+}
+
+static void on_dialed(void *arg, int rc, struct p2p_peer *peer, const char *why)
+{
+    struct peers_dial *d = arg;
+    (void)peer; /* connected() told of it */
+    if (rc < 0)
+        each_link(d->peers, d->peer_id, unreached, why);
+    dial_free(d);
+}
+
+static bool is_dialing(const struct peers *p, const uint8_t *peer_id)
+{
+    for (struct ring *r = p->dials.next; r != &p->dials; r = r->next)
+        if (memcmp(CONTAINER_OF(r, struct peers_dial, all)->peer_id, peer_id, PEER_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static int dial(struct peers *p, const struct peer_link *l, struct err *err)
+{
+    struct bytes addrs = p2p_file_find(&p->file, l->identity);
+    if (addrs.n == 0)
+        return err_set(err, -ENOENT, "where the device is is not known");
+    struct peers_dial *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    d->peers = p;
+    memcpy(d->peer_id, l->peer_id, PEER_ID_BYTES);
+    int rc = p2p_dial(p->host, d->peer_id, addrs, on_dialed, d, &d->dial, err);
+    if (rc < 0) {
+        free(d);
+        return rc;
+    }
+    ring_init(&d->all);
+    ring_add(&p->dials, &d->all);
+    return 0;
+}
+
+void peers_dial(struct peers *p, const struct peer_link *l)
+{
+    struct err err = {0};
+    uint8_t peer_id[PEER_ID_BYTES];
+    memcpy(peer_id, l->peer_id, sizeof peer_id);
+    if (!is_dialing(p, peer_id) && dial(p, l, &err) < 0)
+        each_link(p, peer_id, unreached, err.msg);
+}
+
+/* ---- who is connected --------------------------------------------------------------------------
+ */
+
+static void connected(struct peer_link *l, const char *why)
+{
+    (void)why;
+    backoff_reset(&l->backoff);
+    peer_link_connected(l);
+}
+
+static void on_connected(struct p2p_peer *peer, void *user)
+{
+    each_link(user, p2p_peer_id(peer), connected, NULL);
+}
+
+static void on_disconnected(struct p2p_peer *peer, void *user)
+{
+    (void)peer, (void)user; /* its streams were closed */
+}
+
+static bool has_link(const struct peers *p, const uint8_t *peer_id)
+{
+    for (struct ring *r = p->links.next; r != &p->links; r = r->next)
+        if (is_of(CONTAINER_OF(r, struct peer_link, all), peer_id))
+            return true;
+    return false;
+}
+
+/* What a device signed of itself is remembered, if it is one of ours. */
+static void on_identified(struct p2p_peer *peer, void *user)
+{
+    struct peers *p = user;
+    const struct identify *said = p2p_identity(peer);
+    uint8_t identity[SIGN_KEY_SIZE];
+    struct err err = {0};
+    if (!has_link(p, p2p_peer_id(peer)) || said == NULL || !said->has_record ||
+        said->addrs.n == 0 ||
+        peer_id_key(bytes_of(p2p_peer_id(peer), PEER_ID_BYTES), identity) < 0)
+        return;
+    if (p2p_file_put(&p->file, identity, buf_bytes(&said->addrs.b), &err) < 0)
+        log_warn("peers: where a device is is not remembered: %s", err.msg);
+}
+
+/* ---- listening ---------------------------------------------------------------------------------
+ */
+
+static int start_host(struct peers *p, struct bytes listen, struct p2p_host **ret, struct err *err)
+{
+    struct ws_client *ws;
+    uint8_t secret[PEER_KEY_SECRET_BYTES];
+    int rc = clients_get(p->clients, "", true, &ws, err);
+    if (rc < 0)
+        return rc;
+    memcpy(secret, p->identity->sign_secret, sizeof secret);
+    struct p2p_host_config cfg = {.identity = secret,
+                                  .protocols = &peer_link_protocol,
+                                  .protocols_n = 1,
+                                  .agent = "persist/" PERSIST_VERSION,
+                                  .ws = ws,
+                                  .connected = on_connected,
+                                  .identified = on_identified,
+                                  .disconnected = on_disconnected,
+                                  .user = p};
+    rc = p2p_host_new(p->loop, &cfg, ret, err);
+    sodium_memzero(secret, sizeof secret);
+    struct reader r = reader_of(listen);
+    while (rc == 0 && r.n > 0)
+        rc = p2p_host_listen(*ret, reader_string(&r, P2P_ADDR_BYTES), err);
+    if (rc < 0) {
+        p2p_host_free(*ret);
+        *ret = NULL;
+    }
+    return rc;
+}
+
+static void stop_host(struct peers *p)
+{
+    p2p_host_free(p->host);
+    p->host = NULL;
+    while (!ring_is_empty(&p->dials))
+        dial_free(CONTAINER_OF(p->dials.next, struct peers_dial, all));
+}
+
+/* Listens where the file says, or does not, and says why. */
+static int listen_as_stored(struct peers *p, struct err *err)
+{
+    p->trouble[0] = '\0';
+    if (p->file.listen.n == 0)
+        return 0;
+    int rc = start_host(p, buf_bytes(&p->file.listen), &p->host, err);
+    if (rc < 0)
+        snprintf(p->trouble, sizeof p->trouble, "%.200s", err->msg);
+    return rc;
+}
+
+int peers_new(struct net_loop *l, struct clients *clients, const struct member_keys *identity,
+              int dir_fd, struct peers **ret, struct err *err)
+{
+    struct err why = {0};
+    struct peers *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return err_set(err, -ENOMEM, "peers: out of memory");
+    p->loop = l;
+    p->clients = clients;
+    p->identity = identity;
+    ring_init(&p->links);
+    ring_init(&p->dials);
+    int rc = p2p_file_open(dir_fd, &p->file, err);
+    if (rc < 0) {
+        free(p);
+        return rc;
+    }
+    if (listen_as_stored(p, &why) < 0)
+        log_warn("peers: there are no direct links: %s", why.msg);
+    *ret = p;
+    return 0;
+}
+
+void peers_free(struct peers *p)
+{
+    if (p == NULL)
+        return;
+    stop_host(p);
+    p2p_file_fini(&p->file);
+    free(p);
+}
+
+void peers_stop(struct peers *p)
+{
+    p->stopping = true;
+    if (p->host != NULL)
+        p2p_host_stop(p->host);
+}
+
+void peers_hurry(struct peers *p)
+{
+    for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
+        next = r->next;
+        peer_link_try(CONTAINER_OF(r, struct peer_link, all));
+    }
+}
+
+/* ---- settings ----------------------------------------------------------------------------------
+ */
+
+static int parse(const char *text, struct buf *ret, struct err *err)
+{
+    struct buf addr CLEANUP(buf_fini) = {0};
+    int rc = maddr_parse(bytes_str(text), &addr, err);
+    if (rc == 0)
+        buf_put_string(ret, buf_bytes(&addr));
+    return rc;
+}
+
+static int parse_all(char *const *text, size_t n, struct buf *ret, struct err *err)
+{
+    int rc = n > P2P_LISTEN_MAX
+                 ? err_set(err, -EINVAL, "at most %d addresses can be listened at", P2P_LISTEN_MAX)
+                 : 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = parse(text[i], ret, err);
+    return rc < 0 ? rc : buf_status(ret);
+}
+
+/* Listens at @listen instead; what was before is there again when that fails. */
+static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err *err)
+{
+    struct err ignored = {0};
+    struct p2p_host *host = NULL;
+    stop_host(p); /* it may be the same port */
+    int rc = listen.n == 0 ? 0 : start_host(p, listen, &host, err);
+    if (rc == 0)
+        rc = p2p_file_set(&p->file, listen, mdns, err);
+    if (rc == 0) {
+        p->host = host;
+        p->trouble[0] = '\0';
+    } else {
+        p2p_host_free(host);
+        (void)!listen_as_stored(p, &ignored); /* the first reason is told */
+    }
+    peers_hurry(p);
+    return rc;
+}
+
+int peers_set(struct peers *p, char *const *listen, size_t listen_n, int mdns, struct err *err)
+{
+    struct buf at CLEANUP(buf_fini) = {0};
+    bool is_mdns = mdns < 0 ? p->file.mdns : mdns > 0;
+    if (listen == NULL) {
+        buf_put_bytes(&at, buf_bytes(&p->file.listen));
+        return p2p_file_set(&p->file, buf_bytes(&at), is_mdns, err);
+    }
+    int rc = parse_all(listen, listen_n, &at, err);
+    return rc < 0 ? rc : listen_at(p, buf_bytes(&at), is_mdns, err);
+}
+
+int peers_know(struct peers *p, const char *address, struct err *err)
+{
+    struct buf addr CLEANUP(buf_fini) = {0};
+    struct buf list CLEANUP(buf_fini) = {0};
+    struct bytes where, id;
+    uint8_t identity[SIGN_KEY_SIZE];
+    int rc = maddr_parse(bytes_str(address), &addr, err);
+    if (rc < 0)
+        return rc;
+    if (maddr_split_peer(buf_bytes(&addr), &where, &id) < 0 || peer_id_key(id, identity) < 0 ||
+        where.n == 0)
+        return err_set(err, -EINVAL, "%s: does not end with /p2p/ and the id of a device", address);
+    buf_put_string(&list, where);
+    rc = buf_status(&list) < 0 ? err_set(err, -ENOMEM, "out of memory")
+                               : p2p_file_put(&p->file, identity, buf_bytes(&list), err);
+    if (rc == 0)
+        peers_hurry(p);
+    return rc;
+}
+
+static void put_text(const struct peers *p, struct bytes addr, struct buf *ret)
+{
+    struct buf text CLEANUP(buf_fini) = {0};
+    char id[PEER_ID_TEXT_SIZE];
+    if (maddr_text(addr, &text) < 0)
+        return;
+    buf_put_bytes(&text, bytes_str("/p2p/"));
+    buf_put_bytes(&text, bytes_str(peer_id_text(p2p_host_id(p->host), id)));
+    ret->failed = ret->failed || text.failed;
+    buf_put_string(ret, buf_bytes(&text));
+}
+
+int peers_addresses(const struct peers *p, struct buf *ret)
+{
+    struct buf addrs CLEANUP(buf_fini) = {0};
+    int rc = p->host == NULL ? 0 : p2p_host_addresses(p->host, &addrs);
+    struct reader r = reader_of(buf_bytes(&addrs));
+    while (rc == 0 && r.n > 0)
+        put_text(p, reader_string(&r, P2P_ADDR_BYTES), ret);
+    return rc < 0 ? rc : buf_status(ret);
+}
+
+bool peers_mdns(const struct peers *p)
+{
+    return p->file.mdns;
+}
+
+const char *peers_trouble(const struct peers *p)
+{
+    return p->trouble;
+}

@@ -1,0 +1,84 @@
+/*
+ * sync/links/peers - direct links with other devices: this process as a libp2p peer, which keeps a
+ * connection to each device that is a member of a space whose mount is attached, as long as it
+ * knows where that is; and on it a stream for each such space.
+ *
+ *   /persist/sync/1.0.0   who opens it names the space (a string of 16 bytes), who accepts it
+ *                         answers with one byte, 1; then both send frames, each a length (u32
+ *                         big-endian) and a frame of proto/session.proto, peers
+ *
+ * A space is named to nobody but a device that its mount calls a member, and a stream of anybody
+ * else is reset without a word. Either side opens the stream when it can; when both do, that of the
+ * lesser PeerId stays. Thread: the loop's; no callback runs inside a call of this file.
+ */
+#ifndef SYNC_LINKS_PEERS_H
+#define SYNC_LINKS_PEERS_H
+
+#include "proto/local.pb-c.h"
+#include "sync/links/clients.h"
+#include "sync/links/p2p_file.h"
+
+struct peers;
+
+/** Listens as the file of @dir_fd says, which stays the caller's. @identity: borrowed. Errors: as
+ * p2p_file_open(); an address that cannot be listened at is said in the log, and shown. */
+int peers_new(struct net_loop *l, struct clients *clients, const struct member_keys *identity,
+              int dir_fd, struct peers **ret, struct err *err) MUST_CHECK;
+
+/** Cuts all. Its links were freed before. Accepts NULL. */
+void peers_free(struct peers *p);
+
+/** Says good bye to all; connects no more. */
+void peers_stop(struct peers *p);
+
+/** The network is another: devices that are not reached are tried at once. */
+void peers_hurry(struct peers *p);
+
+/**
+ * Listens at @listen (texts of multiaddrs; NULL: as before; of no length: nowhere, and there are no
+ * direct links), is announced on the local network or not (@mdns < 0: as before), and stores that.
+ * Errors, with a message: -EINVAL no address, -EADDRINUSE and the like; then all is as before.
+ */
+int peers_set(struct peers *p, char *const *listen, size_t listen_n, int mdns,
+              struct err *err) MUST_CHECK;
+
+/** Remembers where a device is: a multiaddr with /p2p/ID. Errors: -EINVAL; as p2p_file_put(). */
+int peers_know(struct peers *p, const char *address, struct err *err) MUST_CHECK;
+
+/** Where it listens, as texts with /p2p/ID, each as buf_put_string() does; appended. */
+int peers_addresses(const struct peers *p, struct buf *ret) MUST_CHECK;
+bool peers_mdns(const struct peers *p);
+/** Why it does not listen where it should; empty: it does. */
+const char *peers_trouble(const struct peers *p);
+
+/* ---- links ---- */
+
+/* One space and one other device. */
+struct peer_link;
+
+/* As those of link.h. */
+struct peer_link_events {
+    void (*changed)(struct peer_link *l, void *user);
+    void (*frame)(struct peer_link *l, struct bytes frame, void *user);
+    void (*writable)(struct peer_link *l, void *user);
+};
+
+/** Makes it, and connects when it can. Errors: -ENOMEM. */
+int peer_link_new(struct peers *p, const uint8_t space[static SPACE_ID_SIZE],
+                  const uint8_t identity[static SIGN_KEY_SIZE], uint32_t id,
+                  const struct peer_link_events *events, void *user,
+                  struct peer_link **ret) MUST_CHECK;
+void peer_link_free(struct peer_link *l); /* accepts NULL */
+
+/** As those of link.h. */
+void peer_link_retry(struct peer_link *l, uint64_t generation, uint64_t after_ms,
+                     struct bytes why);
+int peer_link_send(struct peer_link *l, uint64_t generation, struct bytes frame) MUST_CHECK;
+void peer_link_pause(struct peer_link *l);
+void peer_link_resume(struct peer_link *l);
+uint64_t peer_link_generation(const struct peer_link *l);
+const char *peer_link_url(const struct peer_link *l);
+const uint8_t *peer_link_identity(const struct peer_link *l);
+void peer_link_describe(struct peer_link *l, Persist__Link *ret);
+
+#endif

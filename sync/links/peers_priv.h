@@ -1,0 +1,74 @@
+/* sync/links/peers_priv - what peers.c and peer_link.c share. Not for others. */
+#ifndef SYNC_LINKS_PEERS_PRIV_H
+#define SYNC_LINKS_PEERS_PRIV_H
+
+#include "proto/base/ring.h"
+#include "proto/peer_id.h"
+#include "sync/links/peers.h"
+#include "sync/net/backoff.h"
+#include "sync/net/libp2p/host.h"
+
+#define SYNC_PROTOCOL "/persist/sync/1.0.0"
+
+enum { PEER_URL_SIZE = 8 + PEER_ID_TEXT_SIZE, PEER_TEXT_SIZE = 256 };
+
+/* A stream of the protocol, of either side; freed when it is closed. */
+struct peer_stream {
+    struct peers *peers;
+    struct conn_stream *s;
+    struct peer_link *link; /* NULL: not known yet, or left */
+    uint8_t identity[SIGN_KEY_SIZE];
+    bool ours, greeted;
+    struct buf in; /* that came and is not delivered, from in_at on */
+    size_t in_at;
+    struct buf out; /* that had no room, from out_at on */
+    size_t out_at;
+};
+
+struct peer_link {
+    struct peers *peers;
+    struct ring all; /* in peers->links */
+    uint8_t space[SPACE_ID_SIZE], identity[SIGN_KEY_SIZE], peer_id[PEER_ID_BYTES];
+    uint32_t id;
+    char url[PEER_URL_SIZE];
+    const struct peer_link_events *events;
+    void *user;
+    Persist__LinkState state;
+    char error[PEER_TEXT_SIZE];
+    uint64_t generation;
+    struct peer_stream *stream; /* NULL: none */
+    struct net_timer *timer;    /* for what is not done in the call that asks for it */
+    uint64_t due_ms;            /* the next try; 0: when something happens */
+    struct backoff backoff;
+    uint64_t up_ms;
+    bool paused, full; /* full: link_send() said -EAGAIN */
+    bool drop;         /* the stream is to be ended, and tried again after: */
+    uint64_t drop_ms;
+    char drop_why[PEER_TEXT_SIZE];
+};
+
+struct peers {
+    struct net_loop *loop;
+    const struct member_keys *identity;
+    struct p2p_host *host; /* NULL: there are no direct links */
+    struct clients *clients;
+    struct p2p_file file;
+    struct ring links, dials;
+    char trouble[PEER_TEXT_SIZE];
+    bool stopping;
+};
+
+extern const struct conn_protocol peer_link_protocol;
+
+/** There is a connection to the device of the link: a stream is opened, if there is none. */
+void peer_link_connected(struct peer_link *l);
+/** It cannot be reached: tried again after a while. */
+void peer_link_unreached(struct peer_link *l, const char *why);
+/** Tries now. */
+void peer_link_try(struct peer_link *l);
+
+/** Connects to the device, or does so already: peer_link_unreached() or peer_link_connected()
+ * follows. */
+void peers_dial(struct peers *p, const struct peer_link *l);
+
+#endif
