@@ -21,6 +21,7 @@ static void check_limits(const Persist__Frame *f)
     if (f->kind_case == PERSIST__FRAME__KIND_PUT) {
         must(f->put->what_case != PERSIST__PUT__WHAT__NOT_SET);
         must(f->put->what_case != PERSIST__PUT__WHAT_CHUNK || f->put->chunk->id.len == 32);
+        must(f->put->what_case != PERSIST__PUT__WHAT_REVOKED || f->put->revoked.len == 32);
         must(f->put->what_case != PERSIST__PUT__WHAT_DOOR || f->put->door.len <= DOOR_BLOB_MAX);
     } else if (f->kind_case == PERSIST__FRAME__KIND_PASSING) {
         must(f->passing->id.len == 32 && f->passing->sealed.len > 0);
