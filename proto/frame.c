@@ -53,6 +53,14 @@ static bool spaces_valid(const Persist__Spaces *s)
     return ok;
 }
 
+static bool members_valid(const Persist__Members *m)
+{
+    bool ok = m->n_identities <= FRAME_ONLINE_MAX;
+    for (size_t i = 0; ok && i < m->n_identities; i++)
+        ok = is_size(m->identities[i], SIGN_KEY_SIZE);
+    return ok;
+}
+
 static bool chunk_valid(const Persist__SealedChunk *c)
 {
     return is_size(c->id, CHUNK_ID_SIZE) && c->sealed.len > 0 && c->sealed.len <= CHUNK_SEALED_MAX;
@@ -231,6 +239,10 @@ static bool local_valid(const Persist__Local *f)
     switch (f->kind_case) {
     case PERSIST__LOCAL__KIND_ATTACH:
         return is_size(f->attach->space, SPACE_ID_SIZE);
+    case PERSIST__LOCAL__KIND_MEMBERS:
+        return members_valid(f->members);
+    case PERSIST__LOCAL__KIND_P2P:
+        return f->p2p->n_listen <= FRAME_LISTEN_MAX && f->p2p->n_know <= FRAME_LISTEN_MAX;
     case PERSIST__LOCAL__KIND_LINK:
         return is_text(f->link->url) && is_text(f->link->error) &&
                is_size_or_empty(f->link->member, WIRE_MEMBER_SIZE) &&

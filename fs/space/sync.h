@@ -387,6 +387,11 @@ int space_sync_grant(struct space *s, const struct act_add *who, const char *lab
 int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
 /** Whether the device with this identity is a member now: 1, 0; -ENOTCONN: no acts are here yet. */
 int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]) MUST_CHECK;
+/** The other devices that are members now, by identity, appended to @ret (SIGN_KEY_SIZE each).
+ * -ENOTCONN, -ENOMEM. */
+int space_sync_devices(struct space *s, struct buf *ret) MUST_CHECK;
+/** How many acts are here: while that stays, so do the members. */
+size_t space_sync_acts(struct space *s);
 /** Whether a member of the device with this identity was ever revoked. */
 bool space_sync_was_revoked(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]);
 /** The acts that this device made, appended to @ret, each as buf_put_string() does. */

@@ -119,6 +119,33 @@ int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KE
     return rc;
 }
 
+int space_sync_devices(struct space *s, struct buf *ret)
+{
+    const struct sync *y = s->sync;
+    if (y == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; y->members != NULL && i < members_n(y->members); i++) {
+        const struct member_now *m = members_at(y->members, i);
+        if (m->role == ACT_ROLE_DEVICE && member_id_cmp(&m->id, &y->id) != 0)
+            buf_put(ret, m->keys.identity, SIGN_KEY_SIZE);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return buf_status(ret);
+}
+
+size_t space_sync_acts(struct space *s)
+{
+    size_t n = 0;
+    if (s->sync == NULL)
+        return n;
+    pthread_mutex_lock(&s->lock);
+    if (s->sync->members != NULL)
+        n = members_acts_n(s->sync->members);
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
 static bool names_device(const struct members *m, const struct member_id *id,
                          const uint8_t identity[static SIGN_KEY_SIZE])
 {

@@ -32,6 +32,7 @@ extern const struct command command_id;
 extern const struct command command_log;
 extern const struct command command_mount;
 extern const struct command command_peer;
+extern const struct command command_p2p;
 extern const struct command command_peers;
 extern const struct command command_remote;
 extern const struct command command_resolve;

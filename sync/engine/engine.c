@@ -63,6 +63,7 @@ struct engine {
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
     uint64_t stated_ms;                     /* when the last STATE was made */
     uint64_t states_heard;                  /* of others, that were seen here */
+    size_t acts_told;                       /* the sync process knows the members of so many acts */
 };
 
 /* ---- frames to the sync process ----------------------------------------------------------------
@@ -403,8 +404,28 @@ static uint64_t look_after(struct engine *e, uint64_t now_ms)
     return sooner(adopt, sooner(watch, compare));
 }
 
+/* Says who the other devices are, when that may have changed. */
+static void tell_members(struct engine *e)
+{
+    struct buf ids CLEANUP(buf_fini) = {0};
+    ProtobufCBinaryData views[FRAME_ONLINE_MAX];
+    Persist__Members m = PERSIST__MEMBERS__INIT;
+    Persist__Local f = PERSIST__LOCAL__INIT;
+    size_t acts = space_sync_acts(e->cfg.space);
+    if (e->conn == NULL || acts == e->acts_told || space_sync_devices(e->cfg.space, &ids) < 0)
+        return;
+    for (size_t at = 0; at < ids.n && m.n_identities < FRAME_ONLINE_MAX; at += SIGN_KEY_SIZE)
+        views[m.n_identities++] = frame_data(bytes_of(ids.p + at, SIGN_KEY_SIZE));
+    m.identities = views;
+    f.kind_case = PERSIST__LOCAL__KIND_MEMBERS;
+    f.members = &m;
+    send_local(e, &f);
+    e->acts_told = acts;
+}
+
 static void pump(struct engine *e, bool now)
 {
+    tell_members(e);
     uint64_t now_ms = net_now_ms(), next = look_after(e, now_ms);
     int more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
     if (more < 0 && more != -ENOTCONN)
@@ -614,6 +635,8 @@ static void on_connect_timer(void *arg)
         e->connect_ms = CONNECT_MS;
         tell_attached(e, true);
         attach(e);
+        e->acts_told = 0;
+        tell_members(e);
         net_timer_set(e->connect_timer, TOLD_MS);
         return;
     }

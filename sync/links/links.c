@@ -25,6 +25,7 @@ static void on_network(void *arg)
     for (size_t i = 0; i < UNIX_CONNECTIONS_MAX; i++)
         if (l->callers[i] != NULL && l->callers[i]->attached != NULL)
             attached_hurry(l->callers[i]->attached);
+    peers_hurry(l->peers);
 }
 
 static void *on_connection(struct unix_conn *c, void *user)
@@ -45,7 +46,9 @@ static void tell_stopped(struct links *l)
 
 static void on_idle(void *arg)
 {
-    tell_stopped(arg);
+    struct links *l = arg;
+    if (peers_is_idle(l->peers))
+        tell_stopped(l);
 }
 
 static void on_stop_timer(void *arg)
@@ -66,7 +69,8 @@ void links_stop(struct links *l)
         c->attached = NULL;
         unix_close(c->conn);
     }
-    net_timer_set(l->timer, l->env.lines == 0 ? 0 : STOP_MS);
+    peers_stop(l->peers);
+    net_timer_set(l->timer, l->env.lines == 0 && peers_is_idle(l->peers) ? 0 : STOP_MS);
 }
 
 void links_free(struct links *l)
@@ -76,6 +80,7 @@ void links_free(struct links *l)
     l->stopped = true; /* nobody is told any more */
     unix_server_free(l->server);
     netwatch_free(l->netwatch);
+    peers_free(l->peers);
     clients_free(l->env.clients);
     net_timer_free(l->timer);
     remotes_free(l->remotes);
@@ -91,8 +96,12 @@ static int start(struct links *l, struct err *err)
     if (rc < 0)
         return rc;
     rc = clients_new(l->loop, &l->env.clients);
-    if (rc == 0)
-        rc = net_timer_new(l->loop, on_stop_timer, l, &l->timer);
+    if (rc < 0)
+        return err_set(err, rc, "sync process: %s", strerror(-rc));
+    rc = peers_new(l->loop, l->env.clients, l->cfg.identity, l->cfg.dir_fd, &l->peers, err);
+    if (rc < 0)
+        return rc;
+    rc = net_timer_new(l->loop, on_stop_timer, l, &l->timer);
     struct unix_server_config cfg = {
         .fd = l->cfg.listen_fd, .events = &caller_events, .opened = on_connection, .user = l};
     if (rc == 0)

@@ -22,6 +22,7 @@ struct links {
     struct net_loop *loop;
     struct line_env env;
     struct remotes *remotes;
+    struct peers *peers; /* NULL: the process stops */
     struct netwatch *netwatch;
     struct unix_server *server;
     struct net_timer *timer;                      /* of stopping */

@@ -228,6 +228,11 @@ void peers_stop(struct peers *p)
         p2p_host_stop(p->host);
 }
 
+bool peers_is_idle(const struct peers *p)
+{
+    return p->host == NULL || p2p_host_is_idle(p->host);
+}
+
 void peers_hurry(struct peers *p)
 {
     for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
@@ -278,11 +283,12 @@ static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err
     return rc;
 }
 
-int peers_set(struct peers *p, char *const *listen, size_t listen_n, int mdns, struct err *err)
+int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t listen_n, int mdns,
+              struct err *err)
 {
     struct buf at CLEANUP(buf_fini) = {0};
     bool is_mdns = mdns < 0 ? p->file.mdns : mdns > 0;
-    if (listen == NULL) {
+    if (!set_listen) {
         buf_put_bytes(&at, buf_bytes(&p->file.listen));
         return p2p_file_set(&p->file, buf_bytes(&at), is_mdns, err);
     }

@@ -31,15 +31,18 @@ void peers_free(struct peers *p);
 /** Says good bye to all; connects no more. */
 void peers_stop(struct peers *p);
 
+/** Whether all have been said good bye to. */
+bool peers_is_idle(const struct peers *p);
+
 /** The network is another: devices that are not reached are tried at once. */
 void peers_hurry(struct peers *p);
 
 /**
- * Listens at @listen (texts of multiaddrs; NULL: as before; of no length: nowhere, and there are no
- * direct links), is announced on the local network or not (@mdns < 0: as before), and stores that.
+ * Listens at @listen (texts of multiaddrs; none: there are no direct links; only if @set_listen), is
+ * announced on the local network or not (@mdns < 0: as before), and stores that.
  * Errors, with a message: -EINVAL no address, -EADDRINUSE and the like; then all is as before.
  */
-int peers_set(struct peers *p, char *const *listen, size_t listen_n, int mdns,
+int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t listen_n, int mdns,
               struct err *err) MUST_CHECK;
 
 /** Remembers where a device is: a multiaddr with /p2p/ID. Errors: -EINVAL; as p2p_file_put(). */

@@ -285,6 +285,59 @@ static void list(struct caller *c)
     free(v);
 }
 
+/* ---- P2p ---- */
+
+/* Sets what is given; the first thing that cannot be ends it. */
+static int set_p2p(struct peers *p, const Persist__P2p *in, struct err *err)
+{
+    int mdns = in->mdns == 0 ? -1 : in->mdns == 1;
+    int rc = 0;
+    if (in->set_listen || mdns >= 0)
+        rc = peers_set(p, in->set_listen, in->listen, in->n_listen, mdns, err);
+    for (size_t i = 0; rc == 0 && i < in->n_know; i++)
+        rc = peers_know(p, in->know[i], err);
+    return rc;
+}
+
+/* The texts in @list, each as buf_put_string() does, as C strings; freed with *@ret. */
+static size_t texts_of(const struct buf *list, char ***ret)
+{
+    struct reader r = reader_of(buf_bytes(list));
+    size_t n = 0;
+    *ret = calloc(list->n + 1, sizeof **ret);
+    while (*ret != NULL && r.n > 0) {
+        struct bytes text = reader_string(&r, list->n);
+        (*ret)[n] = strndup((const char *)text.p, text.n);
+        n += (*ret)[n] != NULL;
+    }
+    return n;
+}
+
+static void p2p(struct caller *c, const Persist__P2p *in)
+{
+    struct peers *p = c->links->peers;
+    struct err err = {0};
+    CLEANUP(buf_fini) struct buf addresses = {0};
+    int rc = set_p2p(p, in, &err);
+    if (rc == 0 && peers_addresses(p, &addresses) < 0)
+        rc = err_set(&err, -ENOMEM, "out of memory");
+    if (rc < 0) {
+        reply_error(c, status_of(rc), err.msg);
+        return;
+    }
+    char trouble[FRAME_TEXT_MAX];
+    Persist__Reply r;
+    persist__reply__init(&r);
+    snprintf(trouble, sizeof trouble, "%s", peers_trouble(p));
+    r.error = trouble;
+    r.n_addresses = texts_of(&addresses, &r.addresses);
+    r.mdns = peers_mdns(p);
+    reply(c, &r);
+    for (size_t i = 0; i < r.n_addresses; i++)
+        free(r.addresses[i]);
+    free(r.addresses);
+}
+
 int request_run(struct caller *c, const Persist__Local *f)
 {
     switch (f->kind_case) {
@@ -303,11 +356,15 @@ int request_run(struct caller *c, const Persist__Local *f)
     case PERSIST__LOCAL__KIND_REMOTE_LIST:
         list(c);
         return 0;
+    case PERSIST__LOCAL__KIND_P2P:
+        p2p(c, f->p2p);
+        return 0;
     case PERSIST__LOCAL__KIND_STOP:
         c->stops = true;
         reply_ok(c);
         return 0;
     case PERSIST__LOCAL__KIND_ATTACH:
+    case PERSIST__LOCAL__KIND_MEMBERS:
     case PERSIST__LOCAL__KIND_LINK:
     case PERSIST__LOCAL__KIND_DATA:
     case PERSIST__LOCAL__KIND_RETRY:
