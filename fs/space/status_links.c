@@ -8,6 +8,12 @@
 #include "proto/base/escape.h"
 #include "proto/base/human.h"
 
+/* A link with another device, not with a server. */
+static bool is_direct(const struct sync_link *l)
+{
+    return strncmp(l->url, SYNC_DIRECT_URL, sizeof SYNC_DIRECT_URL - 1) == 0;
+}
+
 /* @n: what is to go to it. */
 static const char *state_word(const struct sync_link *l, uint64_t n)
 {
@@ -39,6 +45,8 @@ static const char *trouble(const struct sync_link *l)
  */
 static uint64_t to_push(struct space *s, const struct sync_link *l)
 {
+    if (is_direct(l)) /* it fetches what it does not have, and says when it has all */
+        return 0;
     uint64_t n = publisher_pending(s);
     n += space_sync_unsigned(s);
     return n + space_sync_to_push(s, l->remote);
@@ -73,12 +81,29 @@ static int put_rate(const struct rate *r, const char *what, char *to, size_t siz
     return n == 0 ? 0 : snprintf(to, size, ", %s/s %s", human_bytes(n, bytes), what);
 }
 
+/* What people call the other side of a link. */
+static const char *name_of(struct space *s, const struct sync_link *l, char ret[SYNC_URL_MAX])
+{
+    CLEANUP(buf_fini) struct buf peers = {0};
+    snprintf(ret, SYNC_URL_MAX, "%s", l->url);
+    if (!is_direct(l) || peers_list(s, &peers) < 0)
+        return ret;
+    for (size_t i = 0; i < peers.n; i += sizeof(struct peer)) {
+        struct peer p;
+        memcpy(&p, peers.p + i, sizeof p);
+        if (strcmp(p.peer_id, l->url + sizeof SYNC_DIRECT_URL - 1) == 0)
+            snprintf(ret, SYNC_URL_MAX, "%s", p.label);
+    }
+    return ret;
+}
+
 static void put_link(struct space *s, const struct sync_link *l, struct buf *out)
 {
-    char text[600], shown[300], count[HUMAN_MAX], last[HUMAN_MAX], error[220];
+    char text[600], shown[300], name[SYNC_URL_MAX], count[HUMAN_MAX], last[HUMAN_MAX], error[220];
     uint64_t n = to_push(s, l);
     int at = snprintf(text, sizeof text, "%s  %s",
-                      escape_to(shown, sizeof shown, bytes_str(l->url)), state_word(l, n));
+                      escape_to(shown, sizeof shown, bytes_str(name_of(s, l, name))),
+                      state_word(l, n));
     if (l->state == SYNC_LINK_UP && !l->caught_up && l->last > 0)
         at += snprintf(text + at, sizeof text - (size_t)at, ", %s of %s received",
                        human_count(l->cursor, count), human_count(l->last, last));
@@ -93,7 +118,7 @@ static void put_link(struct space *s, const struct sync_link *l, struct buf *out
     if (trouble(l)[0] != '\0' && (l->state != SYNC_LINK_UP || l->full[0] != '\0'))
         snprintf(text + at, sizeof text - (size_t)at, ": %s",
                  escape_to(error, sizeof error, bytes_str(trouble(l))));
-    put_line(out, "server", text);
+    put_line(out, is_direct(l) ? "direct" : "server", text);
 }
 
 static void put_counts(const struct sync_counts *c, struct buf *out)

@@ -298,6 +298,9 @@ uint64_t space_sync_unsigned(struct space *s);
 
 /* ---- links: what the one who runs sessions tells ---- */
 
+/* What the URL of a link with another device begins with; its PeerId follows. */
+#define SYNC_DIRECT_URL "/p2p/"
+
 enum { SYNC_URL_MAX = 256, SYNC_TEXT_MAX = 200, SYNC_TROUBLE_MAX = 512 };
 
 enum sync_link_state {

@@ -1,11 +1,12 @@
 /*
- * Which members are online, as servers say, and which of them have acknowledged what is held here.
+ * Which members are online, as servers say or direct links show, and which of them have acknowledged what is held here.
  * What a server says moves nothing but that; an acknowledgement is a member's signed STATE.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "fs/space/sync_priv.h"
+#include "proto/peer_id.h"
 
 static bool is_among(const struct sync_online *o, const uint8_t identity[static SIGN_KEY_SIZE])
 {
@@ -15,10 +16,23 @@ static bool is_among(const struct sync_online *o, const uint8_t identity[static 
     return false;
 }
 
+/* Whether a link is with that device itself. */
+static bool is_with(const struct sync_link *l, const struct member_public *m)
+{
+    uint8_t id[PEER_ID_BYTES];
+    char text[PEER_ID_TEXT_SIZE];
+    const size_t n = sizeof SYNC_DIRECT_URL - 1;
+    if (strncmp(l->url, SYNC_DIRECT_URL, n) != 0)
+        return false;
+    peer_id_of_key(m->identity, id);
+    return strcmp(l->url + n, peer_id_text(id, text)) == 0;
+}
+
 bool sync_is_online(const struct sync *y, const struct member_public *m)
 {
     for (size_t i = 0; i < y->link_n; i++)
-        if (y->link[i].state == SYNC_LINK_UP && is_among(&y->link[i].online, m->identity))
+        if (y->link[i].state == SYNC_LINK_UP &&
+            (is_among(&y->link[i].online, m->identity) || is_with(&y->link[i], m)))
             return true;
     return false;
 }

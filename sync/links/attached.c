@@ -24,6 +24,7 @@ struct attached {
     struct unix_conn *conn;
     uint8_t space[SPACE_ID_SIZE];
     uint32_t *last_id;
+    struct buf members; /* the other devices of the space, SIGN_KEY_SIZE each */
     struct side **v;
     size_t n, turn; /* who comes first when there is room */
     /* What a link does not take yet: a frame, and then the mount is paused. */
@@ -356,10 +357,10 @@ void attached_remove(struct attached *a, const char *url)
 
 /* ---- other devices that come and go ---- */
 
-static bool names(const Persist__Members *m, const struct side *s)
+static bool is_member(const struct attached *a, const uint8_t *identity)
 {
-    for (size_t i = 0; i < m->n_identities; i++)
-        if (memcmp(m->identities[i].data, peer_link_identity(s->peer), SIGN_KEY_SIZE) == 0)
+    for (size_t at = 0; at < a->members.n; at += SIGN_KEY_SIZE)
+        if (memcmp(a->members.p + at, identity, SIGN_KEY_SIZE) == 0)
             return true;
     return false;
 }
@@ -385,17 +386,26 @@ static int add_peer(struct attached *a, const uint8_t *identity)
 }
 
 /* Who is no member any more has no link when this returns. */
-static int on_members(struct attached *a, const Persist__Members *m)
+int attached_look_at_peers(struct attached *a)
 {
+    bool on = peers_is_on(a->peers);
     int rc = 0;
     for (size_t i = 0; i < a->n; i++)
-        if (a->v[i]->peer != NULL && !names(m, a->v[i]))
+        if (a->v[i]->peer != NULL && (!on || !is_member(a, peer_link_identity(a->v[i]->peer))))
             drop(a->v[i]);
     sweep(a);
-    for (size_t i = 0; rc == 0 && a->peers != NULL && i < m->n_identities; i++)
-        if (!has_peer(a, m->identities[i].data))
-            rc = add_peer(a, m->identities[i].data);
+    for (size_t at = 0; rc == 0 && on && at < a->members.n; at += SIGN_KEY_SIZE)
+        if (!has_peer(a, a->members.p + at))
+            rc = add_peer(a, a->members.p + at);
     return rc;
+}
+
+static int on_members(struct attached *a, const Persist__Members *m)
+{
+    buf_reset(&a->members);
+    for (size_t i = 0; i < m->n_identities; i++)
+        buf_put(&a->members, m->identities[i].data, SIGN_KEY_SIZE);
+    return buf_status(&a->members) < 0 ? -ENOMEM : attached_look_at_peers(a);
 }
 
 int attached_frame(struct attached *a, const Persist__Local *f)
@@ -470,6 +480,7 @@ void attached_free(struct attached *a)
     for (size_t i = 0; i < a->n; i++)
         side_free(a->v[i]);
     free(a->v);
+    buf_fini(&a->members);
     buf_fini(&a->held);
     free(a);
 }

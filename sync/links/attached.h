@@ -41,6 +41,9 @@ void attached_remove(struct attached *a, const char *url);
 /** The link with a remote, or NULL. */
 struct link *attached_link(const struct attached *a, const char *url);
 
+/** There are direct links now, or none any more. -ENOMEM. */
+int attached_look_at_peers(struct attached *a) MUST_CHECK;
+
 /** The network is another. */
 void attached_hurry(struct attached *a);
 

@@ -351,12 +351,10 @@ void peer_link_unreached(struct peer_link *l, const char *why)
 void peer_link_try(struct peer_link *l)
 {
     struct peers *p = l->peers;
-    if (l->stream != NULL || p->stopping)
+    if (l->stream != NULL || p->stopping || p->host == NULL)
         return;
     l->due_ms = 0;
-    if (p->host == NULL)
-        set_state(l, PERSIST__LINK_STATE__LINK_DOWN, "direct links are off");
-    else if (p2p_find(p->host, l->peer_id) != NULL)
+    if (p2p_find(p->host, l->peer_id) != NULL)
         peer_link_connected(l);
     else
         peers_dial(p, l);

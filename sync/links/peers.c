@@ -269,9 +269,12 @@ static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err
     struct err ignored = {0};
     struct p2p_host *host = NULL;
     stop_host(p); /* it may be the same port */
+    struct buf real CLEANUP(buf_fini) = {0};
     int rc = listen.n == 0 ? 0 : start_host(p, listen, &host, err);
+    if (rc == 0 && host != NULL) /* a port that was found free stays, as others remember it */
+        rc = p2p_host_listening(host, &real);
     if (rc == 0)
-        rc = p2p_file_set(&p->file, listen, mdns, err);
+        rc = p2p_file_set(&p->file, buf_bytes(&real), mdns, err);
     if (rc == 0) {
         p->host = host;
         p->trouble[0] = '\0';
@@ -314,6 +317,11 @@ int peers_know(struct peers *p, const char *address, struct err *err)
     if (rc == 0)
         peers_hurry(p);
     return rc;
+}
+
+bool peers_is_on(const struct peers *p)
+{
+    return p->host != NULL;
 }
 
 static void put_text(const struct peers *p, struct bytes addr, struct buf *ret)

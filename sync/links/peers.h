@@ -48,6 +48,8 @@ int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t list
 /** Remembers where a device is: a multiaddr with /p2p/ID. Errors: -EINVAL; as p2p_file_put(). */
 int peers_know(struct peers *p, const char *address, struct err *err) MUST_CHECK;
 
+/** Whether there are direct links. */
+bool peers_is_on(const struct peers *p);
 /** Where it listens, as texts with /p2p/ID, each as buf_put_string() does; appended. */
 int peers_addresses(const struct peers *p, struct buf *ret) MUST_CHECK;
 bool peers_mdns(const struct peers *p);

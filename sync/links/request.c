@@ -287,15 +287,26 @@ static void list(struct caller *c)
 
 /* ---- P2p ---- */
 
+/* Mounts hear of links that there are now, or not any more. */
+static void look_at_peers(struct links *l)
+{
+    for (size_t i = 0; i < UNIX_CONNECTIONS_MAX; i++)
+        if (l->callers[i] != NULL && l->callers[i]->attached != NULL &&
+            attached_look_at_peers(l->callers[i]->attached) < 0)
+            unix_close(l->callers[i]->conn); /* it attaches again */
+}
+
 /* Sets what is given; the first thing that cannot be ends it. */
-static int set_p2p(struct peers *p, const Persist__P2p *in, struct err *err)
+static int set_p2p(struct links *l, const Persist__P2p *in, struct err *err)
 {
     int mdns = in->mdns == 0 ? -1 : in->mdns == 1;
     int rc = 0;
     if (in->set_listen || mdns >= 0)
-        rc = peers_set(p, in->set_listen, in->listen, in->n_listen, mdns, err);
+        rc = peers_set(l->peers, in->set_listen, in->listen, in->n_listen, mdns, err);
+    if (in->set_listen)
+        look_at_peers(l);
     for (size_t i = 0; rc == 0 && i < in->n_know; i++)
-        rc = peers_know(p, in->know[i], err);
+        rc = peers_know(l->peers, in->know[i], err);
     return rc;
 }
 
@@ -318,7 +329,7 @@ static void p2p(struct caller *c, const Persist__P2p *in)
     struct peers *p = c->links->peers;
     struct err err = {0};
     CLEANUP(buf_fini) struct buf addresses = {0};
-    int rc = set_p2p(p, in, &err);
+    int rc = set_p2p(c->links, in, &err);
     if (rc == 0 && peers_addresses(p, &addresses) < 0)
         rc = err_set(&err, -ENOMEM, "out of memory");
     if (rc < 0) {

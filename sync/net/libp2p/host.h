@@ -49,6 +49,9 @@ bool p2p_host_is_idle(const struct p2p_host *h);
 /** Listens at a multiaddr, /ip4|ip6/…/tcp/PORT or with /ws behind. Errors: as wire_listen(). */
 int p2p_host_listen(struct p2p_host *h, struct bytes at, struct err *err) MUST_CHECK;
 
+/** Where it listens, as it was told to, with the real ports; each as buf_put_string() does. */
+int p2p_host_listening(const struct p2p_host *h, struct buf *ret) MUST_CHECK;
+
 /** The addresses it listens at, each as buf_put_string() does, without /p2p/ID; appended. What
  * stands for all interfaces is replaced by each of these. */
 int p2p_host_addresses(const struct p2p_host *h, struct buf *ret) MUST_CHECK;

@@ -200,6 +200,13 @@ static int put_all(struct buf *ret, enum maddr_code code, struct bytes rest)
     return 0;
 }
 
+int p2p_host_listening(const struct p2p_host *h, struct buf *ret)
+{
+    for (size_t i = 0; i < h->listeners_n; i++)
+        buf_put_string(ret, wire_listener_address(h->listeners[i]));
+    return buf_status(ret);
+}
+
 int p2p_host_addresses(const struct p2p_host *h, struct buf *ret)
 {
     int rc = 0;
