@@ -18,6 +18,15 @@ struct attached *links_attached(const struct links *l, const uint8_t space[SPACE
     return NULL;
 }
 
+void links_look_at_peers(void *arg)
+{
+    struct links *l = arg;
+    for (size_t i = 0; i < UNIX_CONNECTIONS_MAX; i++)
+        if (l->callers[i] != NULL && l->callers[i]->attached != NULL &&
+            attached_look_at_peers(l->callers[i]->attached) < 0)
+            unix_close(l->callers[i]->conn); /* it attaches again */
+}
+
 static void on_network(void *arg)
 {
     struct links *l = arg;
@@ -98,7 +107,13 @@ static int start(struct links *l, struct err *err)
     rc = clients_new(l->loop, &l->env.clients);
     if (rc < 0)
         return err_set(err, rc, "sync process: %s", strerror(-rc));
-    rc = peers_new(l->loop, l->env.clients, l->cfg.identity, l->cfg.dir_fd, &l->peers, err);
+    struct peers_config peers = {.loop = l->loop,
+                                 .clients = l->env.clients,
+                                 .identity = l->cfg.identity,
+                                 .dir_fd = l->cfg.dir_fd,
+                                 .turned_on = links_look_at_peers,
+                                 .arg = l};
+    rc = peers_new(&peers, &l->peers, err);
     if (rc < 0)
         return rc;
     rc = net_timer_new(l->loop, on_stop_timer, l, &l->timer);

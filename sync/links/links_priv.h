@@ -55,6 +55,9 @@ struct caller *caller_new(struct links *l, struct unix_conn *c);
 /** Carries a request out. -EPROTO: it is none. */
 int request_run(struct caller *c, const Persist__Local *f) MUST_CHECK;
 
+/** Mounts hear of direct links that there are now, or not any more. @links: struct links. */
+void links_look_at_peers(void *links);
+
 /** The mount of a space that is attached, or NULL. */
 struct attached *links_attached(const struct links *l, const uint8_t space[SPACE_ID_SIZE]);
 

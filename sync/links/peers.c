@@ -9,6 +9,8 @@
 #include "sync/net/libp2p/limits.h"
 #include "sync/net/libp2p/multiaddr.h"
 
+enum { AGAIN_MS = 2000 };
+
 /* A device that is being dialed, for all its links. */
 struct peers_dial {
     struct peers *peers;
@@ -144,10 +146,10 @@ static int start_host(struct peers *p, struct bytes listen, struct p2p_host **re
 {
     struct ws_client *ws;
     uint8_t secret[PEER_KEY_SECRET_BYTES];
-    int rc = clients_get(p->clients, "", true, &ws, err);
+    int rc = clients_get(p->cfg.clients, "", true, &ws, err);
     if (rc < 0)
         return rc;
-    memcpy(secret, p->identity->sign_secret, sizeof secret);
+    memcpy(secret, p->cfg.identity->sign_secret, sizeof secret);
     struct p2p_host_config cfg = {.identity = secret,
                                   .protocols = &peer_link_protocol,
                                   .protocols_n = 1,
@@ -184,25 +186,37 @@ static int listen_as_stored(struct peers *p, struct err *err)
     if (p->file.listen.n == 0)
         return 0;
     int rc = start_host(p, buf_bytes(&p->file.listen), &p->host, err);
-    if (rc < 0)
+    if (rc < 0) {
         snprintf(p->trouble, sizeof p->trouble, "%.200s", err->msg);
+        net_timer_set(p->again, AGAIN_MS);
+    }
     return rc;
 }
 
-int peers_new(struct net_loop *l, struct clients *clients, const struct member_keys *identity,
-              int dir_fd, struct peers **ret, struct err *err)
+/* What kept it from listening, a process that was ending or an interface that was down, is over. */
+static void on_again(void *arg)
+{
+    struct peers *p = arg;
+    struct err ignored = {0};
+    if (p->host == NULL && !p->stopping && listen_as_stored(p, &ignored) == 0)
+        p->cfg.turned_on(p->cfg.arg);
+}
+
+int peers_new(const struct peers_config *cfg, struct peers **ret, struct err *err)
 {
     struct err why = {0};
     struct peers *p = calloc(1, sizeof *p);
     if (p == NULL)
         return err_set(err, -ENOMEM, "peers: out of memory");
-    p->loop = l;
-    p->clients = clients;
-    p->identity = identity;
+    p->cfg = *cfg;
+    p->loop = cfg->loop;
     ring_init(&p->links);
     ring_init(&p->dials);
-    int rc = p2p_file_open(dir_fd, &p->file, err);
+    int rc = p2p_file_open(cfg->dir_fd, &p->file, err);
+    if (rc == 0 && net_timer_new(p->loop, on_again, p, &p->again) < 0)
+        rc = err_set(err, -ENOMEM, "peers: out of memory");
     if (rc < 0) {
+        p2p_file_fini(&p->file);
         free(p);
         return rc;
     }
@@ -217,6 +231,7 @@ void peers_free(struct peers *p)
     if (p == NULL)
         return;
     stop_host(p);
+    net_timer_free(p->again);
     p2p_file_fini(&p->file);
     free(p);
 }
@@ -247,10 +262,10 @@ void peers_hurry(struct peers *p)
 static int parse(const char *text, struct buf *ret, struct err *err)
 {
     struct buf addr CLEANUP(buf_fini) = {0};
-    int rc = maddr_parse(bytes_str(text), &addr, err);
-    if (rc == 0)
-        buf_put_string(ret, buf_bytes(&addr));
-    return rc;
+    if (maddr_parse(bytes_str(text), &addr, err) < 0)
+        return err_wrap(err, -EINVAL, "%s", text);
+    buf_put_string(ret, buf_bytes(&addr));
+    return 0;
 }
 
 static int parse_all(char *const *text, size_t n, struct buf *ret, struct err *err)
@@ -305,14 +320,13 @@ int peers_know(struct peers *p, const char *address, struct err *err)
     struct buf list CLEANUP(buf_fini) = {0};
     struct bytes where, id;
     uint8_t identity[SIGN_KEY_SIZE];
-    int rc = maddr_parse(bytes_str(address), &addr, err);
-    if (rc < 0)
-        return rc;
+    if (maddr_parse(bytes_str(address), &addr, err) < 0)
+        return err_wrap(err, -EINVAL, "%s", address);
     if (maddr_split_peer(buf_bytes(&addr), &where, &id) < 0 || peer_id_key(id, identity) < 0 ||
         where.n == 0)
         return err_set(err, -EINVAL, "%s: does not end with /p2p/ and the id of a device", address);
     buf_put_string(&list, where);
-    rc = buf_status(&list) < 0 ? err_set(err, -ENOMEM, "out of memory")
+    int rc = buf_status(&list) < 0 ? err_set(err, -ENOMEM, "out of memory")
                                : p2p_file_put(&p->file, identity, buf_bytes(&list), err);
     if (rc == 0)
         peers_hurry(p);

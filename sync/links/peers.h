@@ -20,10 +20,20 @@
 
 struct peers;
 
-/** Listens as the file of @dir_fd says, which stays the caller's. @identity: borrowed. Errors: as
- * p2p_file_open(); an address that cannot be listened at is said in the log, and shown. */
-int peers_new(struct net_loop *l, struct clients *clients, const struct member_keys *identity,
-              int dir_fd, struct peers **ret, struct err *err) MUST_CHECK;
+struct peers_config {
+    struct net_loop *loop;
+    struct clients *clients;
+    const struct member_keys *identity;
+    int dir_fd;
+    void (*turned_on)(void *arg); /* there are direct links after all: see peers_new() */
+    void *arg;
+};
+
+/**
+ * Listens as the file in @dir_fd says. All in @cfg stays the caller's. Errors: as p2p_file_open(); an
+ * address that cannot be listened at is said in the log, and shown, and tried again.
+ */
+int peers_new(const struct peers_config *cfg, struct peers **ret, struct err *err) MUST_CHECK;
 
 /** Cuts all. Its links were freed before. Accepts NULL. */
 void peers_free(struct peers *p);

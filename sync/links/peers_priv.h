@@ -48,10 +48,10 @@ struct peer_link {
 };
 
 struct peers {
+    struct peers_config cfg;
     struct net_loop *loop;
-    const struct member_keys *identity;
-    struct p2p_host *host; /* NULL: there are no direct links */
-    struct clients *clients;
+    struct p2p_host *host;   /* NULL: there are no direct links */
+    struct net_timer *again; /* when it cannot listen: tries */
     struct p2p_file file;
     struct ring links, dials;
     char trouble[PEER_TEXT_SIZE];

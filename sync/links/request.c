@@ -287,15 +287,6 @@ static void list(struct caller *c)
 
 /* ---- P2p ---- */
 
-/* Mounts hear of links that there are now, or not any more. */
-static void look_at_peers(struct links *l)
-{
-    for (size_t i = 0; i < UNIX_CONNECTIONS_MAX; i++)
-        if (l->callers[i] != NULL && l->callers[i]->attached != NULL &&
-            attached_look_at_peers(l->callers[i]->attached) < 0)
-            unix_close(l->callers[i]->conn); /* it attaches again */
-}
-
 /* Sets what is given; the first thing that cannot be ends it. */
 static int set_p2p(struct links *l, const Persist__P2p *in, struct err *err)
 {
@@ -304,7 +295,7 @@ static int set_p2p(struct links *l, const Persist__P2p *in, struct err *err)
     if (in->set_listen || mdns >= 0)
         rc = peers_set(l->peers, in->set_listen, in->listen, in->n_listen, mdns, err);
     if (in->set_listen)
-        look_at_peers(l);
+        links_look_at_peers(l);
     for (size_t i = 0; rc == 0 && i < in->n_know; i++)
         rc = peers_know(l->peers, in->know[i], err);
     return rc;

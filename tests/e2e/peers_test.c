@@ -102,7 +102,8 @@ static void what_was_done_apart_is_merged(struct e2e *f)
         for (int i = 0; i < 3; i++) {
             char name[32];
             at(BERT)->errors_expected = true;
-            e2e_ok(at(BERT), "kill -9 $(cat $PERSIST_HOME/run/sync.pid)");
+            e2e_ok(at(BERT), "pid=$(cat $PERSIST_HOME/run/sync.pid); kill -9 $pid; "
+                             "while kill -0 $pid 2>/dev/null; do sleep 0.02; done");
             world_online(at(BERT)); /* it would start by itself, but not at once each time */
             snprintf(name, sizeof name, "killed%d.md", i);
             both_ways(ANNA, CARL, name);
