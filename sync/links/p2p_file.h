@@ -11,6 +11,7 @@
 #ifndef SYNC_LINKS_P2P_FILE_H
 #define SYNC_LINKS_P2P_FILE_H
 
+#include "proto/base/err.h"
 #include "proto/sealed/keys.h"
 
 enum { P2P_KNOWN_MAX = 256, P2P_LISTEN_MAX = 8 };
