@@ -106,6 +106,24 @@ static bool both_know(void *arg)
     return hosts.devs[0].identified > 0 && hosts.devs[1].identified > 0;
 }
 
+/* Who has but one place keeps it when others want more. */
+static void a_crowd_makes_room_of_its_own(void **state)
+{
+    (void)state;
+    int fds[P2P_UPGRADES + 3];
+    hosts_listen(&hosts.devs[0], hosts_kinds[0]);
+    int quiet = connect_from(3, port_of(&hosts.devs[0]));
+    for (unsigned i = 0; i < ARRAY_N(fds); i++) {
+        fds[i] = connect_from(256 + (i < P2P_UPGRADES - 1 ? i : 0), port_of(&hosts.devs[0]));
+        net_run_ms(&hosts.net, 1);
+    }
+    net_run_ms(&hosts.net, 50);
+    assert_int_equal(count_open(fds, ARRAY_N(fds)), P2P_UPGRADES - 1);
+    assert_true(is_open(quiet));
+    close(quiet);
+    close_all(fds, ARRAY_N(fds));
+}
+
 /* A thousand that say nothing, of one host and of many: who is honest connects meanwhile. */
 static void a_flood_keeps_nobody_out(void **state)
 {
@@ -144,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_host_connects_so_often),
         TEST(strangers_have_few_places),
+        TEST(a_crowd_makes_room_of_its_own),
         TEST(a_flood_keeps_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,8 @@ static void of_two_dials_one_connection_stays(void **state)
             for (size_t k = 0; k < 1 + crash_below(&hosts.rnd, 2); k++)
                 hosts_listen(&hosts.devs[j], hosts_kinds[crash_below(&hosts.rnd, 2)]);
         hosts_dial(&hosts.dials[0], &hosts.devs[0], &hosts.devs[1]);
-        hosts_turns((unsigned)crash_below(&hosts.rnd, i % 2 == 0 ? 2 : 20));
+        if (i % 2 == 1) /* else at the very same moment */
+            hosts_turns((unsigned)crash_below(&hosts.rnd, 20));
         hosts_dial(&hosts.dials[1], &hosts.devs[1], &hosts.devs[0]);
         if (crash_chance(&hosts.rnd, 30)) /* and again, before anything has come of it */
             hosts_dial(&hosts.dials[2], &hosts.devs[0], &hosts.devs[1]);
@@ -255,6 +256,21 @@ static void the_last_of_many_addresses_may_be_right(void **state)
         hosts_until_dialed(&hosts.dials[0]);
         assert_int_equal(hosts.dials[0].rc, 0);
         assert_ptr_equal(hosts.dials[0].p, hosts.devs[0].last);
+    }
+}
+
+/* What is tried at once ends in one connection, which no other one takes the place of. */
+static void of_many_addresses_one_is_taken(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        hosts_renew();
+        for (size_t j = 0; j < P2P_DIAL_AT_ONCE; j++)
+            hosts_listen(&hosts.devs[1], hosts_kinds[i % HOSTS_KINDS]);
+        hosts_dial(&hosts.dials[0], &hosts.devs[0], &hosts.devs[1]);
+        net_until(&hosts.net, met_once, NULL);
+        net_run_ms(&hosts.net, 5);
+        assert_true(hosts.devs[0].connected == 1 && hosts.devs[1].connected == 1);
     }
 }
 
@@ -363,7 +379,8 @@ static void callbacks_may_end_things(void **state)
             hosts_dial(&hosts.dials[0], &hosts.devs[0], &hosts.devs[1]);
         if (x->where == HOSTS_IN_DISCONNECTED) {
             net_until(&hosts.net, has_one, x);
-            p2p_disconnect(x->last);
+            net_until(&hosts.net, has_one, other);
+            p2p_disconnect(kind == 0 ? x->last : other->last);
         }
         bool acted = x->where != HOSTS_NOWHERE;
         net_until(&hosts.net, has_acted, x);
@@ -463,6 +480,7 @@ int main(void)
         TEST(who_is_connected_is_not_dialed_again),
         TEST(a_newer_connection_takes_the_place_of_an_older),
         TEST(the_last_of_many_addresses_may_be_right),
+        TEST(of_many_addresses_one_is_taken),
         TEST(what_did_not_work_is_told),
         TEST(nobody_is_a_peer_of_its_own),
         TEST(a_dial_may_be_cancelled_in_each_phase),

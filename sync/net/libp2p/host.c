@@ -179,12 +179,9 @@ static void on_opened(struct conn *c, void *user)
     struct p2p_host *h = k->h;
     struct p2p_dial *d = TAKE_PTR(k->dial);
     struct p2p_peer *p = p2p_find(h, conn_peer(c));
-    bool self = memcmp(conn_peer(c), h->id, PEER_ID_BYTES) == 0;
-    if (d != NULL && self)
-        p2p_dial_failed(d, k, -EPERM, "this very device is there");
-    else if (d != NULL) /* first: what is called below may give the dial up */
+    if (d != NULL) /* first: what is called below may give the dial up */
         p2p_dial_opened(d, k);
-    if (self || (p != NULL && !is_better(k, p->link))) {
+    if (p != NULL && !is_better(k, p->link)) {
         k->retired = true;
         return;
     }

@@ -73,8 +73,9 @@ static unsigned count_of_late(struct p2p_host *h, const uint8_t host[16], uint64
  */
 
 struct places {
-    size_t upgrades, net;   /* before the end of their handshake; of one network */
-    struct p2p_link *crowd; /* the oldest upgrade of the host that has most of them */
+    size_t upgrades, net; /* before the end of their handshake; of one network */
+    struct p2p_link
+        *crowd; /* the oldest upgrade of the host that has, or would have, most of them */
     size_t crowd_n;
 };
 
@@ -103,6 +104,7 @@ static struct places look(struct p2p_host *h, const uint8_t host[16])
         p.net += is_near(k->host, host);
         p.upgrades += k->peer == NULL;
         size_t n = k->peer == NULL ? count_upgrades(h, k->host, &oldest) : 0;
+        n += n > 0 && memcmp(k->host, host, 16) == 0; /* the new one */
         if (n > p.crowd_n) {
             p.crowd_n = n;
             p.crowd = oldest;
