@@ -49,7 +49,10 @@ static void adopt(struct ws_server *s, int fd, const struct listener_peer *from)
 static bool on_connection(int fd, const struct listener_peer *from, void *arg)
 {
     struct ws_server *s = arg;
-    adopt(s, fd, from);
+    if (s->cfg.admits == NULL || s->cfg.admits(from, s->cfg.user))
+        adopt(s, fd, from);
+    else
+        close(fd);
     if (s->connections.count < sockets_max(s))
         return true;
     listener_pause(s->listener);

@@ -30,6 +30,8 @@ struct ws_reply {
     struct buf body;  /* freed by the server */
 };
 
+struct listener_peer;
+
 struct ws_server_config {
     const char *listen; /* ADDRESS:PORT in numbers, [ADDRESS]:PORT of IPv6; port 0: a free one */
     bool plain;         /* see struct ws; an address of IPv6 is then none of IPv4 */
@@ -38,6 +40,8 @@ struct ws_server_config {
     unsigned handshake_ms;            /* 0: 10 s */
     struct ws_keepalive keep;
     const struct ws_events *events; /* of every connection; borrowed until the server is freed */
+    /** Whether who connects may, asked before anything of it is read. NULL: all may. */
+    bool (*admits)(const struct listener_peer *from, void *user);
     /** 0 accepts, and *ret_user is given to the events; else the HTTP status of the refusal. */
     unsigned (*authorise)(const struct ws_request *request, void *user, void **ret_user);
     /** Answers a GET of a path other than WS_PATH. NULL: all are 404. */

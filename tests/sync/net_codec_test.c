@@ -224,6 +224,19 @@ static void the_request_asks_for_a_websocket(void **state)
     buf_fini(&b);
 }
 
+static void a_plain_request_has_neither_path_nor_protocol_nor_token(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    ws_request_put(&b, "server.example.com:8440", KEY, NULL);
+    buf_put_u8(&b, 0);
+    assert_string_equal((char *)b.p,
+                        "GET / HTTP/1.1\r\nHost: server.example.com:8440\r\n"
+                        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+                        "13\r\nSec-WebSocket-Key: " KEY "\r\n\r\n");
+    buf_fini(&b);
+}
+
 static void an_answer_is_known_when_it_is_whole(void **state)
 {
     (void)state;
@@ -280,6 +293,34 @@ static void an_answer_that_does_not_agree_is_refused(void **state)
         assert_int_equal(ws_answer_get(bytes_str(all[i]), KEY, false, &a), -EPROTO);
 }
 
+#define PLAIN "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+/* No subprotocol was asked for. */
+static void a_plain_answer_needs_no_protocol(void **state)
+{
+    (void)state;
+    struct bytes good = TEXT(PLAIN ACCEPT "\r\n\x82\x01x");
+    static const char *const bad[] = {
+        PLAIN "\r\n",
+        PLAIN "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOO=\r\n\r\n",
+        PLAIN ACCEPT ACCEPT "\r\n",
+        PLAIN ACCEPT "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        PLAIN ACCEPT "Sec-WebSocket-Protocol: other\r\n\r\n",
+        GOOD_BUT_ACCEPT ACCEPT "\r\n",
+    };
+    struct ws_answer a;
+    for (size_t n = 0; n < good.n - 3; n++)
+        assert_int_equal(ws_answer_get(bytes_of(good.p, n), KEY, true, &a), 0);
+    assert_int_equal(ws_answer_get(good, KEY, true, &a), 1);
+    assert_int_equal(a.status, 101);
+    assert_int_equal(a.n, good.n - 3);
+    assert_int_equal(ws_answer_get(good, KEY, false, &a), -EPROTO);
+    for (size_t i = 0; i < ARRAY_N(bad); i++)
+        assert_int_equal(ws_answer_get(bytes_str(bad[i]), KEY, true, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 404 No\r\n\r\n"), KEY, true, &a), 1);
+    assert_int_equal(a.status, 404);
+}
+
 static void an_answer_without_end_is_refused(void **state)
 {
     (void)state;
@@ -306,9 +347,11 @@ int main(void)
         cmocka_unit_test(what_of_a_frame_is_still_to_come_is_told),
         cmocka_unit_test(what_no_server_sends_is_refused),
         cmocka_unit_test(the_request_asks_for_a_websocket),
+        cmocka_unit_test(a_plain_request_has_neither_path_nor_protocol_nor_token),
         cmocka_unit_test(an_answer_is_known_when_it_is_whole),
         cmocka_unit_test(headers_are_read_as_http_has_them),
         cmocka_unit_test(an_answer_that_does_not_agree_is_refused),
+        cmocka_unit_test(a_plain_answer_needs_no_protocol),
         cmocka_unit_test(an_answer_without_end_is_refused),
     };
     return cmocka_run_group_tests_name("net_codec", tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "sync/net/libp2p/wire.h"
 #include "tests/support/net.h"
 
 static char folder[] = "/tmp/net_tls.XXXXXX";
@@ -338,6 +339,132 @@ static void redirects_are_not_followed(void **state)
     net_end(&net);
 }
 
+/* ---- wires of libp2p ---- */
+
+/* What became of one that was dialed. */
+struct dialed {
+    struct wire *w; /* NULL: closed */
+    unsigned opened;
+    char why[160];
+};
+
+static void wire_opened(struct wire *w, void *user)
+{
+    struct dialed *d = user;
+    d->opened++;
+    assert_int_equal(wire_write(w, bytes_str("hello")), 5);
+}
+
+static void wire_data(struct wire *w, struct bytes data, void *user)
+{
+    (void)w, (void)data, (void)user;
+}
+
+static void wire_closed(struct wire *w, const char *why, void *user)
+{
+    struct dialed *d = user;
+    (void)w;
+    d->w = NULL;
+    snprintf(d->why, sizeof d->why, "%s", why);
+}
+
+/* @form: an address with * for the port. */
+static void dial_wire(struct dialed *d, const char *form, unsigned port)
+{
+    static const struct wire_events events = {
+        .opened = wire_opened, .data = wire_data, .closed = wire_closed};
+    char text[128];
+    struct buf b CLEANUP(buf_fini) = {0};
+    struct maddr_dial to;
+    const char *gap = strchr(form, '*');
+    snprintf(text, sizeof text, "%.*s%u%s", (int)(gap - form), form, port, gap + 1);
+    assert_int_equal(maddr_parse(bytes_str(text), &b, NULL), 0);
+    assert_int_equal(maddr_dial(buf_bytes(&b), &to), 0);
+    *d = (struct dialed){0};
+    assert_int_equal(wire_dial(net.loop, net.client, &to, &events, d, &d->w, NULL), 0);
+}
+
+static unsigned accept_plain(const struct ws_request *request, void *user, void **ret_user)
+{
+    (void)user;
+    assert_string_equal(request->path, "/");
+    assert_int_equal(request->token.n, 0);
+    *ret_user = &net.server_ends[net.server_ends_n++];
+    return 0;
+}
+
+static bool came_or_closed(void *arg)
+{
+    struct dialed *d = arg;
+    return d->w == NULL || (net.server_ends_n > 0 && net.server_ends[0].bytes == 5);
+}
+
+static void a_wire_checks_whom_it_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cert, *at, *why; /* NULL: it is good */
+    } rows[] = {
+        {"good", "/ip4/127.0.0.1/tcp/*/tls/ws", NULL},
+        {"good", "/ip4/127.0.0.1/tcp/*/wss", NULL},
+        {"good", "/dns4/localhost/tcp/*/wss", NULL},
+        {"stranger", "/ip4/127.0.0.1/tcp/*/tls/sni/stranger.example/ws", NULL},
+        {"stranger", "/dns/localhost/tcp/*/tls/sni/stranger.example/ws", NULL},
+        {"stranger", "/ip4/127.0.0.1/tcp/*/tls/ws", "mismatch"},
+        {"stranger", "/dns/localhost/tcp/*/wss", "hostname mismatch"},
+        {"good", "/ip4/127.0.0.1/tcp/*/tls/sni/stranger.example/ws", "hostname mismatch"},
+        {"good", "/dns/localhost/tcp/*/tls/sni/stranger.example/ws", "hostname mismatch"},
+        {"old", "/dns/localhost/tcp/*/wss", "expired"},
+    };
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        char cert[64];
+        char key[64];
+        struct dialed d;
+        snprintf(cert, sizeof cert, "%s/%s.pem", folder, rows[i].cert);
+        snprintf(key, sizeof key, "%s/%s.key", folder, rows[i].cert);
+        net_start(&net, (struct ws_server_config){.cert_file = cert,
+                                                  .key_file = key,
+                                                  .plain = true,
+                                                  .authorise = accept_plain});
+        net_client(&net, (struct ws_client_config){.ca_file = in_folder("ca.pem")});
+        dial_wire(&d, rows[i].at, ws_server_port(net.server));
+        net_until(&net, came_or_closed, &d);
+        assert_int_equal(d.opened, rows[i].why == NULL);
+        if (rows[i].why == NULL)
+            assert_non_null(d.w);
+        else
+            assert_non_null(strstr(d.why, rows[i].why));
+        wire_free(d.w);
+        net_end(&net);
+    }
+}
+
+/* The name is asked for, too: a server may have several. */
+static void a_wire_asks_for_the_name(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    uint8_t hello[4096];
+    struct dialed d;
+    net_start(&net, (struct ws_server_config){0});
+    net_client(&net, (struct ws_client_config){0});
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    dial_wire(&d, "/ip4/127.0.0.1/tcp/*/tls/sni/stranger.example/ws", ntohs(at.sin_port));
+    net_run_ms(&net, 50);
+    int conn = accept(fd, NULL, NULL);
+    ssize_t got = recv(conn, hello, sizeof hello, MSG_DONTWAIT);
+    assert_true(got > 0);
+    assert_non_null(memmem(hello, (size_t)got, "stranger.example", 16));
+    wire_free(d.w);
+    close(conn);
+    close(fd);
+    net_end(&net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +482,8 @@ int main(void)
         cmocka_unit_test(nobody_there_is_told_soon),
         cmocka_unit_test(a_silent_server_is_given_up_in_time),
         cmocka_unit_test(redirects_are_not_followed),
+        cmocka_unit_test(a_wire_checks_whom_it_asked_for),
+        cmocka_unit_test(a_wire_asks_for_the_name),
     };
     return cmocka_run_group_tests_name("net_tls", tests, make_certificates, remove_certificates);
 }

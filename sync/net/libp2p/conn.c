@@ -51,6 +51,7 @@ void conn_free(struct conn *c)
     if (c == NULL)
         return;
     c->calling = true;
+    c->stage = CONN_FAILED; /* closed() can open nothing */
     yamux_free(c->y);
     noise_fini(&c->noise);
     wipe(&c->plain);

@@ -28,15 +28,14 @@ struct p2p_link *p2p_link_new(struct p2p_host *h, struct p2p_dial *d)
 static void leave_peer(struct p2p_link *k)
 {
     struct p2p_peer *p = k->peer;
-    conn_free(k->conn);
-    k->conn = NULL;
+    if (p != NULL)
+        ring_remove(&p->all); /* nobody finds it any more */
+    conn_free(TAKE_PTR(k->conn));
     k->peer = NULL;
-    ring_remove(&k->kicked);
     if (p == NULL)
         return;
     if (!k->h->freeing)
         k->h->cfg.disconnected(p, k->h->cfg.user);
-    ring_remove(&p->all);
     identify_fini(&p->said);
     free(p);
 }
@@ -46,6 +45,7 @@ void p2p_link_free(struct p2p_link *k)
     leave_peer(k);
     wire_free(k->wire);
     ring_remove(&k->all);
+    ring_remove(&k->kicked); /* last: what was called may have put it there */
     k->h->links_n--;
     free(k);
 }
@@ -85,20 +85,34 @@ static void end_link(struct p2p_link *k)
 /* The connection is at its end, as its peer or this device failed. */
 static void give_up(struct p2p_link *k, int rc)
 {
-    struct p2p_dial *d = k->dial;
-    k->dial = NULL;
+    struct p2p_dial *d = TAKE_PTR(k->dial);
     if (d != NULL)
         p2p_dial_failed(d, k, rc, conn_why(k->conn));
     end_link(k);
 }
 
-static void on_kicked(struct conn *c, void *user)
+/* Looks at it in a turn of its own. */
+static void kick(struct p2p_link *k)
 {
-    struct p2p_link *k = user;
-    (void)c;
     ring_remove(&k->kicked);
     ring_add(&k->h->kicked, &k->kicked);
     net_timer_set(k->h->kick, 0);
+}
+
+static void on_kicked(struct conn *c, void *user)
+{
+    (void)c;
+    kick(user);
+}
+
+static void tick(struct p2p_link *k)
+{
+    k->due = false;
+    if (k->conn == NULL)
+        return;
+    int rc = conn_tick(k->conn, net_now_ms());
+    if (rc < 0)
+        give_up(k, rc);
 }
 
 static void pump_kicked(void *arg)
@@ -107,6 +121,8 @@ static void pump_kicked(void *arg)
     while (!ring_is_empty(&h->kicked)) {
         struct p2p_link *k = CONTAINER_OF(h->kicked.next, struct p2p_link, kicked);
         ring_remove(&k->kicked);
+        if (k->due)
+            tick(k);
         if (k->retired)
             end_link(k);
         else
@@ -129,7 +145,8 @@ struct p2p_peer *p2p_find(struct p2p_host *h, const uint8_t *id)
 
 /*
  * Of two connections with one peer the one stays that the lesser of both ids has dialed, so that
- * both sides give up the same when both have dialed; of two that one side has dialed, the newer.
+ * both sides give up the same when both have dialed; of two that one side has dialed, the newer:
+ * who has a connection gives up its dials, so the older is dead on that side.
  */
 static bool is_better(const struct p2p_link *k, const struct p2p_link *than)
 {
@@ -147,6 +164,7 @@ static struct p2p_peer *peer_new(struct p2p_link *k)
     p->h = k->h;
     p->link = k;
     memcpy(p->id, conn_peer(k->conn), PEER_ID_BYTES);
+    memcpy(p->hash, conn_hash(k->conn), NOISE_HASH_BYTES);
     identify_init(&p->said, p->id, 0);
     ring_init(&p->all);
     ring_add(&k->h->peers, &p->all);
@@ -159,12 +177,11 @@ static void on_opened(struct conn *c, void *user)
 {
     struct p2p_link *k = user;
     struct p2p_host *h = k->h;
-    struct p2p_dial *d = k->dial;
+    struct p2p_dial *d = TAKE_PTR(k->dial);
     struct p2p_peer *p = p2p_find(h, conn_peer(c));
-    k->dial = NULL;
+    if (d != NULL) /* first: what is called below may give the dial up */
+        p2p_dial_opened(d, k);
     if (p != NULL && !is_better(k, p->link)) {
-        if (d != NULL)
-            p2p_dial_opened(d, k, p);
         k->retired = true;
         return;
     }
@@ -177,8 +194,6 @@ static void on_opened(struct conn *c, void *user)
     }
     p2p_identify_ask(p);
     h->cfg.connected(p, h->cfg.user);
-    if (d != NULL)
-        p2p_dial_opened(d, k, p);
 }
 
 const uint8_t *p2p_peer_id(const struct p2p_peer *p)
@@ -193,7 +208,7 @@ struct bytes p2p_peer_address(const struct p2p_peer *p)
 
 const uint8_t *p2p_peer_hash(const struct p2p_peer *p)
 {
-    return conn_hash(p->link->conn);
+    return p->hash;
 }
 
 const struct identify *p2p_identity(const struct p2p_peer *p)
@@ -225,13 +240,14 @@ void *p2p_host_user(const struct p2p_peer *p)
 int p2p_open(struct p2p_peer *p, const char *protocol, const struct conn_handler *handler,
              void *user, struct conn_stream **ret)
 {
-    return conn_open(p->link->conn, protocol, handler, user, ret);
+    struct conn *c = p->link->conn;
+    return c == NULL ? -ENOTCONN : conn_open(c, protocol, handler, user, ret);
 }
 
 void p2p_disconnect(struct p2p_peer *p)
 {
     p->link->retired = true;
-    on_kicked(p->link->conn, p->link);
+    kick(p->link);
 }
 
 /* ---- wires -------------------------------------------------------------------------------------
@@ -259,6 +275,11 @@ static void on_data(struct wire *w, struct bytes data, void *user)
     (void)w;
     if (k->closing)
         return;
+    if (k->dial != NULL && p2p_dial_is_met(k->dial)) {
+        p2p_dial_opened(TAKE_PTR(k->dial), k);
+        p2p_link_free(k);
+        return;
+    }
     int rc = conn_feed(k->conn, data, net_now_ms());
     if (rc < 0)
         give_up(k, rc);
@@ -279,10 +300,8 @@ static void on_writable(struct wire *w, void *user)
 static void on_closed(struct wire *w, const char *why, void *user)
 {
     struct p2p_link *k = user;
-    struct p2p_dial *d = k->dial;
+    struct p2p_dial *d = TAKE_PTR(k->dial);
     (void)w;
-    k->wire = NULL;
-    k->dial = NULL;
     if (d != NULL)
         p2p_dial_failed(d, k, -ECONNREFUSED, why);
     p2p_link_free(k);
@@ -300,20 +319,14 @@ const struct wire_events p2p_wire_events = {
 /* ---- the host ----------------------------------------------------------------------------------
  */
 
+/* What it calls may end any link: so each has a turn of its own. */
 static void on_tick(void *arg)
 {
     struct p2p_host *h = arg;
-    uint64_t now = net_now_ms();
-    for (struct ring *r = h->links.next, *next; r != &h->links; r = next) {
+    for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
         struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all);
-        next = r->next;
-        if (k->closing || k->conn == NULL)
-            continue;
-        int rc = conn_tick(k->conn, now);
-        if (rc < 0)
-            give_up(k, rc);
-        else
-            pump(k);
+        k->due = true;
+        kick(k);
     }
     net_timer_set(h->tick, TICK_MS);
 }
@@ -370,7 +383,7 @@ void p2p_host_free(struct p2p_host *h)
 {
     if (h == NULL)
         return;
-    h->freeing = true;
+    h->freeing = h->stopping = true;
     stop_listening(h);
     while (!ring_is_empty(&h->dials))
         p2p_dial_cancel(CONTAINER_OF(h->dials.next, struct p2p_dial, all));
@@ -394,10 +407,8 @@ void p2p_host_stop(struct p2p_host *h)
     for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
         struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all);
         k->retired = true;
-        ring_remove(&k->kicked);
-        ring_add(&h->kicked, &k->kicked);
+        kick(k);
     }
-    net_timer_set(h->kick, 0);
 }
 
 bool p2p_host_is_idle(const struct p2p_host *h)

@@ -29,7 +29,7 @@ struct p2p_host_config {
     /** What it says of itself came: p2p_identity(). May be NULL. */
     void (*identified)(struct p2p_peer *p, void *user);
     /** The connection is gone, or is given up for a better one, of which connected() tells next.
-     * Its streams were closed before. */
+     * Its streams were closed before, p2p_find() does not find @p any more. */
     void (*disconnected)(struct p2p_peer *p, void *user);
     void *user;
 };
@@ -38,11 +38,12 @@ struct p2p_host_config {
 int p2p_host_new(struct net_loop *l, const struct p2p_host_config *cfg, struct p2p_host **ret,
                  struct err *err) MUST_CHECK;
 
-/** Cuts all. disconnected() is not called. Accepts NULL. */
+/** Cuts all, and gives up what is dialed. disconnected() and done() are not called, closed() of
+ * streams is. Not from within a callback. Accepts NULL. */
 void p2p_host_free(struct p2p_host *h);
 
-/** Says good bye to all peers and closes; nothing is accepted or dialed any more. In 5 s at most
- * p2p_host_is_idle(). */
+/** Says good bye to all peers and closes; nothing is accepted or dialed any more, and what is being
+ * dialed is given up: done() is not called. In 5 s at most p2p_host_is_idle(). */
 void p2p_host_stop(struct p2p_host *h);
 bool p2p_host_is_idle(const struct p2p_host *h);
 
@@ -76,7 +77,7 @@ void *p2p_user(const struct p2p_peer *p);
 /** What p2p_host_config has. */
 void *p2p_host_user(const struct p2p_peer *p);
 
-/** Opens a stream, as conn_open(). */
+/** Opens a stream, as conn_open(); -ENOTCONN in disconnected(). */
 int p2p_open(struct p2p_peer *p, const char *protocol, const struct conn_handler *handler,
              void *user, struct conn_stream **ret) MUST_CHECK;
 
@@ -89,8 +90,9 @@ void p2p_disconnect(struct p2p_peer *p);
  * Dials @id (PEER_ID_BYTES) at @addrs, multiaddrs each as buf_put_string() does, of which those
  * that cannot be dialed, or are of another peer, are left out: at most P2P_DIAL_ADDRS,
  * P2P_DIAL_AT_ONCE at once. @id NULL: whoever is there. @done is called once: 0, and @p is
- * connected, as told before, or has been; or an error and why: -EHOSTUNREACH, -EPERM another peer
- * is there, -ETIMEDOUT, -ECONNREFUSED. Errors: -EINVAL nothing can be dialed; -ENOMEM.
+ * connected, as told before, or has been; or an error and why: -EPERM another peer, or this very
+ * device, is there, -ETIMEDOUT, -ECONNREFUSED, -ECONNRESET. Errors: -EINVAL nothing can be dialed,
+ * or it is this device; -ESHUTDOWN after p2p_host_stop(); -ENOMEM.
  */
 int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,

@@ -21,7 +21,8 @@ static void map_ip4(const uint8_t ip4[4], uint8_t ret[16])
     memcpy(ret + IP4_AT, ip4, 4);
 }
 
-void p2p_host_of(struct bytes address, uint8_t ret[16])
+/* The address of a multiaddr's host, an IPv4 one mapped. */
+static void host_of(struct bytes address, uint8_t ret[16])
 {
     struct reader r = reader_of(address);
     struct maddr_part part;
@@ -72,8 +73,9 @@ static unsigned count_of_late(struct p2p_host *h, const uint8_t host[16], uint64
  */
 
 struct places {
-    size_t upgrades, net;   /* before the end of their handshake; of one network */
-    struct p2p_link *crowd; /* the oldest upgrade of the host that has most of them */
+    size_t upgrades, net; /* before the end of their handshake; of one network */
+    struct p2p_link
+        *crowd; /* the oldest upgrade of the host that has, or would have, most of them */
     size_t crowd_n;
 };
 
@@ -102,6 +104,7 @@ static struct places look(struct p2p_host *h, const uint8_t host[16])
         p.net += is_near(k->host, host);
         p.upgrades += k->peer == NULL;
         size_t n = k->peer == NULL ? count_upgrades(h, k->host, &oldest) : 0;
+        n += n > 0 && memcmp(k->host, host, 16) == 0; /* the new one */
         if (n > p.crowd_n) {
             p.crowd_n = n;
             p.crowd = oldest;
@@ -110,10 +113,9 @@ static struct places look(struct p2p_host *h, const uint8_t host[16])
     return p;
 }
 
-bool p2p_may_accept(struct p2p_host *h, const uint8_t host[16])
+/* Whether there is a place for one more from @host; an older one may have to go for it. */
+static bool has_place(struct p2p_host *h, const uint8_t host[16])
 {
-    if (h->stopping || count_of_late(h, host, net_now_ms()) >= P2P_INBOUND_RATE)
-        return false;
     struct places p = look(h, host);
     if (!is_private(host) && p.net >= P2P_CONNECTIONS_NET)
         return false;
@@ -127,12 +129,20 @@ bool p2p_may_accept(struct p2p_host *h, const uint8_t host[16])
 /* ---- listening ---------------------------------------------------------------------------------
  */
 
+static bool on_admits(struct bytes from, void *user)
+{
+    struct p2p_host *h = user;
+    uint8_t host[16];
+    host_of(from, host);
+    return !h->stopping && count_of_late(h, host, net_now_ms()) < P2P_INBOUND_RATE;
+}
+
 static void *on_accepted(struct wire *w, void *user)
 {
     struct p2p_host *h = user;
     uint8_t host[16];
-    p2p_host_of(wire_remote(w), host);
-    if (!p2p_may_accept(h, host))
+    host_of(wire_remote(w), host);
+    if (h->stopping || !has_place(h, host))
         return NULL;
     struct p2p_link *k = p2p_link_new(h, NULL);
     if (k == NULL)
@@ -148,8 +158,11 @@ static void *on_accepted(struct wire *w, void *user)
 
 int p2p_host_listen(struct p2p_host *h, struct bytes at, struct err *err)
 {
-    struct wire_listener_config cfg = {
-        .at = at, .events = &p2p_wire_events, .accepted = on_accepted, .user = h};
+    struct wire_listener_config cfg = {.at = at,
+                                       .events = &p2p_wire_events,
+                                       .admits = on_admits,
+                                       .accepted = on_accepted,
+                                       .user = h};
     if (h->listeners_n == P2P_LISTENERS)
         return err_set(err, -ENOBUFS, "at most %d addresses can be listened at", P2P_LISTENERS);
     int rc = wire_listen(h->loop, &cfg, &h->listeners[h->listeners_n], err);

@@ -92,8 +92,10 @@ static void step(void *arg)
         if (rc < 0)
             note(d, rc, "cannot be dialed");
     }
-    if (count_open(d) == 0)
-        finish(d, d->rc, NULL);
+    if (count_open(d) > 0)
+        return;
+    note(d, -ECONNRESET, "the connection was lost at once"); /* when it did not fail before */
+    finish(d, d->rc, NULL);
 }
 
 static void forget(struct p2p_dial *d, const struct p2p_link *k)
@@ -111,11 +113,17 @@ void p2p_dial_connected(struct p2p_link *k)
         wire_close(k->wire); /* out of memory: closed() comes */
 }
 
+bool p2p_dial_is_met(const struct p2p_dial *d)
+{
+    return d->expects && p2p_find(d->h, d->id) != NULL;
+}
+
 /* Runs in the machine of @k, so that the others are ended in a turn of their own. */
-void p2p_dial_opened(struct p2p_dial *d, struct p2p_link *k, struct p2p_peer *p)
+void p2p_dial_opened(struct p2p_dial *d, struct p2p_link *k)
 {
     forget(d, k);
-    memcpy(d->id, p2p_peer_id(p), PEER_ID_BYTES);
+    if (!d->expects)
+        memcpy(d->id, conn_peer(k->conn), PEER_ID_BYTES);
     d->expects = true;
     net_timer_set(d->step, 0);
 }
@@ -130,11 +138,11 @@ void p2p_dial_failed(struct p2p_dial *d, struct p2p_link *k, int rc, const char 
 /* ---- for users ---------------------------------------------------------------------------------
  */
 
-/* An address is tried when it can be dialed, and is not another peer's. */
+/* An address is tried when it can be dialed, and is not another peer's, or this device's own. */
 static bool is_worth(const struct p2p_dial *d, struct bytes addr)
 {
     struct maddr_dial to;
-    if (maddr_dial(addr, &to) < 0)
+    if (maddr_dial(addr, &to) < 0 || bytes_equal(to.id, bytes_of(d->h->id, PEER_ID_BYTES)))
         return false;
     return !d->expects || to.id.n == 0 || bytes_equal(to.id, bytes_of(d->id, PEER_ID_BYTES));
 }
@@ -165,6 +173,10 @@ int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,
              struct p2p_dial **ret, struct err *err)
 {
+    if (h->stopping)
+        return err_set(err, -ESHUTDOWN, "peers: nobody is dialed any more");
+    if (id != NULL && memcmp(id, h->id, PEER_ID_BYTES) == 0)
+        return err_set(err, -EINVAL, "this device does not dial itself");
     struct p2p_dial *d = calloc(1, sizeof *d);
     if (d == NULL)
         return err_set(err, -ENOMEM, "peers: out of memory");

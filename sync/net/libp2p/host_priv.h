@@ -22,6 +22,7 @@ struct p2p_link {
     struct ring all;       /* in h->links */
     struct ring kicked;    /* in h->kicked, or in nothing */
     bool dialed, paused;
+    bool due;         /* its clock is to be looked at */
     bool retired;     /* to be ended when its machine has returned */
     bool closing;     /* it is ended, what it had to say is still being written */
     uint8_t host[16]; /* whom it is from, an IPv4 address mapped */
@@ -30,8 +31,8 @@ struct p2p_link {
 struct p2p_peer {
     struct p2p_host *h;
     struct p2p_link *link;
-    uint8_t id[PEER_ID_BYTES];
-    struct ring all; /* in h->peers */
+    uint8_t id[PEER_ID_BYTES], hash[NOISE_HASH_BYTES];
+    struct ring all; /* in h->peers, until it is gone */
     struct identify said;
     bool has_said;
     void *user;
@@ -53,7 +54,7 @@ struct p2p_dial {
     struct net_timer *step; /* begins what comes next, or ends the dial */
     void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why);
     void *arg;
-    int rc; /* of the first that failed */
+    int rc; /* of the first that failed, or of one where another peer is */
     char why[128];
 };
 
@@ -91,16 +92,13 @@ void p2p_link_free(struct p2p_link *k);
 int p2p_link_begin(struct p2p_link *k, const uint8_t *expect) MUST_CHECK;
 extern const struct wire_events p2p_wire_events;
 
-/* ---- host_accept.c ---- */
-/** Whether one more may connect from @host; an older one may have to go for it. */
-bool p2p_may_accept(struct p2p_host *h, const uint8_t host[static 16]);
-/** The address of a multiaddr's host, an IPv4 one mapped. */
-void p2p_host_of(struct bytes address, uint8_t ret[static 16]);
-
 /* ---- host_dial.c ---- */
-/** The link of a dial is connected, its peer is known, or it failed. */
+/** Whether its peer is connected, by whatever link: then it needs no other one. */
+bool p2p_dial_is_met(const struct p2p_dial *d);
+/** The link of a dial is connected; its peer is known, and the link is the dial's no more; or it
+ * failed. They call nobody. */
 void p2p_dial_connected(struct p2p_link *k);
-void p2p_dial_opened(struct p2p_dial *d, struct p2p_link *k, struct p2p_peer *p);
+void p2p_dial_opened(struct p2p_dial *d, struct p2p_link *k);
 void p2p_dial_failed(struct p2p_dial *d, struct p2p_link *k, int rc, const char *why);
 
 /* ---- host_identify.c ---- */

@@ -246,6 +246,15 @@ void wire_close(struct wire *w)
 /* ---- listening ---------------------------------------------------------------------------------
  */
 
+static bool admits(const struct wire_listener *l, const struct listener_peer *from)
+{
+    struct buf b CLEANUP(buf_fini) = {0};
+    if (l->cfg.admits == NULL)
+        return true;
+    put_address(&b, from->address, from->port, false);
+    return buf_status(&b) == 0 && l->cfg.admits(buf_bytes(&b), l->cfg.user);
+}
+
 /* Asks the owner. False: it did not want it, and it is gone. */
 static bool offer(struct wire_listener *l, struct wire *w)
 {
@@ -261,7 +270,7 @@ static bool offer(struct wire_listener *l, struct wire *w)
 static bool on_tcp(int fd, const struct listener_peer *from, void *arg)
 {
     struct wire_listener *l = arg;
-    struct wire *w = wire_alloc(l->cfg.events, NULL);
+    struct wire *w = admits(l, from) ? wire_alloc(l->cfg.events, NULL) : NULL;
     int rc = w == NULL ? -ENOMEM : wire_tcp_adopt(w, l->loop, fd);
     if (rc < 0) {
         wire_free(w);
@@ -276,6 +285,11 @@ static bool on_tcp(int fd, const struct listener_peer *from, void *arg)
         return true;
     wire_listener_free(l);
     return false;
+}
+
+static bool on_ws_admits(const struct listener_peer *from, void *user)
+{
+    return admits(user, from);
 }
 
 static unsigned on_request(const struct ws_request *request, void *user, void **ret_user)
@@ -318,6 +332,7 @@ static int listen_ws(struct wire_listener *l, const char *at, struct err *err)
                                    .plain = true,
                                    .connections_max = ACCEPTED_MAX,
                                    .events = &events,
+                                   .admits = on_ws_admits,
                                    .authorise = on_request,
                                    .user = l};
     return ws_server_start(l->loop, &cfg, &l->ws, err);

@@ -63,6 +63,9 @@ struct wire_listener;
 struct wire_listener_config {
     struct bytes at; /* /ip4|ip6/ADDRESS/tcp/PORT, then /ws or nothing; port 0: a free one */
     const struct wire_events *events; /* of every connection; borrowed */
+    /** Whether who connects from there (/ip4|ip6/…/tcp/PORT) may: asked first, of a WebSocket
+     * before its handshake. Calls nothing of this file. NULL: all may. */
+    bool (*admits)(struct bytes from, void *user);
     /** A connection came: a user for it, or NULL and it is dropped. */
     void *(*accepted)(struct wire *w, void *user);
     void *user;
