@@ -94,8 +94,6 @@ extern const struct wire_events p2p_wire_events;
 /* ---- host_accept.c ---- */
 /** Whether one more may connect from @host; an older one may have to go for it. */
 bool p2p_may_accept(struct p2p_host *h, const uint8_t host[static 16]);
-/** The address of a multiaddr's host, an IPv4 one mapped. */
-void p2p_host_of(struct bytes address, uint8_t ret[static 16]);
 
 /* ---- host_dial.c ---- */
 /** The link of a dial is connected, its peer is known, or it failed. */
