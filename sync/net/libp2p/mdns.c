@@ -4,8 +4,11 @@
 #include <avahi-common/malloc.h>
 #include <avahi-core/log.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "proto/base/log.h"
 #include "sync/net/libp2p/mdns_packet.h"
@@ -125,11 +128,25 @@ static void on_server(AvahiServer *s, AvahiServerState state, void *arg)
     (void)s, (void)state, (void)arg;
 }
 
+/* Asked before the library, which ends the program when it cannot. */
+static bool can_watch_interfaces(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static int start_server(struct mdns *m, struct err *err)
 {
     char host[MDNS_LABEL_SIZE];
     AvahiServerConfig c;
     int rc = 0;
+    if (!can_watch_interfaces())
+        return err_set(err, -ENOTSUP,
+                       "local network: the network's interfaces cannot be watched (netlink): %s; "
+                       "other devices are found without multicast DNS",
+                       strerror(errno));
     random_label(host);
     avahi_set_log_function(on_log);
     avahi_server_config_init(&c);
@@ -190,11 +207,8 @@ void mdns_free(struct mdns *m)
     if (m == NULL)
         return;
     mdns_browse_end(m);
-    /* What is announced is taken back first: the end of the server sends that, and no more. */
-    if (m->group != NULL)
-        avahi_s_entry_group_reset(m->group);
     if (m->server != NULL)
-        avahi_server_free(m->server);
+        avahi_server_free(m->server); /* and with it the group: what was announced is taken back */
     avahi_string_list_free(m->strings);
     net_timer_free(m->retry);
     free(m);

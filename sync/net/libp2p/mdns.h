@@ -35,7 +35,8 @@ struct mdns_config {
 
 /**
  * Looks for peers; nothing is told of this one before mdns_announce(). Errors, with a message;
- * everything else works without: -EADDRINUSE no socket at the port, -ENOMEM.
+ * everything else works without: -EADDRINUSE no socket at the port, -ENOTSUP the interfaces cannot
+ * be watched, -ENOMEM.
  */
 int mdns_new(struct net_loop *l, const struct mdns_config *cfg, struct mdns **ret,
              struct err *err) MUST_CHECK;
