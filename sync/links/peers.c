@@ -7,6 +7,7 @@
 #include "proto/base/log.h"
 #include "sync/links/peers_priv.h"
 #include "sync/net/libp2p/limits.h"
+#include "sync/net/libp2p/mdns.h"
 #include "sync/net/libp2p/multiaddr.h"
 
 enum { AGAIN_MS = 2000 };
@@ -34,6 +35,56 @@ static void each_link(struct peers *p, const uint8_t *peer_id,
         if (is_of(l, peer_id))
             fn(l, why);
     }
+}
+
+/* ---- the local network -------------------------------------------------------------------------
+ */
+
+static bool has_link(const struct peers *p, const uint8_t *peer_id)
+{
+    for (struct ring *r = p->links.next; r != &p->links; r = r->next)
+        if (is_of(CONTAINER_OF(r, struct peer_link, all), peer_id))
+            return true;
+    return false;
+}
+
+static struct peers_near *find_near(struct peers *p, const uint8_t *peer_id)
+{
+    for (size_t i = 0; i < PEERS_NEAR_MAX; i++)
+        if (p->near[i].addrs.n > 0 && memcmp(p->near[i].peer_id, peer_id, PEER_ID_BYTES) == 0)
+            return &p->near[i];
+    return NULL;
+}
+
+/* A place for a device: a free one, or that of one that is nothing to this one. */
+static struct peers_near *need_near(struct peers *p, const uint8_t *peer_id)
+{
+    struct peers_near *n = find_near(p, peer_id);
+    for (size_t i = 0; n == NULL && i < PEERS_NEAR_MAX; i++)
+        if (p->near[i].addrs.n == 0)
+            n = &p->near[i];
+    for (size_t i = 0; n == NULL && has_link(p, peer_id) && i < PEERS_NEAR_MAX; i++)
+        if (!has_link(p, p->near[i].peer_id))
+            n = &p->near[i];
+    return n;
+}
+
+static void set_near(struct peers *p, const uint8_t *peer_id, struct bytes addrs)
+{
+    struct peers_near *n = need_near(p, peer_id);
+    if (n == NULL)
+        return;
+    memcpy(n->peer_id, peer_id, PEER_ID_BYTES);
+    buf_reset(&n->addrs);
+    buf_put_bytes(&n->addrs, addrs);
+    if (buf_status(&n->addrs) < 0)
+        buf_fini(&n->addrs);
+}
+
+static void forget_near(struct peers *p)
+{
+    for (size_t i = 0; i < PEERS_NEAR_MAX; i++)
+        buf_fini(&p->near[i].addrs);
 }
 
 /* ---- dialing -----------------------------------------------------------------------------------
@@ -69,7 +120,13 @@ static bool is_dialing(const struct peers *p, const uint8_t *peer_id)
 
 static int dial(struct peers *p, const struct peer_link *l, struct err *err)
 {
-    struct bytes addrs = p2p_file_find(&p->file, l->identity);
+    struct buf addrs CLEANUP(buf_fini) = {0};
+    const struct peers_near *near = find_near(p, l->peer_id);
+    if (near != NULL)
+        buf_put_bytes(&addrs, buf_bytes(&near->addrs));
+    buf_put_bytes(&addrs, p2p_file_find(&p->file, l->identity));
+    if (buf_status(&addrs) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
     if (addrs.n == 0)
         return err_set(err, -ENOENT, "where the device is is not known");
     struct peers_dial *d = calloc(1, sizeof *d);
@@ -77,7 +134,7 @@ static int dial(struct peers *p, const struct peer_link *l, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     d->peers = p;
     memcpy(d->peer_id, l->peer_id, PEER_ID_BYTES);
-    int rc = p2p_dial(p->host, d->peer_id, addrs, on_dialed, d, &d->dial, err);
+    int rc = p2p_dial(p->host, d->peer_id, buf_bytes(&addrs), on_dialed, d, &d->dial, err);
     if (rc < 0) {
         free(d);
         return rc;
@@ -116,14 +173,6 @@ static void on_disconnected(struct p2p_peer *peer, void *user)
     (void)peer, (void)user; /* its streams were closed */
 }
 
-static bool has_link(const struct peers *p, const uint8_t *peer_id)
-{
-    for (struct ring *r = p->links.next; r != &p->links; r = r->next)
-        if (is_of(CONTAINER_OF(r, struct peer_link, all), peer_id))
-            return true;
-    return false;
-}
-
 /* What a device signed of itself is remembered, if it is one of ours. */
 static void on_identified(struct p2p_peer *peer, void *user)
 {
@@ -137,6 +186,53 @@ static void on_identified(struct p2p_peer *peer, void *user)
         return;
     if (p2p_file_put(&p->file, identity, buf_bytes(&said->addrs.b), &err) < 0)
         log_warn("peers: where a device is is not remembered: %s", err.msg);
+}
+
+/* ---- announcing, and looking around ------------------------------------------------------------
+ */
+
+static void try_near(struct peer_link *l, const char *why)
+{
+    (void)why;
+    peer_link_try(l);
+}
+
+static void on_found(const uint8_t *id, struct bytes addrs, void *user)
+{
+    set_near(user, id, addrs);
+    each_link(user, id, try_near, NULL);
+}
+
+static void on_lost(const uint8_t *id, void *user)
+{
+    struct peers_near *n = find_near(user, id);
+    if (n != NULL)
+        buf_fini(&n->addrs);
+}
+
+/* Tells the network where this device is; again when that may have changed. */
+static void announce(struct peers *p)
+{
+    struct buf addrs CLEANUP(buf_fini) = {0};
+    if (p->mdns == NULL)
+        return;
+    int rc = p2p_host_addresses(p->host, &addrs);
+    if (rc == 0)
+        rc = mdns_announce(p->mdns, buf_bytes(&addrs));
+    if (rc < 0)
+        log_warn("peers: not announced on the local network: %s", strerror(-rc));
+}
+
+static void look_near(struct peers *p)
+{
+    struct err err = {0};
+    struct mdns_config cfg = {
+        .id = p2p_host_id(p->host), .found = on_found, .lost = on_lost, .user = p};
+    if (!p->file.mdns || p->mdns != NULL)
+        return;
+    if (mdns_new(p->loop, &cfg, &p->mdns, &err) < 0)
+        log_warn("peers: devices are not looked for on the local network: %s", err.msg);
+    announce(p);
 }
 
 /* ---- listening ---------------------------------------------------------------------------------
@@ -173,6 +269,9 @@ static int start_host(struct peers *p, struct bytes listen, struct p2p_host **re
 
 static void stop_host(struct peers *p)
 {
+    mdns_free(p->mdns);
+    p->mdns = NULL;
+    forget_near(p);
     p2p_host_free(p->host);
     p->host = NULL;
     while (!ring_is_empty(&p->dials))
@@ -186,6 +285,8 @@ static int listen_as_stored(struct peers *p, struct err *err)
     if (p->file.listen.n == 0)
         return 0;
     int rc = start_host(p, buf_bytes(&p->file.listen), &p->host, err);
+    if (rc == 0)
+        look_near(p);
     if (rc < 0) {
         snprintf(p->trouble, sizeof p->trouble, "%.200s", err->msg);
         net_timer_set(p->again, AGAIN_MS);
@@ -250,6 +351,7 @@ bool peers_is_idle(const struct peers *p)
 
 void peers_hurry(struct peers *p)
 {
+    announce(p);
     for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
         next = r->next;
         peer_link_try(CONTAINER_OF(r, struct peer_link, all));
@@ -293,12 +395,28 @@ static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err
     if (rc == 0) {
         p->host = host;
         p->trouble[0] = '\0';
+        if (host != NULL)
+            look_near(p);
     } else {
         p2p_host_free(host);
         (void)!listen_as_stored(p, &ignored); /* the first reason is told */
     }
     peers_hurry(p);
     return rc;
+}
+
+static int set_mdns(struct peers *p, struct bytes listen, bool mdns, struct err *err)
+{
+    int rc = p2p_file_set(&p->file, listen, mdns, err);
+    if (rc < 0)
+        return rc;
+    if (!mdns) {
+        mdns_free(p->mdns);
+        p->mdns = NULL;
+    } else if (p->host != NULL) {
+        look_near(p);
+    }
+    return 0;
 }
 
 int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t listen_n, int mdns,
@@ -308,7 +426,7 @@ int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t list
     bool is_mdns = mdns < 0 ? p->file.mdns : mdns > 0;
     if (!set_listen) {
         buf_put_bytes(&at, buf_bytes(&p->file.listen));
-        return p2p_file_set(&p->file, buf_bytes(&at), is_mdns, err);
+        return set_mdns(p, buf_bytes(&at), is_mdns, err);
     }
     int rc = parse_all(listen, listen_n, &at, err);
     return rc < 0 ? rc : listen_at(p, buf_bytes(&at), is_mdns, err);

@@ -47,11 +47,23 @@ struct peer_link {
     char drop_why[PEER_TEXT_SIZE];
 };
 
+struct mdns;
+
+enum { PEERS_NEAR_MAX = 64 };
+
+/* Where a device is said to be on the local network, by anybody: a hint. */
+struct peers_near {
+    uint8_t peer_id[PEER_ID_BYTES];
+    struct buf addrs; /* empty: the place is free */
+};
+
 struct peers {
     struct peers_config cfg;
     struct net_loop *loop;
     struct p2p_host *host;   /* NULL: there are no direct links */
     struct net_timer *again; /* when it cannot listen: tries */
+    struct peers_near near[PEERS_NEAR_MAX];
+    struct mdns *mdns;       /* NULL: neither announced nor looking on the local network */
     struct p2p_file file;
     struct ring links, dials;
     char trouble[PEER_TEXT_SIZE];

@@ -8,32 +8,12 @@
 #include <netinet/in.h>
 
 #include "sync/net/libp2p/host_priv.h"
+#include "sync/net/libp2p/scope.h"
 
 enum { SECOND_MS = 1000, IP4_AT = 12, IP4_BITS = 8 * IP4_AT };
 
 /* ---- who --------------------------------------------------------------------------------------
  */
-
-static void map_ip4(const uint8_t ip4[4], uint8_t ret[16])
-{
-    memset(ret, 0, 10);
-    ret[10] = ret[11] = 0xff;
-    memcpy(ret + IP4_AT, ip4, 4);
-}
-
-/* The address of a multiaddr's host, an IPv4 one mapped. */
-static void host_of(struct bytes address, uint8_t ret[16])
-{
-    struct reader r = reader_of(address);
-    struct maddr_part part;
-    memset(ret, 0, 16);
-    if (maddr_next(&r, &part) != 1)
-        return;
-    if (part.code == MADDR_IP4)
-        map_ip4(part.value.p, ret);
-    else if (part.code == MADDR_IP6)
-        memcpy(ret, part.value.p, 16);
-}
 
 /* Whether both are in one public network, which has one owner. */
 static bool is_near(const uint8_t a[16], const uint8_t b[16])
@@ -42,18 +22,6 @@ static bool is_near(const uint8_t a[16], const uint8_t b[16])
     bool ip4 = memcmp(a, mapped, sizeof mapped) == 0;
     size_t bits = ip4 ? IP4_BITS + P2P_NET_BITS_IP4 : P2P_NET_BITS_IP6;
     return memcmp(a, b, bits / 8) == 0;
-}
-
-/* A network of one's own has all devices in it: 127, 10, 172.16, 192.168, 169.254; ::1, fc00, fe80.
- */
-static bool is_private(const uint8_t h[16])
-{
-    const struct in6_addr *a = (const void *)h;
-    if (!IN6_IS_ADDR_V4MAPPED(a))
-        return IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_LINKLOCAL(a) || (h[0] & 0xfe) == 0xfc;
-    const uint8_t *p = h + IP4_AT;
-    return p[0] == 127 || p[0] == 10 || (p[0] == 172 && (p[1] & 0xf0) == 16) ||
-           (p[0] == 192 && p[1] == 168) || (p[0] == 169 && p[1] == 254);
 }
 
 /* Those that connected in the last second from @host; the new one is noted. */
@@ -117,7 +85,7 @@ static struct places look(struct p2p_host *h, const uint8_t host[16])
 static bool has_place(struct p2p_host *h, const uint8_t host[16])
 {
     struct places p = look(h, host);
-    if (!is_private(host) && p.net >= P2P_CONNECTIONS_NET)
+    if (!scope_is_private(host) && p.net >= P2P_CONNECTIONS_NET)
         return false;
     if (p.upgrades >= P2P_UPGRADES) {
         p2p_link_free(p.crowd); /* who has most of the places gives one */
@@ -133,7 +101,7 @@ static bool on_admits(struct bytes from, void *user)
 {
     struct p2p_host *h = user;
     uint8_t host[16];
-    host_of(from, host);
+    scope_ip(from, host);
     return !h->stopping && count_of_late(h, host, net_now_ms()) < P2P_INBOUND_RATE;
 }
 
@@ -141,7 +109,7 @@ static void *on_accepted(struct wire *w, void *user)
 {
     struct p2p_host *h = user;
     uint8_t host[16];
-    host_of(wire_remote(w), host);
+    scope_ip(wire_remote(w), host);
     if (h->stopping || !has_place(h, host))
         return NULL;
     struct p2p_link *k = p2p_link_new(h, NULL);

@@ -54,7 +54,19 @@ enum {
     P2P_IDENTIFY_SENT = 4096,    /* of the one that is sent; rust reads no more */
     P2P_PROTOCOLS = 64,          /* of a peer: a node of IPFS has some thirty */
     P2P_PROTOCOL_BYTES = 256,    /* of one */
-    P2P_AGENT_BYTES = 128        /* of the names of programs and versions */
+    P2P_AGENT_BYTES = 128,       /* of the names of programs and versions */
+
+    /* mDNS: whoever is on the network says what they like, for anyone's id. */
+    P2P_MDNS_NAMES = 128,     /* that are remembered, each of one peer */
+    P2P_MDNS_RECORDS = 128,   /* of a name: js has one for each address, seen on each interface */
+    P2P_MDNS_BYTES = 1 << 20, /* of all records; of each peer that is sane, a few hundred */
+    P2P_MDNS_CACHE = 512,     /* records that the library keeps, an interface and version of IP */
+    P2P_MDNS_PACKET = 9000,   /* bytes of a packet, as RFC 6762 has it */
+    P2P_MDNS_TXT = 4096,      /* of a TXT record: P2P_ADDRS of them; in memory 16 times as much */
+    P2P_MDNS_STRING = 255,    /* of a string in it: its length has one byte */
+    P2P_MDNS_SENT = 1100,     /* of all strings that are sent: they fit into one packet */
+    P2P_MDNS_SETTLE_MS = 100, /* in which the records of a peer come, before it is told */
+    P2P_MDNS_RETRY_MS = 1000  /* before another name is taken: some may be taken on purpose */
 };
 
 _Static_assert(P2P_NOISE_PLAIN + 16 == P2P_NOISE_MESSAGE, "a tag of 16 bytes");
