@@ -101,9 +101,9 @@ static void put_link(struct space *s, const struct sync_link *l, struct buf *out
 {
     char text[600], shown[300], name[SYNC_URL_MAX], count[HUMAN_MAX], last[HUMAN_MAX], error[220];
     uint64_t n = to_push(s, l);
-    int at = snprintf(text, sizeof text, "%s  %s",
-                      escape_to(shown, sizeof shown, bytes_str(name_of(s, l, name))),
-                      state_word(l, n));
+    int at =
+        snprintf(text, sizeof text, "%s  %s",
+                 escape_to(shown, sizeof shown, bytes_str(name_of(s, l, name))), state_word(l, n));
     if (l->state == SYNC_LINK_UP && !l->caught_up && l->last > 0)
         at += snprintf(text + at, sizeof text - (size_t)at, ", %s of %s received",
                        human_count(l->cursor, count), human_count(l->last, last));

@@ -1,6 +1,7 @@
 /*
- * Which members are online, as servers say or direct links show, and which of them have acknowledged what is held here.
- * What a server says moves nothing but that; an acknowledgement is a member's signed STATE.
+ * Which members are online, as servers say or direct links show, and which of them have
+ * acknowledged what is held here. What a server says moves nothing but that; an acknowledgement is
+ * a member's signed STATE.
  */
 #include <errno.h>
 #include <stdio.h>

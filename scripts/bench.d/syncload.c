@@ -205,8 +205,8 @@ static bool is_small(const char *path, size_t n, uint64_t seed)
     return got == (ssize_t)n && memcmp(io, other, n) == 0;
 }
 
-/* Waits until some of them, evenly chosen, and the last one were seen with their content. To read all
- * through a mount is work of its own: check_small() does, when the time has been taken. */
+/* Waits until some of them, evenly chosen, and the last one were seen with their content. To read
+ * all through a mount is work of its own: check_small() does, when the time has been taken. */
 static void await_small(const char *dir, uint64_t count, size_t n, uint64_t seed)
 {
     char path[PATH_SIZE];

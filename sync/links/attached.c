@@ -301,8 +301,7 @@ static int keep(struct attached *a, struct side *s, int rc)
 static int add(struct attached *a, const struct remote *remote)
 {
     struct side *s = side_new(a, remote->url);
-    return s == NULL ? -ENOMEM
-                     : keep(a, s, link_new(a->env, s->id, remote, &events, s, &s->link));
+    return s == NULL ? -ENOMEM : keep(a, s, link_new(a->env, s->id, remote, &events, s, &s->link));
 }
 
 static struct side *side_with(const struct attached *a, const char *url)

@@ -38,7 +38,8 @@ static int attach(struct caller *c, const Persist__Attach *a)
     struct links *l = c->links;
     replace(l, a->space.data);
     c->asked = true;
-    int rc = attached_new(&l->env, l->peers, c->conn, a->space.data, l->remotes, &l->last_id, &c->attached);
+    int rc = attached_new(&l->env, l->peers, c->conn, a->space.data, l->remotes, &l->last_id,
+                          &c->attached);
     return rc;
 }
 

@@ -36,8 +36,7 @@ int p2p_file_open(int dir_fd, struct p2p_file *ret, struct err *err) MUST_CHECK;
 void p2p_file_fini(struct p2p_file *f);
 
 /** Where @identity was; empty: not known. Borrowed until the next change. */
-struct bytes p2p_file_find(const struct p2p_file *f,
-                           const uint8_t identity[static SIGN_KEY_SIZE]);
+struct bytes p2p_file_find(const struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE]);
 
 /** Sets it; of too many devices the one that was set first goes. Durable when it returns. */
 int p2p_file_put(struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE],

@@ -181,8 +181,7 @@ static void on_identified(struct p2p_peer *peer, void *user)
     uint8_t identity[SIGN_KEY_SIZE];
     struct err err = {0};
     if (!has_link(p, p2p_peer_id(peer)) || said == NULL || !said->has_record ||
-        said->addrs.n == 0 ||
-        peer_id_key(bytes_of(p2p_peer_id(peer), PEER_ID_BYTES), identity) < 0)
+        said->addrs.n == 0 || peer_id_key(bytes_of(p2p_peer_id(peer), PEER_ID_BYTES), identity) < 0)
         return;
     if (p2p_file_put(&p->file, identity, buf_bytes(&said->addrs.b), &err) < 0)
         log_warn("peers: where a device is is not remembered: %s", err.msg);
@@ -445,7 +444,7 @@ int peers_know(struct peers *p, const char *address, struct err *err)
         return err_set(err, -EINVAL, "%s: does not end with /p2p/ and the id of a device", address);
     buf_put_string(&list, where);
     int rc = buf_status(&list) < 0 ? err_set(err, -ENOMEM, "out of memory")
-                               : p2p_file_put(&p->file, identity, buf_bytes(&list), err);
+                                   : p2p_file_put(&p->file, identity, buf_bytes(&list), err);
     if (rc == 0)
         peers_hurry(p);
     return rc;

@@ -30,8 +30,8 @@ struct peers_config {
 };
 
 /**
- * Listens as the file in @dir_fd says. All in @cfg stays the caller's. Errors: as p2p_file_open(); an
- * address that cannot be listened at is said in the log, and shown, and tried again.
+ * Listens as the file in @dir_fd says. All in @cfg stays the caller's. Errors: as p2p_file_open();
+ * an address that cannot be listened at is said in the log, and shown, and tried again.
  */
 int peers_new(const struct peers_config *cfg, struct peers **ret, struct err *err) MUST_CHECK;
 
@@ -48,9 +48,9 @@ bool peers_is_idle(const struct peers *p);
 void peers_hurry(struct peers *p);
 
 /**
- * Listens at @listen (texts of multiaddrs; none: there are no direct links; only if @set_listen), is
- * announced on the local network or not (@mdns < 0: as before), and stores that.
- * Errors, with a message: -EINVAL no address, -EADDRINUSE and the like; then all is as before.
+ * Listens at @listen (texts of multiaddrs; none: there are no direct links; only if @set_listen),
+ * is announced on the local network or not (@mdns < 0: as before), and stores that. Errors, with a
+ * message: -EINVAL no address, -EADDRINUSE and the like; then all is as before.
  */
 int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t listen_n, int mdns,
               struct err *err) MUST_CHECK;
@@ -86,8 +86,7 @@ int peer_link_new(struct peers *p, const uint8_t space[static SPACE_ID_SIZE],
 void peer_link_free(struct peer_link *l); /* accepts NULL */
 
 /** As those of link.h. */
-void peer_link_retry(struct peer_link *l, uint64_t generation, uint64_t after_ms,
-                     struct bytes why);
+void peer_link_retry(struct peer_link *l, uint64_t generation, uint64_t after_ms, struct bytes why);
 int peer_link_send(struct peer_link *l, uint64_t generation, struct bytes frame) MUST_CHECK;
 void peer_link_pause(struct peer_link *l);
 void peer_link_resume(struct peer_link *l);

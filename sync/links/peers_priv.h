@@ -63,7 +63,7 @@ struct peers {
     struct p2p_host *host;   /* NULL: there are no direct links */
     struct net_timer *again; /* when it cannot listen: tries */
     struct peers_near near[PEERS_NEAR_MAX];
-    struct mdns *mdns;       /* NULL: neither announced nor looking on the local network */
+    struct mdns *mdns; /* NULL: neither announced nor looking on the local network */
     struct p2p_file file;
     struct ring links, dials;
     char trouble[PEER_TEXT_SIZE];
