@@ -40,6 +40,7 @@ static void come_again(struct peer_link *l, uint64_t ms)
 static void fall(struct peer_link *l, uint64_t ms, const char *why)
 {
     bool was_up = l->state == PERSIST__LINK_STATE__LINK_UP;
+    l->drop = false;
     if (was_up && net_now_ms() >= l->up_ms + GOOD_MS)
         backoff_reset(&l->backoff);
     come_again(l, ms);
@@ -190,7 +191,7 @@ static struct peer_link *link_of(const struct peer_stream *st, const uint8_t *sp
 static bool accept_link(struct peer_stream *st, const uint8_t *space)
 {
     static const uint8_t answer = GREETED;
-    struct peer_link *l = link_of(st, space);
+    struct peer_link *l = st->in.p[0] == SPACE_ID_SIZE ? link_of(st, space) : NULL;
     bool refused = l == NULL || (l->stream != NULL && l->stream->ours && ours_stays(l));
     if (!refused && queue(st, bytes_of(&answer, 1)) < 0)
         refused = true;
@@ -216,9 +217,8 @@ static bool greet(struct peer_stream *st)
     const uint8_t *p = st->in.p;
     if (st->in.n < need)
         return false;
-    if (p[0] != (st->ours ? GREETED : SPACE_ID_SIZE)) {
-        if (st->link != NULL)
-            drop_later(st->link, LINK_REFUSED_MS, "the device speaks another protocol");
+    if (st->ours && p[0] != GREETED) {
+        drop_later(st->link, LINK_REFUSED_MS, "the device speaks another protocol");
         return false;
     }
     st->in_at = need;
@@ -288,7 +288,9 @@ static void on_closed(struct conn_stream *s, int rc, void *user)
     if (l != NULL) {
         bool asked = st->ours && !st->greeted && rc != -ENOTCONN;
         l->stream = NULL;
-        if (asked)
+        if (l->drop)
+            fall(l, l->drop_ms, l->drop_why);
+        else if (asked)
             fall(l, CLOSED_MS, "the folder is not open there");
         else
             fall(l, backoff_next(&l->backoff, randombytes_random()), "the connection has ended");
@@ -365,11 +367,8 @@ static void on_timer(void *arg)
 {
     struct peer_link *l = arg;
     if (l->drop) {
-        bool had = l->stream != NULL;
-        l->drop = false;
         leave_stream(l);
-        if (had)
-            fall(l, l->drop_ms, l->drop_why);
+        fall(l, l->drop_ms, l->drop_why);
     } else if (l->stream != NULL) {
         if (l->stream->greeted)
             deliver(l->stream);
