@@ -30,7 +30,8 @@ size_t vector_count(const char *place)
     return (size_t)n;
 }
 
-static const char *look(char to[VECTOR_TEXT_SIZE], const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static const char *look(char to[VECTOR_TEXT_SIZE],
+                                                              const char *fmt, va_list args)
 {
     char place[128];
     vsnprintf(place, sizeof place, fmt, args);

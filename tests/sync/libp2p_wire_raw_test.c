@@ -108,7 +108,6 @@ static void what_is_no_websocket_is_refused(void **state)
         close(fd);
     }
     for (int i = 0; i < 50; i++) {
-        struct buf heard CLEANUP(buf_fini) = {0};
         uint8_t junk[2000];
         size_t n = 1 + (size_t)crash_below(&pairs.rnd, sizeof junk - 1);
         crash_fill((uint64_t)i, 0, junk, n);
