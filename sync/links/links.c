@@ -56,7 +56,7 @@ static void tell_stopped(struct links *l)
 static void on_idle(void *arg)
 {
     struct links *l = arg;
-    if (peers_is_idle(l->peers))
+    if (!l->stopped && peers_is_idle(l->peers))
         tell_stopped(l);
 }
 
