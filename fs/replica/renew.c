@@ -38,20 +38,6 @@ static int rewrite_value(const struct rewrite *w, struct record *rec, const stru
     return rc < 0 ? rc : record_replace(w->r, rec, old, &v);
 }
 
-static int rewrite_record(const struct rewrite *w, const struct rewrite_one *u,
-                          const struct dot *now)
-{
-    struct record rec;
-    int rc = record_load(w->r, &u->rid, &rec);
-    for (size_t i = 0; rc == 0 && i < rec.n; i++) {
-        if (!dot_equal(&rec.v[i].dot, &u->dot))
-            continue;
-        rc = rewrite_value(w, &rec, &rec.v[i], now);
-        i = SIZE_MAX; /* the values are others now: from the first again */
-    }
-    return rc;
-}
-
 static int rewrite_all(const struct rewrite *w, uint64_t new_id)
 {
     struct replica *r = w->r;
@@ -60,7 +46,7 @@ static int rewrite_all(const struct rewrite *w, uint64_t new_id)
     for (size_t i = 0; i < w->n && rc == 0; i++) {
         if (i == 0 || !dot_equal(&w->v[i].dot, &w->v[i - 1].dot))
             now.counter++;
-        rc = rewrite_record(w, &w->v[i], &now);
+        rc = rewrite_values(w, &w->v[i], &now, rewrite_value);
         if (rc == 0)
             rc = vv_add(&r->known, &now);
         if (rc == 0)

@@ -113,3 +113,18 @@ int rewrite_origin(const struct rewrite *w, const struct dot *now, struct value 
         v->from = (struct dots){NULL, 0};
     return 0;
 }
+
+int rewrite_values(const struct rewrite *w, const struct rewrite_one *u, const struct dot *now,
+                   int (*fn)(const struct rewrite *w, struct record *rec, const struct value *old,
+                             const struct dot *now))
+{
+    struct record rec;
+    int rc = record_load(w->r, &u->rid, &rec);
+    for (size_t i = 0; rc == 0 && i < rec.n; i++) {
+        if (!dot_equal(&rec.v[i].dot, &u->dot))
+            continue;
+        rc = fn(w, &rec, &rec.v[i], now);
+        i = SIZE_MAX; /* the values are others now: from the first again */
+    }
+    return rc;
+}

@@ -39,4 +39,12 @@ int rewrite_cut(const struct rewrite *w, struct dots in, struct dots *ret) MUST_
 /** Saves that do not count in the origin of @v become the one that is written now; NULL: none. */
 int rewrite_origin(const struct rewrite *w, const struct dot *now, struct value *v) MUST_CHECK;
 
+/**
+ * Calls @fn for each value of the change @u in its record, which replaces it: the values are read
+ * anew after each.
+ */
+int rewrite_values(const struct rewrite *w, const struct rewrite_one *u, const struct dot *now,
+                   int (*fn)(const struct rewrite *w, struct record *rec, const struct value *old,
+                             const struct dot *now)) MUST_CHECK;
+
 #endif
