@@ -51,6 +51,16 @@ static void link_in_a_row(void)
     }
 }
 
+/* All have the plan, and are linked in a row; then the server goes. */
+static void go_on_without_server(void)
+{
+    world_save(at(ANNA), "plan.md", "one\n\ntwo\n\nthree\n");
+    world_even(&world);
+    link_in_a_row();
+    world_server_stop(&world, SIGTERM);
+    wait_direct(BERT);
+}
+
 static void both_ways(size_t i, size_t j, const char *name)
 {
     char text[64];
@@ -65,11 +75,7 @@ static void both_ways(size_t i, size_t j, const char *name)
 static void they_need_no_server(struct e2e *f)
 {
     if (world_begin(&world, f, DEVICES)) {
-        world_save(at(ANNA), "plan.md", "one\n\ntwo\n\nthree\n");
-        world_even(&world);
-        link_in_a_row();
-        world_server_stop(&world, SIGTERM);
-        wait_direct(BERT);
+        go_on_without_server();
         both_ways(ANNA, BERT, "next.md");
         both_ways(ANNA, CARL, "far.md");
         both_ways(CARL, ANNA, "back.md");
@@ -88,11 +94,7 @@ static void they_need_no_server(struct e2e *f)
 static void what_was_done_apart_is_merged(struct e2e *f)
 {
     if (world_begin(&world, f, DEVICES)) {
-        world_save(at(ANNA), "plan.md", "one\n\ntwo\n\nthree\n");
-        world_even(&world);
-        link_in_a_row();
-        world_server_stop(&world, SIGTERM);
-        wait_direct(BERT);
+        go_on_without_server();
         world_offline(at(BERT));
         world_save(at(ANNA), "plan.md", "one of anna\n\ntwo\n\nthree\n");
         world_save(at(CARL), "plan.md", "one\n\ntwo\n\nthree of carl\n");
