@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "proto/id.h"
+#include "proto/peer_id.h"
 #include "proto/sealed/chunk.h"
 #include "proto/sealed/grant.h"
 #include "proto/sealed/keys.h"
@@ -234,6 +235,11 @@ static bool remote_valid(const Persist__Remote *r)
            is_text(r->token);
 }
 
+static bool is_peer_id(ProtobufCBinaryData id)
+{
+    return is_size(id, PEER_ID_BYTES);
+}
+
 static bool local_valid(const Persist__Local *f)
 {
     switch (f->kind_case) {
@@ -243,6 +249,16 @@ static bool local_valid(const Persist__Local *f)
         return members_valid(f->members);
     case PERSIST__LOCAL__KIND_P2P:
         return f->p2p->n_listen <= FRAME_LISTEN_MAX && f->p2p->n_know <= FRAME_LISTEN_MAX;
+    case PERSIST__LOCAL__KIND_PAIR:
+        return is_text(f->pair->nameplate) && is_text(f->pair->address);
+    case PERSIST__LOCAL__KIND_PAIR_RUN:
+        return f->pair_run->run != 0 && is_peer_id(f->pair_run->own_id) &&
+               is_peer_id(f->pair_run->peer_id) &&
+               is_size(f->pair_run->channel, FRAME_CHANNEL_SIZE);
+    case PERSIST__LOCAL__KIND_PAIR_DATA:
+        return f->pair_data->run != 0 && f->pair_data->data.len <= FRAME_PAIR_MAX;
+    case PERSIST__LOCAL__KIND_PAIR_END:
+        return is_text(f->pair_end->why);
     case PERSIST__LOCAL__KIND_LINK:
         return is_text(f->link->url) && is_text(f->link->error) &&
                is_size_or_empty(f->link->member, WIRE_MEMBER_SIZE) &&

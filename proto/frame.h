@@ -25,6 +25,8 @@ enum {
     FRAME_SPACES_MAX = 100,    /* spaces in a Spaces */
     FRAME_ONLINE_MAX = 64,     /* devices in an Online: as many as a space has members */
     FRAME_LISTEN_MAX = 64,     /* addresses in a P2p */
+    FRAME_PAIR_MAX = 64 << 10, /* bytes in a PairData */
+    FRAME_CHANNEL_SIZE = 32,
     FRAME_TEXT_MAX = 512,      /* bytes of a sentence; longer ones are refused */
     FRAME_VERSIONS_SIZE = 124, /* of frame_versions_text(): fits the reason of a close */
     FRAME_NONCE_SIZE = 32,

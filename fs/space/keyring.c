@@ -9,6 +9,7 @@
 
 enum {
     FORMAT = 2,
+    FORMAT_INVITED = 3,
     FILE_MAX = 128 * 1024,
     SUM_BYTES = 8,
 };
@@ -144,7 +145,7 @@ static int encode(const struct keyring *k, struct buf *b)
     /* In one piece, so that no copy stays behind in the heap. */
     if (buf_reserve(b, FILE_MAX) < 0)
         return -ENOMEM;
-    buf_put_u8(b, FORMAT);
+    buf_put_u8(b, k->invited ? FORMAT_INVITED : FORMAT);
     buf_put(b, k->space.b, sizeof k->space.b);
     buf_put(b, k->secret, sizeof k->secret);
     buf_put_u8(b, k->has_door);
@@ -154,6 +155,8 @@ static int encode(const struct keyring *k, struct buf *b)
     buf_put_u16(b, (uint16_t)k->epochs_n);
     for (size_t i = 0; i < k->epochs_n; i++)
         buf_put(b, k->epochs[i].key, EPOCH_KEY_SIZE);
+    if (k->invited)
+        buf_put(b, k->inviter, sizeof k->inviter);
     buf_put_u64(b, XXH3_64bits(b->p, b->n));
     return buf_status(b);
 }
@@ -186,7 +189,7 @@ int keyring_write(const struct keyring *k, int dir_fd, struct err *err)
 static int decode(struct bytes in, struct keyring *k)
 {
     struct reader r = reader_of(bytes_of(in.p, in.n - SUM_BYTES));
-    (void)reader_u8(&r);
+    k->invited = reader_u8(&r) == FORMAT_INVITED;
     reader_copy(&r, k->space.b, sizeof k->space.b);
     reader_copy(&r, k->secret, sizeof k->secret);
     k->has_door = reader_u8(&r) == 1;
@@ -198,6 +201,8 @@ static int decode(struct bytes in, struct keyring *k)
         struct bytes key = reader_bytes(&r, EPOCH_KEY_SIZE);
         rc = key.n == EPOCH_KEY_SIZE ? keyring_add(k, key.p) : -EBADMSG;
     }
+    if (k->invited)
+        reader_copy(&r, k->inviter, sizeof k->inviter);
     return rc < 0 ? rc : reader_end(&r);
 }
 
@@ -224,10 +229,10 @@ int keyring_read(struct keyring *k, int dir_fd, struct err *err)
         return rc;
     if (rc < 0)
         return err_set(err, rc, "reading the keys of the space: %s", strerror(-rc));
-    if (b.n > 0 && b.p[0] != FORMAT)
-        return err_set(err, -ENOTSUP,
-                       "the space's keys have format %u, this program knows %d; use %s", b.p[0],
-                       FORMAT, b.p[0] > FORMAT ? "a newer persist" : "the persist that made it");
+    if (b.n > 0 && b.p[0] != FORMAT && b.p[0] != FORMAT_INVITED)
+        return err_set(
+            err, -ENOTSUP, "the space's keys have format %u, this program knows %d; use %s", b.p[0],
+            FORMAT_INVITED, b.p[0] > FORMAT ? "a newer persist" : "the persist that made it");
     bool whole = b.n > SUM_BYTES && b.n <= FILE_MAX &&
                  get_u64(b.p + b.n - SUM_BYTES) == XXH3_64bits(b.p, b.n - SUM_BYTES);
     rc = whole ? decode(buf_bytes(&b), k) : -EBADMSG;

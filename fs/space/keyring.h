@@ -1,13 +1,14 @@
 /*
  * fs/space/keyring - the secrets of one space on this device, and the file "keys" that holds them.
  *
- *   file    format 1 (2) · space 16 (zeros: without members) · space secret 32 · has door 1 · door
- * seed 32 (zeros without) · genesis (length 2, bytes; none: it comes from others) · epochs (count
- * 2, 32 each) · checksum 8
+ *   file    format 1 (2; 3: with an inviter) · space 16 (zeros: without members) · space secret 32
+ * · has door 1 · door seed 32 (zeros without) · genesis (length 2, bytes; none: it comes from
+ * others) · epochs (count 2, 32 each) · inviter 32 (format 3) · checksum 8
  *
  * The file is made with the space, and is the only thing besides the database that a space cannot
  * be opened without. The door seed is there from joining through a door until the own add is made.
- * Thread: one at a time.
+ * The inviter is the device that is asked until the acts say who the members are. Thread: one at a
+ * time.
  */
 #ifndef FS_SPACE_KEYRING_H
 #define FS_SPACE_KEYRING_H
@@ -25,6 +26,8 @@ struct keyring {
     struct buf genesis;
     struct epoch_keys *epochs; /* in the order in which they became known */
     size_t epochs_n;
+    bool invited;
+    uint8_t inviter[SIGN_KEY_SIZE]; /* the identity of the device that has granted it, directly */
 };
 
 /* The device as a member: its keys, and what others know of it. */

@@ -390,7 +390,8 @@ int space_sync_grant(struct space *s, const struct act_add *who, const char *lab
 int space_sync_take_grant(struct space *s, const struct grant *g) MUST_CHECK;
 /** Whether the device with this identity is a member now: 1, 0; -ENOTCONN: no acts are here yet. */
 int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KEY_SIZE]) MUST_CHECK;
-/** The other devices that are members now, by identity, appended to @ret (SIGN_KEY_SIZE each).
+/** The other devices that are members now, by identity, appended to @ret (SIGN_KEY_SIZE each); as
+ * long as no acts are here, the one that has invited this one.
  * -ENOTCONN, -ENOMEM. */
 int space_sync_devices(struct space *s, struct buf *ret) MUST_CHECK;
 /** How many acts are here: while that stays, so do the members. */

@@ -74,6 +74,8 @@ int space_sync_grant(struct space *s, const struct act_add *who, const char *lab
     int rc = sync_may_sign(s) ? author_add(s, who, label) : -ENOTCONN;
     if (rc == 0)
         rc = seal(s, &who->member, name, ret_blob);
+    if (rc == 0 && s->sync->kick != NULL) /* links are made with it, and others are to hear of it */
+        s->sync->kick(s->sync->kick_arg, true);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -125,6 +127,8 @@ int space_sync_devices(struct space *s, struct buf *ret)
     if (y == NULL)
         return -ENOTCONN;
     pthread_mutex_lock(&s->lock);
+    if (y->members == NULL && s->keyring.invited)
+        buf_put(ret, s->keyring.inviter, SIGN_KEY_SIZE);
     for (size_t i = 0; y->members != NULL && i < members_n(y->members); i++) {
         const struct member_now *m = members_at(y->members, i);
         if (m->role == ACT_ROLE_DEVICE && member_id_cmp(&m->id, &y->id) != 0)

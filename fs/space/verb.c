@@ -15,6 +15,7 @@ const struct verb verbs[] = {
     {.name = "sync", .run = verb_sync, .args_max = 2},
     {.name = "door", .run = verb_door, .args_min = 1, .args_max = 3},
     {.name = "manage", .run = verb_manage, .args_min = 2, .args_max = 2},
+    {.name = "grant", .run = verb_grant, .args_min = 2, .args_max = 2},
     {.name = "opened", .run = verb_opened, .args_min = 1, .args_max = 1},
     {.name = "shut", .run = verb_shut, .args_min = 1, .args_max = 1},
     {.name = "peers", .run = verb_peers, .args_max = 1},

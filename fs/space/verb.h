@@ -30,6 +30,8 @@
  *   door       URL                whether that is still to be given
  *   manage     URL MEMBER         makes the server at URL a member, likewise; MEMBER (its public
  *                                 keys: identity, sign, box) in hex digits
+ *   grant      MEMBER LABEL       makes a device a member; MEMBER in hex digits, as above. Writes
+ *                                 what hands it the space (proto/sealed/grant.h), nothing else
  *   opened     URL                waits until the server has been given it, else takes it back;
  *                                 without a mount that is with the next one, and not waited for
  *   shut       URL                takes it back, if it was not given
@@ -126,6 +128,7 @@ int verb_resolve(struct space *s, const struct verb_call *call, struct out *out)
 int verb_sync(struct space *s, const struct verb_call *call, struct out *out);
 int verb_door(struct space *s, const struct verb_call *call, struct out *out);
 int verb_manage(struct space *s, const struct verb_call *call, struct out *out);
+int verb_grant(struct space *s, const struct verb_call *call, struct out *out);
 int verb_opened(struct space *s, const struct verb_call *call, struct out *out);
 int verb_shut(struct space *s, const struct verb_call *call, struct out *out);
 int verb_peers(struct space *s, const struct verb_call *call, struct out *out);

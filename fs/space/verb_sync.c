@@ -60,7 +60,8 @@ static int unreachable(struct space *s, struct out *out, const struct tally *t)
     if (space_sync_trouble(s, trouble))
         out_error(out, "sync: no server is reached: %s", trouble);
     else if (t->links == 0)
-        out_error(out, "sync: this folder has no server; 'persist remote add' links it with one");
+        out_error(out, "sync: this folder has no server, and no other device is reached; 'persist "
+                       "remote add' links it with a server, 'persist pair' with a device");
     else
         out_error(out, "sync: no server is reached: %s; 'persist status' shows more",
                   t->error[0] != '\0' ? t->error : "not connected");

@@ -1,7 +1,7 @@
 # What is measured. For each row NAME the function row_NAME does the work on side $S, whose pair is
 # below $W, in repetition $R, and reports with "found METRIC VALUE". Sizes are set by set_sizes().
 
-rows=(idle save many memory move big overwrite insert bulk clone)
+rows=(idle save many memory move big overwrite insert bulk clone pair reconnect)
 
 # METRIC|what it is|how persist is judged: at most, at least, or by its ratio to Syncthing|bound
 metrics='
@@ -24,6 +24,8 @@ insert_ms|the same, ms|max|10000
 bulk_p95|save to visible while a big file syncs, p95, ms|max|100
 clone_rate|a new device with many small files, files/s|min|5000
 clone_memory|the same, peak memory of the largest process, MiB|max|300
+pair_ms|from typing a code to the first file readable, ms|max|2000
+reconnect_ms|from the cut of a connection to the next save visible, ms|max|1000
 '
 
 set_sizes() {
@@ -196,4 +198,45 @@ row_clone() {
     "$syncload" check "$W/b" "$files" 4096 "$number"
     "stop_$S" "$W"
     rm -rf --one-file-system "$W"
+}
+
+# Devices that meet by a code, and then one that has lost the other: of the side "direct" alone.
+row_pair() {
+    local start pid
+    [[ $S == direct ]] || return 0
+    W=$base/$S-pair$R
+    mkdir "$W"
+    start_direct "$W"
+    echo first >"$W/a/first.md"
+    direct_invite "$W"
+    start=$EPOCHREALTIME
+    direct_enter "$W" &
+    pid=$!
+    wait_until_has "$W/b/first.md" first
+    found pair_ms "$(calc "($EPOCHREALTIME - $start) * 1000")"
+    wait "$pid"
+    stop_direct "$W"
+    rm -rf --one-file-system "$W"
+}
+
+# Looks again at once, without a process, for 30 seconds.
+wait_until_has() {
+    local line='' end=$((SECONDS + 30))
+    until { read -r line <"$1"; } 2>/dev/null && [[ $line == "$2" ]]; do
+        [[ $SECONDS -lt $end ]] || { echo "bench: $1 is not there" >&2 && return 1; }
+    done
+}
+
+row_reconnect() {
+    local start port
+    [[ $S == direct ]] || return 0
+    settle
+    sleep 6 # a connection that was a good one
+    port=$(persist_as "$W" a p2p | grep -o '/tcp/[0-9]*' | head -n 1)
+    port=${port##*/}
+    start=$EPOCHREALTIME
+    ss -K -t "( sport = :$port or dport = :$port )" >/dev/null
+    echo "cut $R" >"$W/a/cut.md"
+    wait_until_has "$W/b/cut.md" "cut $R"
+    found reconnect_ms "$(calc "($EPOCHREALTIME - $start) * 1000")"
 }

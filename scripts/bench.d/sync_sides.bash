@@ -8,6 +8,8 @@
 #   settle_NAME     waits until it has nothing left to do
 #   stop_NAME       ends all
 
+# The side "direct" is persist without a server: two devices that were paired.
+
 sides=(persist syncthing)
 
 # Ports that nothing listens on.
@@ -78,6 +80,8 @@ start_persist() {
     for d in a b; do
         "$persist" token create --user bench --label "$d" --data "$top/data" >"$top/token.$d"
     done
+    persist_as "$top" a p2p --listen off >/dev/null
+    persist_as "$top" b p2p --listen off >/dev/null
     persist_as "$top" a mount "$top/a" >/dev/null
     persist_as "$top" a remote add "$(cat "$top/url")" "$top/a" --token-file "$top/token.a" |
         sed -n 's/^passphrase: //p' >"$top/passphrase"
@@ -119,6 +123,57 @@ stop_persist() {
     done
     # shellcheck disable=SC2086
     [[ -z $pids ]] || end_processes $pids
+}
+
+# ---- direct: two sync processes, two mounts ----
+
+start_direct() {
+    local top=$1 d
+    mkdir -p "$top/a" "$top/b"
+    for d in a b; do
+        persist_as "$top" "$d" p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null
+    done
+    persist_as "$top" a mount "$top/a" >/dev/null
+}
+
+# Has device a wait for another one; then the code and its address are in pair.out.
+direct_invite() {
+    : >"$1/pair.out"
+    persist_as "$1" a pair "$1/a" >"$1/pair.out" &
+    wait_for 10 grep -q '^address' "$1/pair.out"
+}
+
+direct_enter() {
+    local code address
+    code=$(sed -n 's/^code *//p' "$1/pair.out")
+    address=$(sed -n 's/^address *//p' "$1/pair.out" | head -n 1)
+    persist_as "$1" b pair "$code" "$1/b" --peer "$address" >/dev/null
+}
+
+join_direct() {
+    direct_invite "$1"
+    direct_enter "$1"
+}
+
+pids_direct() {
+    local file
+    for file in "$1"/home.*/run/*.pid; do
+        [[ ! -e $file ]] || with_children "$(cat "$file")"
+    done
+}
+
+wire_direct() {
+    local port
+    port=$(persist_as "$1" a p2p | grep -o '/tcp/[0-9]*' | head -n 1)
+    socket_bytes "${port##*/}" "$(cat "$1/home.a/run/sync.pid")"
+}
+
+settle_direct() {
+    settle_persist "$1"
+}
+
+stop_direct() {
+    stop_persist "$1"
 }
 
 # ---- Syncthing: two instances ----

@@ -32,10 +32,12 @@ function is_met(m, p, ratio) {
 }
 
 END {
+    ours = ("save_p50", "direct") in count || ("many_rate", "direct") in count ||
+        ("big_rate", "direct") in count || ("pair_ms", "direct") in count ? "direct" : "persist"
     printf "%-52s %10s %10s %8s   %-11s %s\n", "", "persist", "Syncthing", "ratio", "target", "met"
     for (i = 1; i <= n; i++) {
         m = order[i]
-        p = median(m, "persist")
+        p = median(m, ours)
         s = median(m, "syncthing")
         if (p == "" && s == "")
             continue

@@ -2,10 +2,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -16,13 +14,11 @@
 #include "sync/cli/commands.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/identity.h"
-#include "sync/cli/mount_checks.h"
+#include "sync/cli/joining.h"
 #include "sync/cli/remote.h"
 #include "sync/cli/session.h"
 #include "sync/cli/term.h"
 #include "sync/net/ws_url.h"
-
-extern char **environ;
 
 enum { SHOWN_MAX = 5, LIST_SIZE = 400 };
 enum { OPT_SPACE, OPT_TOKEN_FILE, OPT_PASSPHRASE_FILE, OPT_NAME, OPT_CA, OPT_INSECURE };
@@ -153,24 +149,6 @@ static int take(const struct args *a, struct request *r, struct err *err)
     return rc == 0 && r->passphrase_file != NULL ? take_passphrase(r, err) : rc;
 }
 
-/* As `mount` checks it, before anything is changed. */
-static int check_new(struct request *r, const char *path, struct err *err)
-{
-    int rc = mount_checks_folder(path, &r->folder, err);
-    const char *folder = (const char *)r->folder.p;
-    char shown[200];
-    if (rc == 0)
-        rc = mount_checks_fuse(err);
-    if (rc == 0)
-        rc = mount_checks_has_files(folder, err);
-    if (rc == 1)
-        return err_set(err, -ENOTEMPTY, "%s: is not empty; choose an empty directory",
-                       escape_to(shown, sizeof shown, bytes_str(folder)));
-    if (rc == 0)
-        rc = session_open(&r->session, true, err);
-    return rc == 0 ? mount_checks_home(&r->session.home, folder, err) : rc;
-}
-
 /* A folder of this device is gone on with; which space it has to be of shows later. */
 static int check(struct request *r, const char *path, struct err *err)
 {
@@ -185,7 +163,7 @@ static int check(struct request *r, const char *path, struct err *err)
         remote_space_id(here, r->begun.b);
     } else {
         session_fini(&r->session);
-        rc = check_new(r, path, err);
+        rc = joining_check(path, &r->session, &r->folder, err);
     }
     return rc == 0 ? identity_load(&r->session.home, &r->identity, err) : rc;
 }
@@ -425,25 +403,14 @@ static int choose(struct request *r, struct err *err)
 static int create(struct request *r, const struct space_entry **ret, struct err *err)
 {
     struct space_list *l = &r->session.spaces;
-    const char *folder = (const char *)r->folder.p;
-    char name[SPACE_NAME_SIZE];
     const struct space_entry *here = spaces_of_id(l, &r->id);
     if (here != NULL && has_elsewhere(r, &r->id))
         return err_set(err, -EEXIST, "clone: this device has it already, at %s; 'persist mount' it",
                        here->folder);
     *ret = here;
-    if (here != NULL)
-        return 0;
-    if (spaces_at(l, folder) != NULL) /* it may have come since it was looked at */
-        return err_set(err, -EEXIST, "clone: %s belongs to another space; choose another directory",
-                       folder);
-    if (r->name != NULL)
-        snprintf(name, sizeof name, "%s", r->name);
-    else
-        spaces_choose_name(l, folder, name);
-    if (spaces_named(l, name) != NULL)
-        return err_set(err, -EEXIST, "clone: the name '%s' is taken; choose another --name", name);
-    return spaces_create(&r->session.home, l, folder, name, &r->keys, ret, err);
+    return here != NULL ? 0
+                        : joining_create(&r->session, "clone", (const char *)r->folder.p, r->name,
+                                         &r->keys, ret, err);
 }
 
 static int add_remote(struct request *r, struct err *err)
@@ -482,34 +449,6 @@ static int join(struct request *r, const struct space_entry **ret, struct err *e
     return rc;
 }
 
-/* Runs "persist mount FOLDER", as a person would, unless it is mounted. Its exit status. */
-static int mount_it(const struct session *s, const struct space_entry *e)
-{
-    char program[] = "/proc/self/exe", verb[] = "mount";
-    struct err err = {0};
-    pid_t pid;
-    int status, owned = session_owner(s, e, &pid, &err);
-    if (owned != 0)
-        return owned < 0 ? fail_err(&err) : VERB_OK;
-    char *copy = strdup(e->folder);
-    if (copy == NULL)
-        return VERB_FAILED;
-    char *const argv[] = {program, verb, copy, NULL};
-    int rc = posix_spawn(&pid, program, NULL, NULL, argv, environ);
-    free(copy);
-    if (rc != 0)
-        return fail(VERB_FAILED, "clone: mounting: %s", strerror(rc));
-    if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
-        return VERB_FAILED;
-    return WEXITSTATUS(status);
-}
-
-static int first_sync(struct request *r, const struct space_entry *e)
-{
-    struct verb_call call = {.verb = "sync", .args = {"first"}, .args_n = 1};
-    return session_command(&r->session, e, &call);
-}
-
 static int run(const struct args *a)
 {
     CLEANUP(request_fini) struct request r = {.session = SESSION_INIT};
@@ -526,8 +465,8 @@ static int run(const struct args *a)
         rc = join(&r, &e, &err);
     if (rc < 0)
         return remote_fail(&err);
-    int status = mount_it(&r.session, e);
-    return status != VERB_OK ? status : first_sync(&r, e);
+    int status = joining_mount(&r.session, "clone", e);
+    return status != VERB_OK ? status : joining_first_sync(&r.session, e);
 }
 
 const struct command command_clone = {

@@ -6,12 +6,15 @@
 #include "sync/cli/session.h"
 
 const struct command *const commands[] = {
-    &command_mount, &command_unmount, &command_status,    &command_sync,    &command_log,
-    &command_show,  &command_restore, &command_conflicts, &command_resolve, &command_export,
-    &command_check, &command_gc,      &command_driver,    &command_forget,  &command_remote,
-    &command_clone, &command_peers,   &command_peer,      &command_revoke,  &command_daemon,
-    &command_p2p,   &command_serve,   &command_user,      &command_token,   &command_id,
-    NULL,
+    &command_mount,   &command_unmount,   &command_status,
+    &command_sync,    &command_log,       &command_show,
+    &command_restore, &command_conflicts, &command_resolve,
+    &command_export,  &command_check,     &command_gc,
+    &command_driver,  &command_forget,    &command_remote,
+    &command_clone,   &command_pair,      &command_peers,
+    &command_peer,    &command_revoke,    &command_daemon,
+    &command_p2p,     &command_serve,     &command_user,
+    &command_token,   &command_id,        NULL,
 };
 
 const struct args_option commands_json_only[] = {{.long_name = "json"}, {0}};

@@ -31,6 +31,7 @@ extern const struct command command_gc;
 extern const struct command command_id;
 extern const struct command command_log;
 extern const struct command command_mount;
+extern const struct command command_pair;
 extern const struct command command_peer;
 extern const struct command command_p2p;
 extern const struct command command_peers;

@@ -108,10 +108,11 @@ static int receive(int fd, uint8_t *to, size_t n, uint64_t by_ms)
     return 0;
 }
 
-static int receive_reply(int fd, uint64_t by_ms, Persist__Local **ret)
+int local_receive(int fd, unsigned timeout_ms, Persist__Local **ret)
 {
-    CLEANUP(buf_fini) struct buf in = {0};
+    CLEANUP(wiped_fini) struct buf in = {0};
     uint8_t length[LENGTH_BYTES];
+    uint64_t by_ms = now_ms() + timeout_ms;
     int rc = receive(fd, length, sizeof length, by_ms);
     if (rc < 0)
         return rc;
@@ -120,8 +121,12 @@ static int receive_reply(int fd, uint64_t by_ms, Persist__Local **ret)
     if (buf_resize(&in, get_u32(length)) < 0)
         return -ENOMEM;
     rc = receive(fd, in.p, in.n, by_ms);
-    if (rc == 0)
-        rc = frame_local_decode(buf_bytes(&in), ret);
+    return rc < 0 ? rc : frame_local_decode(buf_bytes(&in), ret);
+}
+
+int local_receive_reply(int fd, unsigned timeout_ms, Persist__Local **ret)
+{
+    int rc = local_receive(fd, timeout_ms, ret);
     if (rc == 0 && (*ret)->kind_case != PERSIST__LOCAL__KIND_REPLY) {
         frame_local_free(*ret);
         rc = -EBADMSG;
@@ -129,19 +134,27 @@ static int receive_reply(int fd, uint64_t by_ms, Persist__Local **ret)
     return rc;
 }
 
-static int exchange(int fd, const Persist__Local *request, uint64_t by_ms, Persist__Local **ret)
+int local_send(int fd, const Persist__Local *f, unsigned timeout_ms)
 {
     CLEANUP(wiped_fini) struct buf out = {0};
     /* One allocation, so that no copy of a token stays behind in the heap. */
-    if (buf_reserve(&out, LENGTH_BYTES + persist__local__get_packed_size(request)) < 0)
+    if (buf_reserve(&out, LENGTH_BYTES + persist__local__get_packed_size(f)) < 0)
         return -ENOMEM;
     buf_put_u32(&out, 0);
-    int rc = frame_local_encode(request, &out);
+    int rc = frame_local_encode(f, &out);
     if (rc < 0)
         return rc;
     put_u32(out.p, (uint32_t)(out.n - LENGTH_BYTES));
-    rc = send_all(fd, buf_bytes(&out), by_ms);
-    return rc < 0 ? rc : receive_reply(fd, by_ms, ret);
+    return send_all(fd, buf_bytes(&out), now_ms() + timeout_ms);
+}
+
+int local_fail(int rc, struct err *err)
+{
+    if (rc == -ETIMEDOUT)
+        return err_set(err, rc, "sync process: does not answer; see log/sync.log");
+    if (rc == -ECONNRESET)
+        return err_set(err, rc, "sync process: went away; see log/sync.log");
+    return err_set(err, rc, "sync process: %s", strerror(-rc));
 }
 
 int local_call(int run_fd, const Persist__Local *request, unsigned timeout_ms,
@@ -151,13 +164,11 @@ int local_call(int run_fd, const Persist__Local *request, unsigned timeout_ms,
     int rc = local_connect(run_fd, &fd, err);
     if (rc < 0)
         return rc;
-    rc = exchange(fd, request, now_ms() + timeout_ms, ret_reply);
+    rc = local_send(fd, request, timeout_ms);
+    if (rc == 0)
+        rc = local_receive_reply(fd, timeout_ms, ret_reply);
     close(fd);
-    if (rc == -ETIMEDOUT)
-        return err_set(err, rc, "sync process: does not answer; see log/sync.log");
-    if (rc == -ECONNRESET)
-        return err_set(err, rc, "sync process: went away; see log/sync.log");
-    return rc < 0 ? err_set(err, rc, "sync process: %s", strerror(-rc)) : 0;
+    return rc < 0 ? local_fail(rc, err) : 0;
 }
 
 int local_error_of(uint32_t status)

@@ -18,6 +18,18 @@ enum { LOCAL_CALL_MS = 15000 /* longer than the process takes to reach a server,
 int local_connect(int run_fd, int *ret_fd, struct err *err) MUST_CHECK;
 
 /**
+ * Sends a frame on such a connection, and takes the next one, which is freed with
+ * frame_local_free(). Errors: -ETIMEDOUT, -ECONNRESET it went away, -EBADMSG, -ENOMEM; afterwards
+ * the connection is of no use.
+ */
+int local_send(int fd, const Persist__Local *f, unsigned timeout_ms) MUST_CHECK;
+int local_receive(int fd, unsigned timeout_ms, Persist__Local **ret) MUST_CHECK;
+/** The same, where a Reply is to come: -EBADMSG it is another frame. */
+int local_receive_reply(int fd, unsigned timeout_ms, Persist__Local **ret) MUST_CHECK;
+/** Says what an error of these means. Returns it. */
+int local_fail(int rc, struct err *err);
+
+/**
  * Asks, on a connection of its own, and gives the Reply, whatever its status; free it with
  * frame_local_free(). The bytes of the request that were made here are wiped. Errors: as
  * local_connect(); -ETIMEDOUT, -ECONNRESET it went away, -EBADMSG, -ENOMEM.

@@ -63,7 +63,7 @@ struct engine {
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
     uint64_t stated_ms;                     /* when the last STATE was made */
     uint64_t states_heard;                  /* of others, that were seen here */
-    size_t acts_told;                       /* the sync process knows the members of so many acts */
+    size_t acts_told; /* the sync process knows the members of so many acts; SIZE_MAX: nothing */
 };
 
 /* ---- frames to the sync process ----------------------------------------------------------------
@@ -165,6 +165,8 @@ static void show(struct link *l)
         l->session != NULL ? *sync_session_online(l->session) : (struct sync_online){0};
     if (l->session != NULL) /* what one that has ended had heard says how new its last words are */
         l->shown.heard = sync_session_heard(l->session);
+    if (l->is_peer && l->generation == 0) /* never reached: the list of devices has who is there */
+        return;
     if (space_sync_set_link(l->engine->cfg.space, &l->shown) < 0)
         log_warn("sync: out of memory");
 }
@@ -635,7 +637,7 @@ static void on_connect_timer(void *arg)
         e->connect_ms = CONNECT_MS;
         tell_attached(e, true);
         attach(e);
-        e->acts_told = 0;
+        e->acts_told = SIZE_MAX;
         tell_members(e);
         net_timer_set(e->connect_timer, TOLD_MS);
         return;

@@ -14,6 +14,7 @@ static void caller_free(struct caller *c)
         return;
     attached_free(c->attached);
     probe_cancel(c->probe);
+    pairing_free(c->pairing);
     net_timer_free(c->timer);
     remote_wipe(&c->remote);
     free(c);
@@ -47,6 +48,8 @@ static int on_local(struct caller *c, const Persist__Local *f)
 {
     if (c->attached != NULL)
         return attached_frame(c->attached, f);
+    if (c->pairing != NULL)
+        return pairing_frame(c->pairing, f);
     if (c->asked)
         return -EPROTO;
     net_timer_cancel(c->timer);

@@ -5,6 +5,7 @@
 #include "sync/links/attached.h"
 #include "sync/links/links.h"
 #include "sync/links/netwatch.h"
+#include "sync/links/pairing.h"
 #include "sync/links/probe.h"
 
 /* What a Reply says. Source: exit statuses of the program, sync/README.md. */
@@ -43,6 +44,7 @@ struct caller {
     bool asked;                /* its request came */
     bool stops;                /* the process, when it is gone */
     struct probe *probe;       /* its request waits for this; NULL: for nothing */
+    struct pairing *pairing;   /* it pairs, and stays; NULL: it does not */
     struct remote remote;      /* of that request */
 };
 

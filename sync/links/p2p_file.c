@@ -5,11 +5,14 @@
 #include <xxhash.h>
 
 #include "sync/net/libp2p/limits.h"
+#include "sync/net/libp2p/multiaddr.h"
 #include "sync/state/statefile.h"
 
 enum {
     VERSION = 1,
     SUM_BYTES = 8,
+    FLAG_MDNS = 1,
+    FLAG_ANY_PORT = 2,
     ADDRS_BYTES = P2P_ADDRS * (P2P_ADDR_BYTES + 2),
     FILE_MAX = 64 + P2P_LISTEN_MAX * (P2P_ADDR_BYTES + 2) + P2P_KNOWN_MAX * (40 + ADDRS_BYTES)
 };
@@ -62,7 +65,9 @@ static int decode(struct p2p_file *f, struct bytes in)
     struct reader r = reader_of(bytes_of(in.p, in.n - SUM_BYTES));
     if (reader_u8(&r) != VERSION)
         return -ENOTSUP;
-    f->mdns = reader_u8(&r) != 0;
+    uint8_t flags = reader_u8(&r);
+    f->mdns = (flags & FLAG_MDNS) != 0;
+    f->any_port = (flags & FLAG_ANY_PORT) != 0;
     get_strings(&r, P2P_LISTEN_MAX, &f->listen);
     uint64_t n = reader_varint(&r);
     if (r.failed || n > P2P_KNOWN_MAX)
@@ -83,7 +88,7 @@ static int write_file(const struct p2p_file *f, struct err *err)
 {
     struct buf b CLEANUP(buf_fini) = {0};
     buf_put_u8(&b, VERSION);
-    buf_put_u8(&b, f->mdns);
+    buf_put_u8(&b, (uint8_t)((f->mdns ? FLAG_MDNS : 0) | (f->any_port ? FLAG_ANY_PORT : 0)));
     put_strings(&b, buf_bytes(&f->listen));
     buf_put_varint(&b, f->known_n);
     for (size_t i = 0; i < f->known_n; i++) {
@@ -94,6 +99,17 @@ static int write_file(const struct p2p_file *f, struct err *err)
     if (buf_status(&b) < 0)
         return err_set(err, -ENOMEM, "%s: out of memory", name);
     return statefile_write(f->dir_fd, name, buf_bytes(&b), false, err);
+}
+
+/* What a device has that was told nothing. */
+static int begin(struct p2p_file *f)
+{
+    struct buf any CLEANUP(buf_fini) = {0};
+    f->any_port = true;
+    f->known = calloc(P2P_KNOWN_MAX, sizeof *f->known);
+    int rc = f->known == NULL ? -ENOMEM : maddr_parse(bytes_str(P2P_FILE_ANY), &any, NULL);
+    buf_put_string(&f->listen, buf_bytes(&any));
+    return rc < 0 ? rc : buf_status(&f->listen);
 }
 
 int p2p_file_open(int dir_fd, struct p2p_file *ret, struct err *err)
@@ -109,8 +125,7 @@ int p2p_file_open(int dir_fd, struct p2p_file *ret, struct err *err)
                     : rc == -EUCLEAN ? "is damaged; bring it back from a copy, or remove it"
                                      : "out of memory");
     } else if (rc == -ENOENT) {
-        ret->known = calloc(P2P_KNOWN_MAX, sizeof *ret->known);
-        rc = ret->known == NULL ? err_set(err, -ENOMEM, "%s: out of memory", name) : 0;
+        rc = begin(ret) < 0 ? err_set(err, -ENOMEM, "%s: out of memory", name) : 0;
     }
     if (rc < 0)
         p2p_file_fini(ret);
@@ -167,11 +182,12 @@ int p2p_file_put(struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE
     return write_file(f, err);
 }
 
-int p2p_file_set(struct p2p_file *f, struct bytes listen, bool mdns, struct err *err)
+int p2p_file_set(struct p2p_file *f, struct bytes listen, bool any_port, bool mdns, struct err *err)
 {
     struct p2p_file next = *f;
     next.listen = (struct buf){0};
     next.mdns = mdns;
+    next.any_port = any_port;
     buf_put_bytes(&next.listen, listen);
     int rc = buf_status(&next.listen) < 0 ? err_set(err, -ENOMEM, "%s: out of memory", name)
                                           : write_file(&next, err);

@@ -2,8 +2,8 @@
  * sync/links/p2p_file - what this device knows of direct links: where it listens, whether it is
  * announced on the local network, and where other devices were.
  *
- *   p2p   version 1 · mdns 1 · listen (varint n, each a string) · devices (varint n, each: identity
- *         32 · addresses (varint n, each a string)) · XXH3 8
+ *   p2p   version 1 · flags 1 (1 mdns, 2 a port that nobody asked for) · listen (varint n, each a
+ * string) · devices (varint n, each: identity 32 · addresses (varint n, each a string)) · XXH3 8
  *
  * Addresses are binary multiaddrs. A file of sync/state/statefile.h: closed to others, written
  * whole. Thread: one.
@@ -13,6 +13,9 @@
 
 #include "proto/base/err.h"
 #include "proto/sealed/keys.h"
+
+/* Where a device listens that was told nothing. */
+#define P2P_FILE_ANY "/ip4/0.0.0.0/tcp/0"
 
 enum { P2P_KNOWN_MAX = 256, P2P_LISTEN_MAX = 8 };
 
@@ -25,13 +28,15 @@ struct p2p_known {
 struct p2p_file {
     int dir_fd;
     bool mdns;
+    bool any_port;     /* the port was free once, and another one does as well */
     struct buf listen; /* multiaddrs, each as buf_put_string() does; empty: no direct links */
     struct p2p_known *known;
     size_t known_n;
 };
 
-/** Reads it from @dir_fd, which stays the caller's; without a file: what a new device has. Errors:
- * -EPERM, -EUCLEAN, -ENOTSUP a later version, -EIO, -ENOMEM. Free: p2p_file_fini(). */
+/** Reads it from @dir_fd, which stays the caller's; without a file: what a new device has, any port
+ * of all interfaces of IPv4, and mdns. Errors: -EPERM, -EUCLEAN, -ENOTSUP a later version, -EIO,
+ * -ENOMEM. Free: p2p_file_fini(). */
 int p2p_file_open(int dir_fd, struct p2p_file *ret, struct err *err) MUST_CHECK;
 void p2p_file_fini(struct p2p_file *f);
 
@@ -43,6 +48,7 @@ int p2p_file_put(struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE
                  struct bytes addrs, struct err *err) MUST_CHECK;
 
 /** Sets where to listen, and whether to be announced. Durable when it returns; else as before. */
-int p2p_file_set(struct p2p_file *f, struct bytes listen, bool mdns, struct err *err) MUST_CHECK;
+int p2p_file_set(struct p2p_file *f, struct bytes listen, bool any_port, bool mdns,
+                 struct err *err) MUST_CHECK;
 
 #endif

@@ -14,6 +14,8 @@ enum {
     HEAD_BYTES = 4,
     GREETED = 1,       /* what who accepts says */
     GOOD_MS = 30000,   /* a stream that lasted so long was a good one */
+    LASTED_MS = 5000,  /* and after one that lasted so long it is tried again */
+    SOON_MS = 100,     /* after so long to twice as long: both sides may */
     CLOSED_MS = 60000, /* until a device is asked again that has not opened the folder */
 };
 
@@ -280,6 +282,14 @@ static void on_finished(struct conn_stream *s, void *user)
     conn_finish(s);
 }
 
+/* When a link whose stream has ended is tried again. */
+static uint64_t again_ms(struct peer_link *l)
+{
+    bool lasted = l->state == PERSIST__LINK_STATE__LINK_UP && net_now_ms() >= l->up_ms + LASTED_MS;
+    return lasted ? SOON_MS + randombytes_uniform(SOON_MS)
+                  : backoff_next(&l->backoff, randombytes_random());
+}
+
 static void on_closed(struct conn_stream *s, int rc, void *user)
 {
     struct peer_stream *st = user;
@@ -293,7 +303,7 @@ static void on_closed(struct conn_stream *s, int rc, void *user)
         else if (asked)
             fall(l, CLOSED_MS, "the folder is not open there");
         else
-            fall(l, backoff_next(&l->backoff, randombytes_random()), "the connection has ended");
+            fall(l, again_ms(l), "the connection has ended");
     }
     stream_free(st);
 }
@@ -337,6 +347,7 @@ void peer_link_connected(struct peer_link *l)
         return;
     l->due_ms = 0;
     net_timer_cancel(l->timer);
+    peers_remember(l->peers, peer); /* it may have said so before it was one of ours */
     int rc = open_stream(l, peer);
     if (rc < 0)
         fall(l, backoff_next(&l->backoff, randombytes_random()), strerror(-rc));

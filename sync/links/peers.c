@@ -7,10 +7,9 @@
 #include "proto/base/log.h"
 #include "sync/links/peers_priv.h"
 #include "sync/net/libp2p/limits.h"
-#include "sync/net/libp2p/mdns.h"
 #include "sync/net/libp2p/multiaddr.h"
 
-enum { AGAIN_MS = 2000 };
+enum { AGAIN_MS = 2000, PORT_TRIES = 5 /* before another port is taken than was free once */ };
 
 /* A device that is being dialed, for all its links. */
 struct peers_dial {
@@ -57,24 +56,26 @@ static struct peers_near *find_near(struct peers *p, const uint8_t *peer_id)
 }
 
 /* A place for a device: a free one, or that of one that is nothing to this one. */
-static struct peers_near *need_near(struct peers *p, const uint8_t *peer_id)
+static struct peers_near *need_near(struct peers *p, const uint8_t *peer_id, const char *plate)
 {
+    bool wanted = has_link(p, peer_id) || pairing_looks(p, plate);
     struct peers_near *n = find_near(p, peer_id);
     for (size_t i = 0; n == NULL && i < PEERS_NEAR_MAX; i++)
         if (p->near[i].addrs.n == 0)
             n = &p->near[i];
-    for (size_t i = 0; n == NULL && has_link(p, peer_id) && i < PEERS_NEAR_MAX; i++)
+    for (size_t i = 0; n == NULL && wanted && i < PEERS_NEAR_MAX; i++)
         if (!has_link(p, p->near[i].peer_id))
             n = &p->near[i];
     return n;
 }
 
-static void set_near(struct peers *p, const uint8_t *peer_id, struct bytes addrs)
+static void set_near(struct peers *p, const uint8_t *peer_id, struct bytes addrs, const char *plate)
 {
-    struct peers_near *n = need_near(p, peer_id);
+    struct peers_near *n = need_near(p, peer_id, plate);
     if (n == NULL)
         return;
     memcpy(n->peer_id, peer_id, PEER_ID_BYTES);
+    snprintf(n->plate, sizeof n->plate, "%s", plate);
     buf_reset(&n->addrs);
     buf_put_bytes(&n->addrs, addrs);
     if (buf_status(&n->addrs) < 0)
@@ -173,10 +174,8 @@ static void on_disconnected(struct p2p_peer *peer, void *user)
     (void)peer, (void)user; /* its streams were closed */
 }
 
-/* What a device signed of itself is remembered, if it is one of ours. */
-static void on_identified(struct p2p_peer *peer, void *user)
+void peers_remember(struct peers *p, struct p2p_peer *peer)
 {
-    struct peers *p = user;
     const struct identify *said = p2p_identity(peer);
     uint8_t identity[SIGN_KEY_SIZE];
     struct err err = {0};
@@ -185,6 +184,11 @@ static void on_identified(struct p2p_peer *peer, void *user)
         return;
     if (p2p_file_put(&p->file, identity, buf_bytes(&said->addrs.b), &err) < 0)
         log_warn("peers: where a device is is not remembered: %s", err.msg);
+}
+
+static void on_identified(struct p2p_peer *peer, void *user)
+{
+    peers_remember(user, peer);
 }
 
 /* ---- announcing, and looking around ------------------------------------------------------------
@@ -196,10 +200,11 @@ static void try_near(struct peer_link *l, const char *why)
     peer_link_try(l);
 }
 
-static void on_found(const uint8_t *id, struct bytes addrs, void *user)
+static void on_found(const uint8_t *id, struct bytes addrs, const char *plate, void *user)
 {
-    set_near(user, id, addrs);
+    set_near(user, id, addrs, plate);
     each_link(user, id, try_near, NULL);
+    pairing_look(user);
 }
 
 static void on_lost(const uint8_t *id, void *user)
@@ -209,15 +214,14 @@ static void on_lost(const uint8_t *id, void *user)
         buf_fini(&n->addrs);
 }
 
-/* Tells the network where this device is; again when that may have changed. */
-static void announce(struct peers *p)
+void peers_announce(struct peers *p)
 {
     struct buf addrs CLEANUP(buf_fini) = {0};
     if (p->mdns == NULL)
         return;
     int rc = p2p_host_addresses(p->host, &addrs);
     if (rc == 0)
-        rc = mdns_announce(p->mdns, buf_bytes(&addrs));
+        rc = mdns_announce(p->mdns, buf_bytes(&addrs), pairing_plate(p));
     if (rc < 0)
         log_warn("peers: not announced on the local network: %s", strerror(-rc));
 }
@@ -231,7 +235,7 @@ static void look_near(struct peers *p)
         return;
     if (mdns_new(p->loop, &cfg, &p->mdns, &err) < 0)
         log_warn("peers: devices are not looked for on the local network: %s", err.msg);
-    announce(p);
+    peers_announce(p);
 }
 
 /* ---- listening ---------------------------------------------------------------------------------
@@ -245,9 +249,10 @@ static int start_host(struct peers *p, struct bytes listen, struct p2p_host **re
     if (rc < 0)
         return rc;
     memcpy(secret, p->cfg.identity->sign_secret, sizeof secret);
+    const struct conn_protocol protocols[] = {peer_link_protocol, pairing_protocol};
     struct p2p_host_config cfg = {.identity = secret,
-                                  .protocols = &peer_link_protocol,
-                                  .protocols_n = 1,
+                                  .protocols = protocols,
+                                  .protocols_n = ARRAY_N(protocols),
                                   .agent = "persist/" PERSIST_VERSION,
                                   .ws = ws,
                                   .connected = on_connected,
@@ -271,19 +276,53 @@ static void stop_host(struct peers *p)
     mdns_free(p->mdns);
     p->mdns = NULL;
     forget_near(p);
+    pairing_host_gone(p);
     p2p_host_free(p->host);
     p->host = NULL;
     while (!ring_is_empty(&p->dials))
         dial_free(CONTAINER_OF(p->dials.next, struct peers_dial, all));
 }
 
+static int parse(const char *text, struct buf *ret, struct err *err)
+{
+    struct buf addr CLEANUP(buf_fini) = {0};
+    if (maddr_parse(bytes_str(text), &addr, err) < 0)
+        return err_wrap(err, -EINVAL, "%s", text);
+    buf_put_string(ret, buf_bytes(&addr));
+    return 0;
+}
+
+/* A port that was found free stays, as others remember it. */
+static int keep_port(struct peers *p, struct p2p_host *host, bool any_port, bool mdns,
+                     struct err *err)
+{
+    struct buf real CLEANUP(buf_fini) = {0};
+    if (p2p_host_listening(host, &real) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    return p2p_file_set(&p->file, buf_bytes(&real), any_port, mdns, err);
+}
+
+/* At any port, instead of one that was free once. */
+static int listen_anywhere(struct peers *p, struct err *err)
+{
+    struct buf any CLEANUP(buf_fini) = {0};
+    if (parse(P2P_FILE_ANY, &any, err) < 0 || buf_status(&any) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    return start_host(p, buf_bytes(&any), &p->host, err);
+}
+
 /* Listens where the file says, or does not, and says why. */
 static int listen_as_stored(struct peers *p, struct err *err)
 {
+    struct err ignored = {0};
     p->trouble[0] = '\0';
     if (p->file.listen.n == 0)
         return 0;
     int rc = start_host(p, buf_bytes(&p->file.listen), &p->host, err);
+    if (rc == -EADDRINUSE && p->file.any_port && ++p->port_taken >= PORT_TRIES)
+        rc = listen_anywhere(p, err);
+    if (rc == 0 && p->file.any_port && keep_port(p, p->host, true, p->file.mdns, &ignored) < 0)
+        log_warn("peers: the port is another one next time: %s", ignored.msg);
     if (rc == 0)
         look_near(p);
     if (rc < 0) {
@@ -312,6 +351,7 @@ int peers_new(const struct peers_config *cfg, struct peers **ret, struct err *er
     p->loop = cfg->loop;
     ring_init(&p->links);
     ring_init(&p->dials);
+    ring_init(&p->pairings);
     int rc = p2p_file_open(cfg->dir_fd, &p->file, err);
     if (rc == 0 && net_timer_new(p->loop, on_again, p, &p->again) < 0)
         rc = err_set(err, -ENOMEM, "peers: out of memory");
@@ -350,7 +390,7 @@ bool peers_is_idle(const struct peers *p)
 
 void peers_hurry(struct peers *p)
 {
-    announce(p);
+    peers_announce(p);
     for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
         next = r->next;
         peer_link_try(CONTAINER_OF(r, struct peer_link, all));
@@ -359,15 +399,6 @@ void peers_hurry(struct peers *p)
 
 /* ---- settings ----------------------------------------------------------------------------------
  */
-
-static int parse(const char *text, struct buf *ret, struct err *err)
-{
-    struct buf addr CLEANUP(buf_fini) = {0};
-    if (maddr_parse(bytes_str(text), &addr, err) < 0)
-        return err_wrap(err, -EINVAL, "%s", text);
-    buf_put_string(ret, buf_bytes(&addr));
-    return 0;
-}
 
 static int parse_all(char *const *text, size_t n, struct buf *ret, struct err *err)
 {
@@ -385,12 +416,10 @@ static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err
     struct err ignored = {0};
     struct p2p_host *host = NULL;
     stop_host(p); /* it may be the same port */
-    struct buf real CLEANUP(buf_fini) = {0};
-    int rc = listen.n == 0 ? 0 : start_host(p, listen, &host, err);
-    if (rc == 0 && host != NULL) /* a port that was found free stays, as others remember it */
-        rc = p2p_host_listening(host, &real);
-    if (rc == 0)
-        rc = p2p_file_set(&p->file, buf_bytes(&real), mdns, err);
+    int rc = listen.n == 0 ? p2p_file_set(&p->file, listen, false, mdns, err)
+                           : start_host(p, listen, &host, err);
+    if (rc == 0 && host != NULL)
+        rc = keep_port(p, host, false, mdns, err);
     if (rc == 0) {
         p->host = host;
         p->trouble[0] = '\0';
@@ -406,7 +435,7 @@ static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err
 
 static int set_mdns(struct peers *p, struct bytes listen, bool mdns, struct err *err)
 {
-    int rc = p2p_file_set(&p->file, listen, mdns, err);
+    int rc = p2p_file_set(&p->file, listen, p->file.any_port, mdns, err);
     if (rc < 0)
         return rc;
     if (!mdns) {

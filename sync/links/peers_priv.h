@@ -7,6 +7,7 @@
 #include "sync/links/peers.h"
 #include "sync/net/backoff.h"
 #include "sync/net/libp2p/host.h"
+#include "sync/net/libp2p/mdns.h"
 
 #define SYNC_PROTOCOL "/persist/sync/1.0.0"
 
@@ -47,14 +48,13 @@ struct peer_link {
     char drop_why[PEER_TEXT_SIZE];
 };
 
-struct mdns;
-
 enum { PEERS_NEAR_MAX = 64 };
 
 /* Where a device is said to be on the local network, by anybody: a hint. */
 struct peers_near {
     uint8_t peer_id[PEER_ID_BYTES];
     struct buf addrs; /* empty: the place is free */
+    char plate[MDNS_PLATE_SIZE];
 };
 
 struct peers {
@@ -62,15 +62,18 @@ struct peers {
     struct net_loop *loop;
     struct p2p_host *host;   /* NULL: there are no direct links */
     struct net_timer *again; /* when it cannot listen: tries */
+    unsigned port_taken;     /* tries at which the port was another program's */
     struct peers_near near[PEERS_NEAR_MAX];
     struct mdns *mdns; /* NULL: neither announced nor looking on the local network */
     struct p2p_file file;
-    struct ring links, dials;
+    struct ring links, dials, pairings;
+    uint64_t codes_ms; /* since when codes are counted, and how many */
+    unsigned codes_n;
     char trouble[PEER_TEXT_SIZE];
     bool stopping;
 };
 
-extern const struct conn_protocol peer_link_protocol;
+extern const struct conn_protocol peer_link_protocol, pairing_protocol;
 
 /** There is a connection to the device of the link: a stream is opened, if there is none. */
 void peer_link_connected(struct peer_link *l);
@@ -82,5 +85,23 @@ void peer_link_try(struct peer_link *l);
 /** Connects to the device, or does so already: peer_link_unreached() or peer_link_connected()
  * follows. */
 void peers_dial(struct peers *p, const struct peer_link *l);
+
+/** Remembers what a device that is connected has signed of itself, if it is one of ours. */
+void peers_remember(struct peers *p, struct p2p_peer *peer);
+
+/** Tells the network where this device is; again when that, or what it waits for, may have changed.
+ */
+void peers_announce(struct peers *p);
+
+/* ---- what pairing.c has for peers.c ---- */
+
+/** Somebody new is on the local network. */
+void pairing_look(struct peers *p);
+/** The host ends: what is dialed goes with it. */
+void pairing_host_gone(struct peers *p);
+/** Under which a command waits; "": none does. */
+const char *pairing_plate(const struct peers *p);
+/** Whether a command looks for it. */
+bool pairing_looks(const struct peers *p, const char *plate);
 
 #endif

@@ -10,14 +10,24 @@
 
 /* ---- replies ---- */
 
-static void reply(struct caller *c, Persist__Reply *r)
+static int send_reply(struct caller *c, Persist__Reply *r)
 {
     CLEANUP(buf_fini) struct buf b = {0};
     Persist__Local f = PERSIST__LOCAL__INIT;
     f.kind_case = PERSIST__LOCAL__KIND_REPLY;
     f.reply = r;
-    if (frame_local_encode(&f, &b) < 0 || unix_send(c->conn, buf_bytes(&b)) < 0)
+    int rc = frame_local_encode(&f, &b);
+    if (rc == 0)
+        rc = unix_send(c->conn, buf_bytes(&b));
+    if (rc < 0)
         log_warn("links: a reply is lost");
+    return rc;
+}
+
+/* The last that the command hears. */
+static void reply(struct caller *c, Persist__Reply *r)
+{
+    (void)!send_reply(c, r);
     unix_close(c->conn);
 }
 
@@ -154,6 +164,8 @@ static enum reply_status status_of(int error)
         return REPLY_NOT_ALLOWED;
     case -ENOENT:
         return REPLY_NOT_FOUND;
+    case -ENOTCONN:
+        return REPLY_UNREACHABLE;
     default:
         return REPLY_FAILED;
     }
@@ -315,29 +327,50 @@ static size_t texts_of(const struct buf *list, char ***ret)
     return n;
 }
 
-static void p2p(struct caller *c, const Persist__P2p *in)
+/* How direct links are now. */
+static int tell_p2p(struct caller *c)
 {
-    struct peers *p = c->links->peers;
-    struct err err = {0};
+    const struct peers *p = c->links->peers;
     CLEANUP(buf_fini) struct buf addresses = {0};
-    int rc = set_p2p(c->links, in, &err);
-    if (rc == 0 && peers_addresses(p, &addresses) < 0)
-        rc = err_set(&err, -ENOMEM, "out of memory");
-    if (rc < 0) {
-        reply_error(c, status_of(rc), err.msg);
-        return;
-    }
     char trouble[FRAME_TEXT_MAX];
     Persist__Reply r;
     persist__reply__init(&r);
+    if (peers_addresses(p, &addresses) < 0)
+        log_warn("links: out of memory; not all addresses are told");
     snprintf(trouble, sizeof trouble, "%s", peers_trouble(p));
     r.error = trouble;
     r.n_addresses = texts_of(&addresses, &r.addresses);
     r.mdns = peers_mdns(p);
-    reply(c, &r);
+    int rc = send_reply(c, &r);
     for (size_t i = 0; i < r.n_addresses; i++)
         free(r.addresses[i]);
     free(r.addresses);
+    return rc;
+}
+
+static void p2p(struct caller *c, const Persist__P2p *in)
+{
+    struct err err = {0};
+    int rc = set_p2p(c->links, in, &err);
+    if (rc < 0) {
+        reply_error(c, status_of(rc), err.msg);
+        return;
+    }
+    (void)!tell_p2p(c);
+    unix_close(c->conn);
+}
+
+/* ---- Pair ---- */
+
+/* The command is told where this device is, and then who comes. */
+static void begin_pairing(struct caller *c, const Persist__Pair *in)
+{
+    struct err err = {0};
+    int rc = pairing_new(c->links->peers, c->conn, in, &c->pairing, &err);
+    if (rc < 0)
+        reply_error(c, status_of(rc), err.msg);
+    else if (tell_p2p(c) < 0)
+        unix_close(c->conn);
 }
 
 int request_run(struct caller *c, const Persist__Local *f)
@@ -361,6 +394,9 @@ int request_run(struct caller *c, const Persist__Local *f)
     case PERSIST__LOCAL__KIND_P2P:
         p2p(c, f->p2p);
         return 0;
+    case PERSIST__LOCAL__KIND_PAIR:
+        begin_pairing(c, f->pair);
+        return 0;
     case PERSIST__LOCAL__KIND_STOP:
         c->stops = true;
         reply_ok(c);
@@ -371,6 +407,9 @@ int request_run(struct caller *c, const Persist__Local *f)
     case PERSIST__LOCAL__KIND_DATA:
     case PERSIST__LOCAL__KIND_RETRY:
     case PERSIST__LOCAL__KIND_REPLY:
+    case PERSIST__LOCAL__KIND_PAIR_RUN:
+    case PERSIST__LOCAL__KIND_PAIR_DATA:
+    case PERSIST__LOCAL__KIND_PAIR_END:
     case PERSIST__LOCAL__KIND__NOT_SET:
     case _PERSIST__LOCAL__KIND__CASE_IS_INT_SIZE:
         break;

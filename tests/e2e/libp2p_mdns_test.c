@@ -87,12 +87,14 @@ static int leave_networks(void **state)
 struct seen {
     uint8_t id[PEER_ID_BYTES];
     char addrs[TEXT_MAX]; /* each and a space; "" when it is lost */
+    char plate[MDNS_PLATE_SIZE];
     size_t n;
 };
 
 struct side {
     struct mdns *m;
     uint8_t id[PEER_ID_BYTES];
+    char plate[MDNS_PLATE_SIZE]; /* announced with the addresses */
     struct seen seen[SEEN_MAX];
     size_t seen_n;
     size_t most; /* addresses of one peer */
@@ -114,13 +116,14 @@ static struct seen *find(struct side *s, const uint8_t *id)
     return &s->seen[s->seen_n++];
 }
 
-static void on_found(const uint8_t *id, struct bytes addrs, void *user)
+static void on_found(const uint8_t *id, struct bytes addrs, const char *plate, void *user)
 {
     struct side *s = user;
     struct seen *p = find(s, id);
     assert_memory_not_equal(id, s->id, PEER_ID_BYTES);
     p->addrs[0] = '\0';
     p->n = 0;
+    snprintf(p->plate, sizeof p->plate, "%s", plate);
     for (struct reader r = reader_of(addrs); r.n > 0; p->n++) {
         struct buf text CLEANUP(buf_fini) = {0};
         size_t at = strlen(p->addrs);
@@ -172,7 +175,7 @@ static void announce(int side, const char *addrs)
         buf_put_string(&list, buf_bytes(&addr));
         addrs += n + (addrs[n] == ' ');
     }
-    assert_int_equal(mdns_announce(w.side[side].m, buf_bytes(&list)), 0);
+    assert_int_equal(mdns_announce(w.side[side].m, buf_bytes(&list), w.side[side].plate), 0);
 }
 
 static void on_timer(void *arg)
@@ -271,6 +274,37 @@ static void other_addresses_are_told(void **state)
     until_known(0, w.side[1].id, "/ip4/10.77.0.2/tcp/4 ");
 }
 
+static bool plate_is_known(void *arg)
+{
+    const struct want *want = arg;
+    return strcmp(find(&w.side[want->side], want->id)->plate, want->addrs) == 0;
+}
+
+static void until_plate(int side, const uint8_t *id, const char *plate)
+{
+    struct want want = {side, id, plate};
+    until(plate_is_known, &want);
+}
+
+static void who_waits_for_a_device_is_found_by_its_plate(void **state)
+{
+    (void)state;
+    start(0);
+    start(1);
+    announce(1, "/ip4/10.77.0.2/tcp/1");
+    until_known(0, w.side[1].id, "/ip4/10.77.0.2/tcp/1 ");
+    snprintf(w.side[1].plate, MDNS_PLATE_SIZE, "7842");
+    announce(1, "/ip4/10.77.0.2/tcp/1");
+    until_plate(0, w.side[1].id, "7842");
+    snprintf(w.side[1].plate, MDNS_PLATE_SIZE, "0099");
+    announce(1, "/ip4/10.77.0.2/tcp/1");
+    until_plate(0, w.side[1].id, "0099");
+    w.side[1].plate[0] = '\0';
+    announce(1, "/ip4/10.77.0.2/tcp/1");
+    until_plate(0, w.side[1].id, "");
+    until_known(0, w.side[1].id, "/ip4/10.77.0.2/tcp/1 ");
+}
+
 static void one_that_goes_is_lost(void **state)
 {
     (void)state;
@@ -347,6 +381,7 @@ static void js_finds_and_is_found(void **state)
     uint8_t js[PEER_ID_BYTES];
     (void)state;
     start(0);
+    snprintf(w.side[0].plate, MDNS_PLATE_SIZE, "7842"); /* which is passed over */
     announce(0, "/ip4/10.77.0.1/tcp/4001");
     node_start(&n);
     n.wanted[0] = "\"listening\"";
@@ -697,6 +732,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(peers_find_each_other),
         TEST(other_addresses_are_told),
+        TEST(who_waits_for_a_device_is_found_by_its_plate),
         TEST(one_that_goes_is_lost),
         TEST(a_network_that_goes_comes_back),
         TEST(js_finds_and_is_found),

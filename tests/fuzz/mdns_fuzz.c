@@ -34,6 +34,13 @@ static void check_string(struct bytes string)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bytes in = bytes_of(data, size);
+    char plate[MDNS_PLATE_SIZE];
+    if (mdns_plate_read(in, plate)) {
+        struct buf again = {0};
+        mdns_plate_write(plate, &again);
+        must(bytes_equal(buf_bytes(&again), in));
+        buf_fini(&again);
+    }
     check_string(in);
     must(!mdns_packet_good(in) || size <= P2P_MDNS_PACKET);
     return 0;

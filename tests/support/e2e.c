@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/apart.h"
 #include "tests/support/e2e_process.h"
 
 enum { TESTS_MAX = 64, LINE_MAX_BYTES = 4096, END_MS = 60 * 1000, WATCH_MS = 5000 };
@@ -76,6 +77,7 @@ struct e2e *e2e_begin(void)
     struct e2e *f = calloc(1, sizeof *f);
     if (f == NULL)
         abort();
+    apart_network();
     snprintf(f->top, sizeof f->top, "%s/persist-e2e-XXXXXX", base);
     if (mkdtemp(f->top) == NULL) {
         check_fail("%s: %s", f->top, strerror(errno));

@@ -15,6 +15,7 @@
 
 #include "proto/base/log.h"
 #include "sync/state/statefile.h"
+#include "tests/support/apart.h"
 
 struct links_fixture lf;
 
@@ -358,6 +359,7 @@ int links_set_up(void **state)
     crypto_sign_keypair(lf.identity.sign_public, lf.identity.sign_secret);
     assert_int_equal(net_loop_new(1024, &lf.loop, NULL), 0);
     assert_int_equal(net_timer_new(lf.loop, on_tick, NULL, &lf.tick), 0);
+    apart_no_direct_links(lf.dir_fd);
     start();
     return 0;
 }

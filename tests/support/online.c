@@ -17,6 +17,7 @@
 #include "fs/space/sync.h"
 #include "sync/links/remotes.h"
 #include "sync/state/statefile.h"
+#include "tests/support/apart.h"
 
 enum { FD_MAX = 256, WAIT_MS = 120000, STEP_MS = 5 };
 
@@ -85,6 +86,7 @@ void online_start(struct online *o, struct device *d, unsigned n, const char *co
     crypto_sign_seed_keypair(o->identity.sign_public, o->identity.sign_secret, seed);
     store_remotes(o, urls, urls_n);
     listen_on(o);
+    apart_no_direct_links(o->dir_fd);
     cfg.listen_fd = o->listen_fd;
     cfg.dir_fd = o->dir_fd;
     cfg.identity = &o->identity;

@@ -81,30 +81,50 @@ static void on_group(AvahiServer *s, AvahiSEntryGroup *g, AvahiEntryGroupState s
         withdraw(arg);
 }
 
-int mdns_announce(struct mdns *m, struct bytes addrs)
+/* Appends a string to @list, which stays as it is when memory runs out. */
+static int add_string(AvahiStringList **list, const struct buf *string)
+{
+    AvahiStringList *more =
+        string->failed ? NULL : avahi_string_list_add_arbitrary(*list, string->p, string->n);
+    if (more == NULL)
+        return -ENOMEM;
+    *list = more;
+    return 0;
+}
+
+/* What is to be said of the peer; NULL: nothing. */
+static int make_strings(const struct mdns *m, struct bytes addrs, const char *plate,
+                        AvahiStringList **ret)
 {
     struct reader r = reader_of(addrs);
     struct buf string CLEANUP(buf_fini) = {0};
-    AvahiStringList *list = NULL;
     size_t sent = 0;
-    while (r.n > 0 && !r.failed) {
+    int rc = 0;
+    while (rc == 0 && r.n > 0 && !r.failed) {
         struct bytes addr = reader_string(&r, P2P_ADDR_BYTES);
         buf_reset(&string);
         if (r.failed || !mdns_string_write(addr, m->id, &string) ||
             sent + string.n + 1 > P2P_MDNS_SENT)
             continue;
         sent += string.n + 1;
-        AvahiStringList *more = avahi_string_list_add_arbitrary(list, string.p, string.n);
-        if (more == NULL) {
-            avahi_string_list_free(list);
-            return -ENOMEM;
-        }
-        list = more;
+        rc = add_string(ret, &string);
     }
+    if (rc == 0 && *ret != NULL && plate[0] != '\0') {
+        buf_reset(&string);
+        mdns_plate_write(plate, &string);
+        rc = add_string(ret, &string);
+    }
+    return r.failed ? -EBADMSG : rc;
+}
+
+int mdns_announce(struct mdns *m, struct bytes addrs, const char *plate)
+{
+    AvahiStringList *list = NULL;
+    int rc = make_strings(m, addrs, plate, &list);
     bool same = avahi_string_list_equal(list, m->strings);
-    if (r.failed || same) {
+    if (rc < 0 || same) {
         avahi_string_list_free(list);
-        return r.failed ? -EBADMSG : 0;
+        return rc;
     }
     avahi_string_list_free(m->strings);
     m->strings = list;

@@ -16,6 +16,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/peer_id.h"
+#include "sync/net/libp2p/mdns_packet.h"
 #include "sync/net/loop.h"
 
 struct mdns;
@@ -26,8 +27,9 @@ struct mdns_config {
     /**
      * The peer @id (PEER_ID_BYTES), which is not this one, is at @addrs, or now is: multiaddrs each
      * as buf_put_string() does, of private networks and without /p2p/ID, sorted, P2P_ADDRS at most.
+     * @plate: under which it waits for a device that has its code; "": it does not.
      */
-    void (*found)(const uint8_t *id, struct bytes addrs, void *user);
+    void (*found)(const uint8_t *id, struct bytes addrs, const char *plate, void *user);
     /** It was found, and is not there any more: it said so, or was not heard of for long. */
     void (*lost)(const uint8_t *id, void *user);
     void *user;
@@ -47,8 +49,10 @@ void mdns_free(struct mdns *m);
 /**
  * Announces @addrs, multiaddrs each as buf_put_string() does, without /p2p/ID, instead of those
  * before. Left out is what is not of a private network, and, after the first ones, what does not
- * fit into a packet. None left: nothing is announced. Errors: -ENOMEM, -EBADMSG @addrs.
+ * fit into a packet. None left: nothing is announced. @plate: MDNS_PLATE_DIGITS digits, under which
+ * this peer waits for a device that has its code; "": it does not. Errors: -ENOMEM, -EBADMSG
+ * @addrs.
  */
-int mdns_announce(struct mdns *m, struct bytes addrs) MUST_CHECK;
+int mdns_announce(struct mdns *m, struct bytes addrs, const char *plate) MUST_CHECK;
 
 #endif

@@ -16,6 +16,7 @@ struct record {
     AvahiProtocol protocol;
     uint8_t id[PEER_ID_BYTES];
     struct buf addrs; /* each as buf_put_string() does */
+    char plate[MDNS_PLATE_SIZE];
 };
 
 struct mdns_name {
@@ -53,14 +54,19 @@ static bool is_of(const struct mdns_name *n, const uint8_t *id)
     return n->records != NULL && memcmp(n->records->id, id, PEER_ID_BYTES) == 0;
 }
 
-/* All addresses that any name says of the peer. */
-static void collect(const struct mdns *m, const uint8_t *id, struct buf *ret)
+/* All addresses that any name says of the peer, and the newest of the plates. */
+static void collect(const struct mdns *m, const uint8_t *id, struct buf *ret,
+                    char ret_plate[static MDNS_PLATE_SIZE])
 {
     struct addr_list l = {.n = 0};
+    ret_plate[0] = '\0';
     for (const struct mdns_name *n = m->names; n != NULL; n = n->next)
-        for (const struct record *c = is_of(n, id) ? n->records : NULL; c != NULL; c = c->next)
+        for (const struct record *c = is_of(n, id) ? n->records : NULL; c != NULL; c = c->next) {
             for (struct reader r = reader_of(buf_bytes(&c->addrs)); r.n > 0;)
                 add_addr(&l, reader_string(&r, P2P_ADDR_BYTES));
+            if (c->plate[0] != '\0')
+                memcpy(ret_plate, c->plate, MDNS_PLATE_SIZE);
+        }
     for (size_t i = 0; i < l.n; i++)
         buf_put_string(ret, l.v[i]);
 }
@@ -69,15 +75,18 @@ static void collect(const struct mdns *m, const uint8_t *id, struct buf *ret)
 static bool tell(struct mdns *m, struct mdns_peer *p)
 {
     struct buf now = {0};
-    collect(m, p->id, &now);
-    if (buf_status(&now) < 0 || bytes_equal(buf_bytes(&now), buf_bytes(&p->addrs))) {
+    char plate[MDNS_PLATE_SIZE];
+    collect(m, p->id, &now, plate);
+    if (buf_status(&now) < 0 ||
+        (bytes_equal(buf_bytes(&now), buf_bytes(&p->addrs)) && strcmp(plate, p->plate) == 0)) {
         buf_fini(&now);
         return p->addrs.n > 0;
     }
     buf_fini(&p->addrs);
     p->addrs = now;
+    memcpy(p->plate, plate, sizeof plate);
     if (now.n > 0)
-        m->found(p->id, buf_bytes(&p->addrs), m->user);
+        m->found(p->id, buf_bytes(&p->addrs), p->plate, m->user);
     else
         m->lost(p->id, m->user);
     return now.n > 0;
@@ -146,6 +155,9 @@ static bool record_read(const struct mdns *m, const AvahiStringList *s, struct r
     size_t n = 0;
     for (; s != NULL && n < P2P_ADDRS; s = s->next) {
         size_t at = ret->addrs.n;
+        char plate[MDNS_PLATE_SIZE];
+        if (mdns_plate_read(bytes_of(s->text, s->size), plate))
+            memcpy(ret->plate, plate, sizeof plate);
         if (!mdns_string_read(bytes_of(s->text, s->size), m->loopback, id, &ret->addrs))
             continue;
         if (n == 0)
@@ -184,6 +196,7 @@ static void record_gone(struct mdns_name *n, const struct record *like)
     for (struct record **at = &n->records; *at != NULL; at = &(*at)->next)
         if ((*at)->interface == like->interface && (*at)->protocol == like->protocol &&
             memcmp((*at)->id, like->id, PEER_ID_BYTES) == 0 &&
+            strcmp((*at)->plate, like->plate) == 0 &&
             bytes_equal(buf_bytes(&(*at)->addrs), buf_bytes(&like->addrs))) {
             record_free(n, at);
             return;

@@ -14,7 +14,7 @@ enum {
     TYPE_TXT = 16
 };
 
-static const char prefix[] = "dnsaddr=";
+static const char prefix[] = "dnsaddr=", pair_prefix[] = "persist-pair=";
 /* The last labels of a name of the service, each with its length. */
 static const char suffix[] = "\x04_p2p\x04_udp\x05local";
 
@@ -152,4 +152,24 @@ bool mdns_string_write(struct bytes addr, const uint8_t id[PEER_ID_BYTES], struc
     if (!good)
         ret->n = at;
     return good;
+}
+
+bool mdns_plate_read(struct bytes string, char ret[static MDNS_PLATE_SIZE])
+{
+    size_t head = sizeof pair_prefix - 1;
+    if (string.n != head + MDNS_PLATE_DIGITS || memcmp(string.p, pair_prefix, head) != 0)
+        return false;
+    for (size_t i = 0; i < MDNS_PLATE_DIGITS; i++) {
+        ret[i] = (char)string.p[head + i];
+        if (ret[i] < '0' || ret[i] > '9')
+            return false;
+    }
+    ret[MDNS_PLATE_DIGITS] = '\0';
+    return true;
+}
+
+void mdns_plate_write(const char *plate, struct buf *ret)
+{
+    buf_put_bytes(ret, bytes_str(pair_prefix));
+    buf_put_bytes(ret, bytes_str(plate));
 }

@@ -14,6 +14,8 @@
 #define MDNS_SERVICE "_p2p._udp"
 #define MDNS_DOMAIN "local"
 
+enum { MDNS_PLATE_DIGITS = 4, MDNS_PLATE_SIZE = MDNS_PLATE_DIGITS + 1 };
+
 /**
  * Whether the packet may go to the library: it parses, it is about MDNS_SERVICE, and has nothing in
  * it that the library does not withstand. Libavahi 0.8 ends the program on an alias (CNAME) that
@@ -32,5 +34,11 @@ bool mdns_string_read(struct bytes string, bool loopback, uint8_t ret_id[PEER_ID
 /** Appends the string that says that @id is at @addr. False, with nothing appended: it is no
  * address of a private network, or too long. */
 bool mdns_string_write(struct bytes addr, const uint8_t id[PEER_ID_BYTES], struct buf *ret);
+
+/** Reads a string "persist-pair=NNNN": under these digits a peer waits for a device that has the
+ * rest of its code. Other programs pass such a string over. False: any other string. */
+bool mdns_plate_read(struct bytes string, char ret[static MDNS_PLATE_SIZE]);
+/** Appends that string. */
+void mdns_plate_write(const char *plate, struct buf *ret);
 
 #endif

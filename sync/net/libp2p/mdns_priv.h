@@ -19,6 +19,7 @@ enum { MDNS_LABEL_SIZE = 33 }; /* a random name: 32 characters and their end */
 struct mdns_peer {
     uint8_t id[PEER_ID_BYTES];
     struct buf addrs; /* what was told */
+    char plate[MDNS_PLATE_SIZE];
 };
 
 struct mdns {
@@ -26,7 +27,7 @@ struct mdns {
     AvahiServer *server;
     uint8_t id[PEER_ID_BYTES];
     bool loopback;
-    void (*found)(const uint8_t *id, struct bytes addrs, void *user);
+    void (*found)(const uint8_t *id, struct bytes addrs, const char *plate, void *user);
     void (*lost)(const uint8_t *id, void *user);
     void *user;
 
