@@ -6,7 +6,7 @@
 #include "proto/base/log.h"
 #include "sync/links/links_priv.h"
 
-enum { STOP_MS = 6000 /* a close has 5 s to go out */ };
+enum { STOP_MS = 6000 /* a close has 5 s to go out */, STOP_STEP_MS = 10 };
 
 struct attached *links_attached(const struct links *l, const uint8_t space[SPACE_ID_SIZE])
 {
@@ -60,9 +60,14 @@ static void on_idle(void *arg)
         tell_stopped(l);
 }
 
+/* Lines say when they are closed, direct links do not. */
 static void on_stop_timer(void *arg)
 {
-    tell_stopped(arg);
+    struct links *l = arg;
+    if ((l->env.lines == 0 && peers_is_idle(l->peers)) || net_now_ms() >= l->stop_by_ms)
+        tell_stopped(l);
+    else
+        net_timer_set(l->timer, STOP_STEP_MS);
 }
 
 void links_stop(struct links *l)
@@ -79,7 +84,8 @@ void links_stop(struct links *l)
         unix_close(c->conn);
     }
     peers_stop(l->peers);
-    net_timer_set(l->timer, l->env.lines == 0 && peers_is_idle(l->peers) ? 0 : STOP_MS);
+    l->stop_by_ms = net_now_ms() + STOP_MS;
+    net_timer_set(l->timer, 0);
 }
 
 void links_free(struct links *l)

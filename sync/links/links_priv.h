@@ -26,7 +26,8 @@ struct links {
     struct peers *peers; /* NULL: the process stops */
     struct netwatch *netwatch;
     struct unix_server *server;
-    struct net_timer *timer;                      /* of stopping */
+    struct net_timer *timer; /* of stopping */
+    uint64_t stop_by_ms;
     struct caller *callers[UNIX_CONNECTIONS_MAX]; /* NULL: free */
     uint32_t last_id;                             /* of a link */
     /* The newest RemoteAdd, for its undoing: its name, and what it replaced, if anything. */
