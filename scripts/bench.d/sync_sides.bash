@@ -110,7 +110,7 @@ wire_persist() {
 settle_persist() {
     local d
     for d in a b; do
-        [[ ! -e $1/home.$d ]] || persist_as "$1" "$d" sync --wait "$1/$d"
+        ! mountpoint -q "$1/$d" || persist_as "$1" "$d" sync --wait "$1/$d"
     done
 }
 
