@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 
+#include "sync/net/libp2p/limits.h"
 #include "sync/net/libp2p/multiaddr.h"
 
 enum { IP4_AT = 12, IP4_BYTES = 4 };
@@ -35,4 +36,12 @@ bool scope_is_private(const uint8_t ip[SCOPE_IP_BYTES])
     const uint8_t *p = ip + IP4_AT;
     return p[0] == 127 || p[0] == 10 || (p[0] == 172 && (p[1] & 0xf0) == 16) ||
            (p[0] == 192 && p[1] == 168) || (p[0] == 169 && p[1] == 254);
+}
+
+void scope_net(const uint8_t ip[SCOPE_IP_BYTES], uint8_t ret[SCOPE_IP_BYTES])
+{
+    const struct in6_addr *a = (const void *)ip;
+    size_t bits = IN6_IS_ADDR_V4MAPPED(a) ? 8 * IP4_AT + P2P_NET_BITS_IP4 : P2P_NET_BITS_IP6;
+    memset(ret, 0, SCOPE_IP_BYTES);
+    memcpy(ret, ip, bits / 8);
 }
