@@ -19,6 +19,7 @@ struct kad_query {
     bool waits; /* it may not be dialed yet */
     struct p2p_dial *dial;
     struct conn_stream *s;
+    bool agreed; /* on the protocol */
     struct message_reader reader;
     bool ended; /* then rc, and answer when that is 0 */
     int rc;

@@ -55,7 +55,9 @@ static enum kad_type type_of(const struct kad_find *f)
 
 static bool on_opened(struct conn_stream *s, void *user)
 {
-    (void)s, (void)user;
+    struct kad_query *q = user;
+    (void)s;
+    q->agreed = true;
     return true;
 }
 
@@ -78,13 +80,17 @@ static void on_data(struct conn_stream *s, struct bytes data, void *user)
     end(q, rc);
 }
 
-/* Both sides have said all. */
+/* Both sides have said all; or, as js-libp2p ends each stream, it was reset. What is told has no
+ * answer, and was taken by who agreed to hear it. */
 static void on_closed(struct conn_stream *s, int rc, void *user)
 {
     struct kad_query *q = user;
     (void)s;
     q->s = NULL;
-    end(q, rc == 0 && !q->find->telling ? -EPROTO : rc);
+    if (q->find->telling)
+        end(q, rc == -ECONNRESET && q->agreed ? 0 : rc);
+    else
+        end(q, rc == 0 ? -EPROTO : rc);
 }
 
 static const struct conn_handler asking = {
