@@ -338,6 +338,7 @@ static void what_one_provides_another_finds(void **state)
     assert_int_equal(kad_provide(nodes[1].k, digest), 0);
     net_until(&net, is_told, &nodes[1]);
     assert_int_equal(nodes[1].told_peers, FINDER - 1);
+    kad_withdraw(nodes[1].k, digest); /* it says nothing of it any more, others do */
 
     /* Who asks knows one of them, and at first not even that. */
     struct node *finder = &nodes[FINDER];
@@ -681,6 +682,7 @@ static void liars_do_not_hide_what_is_there(void **state)
     make_network(HONEST_ONES);
     assert_int_equal(kad_provide(nodes[1].k, digest), 0);
     net_until(&net, is_told, &nodes[1]);
+    kad_withdraw(nodes[1].k, digest); /* others keep it */
     for (enum lie lie = GARBAGE; lie < LIES && HONEST_ONES + lie < FINDER; lie++) {
         start_liar(&nodes[HONEST_ONES + lie], lie);
         assert_int_equal(p2p_host_addresses(nodes[HONEST_ONES + lie].h, &addrs), 0);
