@@ -16,6 +16,7 @@
 #include <sodium.h>
 
 #include "sync/net/libp2p/kad.h"
+#include "sync/net/libp2p/limits.h"
 #include "sync/net/libp2p/multiaddr.h"
 #include "tests/support/json_read.h"
 #include "tests/support/net.h"
@@ -215,16 +216,24 @@ static void theirs_keep_and_find_what_this_one_provides(void **state)
     assert_non_null(strstr(find_line(&f->asks), "/ip4/127.0.0.1/tcp/"));
 }
 
-static void theirs_find_this_peer(void **state)
+/* Who knows this peer alone. */
+static void theirs_find_each_other_by_this_one(void **state)
 {
     struct fixture *f = *state;
-    char own[PEER_ID_TEXT_SIZE];
-    peer_id_text(p2p_host_id(f->h), own);
-    const char *args[] = {"dht-find-peer", f->server_at, own, NULL};
+    struct buf own CLEANUP(buf_fini) = {0}, text CLEANUP(buf_fini) = {0};
+    char at[512], id[PEER_ID_TEXT_SIZE];
+    const char *server = strstr(f->server_at, "/p2p/") + 5;
+    const char *args[] = {"dht-find-peer", at, server, NULL};
+    assert_int_equal(p2p_host_addresses(f->h, &own), 0);
+    struct reader r = reader_of(buf_bytes(&own));
+    assert_int_equal(maddr_text(reader_string(&r, P2P_ADDR_BYTES), &text), 0);
+    snprintf(at, sizeof at, "%.*s/p2p/%s", (int)text.n, (const char *)text.p,
+             peer_id_text(p2p_host_id(f->h), id));
     other_start(&f->asks, args);
     f->asks.awaited = "peer";
     net_until(&f->net, has_line, &f->asks);
-    assert_non_null(strstr(find_line(&f->asks), own));
+    assert_non_null(strstr(find_line(&f->asks), server));
+    assert_non_null(strstr(find_line(&f->asks), "/ip4/127.0.0.1/tcp/"));
 }
 
 static void on_found(const uint8_t *id, struct bytes addrs, void *user)
@@ -275,7 +284,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(theirs_keep_and_find_what_this_one_provides),
-        TEST(theirs_find_this_peer),
+        TEST(theirs_find_each_other_by_this_one),
         TEST(this_one_finds_what_theirs_provide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
