@@ -71,8 +71,8 @@ static void on_kicked(struct conn *c, void *user)
 
 static struct conn *begin(bool dials, const struct noise_keys *keys)
 {
-    static const struct conn_protocol protocols[] = {{"/a", &handler, 3, 0},
-                                                     {"/b", &handler, 1, 1000}};
+    static const struct conn_protocol protocols[] = {{"/a", &handler, 3, 0, NULL},
+                                                     {"/b", &handler, 1, 1000, NULL}};
     struct conn_config cfg = {.dials = dials,
                               .keys = keys,
                               .protocols = protocols,

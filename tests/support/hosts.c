@@ -101,7 +101,8 @@ static void echo_closed(struct conn_stream *s, int rc, void *user)
 
 static const struct conn_handler echo = {
     .opened = echo_opened, .data = echo_data, .closed = echo_closed};
-static const struct conn_protocol protocols[] = {{HOSTS_ECHO, &echo, P2P_STREAMS_PROTOCOL, 0}};
+static const struct conn_protocol protocols[] = {
+    {HOSTS_ECHO, &echo, P2P_STREAMS_PROTOCOL, 0, NULL}};
 
 static void on_connected(struct p2p_peer *p, void *user)
 {

@@ -104,10 +104,10 @@ static bool picky_opened(struct conn_stream *s, void *user)
 static const struct conn_handler picky = {.opened = picky_opened, .closed = on_closed};
 
 const struct conn_protocol sides_protocols[SIDES_PROTOCOLS] = {
-    {SIDES_ECHO, &sides_handler, P2P_STREAMS_IN, 0},
-    {SIDES_FEW, &sides_handler, SIDES_LIMIT, 0},
-    {SIDES_BRIEF, &sides_handler, P2P_STREAMS_IN, SIDES_IDLE_MS},
-    {SIDES_PICKY, &picky, P2P_STREAMS_IN, 0},
+    {SIDES_ECHO, &sides_handler, P2P_STREAMS_IN, 0, NULL},
+    {SIDES_FEW, &sides_handler, SIDES_LIMIT, 0, NULL},
+    {SIDES_BRIEF, &sides_handler, P2P_STREAMS_IN, SIDES_IDLE_MS, NULL},
+    {SIDES_PICKY, &picky, P2P_STREAMS_IN, 0, NULL},
 };
 
 static void on_conn(struct conn *c, void *user)

@@ -41,8 +41,9 @@ struct conn_handler {
 struct conn_protocol {
     const char *id;
     const struct conn_handler *handler;
-    unsigned streams_max; /* of the peer's on a connection; P2P_STREAMS_PROTOCOL at most */
+    unsigned streams_max; /* of the peer's on a connection; P2P_STREAMS_PROTOCOL at most; 0: none */
     unsigned idle_ms;     /* a stream on which nothing came for so long is reset; 0: it may rest */
+    void *user;           /* of the handler, until conn_set_user() */
 };
 
 enum { CONN_PROTOCOLS_MAX = 16 };

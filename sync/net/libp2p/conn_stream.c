@@ -79,6 +79,7 @@ static bool serve(struct conn_stream *s)
     }
     s->served = p;
     s->handler = p->handler;
+    s->user = p->user;
     return true;
 }
 

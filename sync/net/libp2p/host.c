@@ -206,6 +206,11 @@ struct bytes p2p_peer_address(const struct p2p_peer *p)
     return wire_remote(p->link->wire);
 }
 
+bool p2p_peer_is_dialed(const struct p2p_peer *p)
+{
+    return p->link->dialed;
+}
+
 const uint8_t *p2p_peer_hash(const struct p2p_peer *p)
 {
     return p->hash;
@@ -214,6 +219,11 @@ const uint8_t *p2p_peer_hash(const struct p2p_peer *p)
 const struct identify *p2p_identity(const struct p2p_peer *p)
 {
     return p->has_said ? &p->said : NULL;
+}
+
+size_t p2p_peer_streams(const struct p2p_peer *p)
+{
+    return p->link->conn == NULL ? 0 : conn_streams(p->link->conn);
 }
 
 struct p2p_peer *p2p_of(const struct conn_stream *s)
@@ -370,6 +380,18 @@ int p2p_host_new(struct net_loop *l, const struct p2p_host_config *cfg, struct p
     }
     net_timer_set(h->tick, TICK_MS);
     *ret = h;
+    return 0;
+}
+
+int p2p_host_serve(struct p2p_host *h, const struct conn_protocol *p)
+{
+    size_t at = 0;
+    while (at < h->protocols_n && strcmp(h->protocols[at].id, p->id) != 0)
+        at++;
+    if (at == CONN_PROTOCOLS_MAX)
+        return -ENOBUFS;
+    h->protocols[at] = *p; /* connections look at their first ones, and see that it changed */
+    h->protocols_n += at == h->protocols_n;
     return 0;
 }
 

@@ -59,6 +59,14 @@ int p2p_host_addresses(const struct p2p_host *h, struct buf *ret) MUST_CHECK;
 
 const uint8_t *p2p_host_id(const struct p2p_host *h); /* PEER_ID_BYTES */
 
+/**
+ * Serves one more protocol, as p2p_host_config has them, or has @p take the place of that with its
+ * id. With 0 streams it is neither served nor named to peers; connections that are there already
+ * serve it later when it was known to the host, with 0 streams or more, before they were made. The
+ * id is borrowed as long as @h lives. Errors: -ENOBUFS no place for one more.
+ */
+int p2p_host_serve(struct p2p_host *h, const struct conn_protocol *p) MUST_CHECK;
+
 /* ---- peers ---- */
 
 /** NULL: there is no connection to it. @id: PEER_ID_BYTES. */
@@ -66,10 +74,14 @@ struct p2p_peer *p2p_find(struct p2p_host *h, const uint8_t *id);
 const uint8_t *p2p_peer_id(const struct p2p_peer *p);
 /** Where it is connected from, or was dialed: a multiaddr; borrowed. */
 struct bytes p2p_peer_address(const struct p2p_peer *p);
+/** Whether it was dialed; else it came by itself, from any port. */
+bool p2p_peer_is_dialed(const struct p2p_peer *p);
 /** The hash of its connection's handshake: NOISE_HASH_BYTES. */
 const uint8_t *p2p_peer_hash(const struct p2p_peer *p);
 /** What it said of itself; NULL: nothing yet. */
 const struct identify *p2p_identity(const struct p2p_peer *p);
+/** Streams that are open on its connection, of either side. */
+size_t p2p_peer_streams(const struct p2p_peer *p);
 /** The peer of a stream. */
 struct p2p_peer *p2p_of(const struct conn_stream *s);
 void p2p_set_user(struct p2p_peer *p, void *user);

@@ -10,7 +10,7 @@
 #include "sync/net/libp2p/host_priv.h"
 #include "sync/net/libp2p/scope.h"
 
-enum { SECOND_MS = 1000, IP4_AT = 12, IP4_BITS = 8 * IP4_AT };
+enum { SECOND_MS = 1000 };
 
 /* ---- who --------------------------------------------------------------------------------------
  */
@@ -18,10 +18,10 @@ enum { SECOND_MS = 1000, IP4_AT = 12, IP4_BITS = 8 * IP4_AT };
 /* Whether both are in one public network, which has one owner. */
 static bool is_near(const uint8_t a[16], const uint8_t b[16])
 {
-    static const uint8_t mapped[IP4_AT] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    bool ip4 = memcmp(a, mapped, sizeof mapped) == 0;
-    size_t bits = ip4 ? IP4_BITS + P2P_NET_BITS_IP4 : P2P_NET_BITS_IP6;
-    return memcmp(a, b, bits / 8) == 0;
+    uint8_t net_a[SCOPE_IP_BYTES], net_b[SCOPE_IP_BYTES];
+    scope_net(a, net_a);
+    scope_net(b, net_b);
+    return memcmp(net_a, net_b, sizeof net_a) == 0;
 }
 
 /* Those that connected in the last second from @host; the new one is noted. */

@@ -42,7 +42,8 @@ static int put_identify(const struct p2p_peer *p, struct buf *ret)
                                  .version = "persist/1.0.0",
                                  .agent = h->cfg.agent};
     for (size_t i = 0; i < h->protocols_n; i++)
-        protocols[self.protocols_n++] = h->protocols[i].id;
+        if (h->protocols[i].streams_max > 0)
+            protocols[self.protocols_n++] = h->protocols[i].id;
     rc = peer_record_put(&record, h->secret, addrs, self.addrs_n, h->seq);
     if (rc < 0)
         return rc;

@@ -66,10 +66,53 @@ enum {
     P2P_MDNS_STRING = 255,    /* of a string in it: its length has one byte */
     P2P_MDNS_SENT = 1100,     /* of all strings that are sent: they fit into one packet */
     P2P_MDNS_SETTLE_MS = 100, /* in which the records of a peer come, before it is told */
-    P2P_MDNS_RETRY_MS = 1000  /* before another name is taken: some may be taken on purpose */
+    P2P_MDNS_RETRY_MS = 1000, /* before another name is taken: some may be taken on purpose */
+
+    /* Kademlia: whoever runs a node answers what they like, and ids cost nothing. */
+    P2P_KAD_K = 20,              /* in a bucket, and told of in an answer; as all others have it */
+    P2P_KAD_ALPHA = 3,           /* asked at once by a lookup */
+    P2P_KAD_BUCKETS = 32,        /* the last has all that are nearer: of 2^32 peers, a few */
+    P2P_KAD_BUCKET_NET = 2,      /* in a bucket of one public network: no single one fills it */
+    P2P_KAD_FAILURES = 3,        /* one after the other: the peer is forgotten */
+    P2P_KAD_STALE_MS = 900000,   /* unheard of for so long, a peer has to prove its place */
+    P2P_KAD_MESSAGE = 64 * 1024, /* bytes: 52 peers with all addresses have 32 KiB */
+    P2P_KAD_KEY = 80,            /* of a key: a hash of any kind, or a peer's id */
+    P2P_KAD_PROVIDERS = 32,      /* of an answer that are read, and given */
+    P2P_KAD_ADDRS = 8,           /* of a peer, as many as are dialed */
+    P2P_KAD_ADDRS_BYTES = 512,   /* of all of them: 8 of IPv6 with a WebSocket have 250 */
+
+    P2P_KAD_CANDIDATES = 256,    /* of a lookup */
+    P2P_KAD_CANDIDATES_NET = 4,  /* of them in one public network: it is not flooded from here */
+    P2P_KAD_QUERIES = 64,        /* of a lookup; an honest one has some 20 */
+    P2P_KAD_QUERY_MS = 10000,    /* for a dial, the request and its answer */
+    P2P_KAD_LOOKUP_MS = 60000,   /* for a lookup */
+    P2P_KAD_REFRESH_MS = 600000, /* from one look around to the next */
+    P2P_KAD_REFRESH_TAKES_MS = 10000, /* for each of its lookups */
+    P2P_KAD_REFRESH_BITS = 10,        /* a key that begins so is found in 1000 guesses */
+    P2P_KAD_LOOKUPS = 4,              /* that run at once */
+    P2P_KAD_FINDS = 64,               /* that run or wait */
+
+    P2P_KAD_DIALS_RATE = 4,   /* peers a second: 32 addresses, whatever others say */
+    P2P_KAD_DIALS_BURST = 32, /* and at once */
+    P2P_KAD_CONNECTIONS = 16, /* made for lookups: the others of P2P_CONNECTIONS are for devices */
+    P2P_KAD_IDLE_MS = 30000,  /* one of them on which no stream is open is closed */
+    P2P_KAD_BOOTSTRAPS = 16,  /* addresses that a person gave */
+    P2P_KAD_BOOTSTRAP_MS = 30000, /* until they are dialed again, while nobody is known */
+
+    P2P_KAD_PROVIDED = 256,            /* keys of this peer: of all its spaces, for some days */
+    P2P_KAD_REPUBLISH_MS = 39600000,   /* 11 h: twice before others forget it */
+    P2P_KAD_REPUBLISH_SOON_MS = 60000, /* when nobody took it */
+    P2P_KAD_RECORDS = 2048,            /* of others: 1.5 MiB */
+    P2P_KAD_RECORDS_KEY = 100,         /* of one key: more than a space has devices */
+    P2P_KAD_RECORDS_SENDER = 128,      /* of one peer */
+    P2P_KAD_RECORD_MS = 86400000,      /* 24 h: keys are of one day */
+    P2P_KAD_STREAMS = 4                /* of it that a peer opens on a connection */
 };
 
 _Static_assert(P2P_NOISE_PLAIN + 16 == P2P_NOISE_MESSAGE, "a tag of 16 bytes");
 _Static_assert(P2P_PROTOCOL_BYTES < P2P_NEGOTIATION_BYTES, "each protocol can be negotiated");
+_Static_assert((P2P_KAD_K + P2P_KAD_PROVIDERS) * (P2P_KAD_ADDRS_BYTES + 100) <= P2P_KAD_MESSAGE,
+               "an answer fits");
+_Static_assert(P2P_KAD_ADDRS <= P2P_DIAL_ADDRS, "all of them can be dialed");
 
 #endif

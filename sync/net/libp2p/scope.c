@@ -1,7 +1,6 @@
 #include "sync/net/libp2p/scope.h"
 
-#include <netinet/in.h>
-
+#include "sync/net/libp2p/limits.h"
 #include "sync/net/libp2p/multiaddr.h"
 
 enum { IP4_AT = 12, IP4_BYTES = 4 };
@@ -21,18 +20,33 @@ void scope_ip(struct bytes addr, uint8_t ret[SCOPE_IP_BYTES])
     }
 }
 
+/* An IPv4 address. What is looked at may lie anywhere: no struct in6_addr. */
+static bool is_mapped(const uint8_t *ip)
+{
+    static const uint8_t mapped[IP4_AT] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return memcmp(ip, mapped, sizeof mapped) == 0;
+}
+
 bool scope_is_loopback(const uint8_t ip[SCOPE_IP_BYTES])
 {
-    const struct in6_addr *a = (const void *)ip;
-    return IN6_IS_ADDR_V4MAPPED(a) ? ip[IP4_AT] == 127 : IN6_IS_ADDR_LOOPBACK(a);
+    static const uint8_t loopback[SCOPE_IP_BYTES] = {[SCOPE_IP_BYTES - 1] = 1};
+    return is_mapped(ip) ? ip[IP4_AT] == 127 : memcmp(ip, loopback, sizeof loopback) == 0;
 }
 
 bool scope_is_private(const uint8_t ip[SCOPE_IP_BYTES])
 {
-    const struct in6_addr *a = (const void *)ip;
-    if (!IN6_IS_ADDR_V4MAPPED(a))
-        return scope_is_loopback(ip) || IN6_IS_ADDR_LINKLOCAL(a) || (ip[0] & 0xfe) == 0xfc;
+    if (!is_mapped(ip))
+        return scope_is_loopback(ip) || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) ||
+               (ip[0] & 0xfe) == 0xfc;
     const uint8_t *p = ip + IP4_AT;
     return p[0] == 127 || p[0] == 10 || (p[0] == 172 && (p[1] & 0xf0) == 16) ||
            (p[0] == 192 && p[1] == 168) || (p[0] == 169 && p[1] == 254);
+}
+
+void scope_net(const uint8_t ip[SCOPE_IP_BYTES], uint8_t ret[SCOPE_IP_BYTES])
+{
+    size_t bits = is_mapped(ip) ? 8 * IP4_AT + P2P_NET_BITS_IP4 : P2P_NET_BITS_IP6;
+    uint8_t net[SCOPE_IP_BYTES] = {0};
+    memcpy(net, ip, bits / 8);
+    memcpy(ret, net, sizeof net); /* which may be @ip */
 }

@@ -25,4 +25,8 @@ bool scope_is_loopback(const uint8_t ip[SCOPE_IP_BYTES]);
  */
 bool scope_is_private(const uint8_t ip[SCOPE_IP_BYTES]);
 
+/** The network that @ip is in, as far as one has one owner: its first P2P_NET_BITS_IP4 or
+ * P2P_NET_BITS_IP6 bits, the others zero. */
+void scope_net(const uint8_t ip[SCOPE_IP_BYTES], uint8_t ret[SCOPE_IP_BYTES]);
+
 #endif
