@@ -44,7 +44,7 @@ void mailbox_cancel(struct mailbox *m)
 /* Tells; @m is gone. */
 static void finish(struct mailbox *m, enum mailbox_end end, struct p2p_peer *p, const char *why)
 {
-    void (*done)(enum mailbox_end end, struct p2p_peer *p, const char *why, void *user) = m->done;
+    void (*done)(enum mailbox_end end, struct p2p_peer * p, const char *why, void *user) = m->done;
     void *user = m->user;
     if (m->ws != NULL)
         ws_drop(m->ws);
@@ -108,9 +108,8 @@ static void on_closed(struct ws *w, const struct ws_end *end, void *user)
     enum mailbox_end how = end_of(end);
     const char *text = meaning(how, m->inviting);
     if (text == NULL)
-        text = end->reason[0] == '\0'
-                   ? "the server closed the connection"
-                   : escape_to(reason, sizeof reason, bytes_str(end->reason));
+        text = end->reason[0] == '\0' ? "the server closed the connection"
+                                      : escape_to(reason, sizeof reason, bytes_str(end->reason));
     snprintf(why, sizeof why, "%s: %s", m->url, text);
     m->ws = NULL;
     finish(m, how, NULL, why);

@@ -1,6 +1,7 @@
 /* A connection of a client until it is open: names, addresses, attempts, the handshake. */
 #include "sync/net/ws_client.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -251,6 +252,7 @@ int ws_connect_to(struct ws_client *c, const char *url, const struct ws_service 
                   struct err *err)
 {
     struct ws_url u;
+    assert(strlen(service->path) < WS_SERVICE_PATH_SIZE);
     int rc = ws_url_parse(url, c->insecure, &u, err);
     if (rc == 0 && token.n > 0)
         rc = check_token(token, err);

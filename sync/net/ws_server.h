@@ -48,7 +48,7 @@ struct ws_server_config {
     unsigned handshake_ms;            /* 0: 10 s */
     struct ws_keepalive keep;
     const struct ws_events *events; /* of every connection; borrowed until the server is freed */
-    struct ws_route pair;           /* of all below WS_PAIR_PATH; without events: nothing is there */
+    struct ws_route pair; /* of all below WS_PAIR_PATH; without events: nothing is there */
     /** Whether who connects may, asked before anything of it is read. NULL: all may. */
     bool (*admits)(const struct listener_peer *from, void *user);
     /** 0 accepts, and *ret_user is given to the events; else the HTTP status of the refusal. */

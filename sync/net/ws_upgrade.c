@@ -92,8 +92,7 @@ static bool lists(struct bytes list, const char *item)
 enum { UPGRADE = 1, CONNECTION = 2, ACCEPT = 4, PROTOCOL = 8 };
 
 /* Which of them a header is; -EPROTO: it is one and says something else. */
-static int judge(struct bytes name, struct bytes value, const char *accept,
-                 const char *subprotocol)
+static int judge(struct bytes name, struct bytes value, const char *accept, const char *subprotocol)
 {
     if (is(name, "Upgrade"))
         return is(value, "websocket") ? UPGRADE : -EPROTO;

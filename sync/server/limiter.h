@@ -1,5 +1,6 @@
 /*
- * sync/server/limiter - how often an address may do something in a minute, as showing a wrong token.
+ * sync/server/limiter - how often an address may do something in a minute, as showing a wrong
+ * token.
  *
  * Of fixed size: addresses share a place when there are many, and the newer one takes it, so a
  * flood of addresses costs no memory. Thread: one.

@@ -19,9 +19,9 @@ struct srv_mailbox_end {
     struct srv_mailboxes *all;
     struct mailbox *box; /* NULL: it is being closed */
     enum side side;
-    void *to;   /* NULL: not open yet */
-    bool full;  /* the other end is not read until there is room */
-    unsigned code;    /* closed with, before it was open */
+    void *to;      /* NULL: not open yet */
+    bool full;     /* the other end is not read until there is room */
+    unsigned code; /* closed with, before it was open */
     const char *text;
 };
 
@@ -226,8 +226,8 @@ unsigned srv_mailbox_join(struct srv_mailboxes *m, unsigned nameplate, uint64_t 
 {
     assert(nameplate < WS_PAIR_NAMEPLATES);
     (void)srv_mailboxes_tend(m, now_ms);
-    unsigned status = is_too_often(m, account, address, now_ms) ? 429
-                                                                : join(m, m->at[nameplate], ret);
+    unsigned status =
+        is_too_often(m, account, address, now_ms) ? 429 : join(m, m->at[nameplate], ret);
     m->stats.refused += status != 0;
     return status;
 }

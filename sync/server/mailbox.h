@@ -14,10 +14,10 @@
 #include "sync/server/token.h"
 
 enum {
-    SRV_MAILBOX_MS = 300 * 1000,  /* a mailbox lives, from when it was made */
-    SRV_MAILBOX_JOINS = 3,        /* it is joined, in all */
+    SRV_MAILBOX_MS = 300 * 1000,   /* a mailbox lives, from when it was made */
+    SRV_MAILBOX_JOINS = 3,         /* it is joined, in all */
     SRV_MAILBOX_BYTES = 512 << 10, /* it carries, in all */
-    SRV_MAILBOX_RATE = 10         /* joins a minute from an address, or of a user */
+    SRV_MAILBOX_RATE = 10          /* joins a minute from an address, or of a user */
 };
 
 struct srv_mailboxes;
@@ -27,7 +27,8 @@ struct srv_mailbox_end;
 
 /* What carries the bytes of an end; @to is what srv_mailbox_opened() was given. */
 struct srv_mailbox_wire {
-    /** 0: taken; 1: taken, and nothing more for now: srv_mailbox_writable() follows; or negative. */
+    /** 0: taken; 1: taken, and nothing more for now: srv_mailbox_writable() follows; or negative.
+     */
     int (*send)(void *to, struct bytes message);
     /** Reads on, or does not. */
     void (*read)(void *to, bool on);

@@ -115,7 +115,8 @@ unsigned srv_mailbox_ws_accept(struct srv_mailbox_ws *m, const struct ws_request
     if (status == 0 && inviting)
         tend(m);
     else if (status == 0)
-        log_info("server: a mailbox is joined, the %juth time", (uintmax_t)srv_mailbox_ws_stats(m).joined);
+        log_info("server: a mailbox was joined; %ju were so far",
+                 (uintmax_t)srv_mailbox_ws_stats(m).joined);
     *ret_user = e;
     return status;
 }

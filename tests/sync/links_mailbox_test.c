@@ -1,6 +1,7 @@
 /* Devices that meet in the mailbox of a real server, and are connected as peers through it. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -257,8 +258,8 @@ static void a_direct_connection_takes_the_place_of_a_pipe(void **state)
         meet(&meetings[0], &meetings[1], 1);
         hosts_until_rest();
         assert_int_equal(p2p_host_addresses(hosts.devs[1 - from].h, &list), 0);
-        assert_int_equal(
-            hosts_try_dial(&hosts.dials[0], &hosts.devs[from], NULL, buf_bytes(&list)), 0);
+        assert_int_equal(hosts_try_dial(&hosts.dials[0], &hosts.devs[from], NULL, buf_bytes(&list)),
+                         0);
         hosts_until_dialed(&hosts.dials[0]);
         net_until(&hosts.net, is_direct, &hosts.devs[0]);
         net_until(&hosts.net, is_direct, &hosts.devs[1]);

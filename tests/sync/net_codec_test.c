@@ -251,8 +251,9 @@ static void an_answer_is_known_when_it_is_whole(void **state)
     assert_int_equal(a.status, 101);
     assert_int_equal(a.n, whole);
     assert_int_equal(ws_answer_get(all, KEY, WS_PAIR_SUBPROTOCOL, &a), -EPROTO);
-    assert_int_equal(
-        ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY, WS_SUBPROTOCOL, &a), 1);
+    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY,
+                                   WS_SUBPROTOCOL, &a),
+                     1);
     assert_int_equal(a.status, 401);
 }
 

@@ -162,7 +162,8 @@ static void only_one_is_let_in_where_somebody_invites(void **state)
     assert_true(s.open == 1 && s.made == 1 && s.joined == 1 && s.refused == 3);
     leave(&a);
     leave(&b);
-    assert_int_equal(ask_to_invite(&other, 42, USER_BEN, ben, FIRST_MS), 409); /* it may come back */
+    assert_int_equal(ask_to_invite(&other, 42, USER_BEN, ben, FIRST_MS),
+                     409); /* it may come back */
 }
 
 static void there_are_three_joins(void **state)
@@ -443,8 +444,7 @@ static bool is_open_or_closed(void *arg)
 }
 
 /* The answer; 101: it is open. */
-static unsigned ask(struct net_end *e, const char *path, const char *subprotocol,
-                    const char *token)
+static unsigned ask(struct net_end *e, const char *path, const char *subprotocol, const char *token)
 {
     struct ws_service service = {path, subprotocol};
     struct err err = {0};
@@ -565,9 +565,9 @@ static void who_may_not_is_told_why(void **state)
 {
     (void)state;
     static const char wrong[] = "ps1_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    static const char *const nowhere[] = {"/v1/pair/004", "/v1/pair/00420", "/v1/pair/0042/",
-                                          "/v1/pair/0042/inviting/", "/v1/pair/", "/v1/pair",
-                                          "/v1/pair/0042?make"};
+    static const char *const nowhere[] = {
+        "/v1/pair/004", "/v1/pair/00420", "/v1/pair/0042/",    "/v1/pair/0042/inviting/",
+        "/v1/pair/",    "/v1/pair",       "/v1/pair/0042?make"};
     struct net_end *e = &ends[1];
     assert_int_equal(come(e, "/v1/pair/0042/inviting", ""), 401);
     assert_int_equal(come(e, "/v1/pair/0042/inviting", wrong), 401);
@@ -595,7 +595,7 @@ static void a_user_is_served_anew(void **state)
     expect_closed(&ends[2], WS_PAIR_LEFT);
 }
 
-static void revoke(unsigned who)
+static void end_token(unsigned who)
 {
     char id[TOKEN_ID_TEXT_SIZE];
     struct token t;
@@ -610,17 +610,16 @@ static void a_revoked_token_ends_its_mailbox(void **state)
     (void)state;
     meet(&ends[0], &ends[1]);
     assert_int_equal(come(&ends[2], "/v1/pair/0043/inviting", world->token[BEN]), 101);
-    revoke(ANNA_2);
+    end_token(ANNA_2);
     net_run_ms(&net, 100);
     assert_true(ends[0].closed == 0 && ends[1].closed == 0);
-    revoke(ANNA_1);
+    end_token(ANNA_1);
     expect_closed(&ends[0], WS_PAIR_TOKEN);
     expect_closed(&ends[1], WS_PAIR_TOKEN);
     assert_int_equal(come(&ends[3], "/v1/pair/0042/inviting", world->token[ANNA_1]), 401);
     assert_int_equal(come(&ends[3], "/v1/pair/0042", ""), 404);
-    assert_int_equal(server_process_ask(&world->server, PERSIST__ADMIN_VERB__ADMIN_USER_REMOVE,
-                                        "ben"),
-                     0);
+    assert_int_equal(
+        server_process_ask(&world->server, PERSIST__ADMIN_VERB__ADMIN_USER_REMOVE, "ben"), 0);
     expect_closed(&ends[2], WS_PAIR_TOKEN);
     assert_int_equal(server_process_metric(&world->server, "mailboxes"), 0);
 }

@@ -54,7 +54,8 @@ static size_t count_upgrades(const struct p2p_host *h, const uint8_t host[16],
     *ret_oldest = NULL;
     for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
         struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all);
-        if (k->dialed || k->piped || k->closing || k->peer != NULL || memcmp(k->host, host, 16) != 0)
+        if (k->dialed || k->piped || k->closing || k->peer != NULL ||
+            memcmp(k->host, host, 16) != 0)
             continue;
         *ret_oldest = *ret_oldest == NULL ? k : *ret_oldest;
         n++;

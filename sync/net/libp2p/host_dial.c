@@ -170,10 +170,9 @@ static int add_addresses(struct p2p_dial *d, struct bytes addrs)
 }
 
 /* NULL: out of memory. */
-static struct p2p_dial *dial_new(struct p2p_host *h,
-                                 void (*done)(void *arg, int rc, struct p2p_peer *p,
-                                              const char *why),
-                                 void *arg)
+static struct p2p_dial *
+dial_new(struct p2p_host *h, void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why),
+         void *arg)
 {
     struct p2p_dial *d = calloc(1, sizeof *d);
     if (d == NULL || net_timer_new(h->loop, step, d, &d->step) < 0) {

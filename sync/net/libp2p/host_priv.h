@@ -85,7 +85,8 @@ struct p2p_host {
 };
 
 /* ---- host.c ---- */
-/** A link on a wire that was accepted, or that this device @dials, for @d or NULL. NULL: out of memory. */
+/** A link on a wire that was accepted, or that this device @dials, for @d or NULL. NULL: out of
+ * memory. */
 struct p2p_link *p2p_link_new(struct p2p_host *h, struct p2p_dial *d, bool dials);
 /** Cuts and frees it; its peer is told to be gone. Not from within its machine. */
 void p2p_link_free(struct p2p_link *k);

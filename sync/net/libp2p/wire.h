@@ -37,8 +37,8 @@ int wire_dial(struct net_loop *l, struct ws_client *ws, const struct maddr_dial 
               const struct wire_events *events, void *user, struct wire **ret,
               struct err *err) MUST_CHECK;
 
-/** A WebSocket that is open, and that others made: it is the wire's from now on, and has no address.
- * Also from within one of its callbacks. NULL: out of memory, and it is not. */
+/** A WebSocket that is open, and that others made: it is the wire's from now on, and has no
+ * address. Also from within one of its callbacks. NULL: out of memory, and it is not. */
 struct wire *wire_adopt(struct ws *ws, const struct wire_events *events, void *user) MUST_CHECK;
 
 /**
