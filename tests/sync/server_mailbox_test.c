@@ -57,6 +57,7 @@ static void close_seat(void *to, unsigned code, const char *text)
 static const struct srv_mailbox_wire seats = {send_seat, read_seat, close_seat};
 
 static struct srv_mailboxes *boxes;
+static struct seat a, b, c, other, again;
 
 static int boxes_setup(void **state)
 {
@@ -87,9 +88,9 @@ static void invite(struct seat *s, unsigned nameplate, const uint8_t *id, uint64
 
 static struct bytes address_of(uint8_t n)
 {
-    static uint8_t a[4] = {192, 0, 2};
-    a[3] = n;
-    return bytes_of(a, sizeof a);
+    static uint8_t raw[4] = {192, 0, 2};
+    raw[3] = n;
+    return bytes_of(raw, sizeof raw);
 }
 
 static unsigned ask_to_join(struct seat *s, unsigned nameplate, uint64_t account, uint8_t from,
@@ -120,7 +121,6 @@ static void say(struct seat *s, size_t n)
 static void two_meet_and_each_gets_what_the_other_sends(void **state)
 {
     (void)state;
-    struct seat a, b;
     invite(&a, 42, anna, FIRST_MS);
     assert_int_equal(a.n, 0);
     join(&b, 42, FIRST_MS);
@@ -138,7 +138,6 @@ static void two_meet_and_each_gets_what_the_other_sends(void **state)
 static void who_invites_leaves_and_the_other_is_told(void **state)
 {
     (void)state;
-    struct seat a, b;
     invite(&a, 42, anna, FIRST_MS);
     join(&b, 42, FIRST_MS);
     leave(&a);
@@ -150,7 +149,6 @@ static void who_invites_leaves_and_the_other_is_told(void **state)
 static void only_one_is_let_in_where_somebody_invites(void **state)
 {
     (void)state;
-    struct seat a, b, other;
     assert_int_equal(ask_to_join(&b, 42, NO_USER, 1, FIRST_MS), 404);
     invite(&a, 42, anna, FIRST_MS);
     assert_int_equal(ask_to_join(&b, 43, NO_USER, 1, FIRST_MS), 404);
@@ -169,7 +167,6 @@ static void only_one_is_let_in_where_somebody_invites(void **state)
 static void there_are_three_joins(void **state)
 {
     (void)state;
-    struct seat a, b;
     for (unsigned i = 0; i < SRV_MAILBOX_JOINS; i++) {
         invite(&a, 42, anna, FIRST_MS + i);
         join(&b, 42, FIRST_MS + i);
@@ -188,7 +185,6 @@ static void there_are_three_joins(void **state)
 static void a_join_that_does_not_come_is_one(void **state)
 {
     (void)state;
-    struct seat a, b;
     for (unsigned i = 0; i < SRV_MAILBOX_JOINS; i++) {
         invite(&a, 42, anna, FIRST_MS);
         assert_int_equal(ask_to_join(&b, 42, NO_USER, (uint8_t)i, FIRST_MS), 0);
@@ -202,7 +198,6 @@ static void a_join_that_does_not_come_is_one(void **state)
 static void a_mailbox_lives_five_minutes(void **state)
 {
     (void)state;
-    struct seat a, b, other;
     assert_int_equal(srv_mailboxes_tend(boxes, FIRST_MS), 0);
     invite(&a, 42, anna, FIRST_MS);
     invite(&other, 43, ben, FIRST_MS + 5);
@@ -226,7 +221,6 @@ static void a_mailbox_lives_five_minutes(void **state)
 static void so_many_bytes_and_no_more(void **state)
 {
     (void)state;
-    struct seat a, b;
     invite(&a, 42, anna, FIRST_MS);
     join(&b, 42, FIRST_MS);
     say(&a, SRV_MAILBOX_BYTES / 2);
@@ -249,7 +243,6 @@ static void so_many_bytes_and_no_more(void **state)
 static void a_user_has_one_mailbox(void **state)
 {
     (void)state;
-    struct seat a, b, c;
     invite(&a, 42, anna, FIRST_MS);
     join(&b, 42, FIRST_MS);
     invite(&c, 43, desk, FIRST_MS);
@@ -265,7 +258,6 @@ static void a_user_has_one_mailbox(void **state)
 static void who_invites_comes_back_before_it_is_gone(void **state)
 {
     (void)state;
-    struct seat a, b, again;
     invite(&a, 42, anna, FIRST_MS);
     join(&b, 42, FIRST_MS);
     invite(&again, 42, anna, FIRST_MS);
@@ -289,7 +281,6 @@ static void who_invites_comes_back_before_it_is_gone(void **state)
 static void a_full_pipe_is_not_written_to(void **state)
 {
     (void)state;
-    struct seat a, b;
     invite(&a, 42, anna, FIRST_MS);
     join(&b, 42, FIRST_MS);
     b.takes_no_more = true;
@@ -312,7 +303,6 @@ static void a_full_pipe_is_not_written_to(void **state)
 static void nobody_speaks_before_both_are_there(void **state)
 {
     (void)state;
-    struct seat a, b;
     invite(&a, 42, anna, FIRST_MS);
     assert_int_equal(ask_to_join(&b, 42, NO_USER, 1, FIRST_MS), 0);
     say(&a, 1);
@@ -326,7 +316,6 @@ static void nobody_speaks_before_both_are_there(void **state)
 static void joins_of_an_address_are_limited(void **state)
 {
     (void)state;
-    struct seat a, b;
     invite(&a, 42, anna, FIRST_MS);
     for (unsigned i = 0; i < SRV_MAILBOX_RATE; i++)
         assert_int_equal(ask_to_join(&b, 100 + i, NO_USER, 1, FIRST_MS), 404);
@@ -353,7 +342,6 @@ static bool is_not_annas(void *arg, const uint8_t id[TOKEN_ID_BYTES])
 static void mailboxes_go_with_their_token(void **state)
 {
     (void)state;
-    struct seat a, b, c;
     unsigned asked = 0;
     invite(&a, 42, anna, FIRST_MS);
     invite(&c, 43, ben, FIRST_MS);
@@ -462,15 +450,15 @@ static unsigned come(struct net_end *e, const char *path, const char *token)
 }
 
 /* Two that have met. */
-static void meet(struct net_end *a, struct net_end *b)
+static void meet(struct net_end *x, struct net_end *y)
 {
-    assert_int_equal(come(a, "/v1/pair/0042/inviting", world->token[ANNA_1]), 101);
-    assert_int_equal(a->messages, 0);
-    assert_int_equal(come(b, "/v1/pair/0042", ""), 101);
-    net_until_messages(&net, a, 1);
-    net_until_messages(&net, b, 1);
-    assert_true(a->bytes == 1 && b->bytes == 1);
-    assert_true(a->last.p[0] == WS_PAIR_HELLO && b->last.p[0] == WS_PAIR_HELLO);
+    assert_int_equal(come(x, "/v1/pair/0042/inviting", world->token[ANNA_1]), 101);
+    assert_int_equal(x->messages, 0);
+    assert_int_equal(come(y, "/v1/pair/0042", ""), 101);
+    net_until_messages(&net, x, 1);
+    net_until_messages(&net, y, 1);
+    assert_true(x->bytes == 1 && y->bytes == 1);
+    assert_true(x->last.p[0] == WS_PAIR_HELLO && y->last.p[0] == WS_PAIR_HELLO);
 }
 
 static void expect_closed(struct net_end *e, unsigned code)
@@ -527,12 +515,12 @@ static void a_pipe_carries_both_ways(void **state)
 static void a_slow_reader_gets_all(void **state)
 {
     (void)state;
-    enum { N = 15 };
+    enum { N = 3, LONG = 5 * PIECE }; /* more than what waits before the other end is paused */
     meet(&ends[0], &ends[1]);
     ends[1].on_message = check_pattern;
     ws_pause(ends[1].ws);
     for (size_t i = 0; i < N; i++)
-        say_piece(&ends[0], i * PIECE, PIECE);
+        say_piece(&ends[0], i * LONG, LONG);
     net_run_ms(&net, 300);
     assert_int_equal(ends[1].messages, 1);
     ends[1].pause_each = true;
@@ -542,18 +530,18 @@ static void a_slow_reader_gets_all(void **state)
         assert_int_equal(ends[1].messages, 1 + i);
     }
     assert_false(ends[1].wrong);
-    assert_int_equal(ends[1].bytes, 1 + N * PIECE);
+    assert_int_equal(ends[1].bytes, 1 + N * LONG);
 }
 
 static void the_fourth_join_is_refused(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < SRV_MAILBOX_JOINS; i++) {
-        struct net_end *a = &ends[2 * i], *b = &ends[2 * i + 1];
-        meet(a, b);
+        struct net_end *x = &ends[2 * i], *y = &ends[2 * i + 1];
+        meet(x, y);
         assert_int_equal(come(&ends[ENDS - 1], "/v1/pair/0042", ""), 409);
-        ws_close(b->ws, WS_NORMAL, NULL);
-        expect_closed(a, WS_PAIR_LEFT);
+        ws_close(y->ws, WS_NORMAL, NULL);
+        expect_closed(x, WS_PAIR_LEFT);
     }
     assert_int_equal(come(&ends[10], "/v1/pair/0042/inviting", world->token[ANNA_1]), 429);
     assert_int_equal(come(&ends[10], "/v1/pair/0042", ""), 429);
