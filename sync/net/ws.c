@@ -160,6 +160,12 @@ void ws_close(struct ws *w, unsigned code, const char *reason)
     w->side->carrier->want(w);
 }
 
+void ws_hand_over(struct ws *w, const struct ws_events *events, void *user)
+{
+    w->events = events;
+    w->user = user;
+}
+
 static void on_nothing(struct ws *w, const struct ws_end *end, void *user)
 {
     (void)w, (void)end, (void)user;

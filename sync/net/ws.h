@@ -17,6 +17,9 @@
 
 #define WS_SUBPROTOCOL "persist.sync.v1"
 #define WS_PATH "/v1/sync"
+/* Of a pipe for two devices: ws_pair.h. */
+#define WS_PAIR_SUBPROTOCOL "persist.pair.v1"
+#define WS_PAIR_PATH "/v1/pair/"
 
 enum {
     WS_MESSAGE_MAX = 512 * 1024, /* bytes of a message, in and out */
@@ -82,6 +85,10 @@ void ws_resume(struct ws *w);
  * unless the peer had closed before. A connection that is not open yet is given up.
  */
 void ws_close(struct ws *w, unsigned code, const char *reason);
+
+/** What happens from now on is told to @events, and @user. @events is borrowed as those that the
+ * connection began with. */
+void ws_hand_over(struct ws *w, const struct ws_events *events, void *user);
 
 /** Ends it soon: no callback comes any more, and @w is gone. Also from one of them. */
 void ws_drop(struct ws *w);

@@ -1,6 +1,7 @@
 /* A connection of a client until it is open: names, addresses, attempts, the handshake. */
 #include "sync/net/ws_client.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -27,7 +28,9 @@ struct ws_attempts {
     char host[WS_NAME_MAX + 1], name[WS_NAME_MAX + 1];
     unsigned port;
     bool tls;
-    char authorization[sizeof "Bearer " + WS_TOKEN_MAX]; /* "" when it is plain */
+    char path[WS_SERVICE_PATH_SIZE];
+    const char *subprotocol;                             /* NULL: it is plain */
+    char authorization[sizeof "Bearer " + WS_TOKEN_MAX]; /* "": none */
     struct hosts hosts;
     struct net_timer *step;      /* does what comes next, in the loop */
     struct net_timer *deadline;  /* of all attempts */
@@ -118,8 +121,10 @@ static void attempt(struct ws_attempts *a, const char *address)
                    .tls = a->tls ? a->client->roots : NULL,
                    .name = a->name,
                    .numeric = hosts_is_numeric(a->name, &family)},
+        .path = a->path,
         .host = host,
-        .authorization = w->plain ? NULL : a->authorization,
+        .subprotocol = a->subprotocol,
+        .authorization = a->authorization[0] != '\0' ? a->authorization : NULL,
         .failed = on_failed,
     };
     int rc = ws_wire_new(w, &cfg);
@@ -206,9 +211,9 @@ static int make_timers(struct ws_attempts *a, struct net_loop *l)
     return rc;
 }
 
-/* Begins: @plain, or with @token. */
-static int begin(struct ws_client *c, const struct ws_target *to, bool plain, struct bytes token,
-                 const struct ws_events *events, void *user, struct ws **ret)
+/* Begins; @token may be empty. */
+static int begin(struct ws_client *c, const struct ws_target *to, const struct ws_service *service,
+                 struct bytes token, const struct ws_events *events, void *user, struct ws **ret)
 {
     struct ws_attempts *a = calloc(1, sizeof *a);
     struct ws *w = a != NULL ? ws_new(c->loop, &client_side, a, &c->connections, &c->keep) : NULL;
@@ -218,9 +223,11 @@ static int begin(struct ws_client *c, const struct ws_target *to, bool plain, st
         a->ws = w;
         a->port = to->port;
         a->tls = to->tls;
+        a->subprotocol = service->subprotocol;
+        snprintf(a->path, sizeof a->path, "%s", service->path);
         snprintf(a->host, sizeof a->host, "%s", to->host);
         snprintf(a->name, sizeof a->name, "%s", to->name != NULL ? to->name : to->host);
-        if (!plain)
+        if (token.n > 0)
             snprintf(a->authorization, sizeof a->authorization, "Bearer %.*s", (int)token.n,
                      (const char *)token.p);
         rc = hosts_find(&a->hosts, c->loop, to->host, to->family, a->step);
@@ -231,7 +238,7 @@ static int begin(struct ws_client *c, const struct ws_target *to, bool plain, st
         attempts_free(a);
         return rc;
     }
-    w->plain = plain;
+    w->plain = service->subprotocol == NULL;
     w->port = (uint16_t)to->port;
     w->events = events;
     w->user = user;
@@ -240,25 +247,36 @@ static int begin(struct ws_client *c, const struct ws_target *to, bool plain, st
     return 0;
 }
 
-int ws_connect(struct ws_client *c, const char *url, struct bytes token,
-               const struct ws_events *events, void *user, struct ws **ret, struct err *err)
+int ws_connect_to(struct ws_client *c, const char *url, const struct ws_service *service,
+                  struct bytes token, const struct ws_events *events, void *user, struct ws **ret,
+                  struct err *err)
 {
     struct ws_url u;
+    assert(strlen(service->path) < WS_SERVICE_PATH_SIZE);
     int rc = ws_url_parse(url, c->insecure, &u, err);
-    if (rc == 0)
+    if (rc == 0 && token.n > 0)
         rc = check_token(token, err);
     if (rc < 0)
         return rc;
     struct ws_target to = {.host = u.host, .family = AF_UNSPEC, .port = u.port, .tls = u.tls};
-    rc = begin(c, &to, false, token, events, user, ret);
+    rc = begin(c, &to, service, token, events, user, ret);
     return rc < 0 ? err_set(err, rc, "%.200s: %s", url, strerror(-rc)) : 0;
+}
+
+int ws_connect(struct ws_client *c, const char *url, struct bytes token,
+               const struct ws_events *events, void *user, struct ws **ret, struct err *err)
+{
+    static const struct ws_service session = {WS_PATH, WS_SUBPROTOCOL};
+    int rc = check_token(token, err);
+    return rc < 0 ? rc : ws_connect_to(c, url, &session, token, events, user, ret, err);
 }
 
 int ws_connect_plain(struct ws_client *c, const struct ws_target *to,
                      const struct ws_events *events, void *user, struct ws **ret, struct err *err)
 {
+    static const struct ws_service plain = {.path = "/"};
     int rc = strlen(to->host) > WS_NAME_MAX || (to->name != NULL && strlen(to->name) > WS_NAME_MAX)
                  ? -EINVAL
-                 : begin(c, to, true, bytes_of(NULL, 0), events, user, ret);
+                 : begin(c, to, &plain, bytes_of(NULL, 0), events, user, ret);
     return rc < 0 ? err_set(err, rc, "%.200s: %s", to->host, strerror(-rc)) : 0;
 }

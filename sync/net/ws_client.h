@@ -38,6 +38,18 @@ int ws_connect(struct ws_client *c, const char *url, struct bytes token,
                const struct ws_events *events, void *user, struct ws **ret,
                struct err *err) MUST_CHECK;
 
+/* What is connected to on a server; the path is copied, the subprotocol is not. */
+struct ws_service {
+    const char *path, *subprotocol;
+};
+
+enum { WS_SERVICE_PATH_SIZE = 64 };
+
+/** The same for another service than the session's. @token may be empty: it is shown none. */
+int ws_connect_to(struct ws_client *c, const char *url, const struct ws_service *service,
+                  struct bytes token, const struct ws_events *events, void *user, struct ws **ret,
+                  struct err *err) MUST_CHECK;
+
 enum { WS_NAME_MAX = 253 /* letters of a name in DNS */ };
 
 /* What is connected to without a URL. */

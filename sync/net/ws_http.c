@@ -29,6 +29,8 @@ static const char *status_text(unsigned status)
         return "Forbidden";
     case 404:
         return "Not Found";
+    case 409:
+        return "Conflict";
     case 429:
         return "Too Many Requests";
     case 503:
@@ -157,25 +159,39 @@ static bool lists(struct ws *w, enum lws_token_indexes header, const char *item)
     return false;
 }
 
+/* Where requests for a path go; without events: nowhere. */
+static struct ws_route route_of(const struct ws_server *s, const char *path)
+{
+    static const char pair[] = WS_PAIR_PATH;
+    struct ws_route own = {s->cfg.events, s->cfg.authorise};
+    if (strcmp(path, s->cfg.plain ? "/" : WS_PATH) == 0)
+        return own;
+    bool is_pair = strncmp(path, pair, sizeof pair - 1) == 0;
+    return is_pair ? s->cfg.pair : (struct ws_route){.events = NULL};
+}
+
 /* 0, or the status to refuse with. */
 static unsigned judge(struct ws *w, struct request *r, const char *upgrade)
 {
     struct ws_server *s = w->owner;
-    const char *path = s->cfg.plain ? "/" : WS_PATH;
-    if (!read_request(w, r) || strcmp(r->path, path) != 0 || has(w, WSI_TOKEN_HTTP_URI_ARGS))
+    bool is_get = read_request(w, r);
+    struct ws_route to = route_of(s, r->path);
+    bool own = to.events == s->cfg.events;
+    if (!is_get || to.events == NULL || has(w, WSI_TOKEN_HTTP_URI_ARGS))
         return 404;
     if (has(w, WSI_TOKEN_ORIGIN) || has(w, WSI_TOKEN_SWORIGIN))
         return 403;
     if (strcasecmp(upgrade, "websocket") != 0 || !lists(w, WSI_TOKEN_VERSION, "13") ||
-        (!s->cfg.plain && !lists(w, WSI_TOKEN_PROTOCOL, WS_SUBPROTOCOL)))
+        (!s->cfg.plain &&
+         !lists(w, WSI_TOKEN_PROTOCOL, own ? WS_SUBPROTOCOL : WS_PAIR_SUBPROTOCOL)))
         return 400;
     if (s->stopping || s->open >= s->cfg.connections_max)
         return 503;
-    if (!s->cfg.plain && (r->view.token.n == 0 || r->view.token.n > WS_TOKEN_MAX))
+    if (!s->cfg.plain && (r->view.token.n > WS_TOKEN_MAX || (own && r->view.token.n == 0)))
         return 401;
-    unsigned status = s->cfg.authorise(&r->view, s->cfg.user, &w->user);
+    unsigned status = to.authorise(&r->view, s->cfg.user, &w->user);
     if (status == 0) {
-        w->events = s->cfg.events;
+        w->events = to.events;
         s->open++;
     }
     return status;

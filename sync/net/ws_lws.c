@@ -96,5 +96,9 @@ const struct lws_protocols ws_lws_protocols[] = {
      .callback = on_event,
      .rx_buffer_size = FRAGMENT,
      .tx_packet_size = FRAGMENT + LWS_PRE},
+    {.name = WS_PAIR_SUBPROTOCOL,
+     .callback = on_event,
+     .rx_buffer_size = FRAGMENT,
+     .tx_packet_size = FRAGMENT + LWS_PRE},
     {0},
 };

@@ -91,7 +91,7 @@ struct ws {
     uint16_t port;
 };
 
-/* What libwebsockets carries, and the only protocol of its virtual host; ended by an empty one. */
+/* What libwebsockets carries, and the protocols of its virtual host; ended by an empty one. */
 extern const struct ws_carrier ws_lws_carrier;
 extern const struct lws_protocols ws_lws_protocols[];
 

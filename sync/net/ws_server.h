@@ -1,9 +1,11 @@
 /*
- * sync/net/ws_server - listens on an address for WebSockets on WS_PATH, and answers plain GETs.
+ * sync/net/ws_server - listens on an address for WebSockets on WS_PATH, and, if it is to, below
+ * WS_PAIR_PATH, and answers plain GETs.
  *
  * A request for a WebSocket is refused, in this order: 404 another path; 403 an Origin, which only
  * browsers send; 400 not version 13 or without WS_SUBPROTOCOL; 503 stopping or full; 401 without a
- * bearer token; then authorise() decides. A plain server does so on "/", and wants neither
+ * bearer token; then authorise() decides. Below WS_PAIR_PATH it is WS_PAIR_SUBPROTOCOL, and
+ * whether a token is needed is authorise()'s, too. A plain server does so on "/", and wants neither
  * subprotocol nor token. What is not a WebSocket 10 s after it connected is cut,
  * as is one whose headers are longer than 8 KiB. Thread: the loop's.
  */
@@ -30,6 +32,12 @@ struct ws_reply {
     struct buf body;  /* freed by the server */
 };
 
+/* WebSockets of other paths; as the same of struct ws_server_config. */
+struct ws_route {
+    const struct ws_events *events;
+    unsigned (*authorise)(const struct ws_request *request, void *user, void **ret_user);
+};
+
 struct listener_peer;
 
 struct ws_server_config {
@@ -40,6 +48,7 @@ struct ws_server_config {
     unsigned handshake_ms;            /* 0: 10 s */
     struct ws_keepalive keep;
     const struct ws_events *events; /* of every connection; borrowed until the server is freed */
+    struct ws_route pair; /* of all below WS_PAIR_PATH; without events: nothing is there */
     /** Whether who connects may, asked before anything of it is read. NULL: all may. */
     bool (*admits)(const struct listener_peer *from, void *user);
     /** 0 accepts, and *ret_user is given to the events; else the HTTP status of the refusal. */

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "sync/net/ws.h"
-
 enum {
     SHA1_SIZE = 20,
     ACCEPT_SIZE = 29, /* of its base64, with the NUL */
@@ -21,18 +19,22 @@ void ws_key_of(const uint8_t nonce[WS_NONCE_SIZE], char ret[WS_KEY_SIZE])
     sodium_bin2base64(ret, WS_KEY_SIZE, nonce, WS_NONCE_SIZE, sodium_base64_VARIANT_ORIGINAL);
 }
 
-void ws_request_put(struct buf *b, const char *host, const char *key, const char *authorization)
+void ws_request_put(struct buf *b, const struct ws_ask *ask)
 {
-    bool plain = authorization == NULL;
+    bool offers = ask->subprotocol != NULL, authorized = ask->authorization != NULL;
     const char *const parts[] = {
-        plain ? "GET / HTTP/1.1\r\nHost: " : "GET " WS_PATH " HTTP/1.1\r\nHost: ",
-        host,
+        "GET ",
+        ask->path,
+        " HTTP/1.1\r\nHost: ",
+        ask->host,
         "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
-        plain ? "" : "Sec-WebSocket-Protocol: " WS_SUBPROTOCOL "\r\n",
+        offers ? "Sec-WebSocket-Protocol: " : "",
+        offers ? ask->subprotocol : "",
+        offers ? "\r\n" : "",
         "Sec-WebSocket-Key: ",
-        key,
-        plain ? "" : "\r\nAuthorization: ",
-        plain ? "" : authorization,
+        ask->key,
+        authorized ? "\r\nAuthorization: " : "",
+        authorized ? ask->authorization : "",
         "\r\n\r\n"};
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_N(parts); i++)
@@ -90,7 +92,7 @@ static bool lists(struct bytes list, const char *item)
 enum { UPGRADE = 1, CONNECTION = 2, ACCEPT = 4, PROTOCOL = 8 };
 
 /* Which of them a header is; -EPROTO: it is one and says something else. */
-static int judge(struct bytes name, struct bytes value, const char *accept)
+static int judge(struct bytes name, struct bytes value, const char *accept, const char *subprotocol)
 {
     if (is(name, "Upgrade"))
         return is(value, "websocket") ? UPGRADE : -EPROTO;
@@ -99,11 +101,12 @@ static int judge(struct bytes name, struct bytes value, const char *accept)
     if (is(name, "Sec-WebSocket-Accept"))
         return bytes_equal(value, bytes_str(accept)) ? ACCEPT : -EPROTO;
     if (is(name, "Sec-WebSocket-Protocol"))
-        return bytes_equal(value, bytes_str(WS_SUBPROTOCOL)) ? PROTOCOL : -EPROTO;
+        return subprotocol != NULL && bytes_equal(value, bytes_str(subprotocol)) ? PROTOCOL
+                                                                                 : -EPROTO;
     return is(name, "Sec-WebSocket-Extensions") ? -EPROTO : 0;
 }
 
-static int judge_all(struct bytes headers, const char *key, bool plain)
+static int judge_all(struct bytes headers, const char *key, const char *subprotocol)
 {
     char accept[ACCEPT_SIZE];
     int seen = 0;
@@ -112,12 +115,13 @@ static int judge_all(struct bytes headers, const char *key, bool plain)
         struct bytes line = up_to(&headers, '\n');
         line.n -= line.n > 0 && line.p[line.n - 1] == '\r';
         struct bytes name = up_to(&line, ':');
-        int one = judge(name, trim(line), accept);
+        int one = judge(name, trim(line), accept, subprotocol);
         if (one < 0 || (seen & one) != 0)
             return -EPROTO;
         seen |= one;
     }
-    return seen == (UPGRADE | CONNECTION | ACCEPT | (plain ? 0 : PROTOCOL)) ? 0 : -EPROTO;
+    int wanted = UPGRADE | CONNECTION | ACCEPT | (subprotocol != NULL ? PROTOCOL : 0);
+    return seen == wanted ? 0 : -EPROTO;
 }
 
 /* The number in a line like "HTTP/1.1 101 Switching Protocols", or -EPROTO. */
@@ -136,7 +140,7 @@ static int status_in(struct bytes line)
     return status >= 100 ? status : -EPROTO;
 }
 
-int ws_answer_get(struct bytes in, const char *key, bool plain, struct ws_answer *ret)
+int ws_answer_get(struct bytes in, const char *key, const char *subprotocol, struct ws_answer *ret)
 {
     static const char begin[] = "HTTP/1.";
     if (in.n == 0)
@@ -149,7 +153,7 @@ int ws_answer_get(struct bytes in, const char *key, bool plain, struct ws_answer
         return in.n < WS_ANSWER_MAX ? 0 : -EPROTO;
     head.n = (size_t)(end - head.p) + 2;
     int status = status_in(up_to(&head, '\n'));
-    if (status < 0 || (status == SWITCHED && judge_all(head, key, plain) < 0))
+    if (status < 0 || (status == SWITCHED && judge_all(head, key, subprotocol) < 0))
         return -EPROTO;
     *ret = (struct ws_answer){(unsigned)status, (size_t)(end - in.p) + 4};
     return 1;

@@ -15,9 +15,17 @@ enum {
 
 void ws_key_of(const uint8_t nonce[WS_NONCE_SIZE], char ret[WS_KEY_SIZE]);
 
-/** Appends the request for WS_PATH and WS_SUBPROTOCOL, or, when @authorization is NULL, a plain one
- * for "/". @host as in "Host:"; @authorization as in its header. */
-void ws_request_put(struct buf *b, const char *host, const char *key, const char *authorization);
+/* What is asked for. */
+struct ws_ask {
+    const char *path;
+    const char *host; /* as in "Host:" */
+    const char *key;
+    const char *subprotocol;   /* NULL: none */
+    const char *authorization; /* as in its header; NULL: none */
+};
+
+/** Appends the request. */
+void ws_request_put(struct buf *b, const struct ws_ask *ask);
 
 struct ws_answer {
     unsigned status; /* 101: the connection is a WebSocket */
@@ -25,10 +33,11 @@ struct ws_answer {
 };
 
 /**
- * Looks whether @in begins with a whole answer to the request with @key, @plain or not: 1, and
- * *ret; 0: not yet. Errors: -EPROTO it is none of HTTP/1.1, it is too long, or it says 101 and does
- * not agree to what was asked for.
+ * Looks whether @in begins with a whole answer to the request with @key for @subprotocol (NULL:
+ * none): 1, and *ret; 0: not yet. Errors: -EPROTO it is none of HTTP/1.1, it is too long, or it
+ * says 101 and does not agree to what was asked for.
  */
-int ws_answer_get(struct bytes in, const char *key, bool plain, struct ws_answer *ret) MUST_CHECK;
+int ws_answer_get(struct bytes in, const char *key, const char *subprotocol,
+                  struct ws_answer *ret) MUST_CHECK;
 
 #endif

@@ -27,6 +27,7 @@ struct ws_wire {
     void (*failed)(struct ws *w, unsigned status, const char *why);
     enum { CONNECTING, ASKED, OPEN } stage;
     char key[WS_KEY_SIZE];
+    const char *subprotocol;
     unsigned status; /* the server's answer when it is not to the good */
     bool paused;
     bool dead;   /* it is cut when the timer fires */
@@ -144,7 +145,7 @@ static int write_some(struct ws_wire *r)
 static int read_answer(struct ws_wire *r)
 {
     struct ws_answer a;
-    int rc = ws_answer_get(bytes_of(r->in, r->in_n), r->key, r->ws->plain, &a);
+    int rc = ws_answer_get(bytes_of(r->in, r->in_n), r->key, r->subprotocol, &a);
     if (rc <= 0)
         return rc;
     if (a.status != 101) {
@@ -310,7 +311,13 @@ int ws_wire_new(struct ws *w, const struct ws_wire_config *cfg)
     r->failed = cfg->failed;
     randombytes_buf(nonce, sizeof nonce);
     ws_key_of(nonce, r->key);
-    ws_request_put(&r->out, cfg->host, r->key, cfg->authorization);
+    r->subprotocol = cfg->subprotocol;
+    const struct ws_ask ask = {.path = cfg->path,
+                               .host = cfg->host,
+                               .key = r->key,
+                               .subprotocol = cfg->subprotocol,
+                               .authorization = cfg->authorization};
+    ws_request_put(&r->out, &ask);
     struct stream_config stream = cfg->stream;
     stream.fn = on_ready;
     stream.arg = r;

@@ -13,8 +13,9 @@
 
 struct ws_wire_config {
     struct stream_config stream; /* without its function */
-    const char *host;            /* of the header */
-    const char *authorization;   /* the same; NULL when it is plain */
+    const char *path, *host;
+    const char *subprotocol;   /* NULL: none; as long as the wire lives */
+    const char *authorization; /* of the header; NULL: none */
     /** Called before ws_gone() when it was not opened: the server's answer or 0, and what
      * failed. */
     void (*failed)(struct ws *w, unsigned status, const char *why);

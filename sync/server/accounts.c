@@ -64,7 +64,7 @@ int srv_accounts_open(struct srv_store *store, struct srv_accounts **ret, struct
         return err_set(err, -ENOMEM, "out of memory");
     a->store = store;
     pthread_mutex_init(&a->lock, NULL);
-    limiter_init(&a->limiter);
+    limiter_init(&a->limiter, LIMITER_FAILS);
     struct buf v = {0};
     int rc = srv_store_get(store, SRV_META, next_key(), &v);
     a->next_account = rc == 0 && v.n == 8 ? get_u64(v.p) : 1;

@@ -62,6 +62,12 @@ int srv_accounts_open(struct srv_store *store, struct srv_accounts **ret,
 /** Accepts NULL. No login may be left. */
 void srv_accounts_close(struct srv_accounts *a);
 
+/**
+ * Tells, from now on, that tokens have ended: inside the call that ends them, under a lock, in
+ * whatever thread that is; so @fn only wakes who asks srv_token_is_live(). NULL: tells nobody.
+ */
+void srv_accounts_on_ended(struct srv_accounts *a, void (*fn)(void *arg), void *arg);
+
 /* ---- users ---- */
 
 /** Whether @name can be a user's: 1 to 64 of a-z 0-9 . _ - and not only dots. */
@@ -118,6 +124,9 @@ int srv_token_revoke(struct srv_accounts *a, uint64_t account, const uint8_t id[
 /** Likewise all tokens of @account that belong to device @peer: how many. */
 int srv_token_revoke_peer(struct srv_accounts *a, uint64_t account,
                           const uint8_t peer[PEER_ID_BYTES], struct err *err) MUST_CHECK;
+
+/** Whether there is a token of that id still, as far as can be read. */
+bool srv_token_is_live(struct srv_accounts *a, const uint8_t id[TOKEN_ID_BYTES]);
 
 /**
  * Looks at a token that somebody at @address (4 or 16 bytes, or empty) shows.

@@ -17,6 +17,8 @@ struct srv_accounts {
     uint64_t next_account;
     struct srv_login *logins[LOGIN_LISTS]; /* by the account's number */
     unsigned logins_n;
+    void (*ended)(void *arg); /* see srv_accounts_on_ended() */
+    void *ended_arg;
     struct limiter limiter;
 };
 

@@ -206,6 +206,26 @@ void accounts_end(struct srv_accounts *a, uint64_t account, const uint8_t *id)
         l->has_ended = true;
         l->ended(l);
     }
+    if (a->ended != NULL)
+        a->ended(a->ended_arg);
+}
+
+void srv_accounts_on_ended(struct srv_accounts *a, void (*fn)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&a->lock);
+    a->ended = fn;
+    a->ended_arg = arg;
+    pthread_mutex_unlock(&a->lock);
+}
+
+bool srv_token_is_live(struct srv_accounts *a, const uint8_t id[TOKEN_ID_BYTES])
+{
+    uint8_t hash[TOKEN_HASH_BYTES];
+    struct srv_token t;
+    pthread_mutex_lock(&a->lock);
+    int rc = read_token(a, id, &t, hash);
+    pthread_mutex_unlock(&a->lock);
+    return rc == 0;
 }
 
 static int revoke_locked(struct srv_accounts *a, uint64_t account, const uint8_t id[TOKEN_ID_BYTES],

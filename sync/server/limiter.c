@@ -1,5 +1,6 @@
 #include "sync/server/limiter.h"
 
+#include <assert.h>
 #include <sodium.h>
 
 struct address {
@@ -25,15 +26,17 @@ static size_t set_of(const struct limiter *l, const struct address *a)
     return get_u32(h) % LIMITER_SETS;
 }
 
-static uint64_t newest(const struct limiter_place *p)
+static uint64_t newest(const struct limiter *l, const struct limiter_place *p)
 {
-    return p->n == 0 ? 0 : p->fail_ms[(p->next + LIMITER_FAILS - 1) % LIMITER_FAILS];
+    return p->n == 0 ? 0 : p->fail_ms[(p->next + l->times - 1) % l->times];
 }
 
-void limiter_init(struct limiter *l)
+void limiter_init(struct limiter *l, unsigned times)
 {
+    assert(times > 0 && times <= LIMITER_TIMES_MAX);
     _Static_assert(sizeof l->seed == crypto_shorthash_KEYBYTES, "the seed is a key");
-    *l = (struct limiter){0};
+    memset(l, 0, sizeof *l);
+    l->times = times;
     randombytes_buf(l->seed, sizeof l->seed);
 }
 
@@ -43,11 +46,11 @@ uint64_t limiter_wait(const struct limiter *l, struct bytes address, uint64_t no
     const struct limiter_place *set = l->place[set_of(l, &a)];
     for (int i = 0; i < LIMITER_WAYS; i++) {
         const struct limiter_place *p = &set[i];
-        if (p->n < LIMITER_FAILS || memcmp(p->address, a.b, sizeof a.b) != 0)
+        if (p->n < l->times || memcmp(p->address, a.b, sizeof a.b) != 0)
             continue;
         uint64_t oldest = p->fail_ms[p->next];
         /* A clock that was set back must not lock anybody out for long. */
-        if (newest(p) > now_ms + LIMITER_WINDOW_MS || now_ms >= oldest + LIMITER_WINDOW_MS)
+        if (newest(l, p) > now_ms + LIMITER_WINDOW_MS || now_ms >= oldest + LIMITER_WINDOW_MS)
             return 0;
         return oldest + LIMITER_WINDOW_MS - now_ms;
     }
@@ -66,7 +69,7 @@ void limiter_fail(struct limiter *l, struct bytes address, uint64_t now_ms)
             p = &set[i];
             break;
         }
-        if (newest(&set[i]) < newest(p))
+        if (newest(l, &set[i]) < newest(l, p))
             p = &set[i];
     }
     if (p->n == 0 || memcmp(p->address, a.b, sizeof a.b) != 0) {
@@ -74,6 +77,6 @@ void limiter_fail(struct limiter *l, struct bytes address, uint64_t now_ms)
         memcpy(p->address, a.b, sizeof a.b);
     }
     p->fail_ms[p->next] = now_ms;
-    p->next = (p->next + 1) % LIMITER_FAILS;
-    p->n += p->n < LIMITER_FAILS;
+    p->next = (p->next + 1) % l->times;
+    p->n += p->n < l->times;
 }

@@ -19,7 +19,8 @@ static void put(struct buf *b, const char *name, enum metric_type type, const ch
 }
 
 int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv_spaces *spaces,
-                    struct srv_managed *managed, struct buf *ret)
+                    struct srv_managed *managed, const struct srv_mailbox_stats *mailboxes,
+                    struct buf *ret)
 {
     struct srv_hub_stats hub = srv_hub_stats(h);
     struct srv_managed_stats m = srv_managed_stats(managed);
@@ -58,6 +59,10 @@ int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv
         {"managed_spaces", GAUGE, "spaces that this server is a member of", m.spaces},
         {"mirror_runs_total", COUNTER, "mirrors written", m.mirror_runs},
         {"mirror_failed_total", COUNTER, "mirrors that could not be written", m.mirror_failed},
+        {"mailboxes", GAUGE, "codes that a device may be let in with", mailboxes->open},
+        {"mailboxes_total", COUNTER, "mailboxes made", mailboxes->made},
+        {"mailbox_joins_total", COUNTER, "mailboxes joined", mailboxes->joined},
+        {"mailbox_refused_total", COUNTER, "joins refused", mailboxes->refused},
         {"mirror_kept_total", COUNTER, "old mirrors kept aside by the brake", m.mirror_braked},
     };
     for (size_t i = 0; i < ARRAY_N(rows); i++)

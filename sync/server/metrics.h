@@ -5,10 +5,12 @@
 #ifndef SYNC_SERVER_METRICS_H
 #define SYNC_SERVER_METRICS_H
 
+#include "sync/server/mailbox.h"
 #include "sync/server/session.h"
 
 /** Appends the text. -EUCLEAN, -EIO, -ENOMEM. */
 int srv_metrics_put(struct srv_hub *h, struct srv_accounts *accounts, struct srv_spaces *spaces,
-                    struct srv_managed *managed, struct buf *ret) MUST_CHECK;
+                    struct srv_managed *managed, const struct srv_mailbox_stats *mailboxes,
+                    struct buf *ret) MUST_CHECK;
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "proto/base/log.h"
 #include "sync/server/control.h"
+#include "sync/server/mailbox_ws.h"
 #include "sync/server/managed.h"
 #include "sync/server/metrics.h"
 #include "sync/server/session.h"
@@ -34,6 +35,7 @@ struct srv_service {
     struct net_loop *loop;
     struct srv_managed *managed;
     struct srv_hub *hub;
+    struct srv_mailbox_ws *mailboxes;
     struct ws_server *server;
     struct srv_control *control;
     int dir_fd, signal_fd;
@@ -51,6 +53,12 @@ static unsigned authorise(const struct ws_request *request, void *user, void **r
     return srv_session_accept(s->hub, request, ret_user);
 }
 
+static unsigned authorise_pair(const struct ws_request *request, void *user, void **ret_user)
+{
+    struct srv_service *s = user;
+    return srv_mailbox_ws_accept(s->mailboxes, request, ret_user);
+}
+
 static void get_metrics(struct srv_service *s, const struct ws_request *request,
                         struct ws_reply *reply)
 {
@@ -63,7 +71,8 @@ static void get_metrics(struct srv_service *s, const struct ws_request *request,
     }
     reply->type = "text/plain; version=0.0.4";
     reply->status = 200;
-    if (srv_metrics_put(s->hub, s->accounts, s->spaces, s->managed, &reply->body) < 0)
+    struct srv_mailbox_stats mailboxes = srv_mailbox_ws_stats(s->mailboxes);
+    if (srv_metrics_put(s->hub, s->accounts, s->spaces, s->managed, &mailboxes, &reply->body) < 0)
         reply->status = 503;
 }
 
@@ -191,6 +200,8 @@ static int start_loop(struct srv_service *s, struct err *err)
     struct srv_hub_config hub = {
         .loop = s->loop, .accounts = s->accounts, .spaces = s->spaces, .managed = s->managed};
     rc = srv_hub_new(&hub, &s->hub, err);
+    if (rc == 0)
+        rc = srv_mailbox_ws_new(s->loop, s->accounts, &s->mailboxes, err);
     if (rc < 0)
         return rc;
     rc = net_watch_new(s->loop, s->signal_fd, EPOLLIN, on_signal, s, &s->signal_watch);
@@ -212,6 +223,7 @@ static int start_serving(struct srv_service *s, const struct srv_service_config 
         .connections_max = SERVICE_CONNECTIONS_MAX,
         .events = &srv_session_events,
         .authorise = authorise,
+        .pair = {&srv_mailbox_events, authorise_pair},
         .http = on_get,
         .user = s,
     };
@@ -265,6 +277,7 @@ void srv_service_close(struct srv_service *s)
     srv_control_free(s->control);
     ws_server_free(s->server);
     srv_managed_free(s->managed);
+    srv_mailbox_ws_free(s->mailboxes);
     srv_hub_free(s->hub);
     net_timer_free(s->sweep_timer);
     net_watch_free(s->signal_watch);

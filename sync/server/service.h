@@ -1,8 +1,9 @@
 /*
  * sync/server/service - a server in one process: store, sessions, HTTP, control socket, upkeep.
  *
- * WebSockets on /v1/sync; GET /healthz ("ok") and /metrics (from loopback, or with a token). While
- * it listens, the file serve.pid in its directory holds its process id.
+ * WebSockets on /v1/sync, and below /v1/pair/ (sync/net/ws_pair.h); GET /healthz ("ok") and
+ * /metrics (from loopback, or with a token). While it listens, the file serve.pid in its directory
+ * holds its process id.
  */
 #ifndef SYNC_SERVER_SERVICE_H
 #define SYNC_SERVER_SERVICE_H

@@ -1,7 +1,6 @@
 /* The life of a session: the link, what comes in, the end. */
 #include "sync/server/session.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
@@ -12,6 +11,7 @@
 #include "proto/base/log.h"
 #include "proto/sealed/keys.h"
 #include "sync/server/managed.h"
+#include "sync/server/request.h"
 #include "sync/server/session_priv.h"
 
 #define LINK_LABEL "persist.link.1"
@@ -445,13 +445,7 @@ static void on_timer(void *arg)
 unsigned srv_session_check(struct srv_hub *h, const struct ws_request *request)
 {
     struct srv_token token;
-    uint8_t raw[16];
-    size_t n = inet_pton(AF_INET, request->address, raw) == 1    ? 4
-               : inet_pton(AF_INET6, request->address, raw) == 1 ? 16
-                                                                 : 0;
-    int rc = srv_token_check(h->cfg.accounts, request->token, bytes_of(raw, n), srv_now_ms(),
-                             &token, NULL);
-    return rc == 0 ? 0 : rc == -EACCES ? 401 : rc == -EAGAIN ? 429 : 503;
+    return srv_request_token(h->cfg.accounts, request, &token);
 }
 
 unsigned srv_session_accept(struct srv_hub *h, const struct ws_request *request, void **ret_user)

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "sync/net/ws.h"
 #include "sync/net/ws_codec.h"
 #include "sync/net/ws_upgrade.h"
 
@@ -214,7 +215,8 @@ static void the_request_asks_for_a_websocket(void **state)
     struct buf b = {0};
     ws_key_of((const uint8_t *)"the sample nonce", key);
     assert_string_equal(key, KEY);
-    ws_request_put(&b, "server.example.com:8440", key, "Bearer t0ken");
+    ws_request_put(&b, &(struct ws_ask){WS_PATH, "server.example.com:8440", key, WS_SUBPROTOCOL,
+                                        "Bearer t0ken"});
     buf_put_u8(&b, 0);
     assert_string_equal((char *)b.p,
                         "GET /v1/sync HTTP/1.1\r\nHost: server.example.com:8440\r\n"
@@ -228,7 +230,7 @@ static void a_plain_request_has_neither_path_nor_protocol_nor_token(void **state
 {
     (void)state;
     struct buf b = {0};
-    ws_request_put(&b, "server.example.com:8440", KEY, NULL);
+    ws_request_put(&b, &(struct ws_ask){"/", "server.example.com:8440", KEY, NULL, NULL});
     buf_put_u8(&b, 0);
     assert_string_equal((char *)b.p,
                         "GET / HTTP/1.1\r\nHost: server.example.com:8440\r\n"
@@ -244,12 +246,14 @@ static void an_answer_is_known_when_it_is_whole(void **state)
     struct ws_answer a;
     size_t whole = all.n - 3;
     for (size_t n = 0; n < whole; n++)
-        assert_int_equal(ws_answer_get(bytes_of(all.p, n), KEY, false, &a), 0);
-    assert_int_equal(ws_answer_get(all, KEY, false, &a), 1);
+        assert_int_equal(ws_answer_get(bytes_of(all.p, n), KEY, WS_SUBPROTOCOL, &a), 0);
+    assert_int_equal(ws_answer_get(all, KEY, WS_SUBPROTOCOL, &a), 1);
     assert_int_equal(a.status, 101);
     assert_int_equal(a.n, whole);
-    assert_int_equal(
-        ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY, false, &a), 1);
+    assert_int_equal(ws_answer_get(all, KEY, WS_PAIR_SUBPROTOCOL, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 401 Unauthorized\r\nX: y\r\n\r\nbody"), KEY,
+                                   WS_SUBPROTOCOL, &a),
+                     1);
     assert_int_equal(a.status, 401);
 }
 
@@ -260,7 +264,7 @@ static void headers_are_read_as_http_has_them(void **state)
     assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 101 \r\nconnection:keep-alive,  UPGRADE\t\r\n"
                                         "UPGRADE:\tWebSocket \r\nServer: some: thing\r\n"
                                         "sec-websocket-protocol:persist.sync.v1\r\n" ACCEPT "\r\n"),
-                                   KEY, false, &a),
+                                   KEY, WS_SUBPROTOCOL, &a),
                      1);
     assert_int_equal(a.status, 101);
 }
@@ -290,7 +294,7 @@ static void an_answer_that_does_not_agree_is_refused(void **state)
     };
     struct ws_answer a;
     for (size_t i = 0; i < ARRAY_N(all); i++)
-        assert_int_equal(ws_answer_get(bytes_str(all[i]), KEY, false, &a), -EPROTO);
+        assert_int_equal(ws_answer_get(bytes_str(all[i]), KEY, WS_SUBPROTOCOL, &a), -EPROTO);
 }
 
 #define PLAIN "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -310,14 +314,14 @@ static void a_plain_answer_needs_no_protocol(void **state)
     };
     struct ws_answer a;
     for (size_t n = 0; n < good.n - 3; n++)
-        assert_int_equal(ws_answer_get(bytes_of(good.p, n), KEY, true, &a), 0);
-    assert_int_equal(ws_answer_get(good, KEY, true, &a), 1);
+        assert_int_equal(ws_answer_get(bytes_of(good.p, n), KEY, NULL, &a), 0);
+    assert_int_equal(ws_answer_get(good, KEY, NULL, &a), 1);
     assert_int_equal(a.status, 101);
     assert_int_equal(a.n, good.n - 3);
-    assert_int_equal(ws_answer_get(good, KEY, false, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(good, KEY, WS_SUBPROTOCOL, &a), -EPROTO);
     for (size_t i = 0; i < ARRAY_N(bad); i++)
-        assert_int_equal(ws_answer_get(bytes_str(bad[i]), KEY, true, &a), -EPROTO);
-    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 404 No\r\n\r\n"), KEY, true, &a), 1);
+        assert_int_equal(ws_answer_get(bytes_str(bad[i]), KEY, NULL, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(TEXT("HTTP/1.1 404 No\r\n\r\n"), KEY, NULL, &a), 1);
     assert_int_equal(a.status, 404);
 }
 
@@ -329,11 +333,11 @@ static void an_answer_without_end_is_refused(void **state)
     buf_put_bytes(&b, TEXT("HTTP/1.1 200 OK\r\nX: "));
     while (b.n < WS_ANSWER_MAX - 1)
         buf_put_u8(&b, 'y');
-    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, false, &a), 0);
+    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, WS_SUBPROTOCOL, &a), 0);
     buf_put_u8(&b, 'y');
-    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, false, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, WS_SUBPROTOCOL, &a), -EPROTO);
     buf_put_bytes(&b, TEXT("\r\n\r\n"));
-    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, false, &a), -EPROTO);
+    assert_int_equal(ws_answer_get(buf_bytes(&b), KEY, WS_SUBPROTOCOL, &a), -EPROTO);
     buf_fini(&b);
 }
 

@@ -383,7 +383,7 @@ static void limiter_networks_and_clocks(void **state)
     (void)state;
     struct limiter *l = malloc(sizeof *l);
     assert_non_null(l);
-    limiter_init(l);
+    limiter_init(l, LIMITER_FAILS);
     uint8_t a[16] = {0x20, 1, 0xd, 0xb8};
     uint8_t b[16] = {0x20, 1, 0xd, 0xb8};
     b[15] = 1;

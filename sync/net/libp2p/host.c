@@ -11,12 +11,12 @@ enum { TICK_MS = 1000 };
 /* ---- links -------------------------------------------------------------------------------------
  */
 
-struct p2p_link *p2p_link_new(struct p2p_host *h, struct p2p_dial *d)
+struct p2p_link *p2p_link_new(struct p2p_host *h, struct p2p_dial *d, bool dials)
 {
     struct p2p_link *k = calloc(1, sizeof *k);
     if (k == NULL)
         return NULL;
-    *k = (struct p2p_link){.h = h, .dial = d, .dialed = d != NULL};
+    *k = (struct p2p_link){.h = h, .dial = d, .dialed = dials};
     ring_init(&k->all);
     ring_init(&k->kicked);
     ring_add(&h->links, &k->all);
@@ -146,10 +146,13 @@ struct p2p_peer *p2p_find(struct p2p_host *h, const uint8_t *id)
 /*
  * Of two connections with one peer the one stays that the lesser of both ids has dialed, so that
  * both sides give up the same when both have dialed; of two that one side has dialed, the newer:
- * who has a connection gives up its dials, so the older is dead on that side.
+ * who has a connection gives up its dials, so the older is dead on that side. A pipe is worse than
+ * all others.
  */
 static bool is_better(const struct p2p_link *k, const struct p2p_link *than)
 {
+    if (k->piped != than->piped)
+        return than->piped;
     if (k->dialed == than->dialed)
         return true;
     bool lesser = memcmp(k->h->id, than->peer->id, PEER_ID_BYTES) < 0;
@@ -209,6 +212,11 @@ struct bytes p2p_peer_address(const struct p2p_peer *p)
 bool p2p_peer_is_dialed(const struct p2p_peer *p)
 {
     return p->link->dialed;
+}
+
+bool p2p_peer_is_piped(const struct p2p_peer *p)
+{
+    return p->link->piped;
 }
 
 const uint8_t *p2p_peer_hash(const struct p2p_peer *p)

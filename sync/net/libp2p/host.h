@@ -72,10 +72,12 @@ int p2p_host_serve(struct p2p_host *h, const struct conn_protocol *p) MUST_CHECK
 /** NULL: there is no connection to it. @id: PEER_ID_BYTES. */
 struct p2p_peer *p2p_find(struct p2p_host *h, const uint8_t *id);
 const uint8_t *p2p_peer_id(const struct p2p_peer *p);
-/** Where it is connected from, or was dialed: a multiaddr; borrowed. */
+/** Where it is connected from, or was dialed: a multiaddr; borrowed. Empty: through a pipe. */
 struct bytes p2p_peer_address(const struct p2p_peer *p);
 /** Whether it was dialed; else it came by itself, from any port. */
 bool p2p_peer_is_dialed(const struct p2p_peer *p);
+/** Whether it is connected through a pipe (p2p_adopt()), which is for a few bytes and soon over. */
+bool p2p_peer_is_piped(const struct p2p_peer *p);
 /** The hash of its connection's handshake: NOISE_HASH_BYTES. */
 const uint8_t *p2p_peer_hash(const struct p2p_peer *p);
 /** What it said of itself; NULL: nothing yet. */
@@ -109,6 +111,17 @@ void p2p_disconnect(struct p2p_peer *p);
 int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,
              struct p2p_dial **ret, struct err *err) MUST_CHECK;
+
+/**
+ * Connects over a pipe to another host: a WebSocket that is open, by now the host's, also from
+ * within one of its callbacks. Of the two ends one @dials. The connection is like any other, but it
+ * has no address, counts for no network, and a direct one to the same peer stays, or comes in its
+ * place. @done as that of p2p_dial(); @p may be connected directly. Errors, and then the pipe stays
+ * the caller's: -ESHUTDOWN after p2p_host_stop(); -ENOBUFS too many connections; -ENOMEM.
+ */
+int p2p_adopt(struct p2p_host *h, struct ws *pipe, bool dials,
+              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,
+              struct p2p_dial **ret, struct err *err) MUST_CHECK;
 
 /** Gives it up; done() is not called. Accepts NULL, not one whose done() was called. */
 void p2p_dial_cancel(struct p2p_dial *d);

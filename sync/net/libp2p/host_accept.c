@@ -54,7 +54,8 @@ static size_t count_upgrades(const struct p2p_host *h, const uint8_t host[16],
     *ret_oldest = NULL;
     for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
         struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all);
-        if (k->dialed || k->closing || k->peer != NULL || memcmp(k->host, host, 16) != 0)
+        if (k->dialed || k->piped || k->closing || k->peer != NULL ||
+            memcmp(k->host, host, 16) != 0)
             continue;
         *ret_oldest = *ret_oldest == NULL ? k : *ret_oldest;
         n++;
@@ -67,7 +68,7 @@ static struct places look(struct p2p_host *h, const uint8_t host[16])
     struct places p = {0};
     for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
         struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all), *oldest;
-        if (k->dialed || k->closing)
+        if (k->dialed || k->piped || k->closing)
             continue;
         p.net += is_near(k->host, host);
         p.upgrades += k->peer == NULL;
@@ -112,7 +113,7 @@ static void *on_accepted(struct wire *w, void *user)
     scope_ip(wire_remote(w), host);
     if (h->stopping || !has_place(h, host))
         return NULL;
-    struct p2p_link *k = p2p_link_new(h, NULL);
+    struct p2p_link *k = p2p_link_new(h, NULL, false);
     if (k == NULL)
         return NULL;
     memcpy(k->host, host, sizeof host);

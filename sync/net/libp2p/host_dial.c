@@ -57,7 +57,7 @@ static int begin(struct p2p_dial *d, struct p2p_attempt *a)
     int rc = maddr_dial(buf_bytes(&a->addr), &to);
     if (rc < 0)
         return rc;
-    struct p2p_link *k = p2p_link_new(d->h, d);
+    struct p2p_link *k = p2p_link_new(d->h, d, true);
     if (k == NULL)
         return -ENOMEM;
     rc = wire_dial(d->h->loop, d->h->cfg.ws, &to, &p2p_wire_events, k, &k->wire, &err);
@@ -169,6 +169,24 @@ static int add_addresses(struct p2p_dial *d, struct bytes addrs)
     return d->n == 0 ? -EINVAL : 0;
 }
 
+/* NULL: out of memory. */
+static struct p2p_dial *
+dial_new(struct p2p_host *h, void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why),
+         void *arg)
+{
+    struct p2p_dial *d = calloc(1, sizeof *d);
+    if (d == NULL || net_timer_new(h->loop, step, d, &d->step) < 0) {
+        free(d);
+        return NULL;
+    }
+    d->h = h;
+    d->done = done;
+    d->arg = arg;
+    ring_init(&d->all);
+    ring_add(&h->dials, &d->all);
+    return d;
+}
+
 int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,
              struct p2p_dial **ret, struct err *err)
@@ -177,20 +195,13 @@ int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
         return err_set(err, -ESHUTDOWN, "peers: nobody is dialed any more");
     if (id != NULL && memcmp(id, h->id, PEER_ID_BYTES) == 0)
         return err_set(err, -EINVAL, "this device does not dial itself");
-    struct p2p_dial *d = calloc(1, sizeof *d);
+    struct p2p_dial *d = dial_new(h, done, arg);
     if (d == NULL)
         return err_set(err, -ENOMEM, "peers: out of memory");
-    d->h = h;
-    d->done = done;
-    d->arg = arg;
     d->expects = id != NULL;
     if (id != NULL)
         memcpy(d->id, id, PEER_ID_BYTES);
-    ring_init(&d->all);
-    ring_add(&h->dials, &d->all);
     int rc = add_addresses(d, addrs);
-    if (rc == 0)
-        rc = net_timer_new(h->loop, step, d, &d->step);
     if (rc < 0) {
         p2p_dial_cancel(d);
         return err_set(err, rc,
@@ -198,6 +209,32 @@ int p2p_dial(struct p2p_host *h, const uint8_t *id, struct bytes addrs,
                                      : "peers: out of memory");
     }
     net_timer_set(d->step, 0);
+    *ret = d;
+    return 0;
+}
+
+int p2p_adopt(struct p2p_host *h, struct ws *pipe, bool dials,
+              void (*done)(void *arg, int rc, struct p2p_peer *p, const char *why), void *arg,
+              struct p2p_dial **ret, struct err *err)
+{
+    if (h->stopping)
+        return err_set(err, -ESHUTDOWN, "peers: nobody is met any more");
+    if (h->links_n >= P2P_CONNECTIONS)
+        return err_set(err, -ENOBUFS, "peers: there are %d connections already", P2P_CONNECTIONS);
+    struct p2p_dial *d = dial_new(h, done, arg);
+    struct p2p_link *k = d != NULL ? p2p_link_new(h, d, dials) : NULL;
+    if (k != NULL) {
+        d->n = d->next = 1;
+        d->attempts[0].link = k;
+        k->piped = true;
+        k->wire = wire_adopt(pipe, &p2p_wire_events, k);
+    }
+    if (k == NULL || k->wire == NULL) {
+        p2p_dial_cancel(d);
+        return err_set(err, -ENOMEM, "peers: out of memory");
+    }
+    if (p2p_link_begin(k, NULL) < 0)
+        wire_close(k->wire); /* out of memory: closed() comes */
     *ret = d;
     return 0;
 }

@@ -22,6 +22,7 @@ struct p2p_link {
     struct ring all;       /* in h->links */
     struct ring kicked;    /* in h->kicked, or in nothing */
     bool dialed, paused;
+    bool piped;       /* see p2p_adopt() */
     bool due;         /* its clock is to be looked at */
     bool retired;     /* to be ended when its machine has returned */
     bool closing;     /* it is ended, what it had to say is still being written */
@@ -84,8 +85,9 @@ struct p2p_host {
 };
 
 /* ---- host.c ---- */
-/** A link on a wire that was accepted, or is being dialed for @d. NULL: out of memory. */
-struct p2p_link *p2p_link_new(struct p2p_host *h, struct p2p_dial *d);
+/** A link on a wire that was accepted, or that this device @dials, for @d or NULL. NULL: out of
+ * memory. */
+struct p2p_link *p2p_link_new(struct p2p_host *h, struct p2p_dial *d, bool dials);
 /** Cuts and frees it; its peer is told to be gone. Not from within its machine. */
 void p2p_link_free(struct p2p_link *k);
 /** Begins the machine: the wire is connected. @expect: PEER_ID_BYTES, or NULL. */

@@ -33,7 +33,8 @@ int identify_put(struct buf *b, const struct identify_self *self)
     for (size_t i = 0; i < self->protocols_n; i++)
         protocols[m.n_protocols++] = frame_data(bytes_str(self->protocols[i]));
     m.protocols = protocols;
-    set(&m.has_observed_addr, &m.observed_addr, self->observed);
+    if (self->observed.n > 0)
+        set(&m.has_observed_addr, &m.observed_addr, self->observed);
     set(&m.has_protocol_version, &m.protocol_version, bytes_str(self->version));
     set(&m.has_agent_version, &m.agent_version, bytes_str(self->agent));
     set(&m.has_signed_peer_record, &m.signed_peer_record, self->record);

@@ -153,6 +153,18 @@ static void on_closed(struct ws *ws, const struct ws_end *end, void *user)
                                             : "closed");
 }
 
+static const struct ws_events ws_events = {on_opened, on_message, on_writable, on_closed};
+
+struct wire *wire_adopt(struct ws *ws, const struct wire_events *events, void *user)
+{
+    struct wire *w = wire_alloc(events, user);
+    if (w == NULL)
+        return NULL;
+    w->ws = ws;
+    ws_hand_over(ws, &ws_events, w);
+    return w;
+}
+
 /* ---- dialing -----------------------------------------------------------------------------------
  */
 
@@ -175,7 +187,6 @@ static int host_of(const struct maddr_dial *to, char ret[P2P_ADDR_NAME + 1], int
 static int dial_ws(struct wire *w, struct ws_client *c, const struct maddr_dial *to,
                    const char *host, int family, struct err *err)
 {
-    static const struct ws_events events = {on_opened, on_message, on_writable, on_closed};
     char sni[P2P_ADDR_NAME + 1];
     snprintf(sni, sizeof sni, "%.*s", (int)to->sni.n, (const char *)to->sni.p);
     struct ws_target target = {.host = host,
@@ -183,7 +194,7 @@ static int dial_ws(struct wire *w, struct ws_client *c, const struct maddr_dial 
                                .port = to->port,
                                .tls = to->tls,
                                .name = to->sni.n > 0 ? sni : NULL};
-    return ws_connect_plain(c, &target, &events, w, &w->ws, err);
+    return ws_connect_plain(c, &target, &ws_events, w, &w->ws, err);
 }
 
 int wire_dial(struct net_loop *l, struct ws_client *ws, const struct maddr_dial *to,

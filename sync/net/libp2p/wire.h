@@ -1,6 +1,7 @@
 /*
  * sync/net/libp2p/wire - the byte stream under a connection to a peer: TCP, or a WebSocket whose
- * binary messages follow each other, dialed or accepted.
+ * binary messages follow each other, dialed or accepted, or one that leads to the peer through a
+ * server.
  *
  * Nothing is encrypted by it, and nobody is proved to be anyone: that is the connection's
  * (conn.h). No callback runs inside a call of this file, but from the loop. Thread: the loop's.
@@ -36,6 +37,10 @@ int wire_dial(struct net_loop *l, struct ws_client *ws, const struct maddr_dial 
               const struct wire_events *events, void *user, struct wire **ret,
               struct err *err) MUST_CHECK;
 
+/** A WebSocket that is open, and that others made: it is the wire's from now on, and has no
+ * address. Also from within one of its callbacks. NULL: out of memory, and it is not. */
+struct wire *wire_adopt(struct ws *ws, const struct wire_events *events, void *user) MUST_CHECK;
+
 /**
  * Writes the front of @data: how many bytes were taken, 0 or more. When that is not all, writable()
  * is called later. Negative: it is broken, and closed() follows.
@@ -53,7 +58,8 @@ void wire_close(struct wire *w);
 void wire_free(struct wire *w);
 
 void wire_set_user(struct wire *w, void *user);
-/** The other side's address, as a multiaddr: /ip4|ip6/…/tcp/PORT, then /ws or nothing; borrowed. */
+/** The other side's address, as a multiaddr: /ip4|ip6/…/tcp/PORT, then /ws or nothing; borrowed.
+ * Empty: it was adopted. */
 struct bytes wire_remote(const struct wire *w);
 
 /* ---- listening ---- */
