@@ -295,8 +295,9 @@ static int nothing_found(const struct args *a, struct err *err)
     if (args_count(a, PAIR_OPT_PEER) > 0)
         return err_set(err, -ETIMEDOUT, "pair: nothing answers at the address");
     return err_set(err, -ETIMEDOUT,
-                   "pair: no device with this code is on the local network; does 'persist pair' "
-                   "still wait there, and are the digits right? --peer names its address");
+                   "pair: no device with this code is on the local network, or at a server of this "
+                   "one; does 'persist pair' still wait there, and are the digits right? --peer "
+                   "names its address");
 }
 
 static int meet(struct join *j, const struct args *a, struct err *err)

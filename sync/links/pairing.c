@@ -6,6 +6,7 @@
 
 #include "proto/base/log.h"
 #include "proto/frame.h"
+#include "sync/links/pairing_mail.h"
 #include "sync/links/peers_priv.h"
 #include "sync/net/libp2p/limits.h"
 #include "sync/net/libp2p/multiaddr.h"
@@ -25,6 +26,7 @@ struct pair_run {
     struct conn_stream *s;
     struct buf out; /* that had no room, from out_at on */
     size_t out_at;
+    uint8_t peer_id[PEER_ID_BYTES];
     bool told;    /* the command knows of it */
     bool ends;    /* after what waits */
     bool dropped; /* to be reset when the callback is over that noticed it */
@@ -44,6 +46,9 @@ struct pairing {
     uint32_t last_run;
     struct net_timer *timer; /* for what is not done in the call that asks for it */
     struct p2p_dial *dial;
+    struct pairing_mail *mail;   /* NULL: none */
+    uint8_t left[PEER_ID_BYTES]; /* whose run is over: a pipe to it is closed */
+    bool leaves;
     uint8_t tried[TRIED_MAX][PEER_ID_BYTES]; /* not reached: not dialed again */
     size_t tried_n;
     bool over; /* it has met its device, or meets none */
@@ -71,6 +76,7 @@ static int tell_run(struct pair_run *run, struct p2p_peer *peer)
     f.kind_case = PERSIST__LOCAL__KIND_PAIR_RUN;
     f.pair_run = &r;
     run->told = true;
+    memcpy(run->peer_id, p2p_peer_id(peer), sizeof run->peer_id);
     return tell(g, &f);
 }
 
@@ -191,6 +197,11 @@ static void on_closed(struct conn_stream *s, int rc, void *user)
         give_up(g, "the device there has a persist that does not pair");
     else
         give_up(g, "the device there waits for nobody; run 'persist pair' on it first");
+    if (run->told) {
+        memcpy(g->left, run->peer_id, sizeof g->left);
+        g->leaves = true;
+        net_timer_set(g->timer, 0);
+    }
     run_free(run);
 }
 
@@ -248,6 +259,8 @@ static void meet(struct pairing *g, struct p2p_peer *peer)
 {
     struct pair_run *run = run_new(g);
     g->over = true; /* one device: each is a guess */
+    p2p_dial_cancel(g->dial);
+    g->dial = NULL;
     if (run == NULL) {
         give_up(g, "out of memory");
         return;
@@ -318,7 +331,10 @@ void pairing_host_gone(struct peers *p)
 {
     for (struct ring *r = p->pairings.next; r != &p->pairings; r = r->next) {
         struct pairing *g = CONTAINER_OF(r, struct pairing, all);
+        p2p_dial_cancel(g->dial);
         g->dial = NULL;
+        pairing_mail_free(g->mail);
+        g->mail = NULL;
         if (!g->over)
             give_up(g, "the settings of direct links were changed meanwhile");
     }
@@ -343,9 +359,35 @@ bool pairing_looks(const struct peers *p, const char *plate)
 /* ---- beginning and end -------------------------------------------------------------------------
  */
 
+/* What goes through a pipe is a run, and no more. */
+static void leave(struct pairing *g)
+{
+    struct p2p_host *host = g->peers->host;
+    struct p2p_peer *peer = g->leaves && host != NULL ? p2p_find(host, g->left) : NULL;
+    g->leaves = false;
+    if (peer != NULL && g->joins) /* it is linked with soon, and nothing else may say where it is */
+        peers_remember(g->peers, peer, true);
+    if (peer != NULL && p2p_peer_is_piped(peer))
+        p2p_disconnect(peer);
+}
+
+static void on_met(struct p2p_peer *peer, void *user)
+{
+    struct pairing *g = user;
+    if (g->joins && !g->over)
+        meet(g, peer); /* else it opens a stream */
+}
+
+void pairing_left(struct peers *p, const uint8_t *peer_id)
+{
+    for (struct ring *r = p->pairings.next; r != &p->pairings; r = r->next)
+        pairing_mail_left(CONTAINER_OF(r, struct pairing, all)->mail, peer_id);
+}
+
 static void on_timer(void *arg)
 {
     struct pairing *g = arg;
+    leave(g);
     for (struct ring *r = g->runs.next, *next; r != &g->runs; r = next) {
         struct pair_run *run = CONTAINER_OF(r, struct pair_run, all);
         next = r->next;
@@ -418,8 +460,22 @@ static int check(struct pairing *g, struct err *err)
                : 0;
 }
 
-int pairing_new(struct peers *p, struct unix_conn *conn, const Persist__Pair *in,
-                struct pairing **ret, struct err *err)
+/* Who is told an address looks nowhere else. */
+static int open_mail(struct pairing *g, const struct remotes *remotes, struct err *err)
+{
+    struct pairing_mail_config cfg = {.peers = g->peers,
+                                      .remotes = remotes,
+                                      .plate = g->plate,
+                                      .inviting = !g->joins,
+                                      .met = on_met,
+                                      .user = g};
+    if (g->address.n > 0)
+        return 0;
+    return pairing_mail_new(&cfg, &g->mail) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+int pairing_new(struct peers *p, const struct remotes *remotes, struct unix_conn *conn,
+                const Persist__Pair *in, struct pairing **ret, struct err *err)
 {
     struct pairing *g = calloc(1, sizeof *g);
     if (g == NULL)
@@ -431,6 +487,8 @@ int pairing_new(struct peers *p, struct unix_conn *conn, const Persist__Pair *in
     int rc = take(g, in, err);
     if (rc == 0)
         rc = check(g, err);
+    if (rc == 0)
+        rc = open_mail(g, remotes, err);
     if (rc < 0) {
         pairing_free(g);
         return rc;
@@ -455,6 +513,9 @@ void pairing_free(struct pairing *g)
         run_free(run);
     }
     p2p_dial_cancel(g->dial);
+    pairing_mail_free(g->mail);
+    g->mail = NULL;
+    leave(g);
     ring_remove(&g->all);
     if (waited)
         peers_announce(g->peers);

@@ -1,6 +1,7 @@
 /*
  * sync/links/pairing - what the sync process does for a command that pairs (sync/pair): it has
- * another device found, and carries bytes between a stream with that device and the command.
+ * another device found (on the local network, in a mailbox of a server, or where its person says
+ * it is), and carries bytes between a stream with that device and the command.
  *
  *   /persist/pair/1.0.0   who joins opens it; who waits for nobody resets it without a word
  *
@@ -12,6 +13,7 @@
 
 #include "proto/local.pb-c.h"
 #include "sync/links/peers.h"
+#include "sync/links/remotes.h"
 #include "sync/net/unix_frames.h"
 
 enum {
@@ -22,12 +24,13 @@ enum {
 struct pairing;
 
 /**
- * Begins for the command at @conn, which is told of runs from then on. Errors, with a message:
+ * Begins for the command at @conn, which is told of runs from then on; the servers of @remotes have
+ * mailboxes in which it may meet. Errors, with a message:
  * -EINVAL nameplate or address; -ENOTCONN there are no direct links; -EBUSY another one waits;
  * -EACCES too many codes in an hour; -ENOMEM.
  */
-int pairing_new(struct peers *p, struct unix_conn *conn, const Persist__Pair *in,
-                struct pairing **ret, struct err *err) MUST_CHECK;
+int pairing_new(struct peers *p, const struct remotes *remotes, struct unix_conn *conn,
+                const Persist__Pair *in, struct pairing **ret, struct err *err) MUST_CHECK;
 /** Ends it with all of its runs. Accepts NULL. */
 void pairing_free(struct pairing *g);
 

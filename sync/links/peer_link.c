@@ -343,11 +343,11 @@ static int open_stream(struct peer_link *l, struct p2p_peer *peer)
 void peer_link_connected(struct peer_link *l)
 {
     struct p2p_peer *peer = p2p_find(l->peers->host, l->peer_id);
-    if (l->stream != NULL || peer == NULL)
+    if (l->stream != NULL || peer == NULL || p2p_peer_is_piped(peer))
         return;
     l->due_ms = 0;
     net_timer_cancel(l->timer);
-    peers_remember(l->peers, peer); /* it may have said so before it was one of ours */
+    peers_remember(l->peers, peer, false); /* it may have said so before it was one of ours */
     int rc = open_stream(l, peer);
     if (rc < 0)
         fall(l, backoff_next(&l->backoff, randombytes_random()), strerror(-rc));
@@ -367,7 +367,10 @@ void peer_link_try(struct peer_link *l)
     if (l->stream != NULL || p->stopping || p->host == NULL)
         return;
     l->due_ms = 0;
-    if (p2p_find(p->host, l->peer_id) != NULL)
+    struct p2p_peer *peer = p2p_find(p->host, l->peer_id);
+    if (peer != NULL && p2p_peer_is_piped(peer))
+        come_again(l, SOON_MS); /* it pairs, and is soon gone */
+    else if (peer != NULL)
         peer_link_connected(l);
     else
         peers_dial(p, l);

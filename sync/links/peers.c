@@ -171,15 +171,15 @@ static void on_connected(struct p2p_peer *peer, void *user)
 
 static void on_disconnected(struct p2p_peer *peer, void *user)
 {
-    (void)peer, (void)user; /* its streams were closed */
+    pairing_left(user, p2p_peer_id(peer)); /* its streams were closed */
 }
 
-void peers_remember(struct peers *p, struct p2p_peer *peer)
+void peers_remember(struct peers *p, struct p2p_peer *peer, bool any)
 {
     const struct identify *said = p2p_identity(peer);
     uint8_t identity[SIGN_KEY_SIZE];
     struct err err = {0};
-    if (!has_link(p, p2p_peer_id(peer)) || said == NULL || !said->has_record ||
+    if ((!any && !has_link(p, p2p_peer_id(peer))) || said == NULL || !said->has_record ||
         said->addrs.n == 0 || peer_id_key(bytes_of(p2p_peer_id(peer), PEER_ID_BYTES), identity) < 0)
         return;
     if (p2p_file_put(&p->file, identity, buf_bytes(&said->addrs.b), &err) < 0)
@@ -188,7 +188,7 @@ void peers_remember(struct peers *p, struct p2p_peer *peer)
 
 static void on_identified(struct p2p_peer *peer, void *user)
 {
-    peers_remember(user, peer);
+    peers_remember(user, peer, false);
 }
 
 /* ---- announcing, and looking around ------------------------------------------------------------
@@ -379,6 +379,7 @@ void peers_free(struct peers *p)
 void peers_stop(struct peers *p)
 {
     p->stopping = true;
+    pairing_host_gone(p);
     if (p->host != NULL)
         p2p_host_stop(p->host);
 }

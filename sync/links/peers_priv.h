@@ -86,8 +86,9 @@ void peer_link_try(struct peer_link *l);
  * follows. */
 void peers_dial(struct peers *p, const struct peer_link *l);
 
-/** Remembers what a device that is connected has signed of itself, if it is one of ours. */
-void peers_remember(struct peers *p, struct p2p_peer *peer);
+/** Remembers what a device that is connected has signed of itself, if it is one of ours, or @any.
+ */
+void peers_remember(struct peers *p, struct p2p_peer *peer, bool any);
 
 /** Tells the network where this device is; again when that, or what it waits for, may have changed.
  */
@@ -97,8 +98,10 @@ void peers_announce(struct peers *p);
 
 /** Somebody new is on the local network. */
 void pairing_look(struct peers *p);
-/** The host ends: what is dialed goes with it. */
+/** The host is about to end: what is dialed, or waits in mailboxes, goes before it. */
 void pairing_host_gone(struct peers *p);
+/** A connection is gone. */
+void pairing_left(struct peers *p, const uint8_t *peer_id);
 /** Under which a command waits; "": none does. */
 const char *pairing_plate(const struct peers *p);
 /** Whether a command looks for it. */

@@ -366,7 +366,7 @@ static void p2p(struct caller *c, const Persist__P2p *in)
 static void begin_pairing(struct caller *c, const Persist__Pair *in)
 {
     struct err err = {0};
-    int rc = pairing_new(c->links->peers, c->conn, in, &c->pairing, &err);
+    int rc = pairing_new(c->links->peers, c->links->remotes, c->conn, in, &c->pairing, &err);
     if (rc < 0)
         reply_error(c, status_of(rc), err.msg);
     else if (tell_p2p(c) < 0)

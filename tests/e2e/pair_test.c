@@ -8,6 +8,7 @@
 
 #include "tests/support/e2e_log.h"
 #include "tests/support/posix.h"
+#include "tests/support/sync_world.h"
 
 enum { CODE_MS = 20000, END_MS = 20000, FIRST_MS = 20000, CODE_LETTERS = 9 };
 
@@ -201,6 +202,30 @@ static void a_device_that_has_it_is_told_so(struct e2e *f)
     end();
 }
 
+/* Neither knows where the other one is; each has a folder with the same server. */
+static void devices_meet_at_their_server(struct e2e *f)
+{
+    struct sync_world w;
+    if (world_begin(&w, f, 1)) {
+        desk = world_at(&w, 0);
+        phone = world_add(&w);
+        e2e_ok(desk, "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
+                     "echo first >notes/first.md; mkdir notes/sub; echo two >notes/sub/two.md");
+        e2e_ok(phone,
+               "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
+               "mkdir mine && persist mount mine && persist remote add %s mine --token-file "
+               "token >/dev/null",
+               w.url);
+        holds(invite("notes"));
+        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes", wrong());
+        e2e_ok(phone, "persist pair %s notes >joined", code);
+        invite_ends(0, "paired with");
+        expect_shared("by mail");
+        e2e_sh(phone, "persist unmount mine; persist unmount notes");
+    }
+    world_end(&w);
+}
+
 /* ---- wrong codes -------------------------------------------------------------------------------
  */
 
@@ -303,6 +328,7 @@ int main(int argc, char **argv)
         E2E_TEST(a_folder_is_made_where_none_is),
         E2E_TEST(several_folders_come_at_once),
         E2E_TEST(a_device_that_has_it_is_told_so),
+        E2E_TEST(devices_meet_at_their_server),
         E2E_TEST(a_wrong_code_is_one_try_of_three),
         E2E_TEST(after_three_wrong_ones_it_is_worth_nothing),
         E2E_TEST(a_code_is_good_once),
