@@ -40,25 +40,29 @@ struct ruleset {
      LANDLOCK_ACCESS_FS_REMOVE_FILE | TRUNCATE_FILE)
 
 /* Directories, not the files in them: what is written anew and renamed is another file. */
-static const char *const readable[] = {
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/usr/share/zoneinfo",
+static const struct {
+    const char *path;
+    uint64_t rights;
+} readable[] = {
+    {"/etc", READ_FILES},
+    /* Libraries are searched for. */
+    {"/lib", READ_ALL},
+    {"/lib64", READ_ALL},
+    {"/usr/lib", READ_ALL},
+    {"/usr/lib64", READ_ALL},
+    {"/usr/local/lib", READ_ALL},
+    {"/usr/share/zoneinfo", READ_FILES},
     /* Certificates, and what points to them from /etc. */
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
-    "/usr/share/pki",
-    "/var/lib/ca-certificates",
+    {"/usr/share/ca-certificates", READ_FILES},
+    {"/usr/local/share/ca-certificates", READ_FILES},
+    {"/usr/share/pki", READ_FILES},
+    {"/var/lib/ca-certificates", READ_FILES},
     /* Where programs put the resolver's file. */
-    "/run/systemd/resolve",
-    "/run/resolvconf",
-    "/dev/urandom", /* libwebsockets does not start without it */
+    {"/run/systemd/resolve", READ_FILES},
+    {"/run/resolvconf", READ_FILES},
+    {"/dev/urandom", READ_FILES}, /* libwebsockets does not start without it */
 #if SANITIZED
-    "/proc/self", /* the map of its memory, its threads */
+    {"/proc/self", READ_ALL}, /* the map of its memory, its threads */
 #endif
 };
 
@@ -142,7 +146,7 @@ static int allow_system(const struct confinement *c)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_N(readable); i++)
-        rc = allow_path(c, readable[i], SANITIZED ? READ_ALL : READ_FILES);
+        rc = allow_path(c, readable[i].path, readable[i].rights);
     if (rc == 0)
         rc = allow_resolver(c);
     if (rc == 0)

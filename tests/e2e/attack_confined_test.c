@@ -7,11 +7,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -124,7 +126,8 @@ static void give_orders(struct e2e *f, struct hostile *h)
     snprintf(h->home, sizeof h->home, "%s", f->home);
     snprintf(h->folder, sizeof h->folder, "%s", f->folder);
     snprintf(h->private, sizeof h->private, "%s/private", f->top);
-    snprintf(h->control, sizeof h->control, "%s/run/mount-notes.sock", f->home);
+    holds(snprintf(h->control, sizeof h->control, "%s/run/mount-notes.sock", f->home) <
+          HOSTILE_SOCKET);
     h->mount = e2e_mount_pid(f);
     h->watch = e2e_watch_pid(f);
     holds(h->mount > 0 && h->watch > 0);
@@ -234,11 +237,23 @@ static void hostile_code_in_the_sync_process_gets_nothing(struct e2e *f)
     attack(f, &(struct attacker){.uid = getuid(), .as = ""});
 }
 
+/* For this process and what it starts any user can mount, as on most machines. */
+static void open_fuse(struct e2e *f)
+{
+    ok(unshare(CLONE_NEWNS));
+    ok(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+    e2e_ok(f, "mkdir dev && mount -t tmpfs none dev && mknod -m 666 dev/fuse c 10 229 && "
+              "mount --bind dev/fuse /dev/fuse && umount -l dev && rmdir dev");
+}
+
+/* The last one: this process stays in a name space of its own. */
 static void nor_does_it_as_another_user(struct e2e *f)
 {
+    open_fuse(f);
     char as[128];
-    snprintf(as, sizeof as, "setpriv --reuid=%d --regid=%d --clear-groups", E2E_USER, E2E_USER);
-    attack(f, &(struct attacker){.uid = E2E_USER, .as = as});
+    /* The one of the two that has a name, which fusermount3 wants to know. */
+    snprintf(as, sizeof as, "setpriv --reuid=%d --regid=%d --clear-groups", E2E_OTHER, E2E_OTHER);
+    attack(f, &(struct attacker){.uid = E2E_OTHER, .as = as});
 }
 
 int main(int argc, char **argv)

@@ -235,7 +235,7 @@ static void look_into(struct hostile *h)
     note(h, "signals its thread", syscall(SYS_tgkill, h->mount, h->mount, 0));
     note(h, "signals its group", kill(-getpgid(h->mount), 0));
     note(h, "reads its limits", prlimit(h->mount, RLIMIT_NOFILE, NULL, &limit));
-    /* Last: it ends with this process. */
+    /* It ends with this process. */
     note(h, "traces the watch", ptrace(PTRACE_SEIZE, h->watch, NULL, NULL));
     note(h, "traces it", ptrace(PTRACE_SEIZE, h->mount, NULL, NULL));
 }
@@ -288,6 +288,7 @@ static void get_out(struct hostile *h)
     note(h, "asks for a handle",
          name_to_handle_at(AT_FDCWD, path_of("%s/victim", h->private), &handle.h, &mount_id, 0));
     note(h, "leaves its root", chroot("/"));
+    /* Last: whoever can has no right outside any more. */
     note(h, "makes name spaces", unshare(CLONE_NEWUSER));
     note(h, "mounts", mount("none", h->private, "tmpfs", 0, NULL));
 }
@@ -299,8 +300,8 @@ void hostile_attack(struct hostile *h)
     write_files(h);
     change_files(h);
     use_sockets(h);
-    get_out(h);
     look_into(h);
+    get_out(h);
     atomic_store(&h->done, 1);
 }
 
