@@ -73,8 +73,7 @@ struct confinement {
 
 static struct confinement begin(void)
 {
-    long version =
-        syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1)
         return (struct confinement){.fd = -ENOSYS};
     struct ruleset r = {.files = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
@@ -97,7 +96,7 @@ static int allow(const struct confinement *c, int fd, uint64_t rights)
 {
     struct landlock_path_beneath_attr rule = {.allowed_access = rights & c->known, .parent_fd = fd};
     return syscall(SYS_landlock_add_rule, c->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno
-                                                                                          : 0;
+                                                                                           : 0;
 }
 
 /* What is not there is not allowed. */

@@ -163,8 +163,8 @@ static void let_go(struct state *st)
 }
 
 /*
- * Confined only now: to mount a user needs fusermount3, which is setuid. And not later: what follows
- * reads frames that the sync process passes on.
+ * Confined only now: to mount a user needs fusermount3, which is setuid. And not later: what
+ * follows reads frames that the sync process passes on.
  */
 static int on_mounted(void *arg, struct err *err)
 {

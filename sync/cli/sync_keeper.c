@@ -144,7 +144,8 @@ void sync_keeper_tell(void *keeper, bool attached)
     } else if (!attached && k->attached) {
         pid_t pid;
         struct err err = {0};
-        k->wanted = has_died(k) && runfile_owner_named(k->cfg.run_fd, SYNC_RUNFILE, &pid, &err) == 0;
+        k->wanted =
+            has_died(k) && runfile_owner_named(k->cfg.run_fd, SYNC_RUNFILE, &pid, &err) == 0;
         if (now_ms() - k->attached_ms >= STEADY_MS)
             k->wait_ms = WAIT_MS;
         look_later(k);

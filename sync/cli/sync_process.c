@@ -85,9 +85,9 @@ static void open_watch(struct state *st)
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", st->run_fd);
     st->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    st->watches = st->inotify_fd >= 0 && inotify_add_watch(st->inotify_fd, path,
-                                                           IN_DELETE | IN_MOVED_FROM |
-                                                               IN_MOVED_TO) >= 0;
+    st->watches =
+        st->inotify_fd >= 0 &&
+        inotify_add_watch(st->inotify_fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) >= 0;
 }
 
 static void watch_directory(struct state *st)

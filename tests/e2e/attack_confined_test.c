@@ -51,10 +51,9 @@ static const char *const not_done_by_users[] = {
     "mounts",
 };
 static const char *const done_by_root[] = {
-    "takes a descriptor of it", "opens its memory",      "reads its memory map",
-    "reads its environment",    "lists its descriptors", "reads its memory",
-    "writes its memory",        "compares it",           "traces the watch",
-    "traces it",
+    "takes a descriptor of it", "opens its memory", "reads its memory map", "reads its environment",
+    "lists its descriptors",    "reads its memory", "writes its memory",    "compares it",
+    "traces the watch",         "traces it",
 };
 
 static bool is_in(const char *name, const char *const *list, size_t n)
@@ -108,7 +107,8 @@ static const char *library(void)
 static bool begin(struct e2e *f, const struct attacker *a)
 {
     make_files(f, a);
-    return e2e_ok(f, "%s env LD_PRELOAD=%s/bin/%s PERSIST_TEST_HOSTILE=%s/orders bin/persist daemon",
+    return e2e_ok(f,
+                  "%s env LD_PRELOAD=%s/bin/%s PERSIST_TEST_HOSTILE=%s/orders bin/persist daemon",
                   a->as, f->top, library(), f->top) &&
            e2e_ok(f, "%s bin/persist mount notes && %s sh -c 'touch home/run/decoy'", a->as, a->as);
 }
@@ -200,8 +200,9 @@ static void attack_confined(struct e2e *f)
 static void nothing_has_changed(struct e2e *f, const struct attacker *a)
 {
     e2e_ok(f, "cat private/victim; ls -A private; ls -A home/run");
-    same_text(f->last.out, "text\nlink\nvictim\ndecoy\nmount-notes.pid\nmount-notes.sock\nsync.pid\n"
-                           "sync.sock\n");
+    same_text(f->last.out,
+              "text\nlink\nvictim\ndecoy\nmount-notes.pid\nmount-notes.sock\nsync.pid\n"
+              "sync.sock\n");
     e2e_ok(f, "%s sh -c 'cat notes/victim; ls -A notes'", a->as);
     same_text(f->last.out, "text\nvictim\n");
 }

@@ -259,7 +259,6 @@ static int run(int fd)
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
 }
 
-
 static int fork_one(void)
 {
     pid_t pid = fork();
@@ -322,8 +321,8 @@ __attribute__((constructor)) static void begin(void)
     if (name == NULL)
         return;
     int fd = open(name, O_RDWR | O_CLOEXEC);
-    void *p = fd < 0 ? MAP_FAILED
-                     : mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *p =
+        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         abort();
     close(fd);

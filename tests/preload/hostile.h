@@ -14,13 +14,13 @@
 enum { HOSTILE_PATH = 160, HOSTILE_SOCKET = 100, HOSTILE_NAME = 64, HOSTILE_ATTEMPTS = 96 };
 
 struct hostile {
-    char home[HOSTILE_PATH];    /* the state directory of the device */
-    char space[HOSTILE_PATH];   /* of the folder, in there: spaces/ID */
-    char folder[HOSTILE_PATH];  /* mounted; with a file `victim` in it */
-    char private[HOSTILE_PATH]; /* any directory of the user, with `victim` and a link `link` */
+    char home[HOSTILE_PATH];      /* the state directory of the device */
+    char space[HOSTILE_PATH];     /* of the folder, in there: spaces/ID */
+    char folder[HOSTILE_PATH];    /* mounted; with a file `victim` in it */
+    char private[HOSTILE_PATH];   /* any directory of the user, with `victim` and a link `link` */
     char control[HOSTILE_SOCKET]; /* the mount's control socket */
-    int mount, watch;           /* processes */
-    atomic_int n;               /* attempts that were made */
+    int mount, watch;             /* processes */
+    atomic_int n;                 /* attempts that were made */
     atomic_int done;
     struct {
         char name[HOSTILE_NAME];

@@ -99,8 +99,8 @@ static void in_children(void (*fn)(void))
         check_about("user %u", (unsigned)users[i]);
         pid_t pid = check_fork();
         if (pid == 0) {
-            if (users[i] != getuid() &&
-                (setresgid(users[i], users[i], users[i]) < 0 || setresuid(users[i], users[i], users[i]) < 0))
+            if (users[i] != getuid() && (setresgid(users[i], users[i], users[i]) < 0 ||
+                                         setresuid(users[i], users[i], users[i]) < 0))
                 check_fail("changing the user");
             fill();
             fn();

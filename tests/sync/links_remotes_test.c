@@ -212,7 +212,8 @@ static void files_are_looked_at_before_they_are_believed(void **state)
 
 static void put_file(const char *name, time_t age_s)
 {
-    const struct timespec times[] = {{.tv_sec = time(NULL) - age_s}, {.tv_sec = time(NULL) - age_s}};
+    const struct timespec times[] = {{.tv_sec = time(NULL) - age_s},
+                                     {.tv_sec = time(NULL) - age_s}};
     assert_int_equal(statefile_write(lf.dir_fd, name, bytes_str("x"), false, NULL), 0);
     assert_int_equal(utimensat(lf.dir_fd, name, times, 0), 0);
 }
