@@ -121,6 +121,8 @@ static void confine_now(void)
         check_fail("%s", err.msg);
 }
 
+/* Programs that must not run are /bin/false: one that did would end the child with a failure. */
+
 /* ---- the sync process ---- */
 
 static void *note_thread(void *arg)
@@ -263,9 +265,9 @@ static void try_processes(void)
     struct iovec v = {&byte, 1};
     struct rlimit r;
     pid_t parent = getppid();
-    char *const argv[] = {(char[]){"true"}, NULL};
-    fails(execve("/bin/true", argv, argv + 1), EPERM);
-    fails(syscall(SYS_execveat, AT_FDCWD, "/bin/true", argv, argv + 1, 0), EPERM);
+    char *const argv[] = {(char[]){"false"}, NULL};
+    fails(execve("/bin/false", argv, argv + 1), EPERM);
+    fails(syscall(SYS_execveat, AT_FDCWD, "/bin/false", argv, argv + 1, 0), EPERM);
     if (!CONFINE_CHECKS_LEAKS) {
         fails(fork(), EPERM);
         fails(ptrace(PTRACE_SEIZE, parent, NULL, NULL), EPERM);
@@ -448,12 +450,12 @@ static void a_mount_process_and_its_drivers_have_no_network(void **state)
 static void be_watch(void)
 {
     int pair[2];
-    char *const argv[] = {(char[]){"true"}, NULL};
+    char *const argv[] = {(char[]){"false"}, NULL};
     ok(confine_watch());
     fails(socket(AF_UNIX, SOCK_STREAM, 0), EPERM);
     fails(socket(AF_INET, SOCK_STREAM, 0), EPERM);
     fails(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), EPERM);
-    fails(execve("/bin/true", argv, argv + 1), EPERM);
+    fails(execve("/bin/false", argv, argv + 1), EPERM);
     same(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
     if (getuid() == 0)
         ok(unshare(CLONE_NEWNS)); /* to mount fusectl for itself */
@@ -468,11 +470,11 @@ static void a_watch_has_no_sockets_and_runs_nothing(void **state)
 static void be_server(void)
 {
     struct err err = {0};
-    char *const argv[] = {(char[]){"true"}, NULL};
+    char *const argv[] = {(char[]){"false"}, NULL};
     ok(confine_server(&err));
     ok(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     ok(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    fails(execve("/bin/true", argv, argv + 1), EPERM);
+    fails(execve("/bin/false", argv, argv + 1), EPERM);
     fails(process_vm_readv(getppid(), NULL, 0, NULL, 0, 0), EPERM);
     same(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
 }
