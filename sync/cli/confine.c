@@ -317,7 +317,10 @@ static int filter(const char *who, int (*rules)(scmp_filter_ctx f), struct err *
         return 0;
     }
     int rc = install(rules);
-    return rc < 0 ? err_set(err, -EIO, "%s: cannot be confined: seccomp: %s", who, strerror(-rc))
+    return rc < 0 ? err_set(err, -EIO,
+                            "%s: cannot be confined: seccomp: %s; where a container forbids it, "
+                            "have it allowed",
+                            who, strerror(-rc))
                   : 0;
 }
 

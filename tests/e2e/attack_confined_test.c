@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -257,10 +259,44 @@ static void nor_does_it_as_another_user(struct e2e *f)
     attack(f, &(struct attacker){.uid = E2E_OTHER, .as = as});
 }
 
+/* Runs the program where no filter can be installed, and returns its exit status. */
+static int run_unfiltered(const struct e2e *f, const char *const *words)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        scmp_filter_ctx no = seccomp_init(SCMP_ACT_ALLOW);
+        if (seccomp_rule_add(no, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(seccomp), 0) < 0 ||
+            seccomp_load(no) < 0)
+            _exit(125);
+        e2e_enter(f);
+        execlp("persist", "persist", words[0], words[1], (char *)NULL);
+        _exit(126);
+    }
+    int status = -1;
+    same(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void what_cannot_be_confined_does_not_start(struct e2e *f)
+{
+    static const char *const commands[][2] = {
+        {"daemon", NULL}, {"mount", "notes"}, {"serve", NULL}};
+    f->errors_expected = true;
+    for (size_t i = 0; i < ARRAY_N(commands); i++) {
+        check_about("persist %s", commands[i][0]);
+        same(run_unfiltered(f, commands[i]), 1);
+        same(e2e_sync_pid(f), 0);
+        holds(!e2e_is_mounted(f->folder));
+    }
+    /* With filters, all of it goes. */
+    e2e_ok(f, "persist mount notes && persist unmount notes");
+}
+
 int main(int argc, char **argv)
 {
     const struct e2e_test tests[] = {
         E2E_TEST(hostile_code_in_the_sync_process_gets_nothing),
+        E2E_TEST(what_cannot_be_confined_does_not_start),
         E2E_TEST(nor_does_it_as_another_user),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));

@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,6 +38,7 @@ enum { USER = 65533 };
 
 static char top[64];
 static int sync_fd, run_fd, listen_fd;
+static size_t kernel; /* of those that are tried */
 
 /* ---- the fixture: a state directory, and a socket that listens in it ---- */
 
@@ -96,7 +98,7 @@ static void in_children(void (*fn)(void))
         snprintf(top, sizeof top, "/tmp/persist-confine-XXXXXX");
         assert_non_null(mkdtemp(top));
         assert_int_equal(chown(top, users[i], users[i]), 0);
-        check_about("user %u", (unsigned)users[i]);
+        check_about("user %u, kernel %zu", (unsigned)users[i], kernel);
         pid_t pid = check_fork();
         if (pid == 0) {
             if (users[i] != getuid() && (setresgid(users[i], users[i], users[i]) < 0 ||
@@ -387,6 +389,54 @@ static void directories_of_certificates_can_be_read(void **state)
     in_children(read_named_roots);
 }
 
+/* ---- kernels that cannot, or do not let ---- */
+
+/* A kernel on which @call fails with @error; the process begins with that. */
+static void deny_call(int call, int error)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+    holds(f != NULL);
+    same(seccomp_rule_add(f, SCMP_ACT_ERRNO((uint32_t)error), call, 0), 0);
+    same(seccomp_load(f), 0);
+    seccomp_release(f);
+}
+
+static const struct {
+    int call, error, gives;
+} kernels[] = {
+    {SCMP_SYS(seccomp), EACCES, -EIO},
+    {SCMP_SYS(seccomp), ENOSYS, 0},
+    {SCMP_SYS(landlock_create_ruleset), ENOSYS, 0},
+    {SCMP_SYS(landlock_create_ruleset), EOPNOTSUPP, 0},
+    {SCMP_SYS(landlock_add_rule), EPERM, -EIO},
+    {SCMP_SYS(landlock_restrict_self), EPERM, -EIO},
+    {SCMP_SYS(capset), EPERM, -EIO},
+};
+
+static void be_on_kernel(void)
+{
+    struct err err = {0};
+    char path[128];
+    path_at(path, "spaces/member");
+    deny_call(kernels[kernel].call, kernels[kernel].error);
+    same(confine_sync(sync_fd, run_fd, &err), kernels[kernel].gives);
+    if (kernels[kernel].gives < 0) {
+        contains(err.msg, "sync process: cannot be confined: ");
+        return;
+    }
+    /* The one holds without the other. */
+    bool has_landlock = kernels[kernel].call == SCMP_SYS(seccomp);
+    gives(open(path, O_RDONLY | O_CLOEXEC), has_landlock ? EACCES : 0);
+    gives(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), has_landlock ? 0 : EPERM);
+}
+
+static void what_cannot_be_confined_is_an_error_but_on_old_kernels(void **state)
+{
+    (void)state;
+    for (kernel = 0; kernel < ARRAY_N(kernels); kernel++)
+        in_children(be_on_kernel);
+}
+
 /* ---- mount process, watch, server ---- */
 
 static int wake;
@@ -494,6 +544,7 @@ int main(void)
         cmocka_unit_test(the_sync_process_can_nothing_else),
         cmocka_unit_test(calls_of_other_tables_end_it),
         cmocka_unit_test(directories_of_certificates_can_be_read),
+        cmocka_unit_test(what_cannot_be_confined_is_an_error_but_on_old_kernels),
         cmocka_unit_test(a_mount_process_and_its_drivers_have_no_network),
         cmocka_unit_test(a_watch_has_no_sockets_and_runs_nothing),
         cmocka_unit_test(a_server_runs_nothing),
