@@ -52,11 +52,13 @@ static const struct {
     {"/usr/lib64", READ_ALL},
     {"/usr/local/lib", READ_ALL},
     {"/usr/share/zoneinfo", READ_FILES},
-    /* Certificates, and what points to them from /etc. */
-    {"/usr/share/ca-certificates", READ_FILES},
-    {"/usr/local/share/ca-certificates", READ_FILES},
-    {"/usr/share/pki", READ_FILES},
-    {"/var/lib/ca-certificates", READ_FILES},
+    /* Certificates, and what points to them; OpenSSL lists directories of them. */
+    {"/etc/ssl", READ_ALL},
+    {"/etc/pki", READ_ALL},
+    {"/usr/share/ca-certificates", READ_ALL},
+    {"/usr/local/share/ca-certificates", READ_ALL},
+    {"/usr/share/pki", READ_ALL},
+    {"/var/lib/ca-certificates", READ_ALL},
     /* Where programs put the resolver's file. */
     {"/run/systemd/resolve", READ_FILES},
     {"/run/resolvconf", READ_FILES},
@@ -136,7 +138,7 @@ static int allow_listed(const struct confinement *c, const char *name)
     int rc = list != NULL && copy == NULL ? -ENOMEM : 0;
     for (char *p = copy == NULL ? NULL : strtok_r(copy, ":", &save); rc == 0 && p != NULL;
          p = strtok_r(NULL, ":", &save))
-        rc = allow_path(c, p, READ_FILES);
+        rc = allow_path(c, p, READ_ALL);
     free(copy);
     return rc;
 }

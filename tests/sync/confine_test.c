@@ -175,6 +175,7 @@ static void use_system_files(void)
     SSL_CTX *roots = NULL;
     ok(close(open("/etc/hosts", O_RDONLY | O_CLOEXEC)));
     ok(close(open("/dev/urandom", O_RDONLY | O_CLOEXEC)));
+    ok(close(open("/etc/ssl/certs", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
     same(ws_tls_client(NULL, &roots, &err), 0);
     SSL_CTX_free(roots);
 }
@@ -376,6 +377,7 @@ static void read_named_roots(void)
     path_at(path, "spaces");
     setenv("SSL_CERT_DIR", path, 1);
     confine_now();
+    ok(close(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
     path_at(path, "spaces/member");
     ok(close(open(path, O_RDONLY | O_CLOEXEC)));
     fails(open(path, O_RDWR | O_CLOEXEC), EACCES);
