@@ -259,6 +259,38 @@ static void nor_does_it_as_another_user(struct e2e *f)
     attack(f, &(struct attacker){.uid = E2E_OTHER, .as = as});
 }
 
+struct process {
+    struct e2e *f;
+    pid_t pid;
+};
+
+/* All threads of it, those of libraries, too. */
+static bool is_confined(void *arg)
+{
+    const struct process *p = arg;
+    return p->pid > 0 && e2e_sh(p->f,
+                                "for s in /proc/%ld/task/*/status; do "
+                                "grep -q '^Seccomp:.2$' $s && grep -q '^NoNewPrivs:.1$' $s || "
+                                "exit 1; done",
+                                (long)p->pid)
+                                 ->status == 0;
+}
+
+static void each_process_that_reads_what_others_send_is_confined(struct e2e *f)
+{
+    e2e_mount(f, NULL);
+    const pid_t pids[] = {e2e_mount_pid(f), e2e_watch_pid(f), e2e_sync_pid(f)};
+    for (size_t i = 0; i < ARRAY_N(pids); i++) {
+        check_about("process %zu", i);
+        holds(is_confined(&(struct process){f, pids[i]}));
+    }
+    check_about_nothing();
+    e2e_unmount(f);
+    struct process server = {f, e2e_start(f, "exec persist serve -f --listen 127.0.0.1:0 2>log")};
+    e2e_wait(is_confined, &server, DONE_MS, "a confined server");
+    e2e_stop(server.pid);
+}
+
 /* Runs the program where no filter can be installed, and returns its exit status. */
 static int run_unfiltered(const struct e2e *f, const char *const *words)
 {
@@ -296,6 +328,7 @@ int main(int argc, char **argv)
 {
     const struct e2e_test tests[] = {
         E2E_TEST(hostile_code_in_the_sync_process_gets_nothing),
+        E2E_TEST(each_process_that_reads_what_others_send_is_confined),
         E2E_TEST(what_cannot_be_confined_does_not_start),
         E2E_TEST(nor_does_it_as_another_user),
     };
