@@ -327,7 +327,8 @@ __attribute__((constructor)) static void begin(void)
         abort();
     close(fd);
     orders = p;
-    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_told}, NULL);
+    /* A wait for the network ends by it all the same. */
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_told, .sa_flags = SA_RESTART}, NULL);
 }
 
 int epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
