@@ -122,7 +122,7 @@ static int wait_for_end(const struct mount_config *cfg, struct loop *loop)
         ;
     if (p[1].revents != 0) {
         log_info("a signal asks for the end: unmounting");
-        device_unmount(cfg->folder);
+        cfg->unmount(cfg->arg);
         notify_stop(cfg->space); /* it may wait for an answer */
         loop_stop(loop);
     }
@@ -166,8 +166,7 @@ static int serve(const struct mount_config *cfg, struct fuse_session *se, struct
     if (rc < 0)
         return rc;
     device_read_ahead(cfg->folder);
-    if (cfg->ready != NULL)
-        cfg->ready(cfg->arg);
+    cfg->ready(cfg->arg);
     rc = wait_for_end(cfg, loop);
     return rc < 0 ? err_set(err, rc, "serving %s: %s", cfg->folder, strerror(-rc)) : 0;
 }
@@ -175,8 +174,10 @@ static int serve(const struct mount_config *cfg, struct fuse_session *se, struct
 static int serve_watched(const struct mount_config *cfg, struct fuse_session *se, struct err *err)
 {
     int rc = watch_connect(cfg->watch, fuse_session_fd(se), cfg->folder, err);
+    if (rc == 0)
+        rc = cfg->mounted(cfg->arg, err);
     if (rc < 0) {
-        device_unmount(cfg->folder);
+        cfg->unmount(cfg->arg);
         return rc;
     }
     notify_start(cfg->space, se);

@@ -19,8 +19,12 @@ struct mount_config {
     const char *folder;  /* absolute path of an existing empty directory */
     const char *name;    /* of the space, to show */
     const char *options; /* -o: comma separated FUSE and mount options; may be NULL */
-    /* Called once, when the folder is usable; may be NULL. */
+    /* Called once, when it is mounted and before a request is answered: an error ends it. */
+    int (*mounted)(void *arg, struct err *err);
+    /* Called once, when the folder is usable. */
     void (*ready)(void *arg);
+    /* As device_unmount(), for which this process may have no right any more. */
+    void (*unmount)(void *arg);
     void *arg;
 };
 

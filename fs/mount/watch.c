@@ -116,9 +116,11 @@ static void settle(int fd)
     (void)!chdir("/");
 }
 
-static _Noreturn void be_watch(int fd, pid_t mount)
+static _Noreturn void be_watch(int fd, pid_t mount, int (*confine)(void))
 {
     sigset_t death;
+    if (confine() < 0) /* it says why, to the log, which goes then */
+        _exit(1);
     settle(fd);
     sigemptyset(&death);
     sigaddset(&death, DEATH_SIGNAL);
@@ -137,7 +139,7 @@ static _Noreturn void be_watch(int fd, pid_t mount)
 
 /* ---- the mount process ---- */
 
-int watch_start(struct watch **ret, struct err *err)
+int watch_start(int (*confine)(void), struct watch **ret, struct err *err)
 {
     int pair[2];
     struct watch *w = calloc(1, sizeof *w);
@@ -152,7 +154,7 @@ int watch_start(struct watch **ret, struct err *err)
     w->fd = pair[0];
     w->pid = fork();
     if (w->pid == 0)
-        be_watch(pair[1], mount);
+        be_watch(pair[1], mount, confine);
     int rc = w->pid < 0 ? err_set(err, -errno, "starting the watch: %s", strerror(errno)) : 0;
     close(pair[1]);
     if (rc < 0) {

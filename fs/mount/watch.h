@@ -20,9 +20,11 @@ struct watch;
 
 /**
  * Starts the process. Called by the main thread while there is no other, and nothing in memory that
- * is not to be shared. Errors: of fork() and socketpair(), -ENOMEM.
+ * is not to be shared. @confine is called in it, before all else, to take away what it does not
+ * need: files, mounts and namespaces, yes; sockets and programs, no. When that fails there is no
+ * watch, which watch_connect() notices. Errors: of fork() and socketpair(), -ENOMEM.
  */
-int watch_start(struct watch **ret, struct err *err) MUST_CHECK;
+int watch_start(int (*confine)(void), struct watch **ret, struct err *err) MUST_CHECK;
 
 /** What it is to cut off: the connection of @fuse_fd, which is mounted on @folder. -EIO. */
 int watch_connect(struct watch *w, int fuse_fd, const char *folder, struct err *err) MUST_CHECK;

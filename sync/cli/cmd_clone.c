@@ -16,6 +16,7 @@
 #include "sync/cli/identity.h"
 #include "sync/cli/joining.h"
 #include "sync/cli/remote.h"
+#include "sync/cli/remote_ca.h"
 #include "sync/cli/session.h"
 #include "sync/cli/term.h"
 #include "sync/net/ws_url.h"
@@ -460,6 +461,8 @@ static int run(const struct args *a)
     if (rc == 0)
         rc = check(&r, args_plain(a, 1), &err);
     if (rc == 0)
+        rc = remote_ca(&r.session.home, &r.ca_file, &err);
+    if (rc == 0)
         rc = choose(&r, &err);
     if (rc == 0)
         rc = join(&r, &e, &err);
@@ -485,7 +488,7 @@ const struct command command_clone = {
         "                       that has it; else the one that the passphrase opens, or the\n"
         "                       only one\n"
         "  --name NAME          its name on this device; else the last part of the path\n"
-        "  --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "  --ca F               trust the authorities in F (PEM; copied), not the system's\n"
         "  --insecure           ws:// to another machine, where nobody can listen in\n"
         "\n"
         "Example:\n"

@@ -208,7 +208,7 @@ const struct command command_remote = {
         "                         or interval, keeps the one there is\n"
         "    --managed            no passphrase: the server itself becomes a member\n"
         "    --interval SECONDS   send changes every so often, not at once\n"
-        "    --ca F               trust the authorities in F (PEM), not those of the system\n"
+        "    --ca F               trust the authorities in F (PEM; copied), not the system's\n"
         "    --insecure           ws:// to another machine, where nobody can listen in\n"
         "  list [FOLDER]        the servers of all folders, or of one; --json\n"
         "  remove URL [FOLDER]  link FOLDER with that server no more; what it has stays there\n"

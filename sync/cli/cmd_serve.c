@@ -8,6 +8,7 @@
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
 #include "sync/cli/commands.h"
+#include "sync/cli/confine.h"
 #include "sync/cli/daemon.h"
 #include "sync/cli/fail.h"
 #include "sync/cli/home.h"
@@ -108,9 +109,11 @@ static int serve(const struct request *r, struct out *out, struct control_out *r
         .mirror = text_or_null(&r->mirror),
         .rate_s = r->rate_s,
     };
-    struct srv_service *s;
+    struct srv_service *s = NULL;
     struct err err = {0};
-    int rc = srv_service_open(&cfg, &s, &err);
+    int rc = confine_server(&err);
+    if (rc == 0)
+        rc = srv_service_open(&cfg, &s, &err);
     int status = rc == -EINVAL ? VERB_USAGE : verb_status_of(rc);
     if (rc < 0)
         out_error(out, "%s", err.msg);

@@ -14,9 +14,11 @@
 #include "fs/space/space.h"
 #include "proto/base/escape.h"
 #include "proto/base/log.h"
+#include "sync/cli/confine.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mounts.h"
 #include "sync/cli/runfile.h"
+#include "sync/cli/starter.h"
 #include "sync/cli/stored_links.h"
 #include "sync/cli/sync_keeper.h"
 #include "sync/engine/engine.h"
@@ -29,6 +31,7 @@ struct state {
     struct space_member member;
     struct space *space;
     struct watch *watch;
+    struct starter *starter;
     struct control_server *server;
     struct sync_keeper *keeper;
     struct engine *engine;
@@ -100,7 +103,12 @@ static int start_sync(struct state *st, struct err *err)
     struct err why = {0};
     if (stored_links(&s->home, st->m->space, &links, &why) < 0)
         log_warn("mount: %s", why.msg); /* the sync process does not start either, and says why */
-    int rc = sync_keeper_start(&s->home, s->run_fd, st->space, st->m->sync_error, &st->keeper, err);
+    struct sync_keeper_config keeper = {.home = &s->home,
+                                        .run_fd = s->run_fd,
+                                        .starter = st->starter,
+                                        .space = st->space,
+                                        .why = st->m->sync_error};
+    int rc = sync_keeper_start(&keeper, &st->keeper, err);
     if (rc < 0)
         return rc;
     struct engine_config cfg = {.space = st->space,
@@ -124,10 +132,7 @@ static int start_server(struct state *st, struct err *err)
         .space_name = e->name,
         .find = verb_find,
     };
-    int rc = control_server_start(&config, &st->server, err);
-    if (rc < 0)
-        return rc;
-    return start_sync(st, err);
+    return control_server_start(&config, &st->server, err);
 }
 
 /*
@@ -157,6 +162,23 @@ static void let_go(struct state *st)
     st->claim = -1;
 }
 
+/*
+ * Confined only now: to mount a user needs fusermount3, which is setuid. And not later: what
+ * follows reads frames that the sync process passes on.
+ */
+static int on_mounted(void *arg, struct err *err)
+{
+    struct state *st = arg;
+    int rc = confine_mount(err);
+    return rc == 0 ? start_sync(st, err) : rc;
+}
+
+static void unmount(void *arg)
+{
+    struct state *st = arg;
+    starter_unmount(st->starter);
+}
+
 static void on_ready(void *arg)
 {
     struct state *st = arg;
@@ -176,7 +198,9 @@ static int serve(struct state *st, struct err *err)
         .folder = st->m->space->folder,
         .name = st->m->space->name,
         .options = st->m->options,
+        .mounted = on_mounted,
         .ready = on_ready,
+        .unmount = unmount,
         .arg = st,
     };
     return mount_serve(&config, err);
@@ -200,7 +224,9 @@ static int take_runfile(struct state *st, struct err *err)
 static int run(struct state *st, struct err *err)
 {
     const struct mount_process *m = st->m;
-    int rc = watch_start(&st->watch, err);
+    int rc = watch_start(confine_watch, &st->watch, err);
+    if (rc == 0)
+        rc = starter_start(&m->session->home, m->space->folder, &st->starter, err);
     if (rc == 0)
         rc = take_runfile(st, err);
     if (rc < 0)
@@ -229,6 +255,7 @@ int mount_process_run(const struct mount_process *m)
     space_close(st.space);
     space_member_fini(&st.member);
     watch_stop(st.watch);
+    starter_stop(st.starter);
     if (st.run_file >= 0)
         runfile_release(m->session->run_fd, m->space, st.run_file);
     /* Wrong options are wrong usage; everything else as usual. */

@@ -18,6 +18,7 @@
 #include "sync/cli/fail.h"
 #include "sync/cli/local_call.h"
 #include "sync/cli/remote.h"
+#include "sync/cli/remote_ca.h"
 #include "sync/cli/remote_door.h"
 #include "sync/cli/stored_links.h"
 #include "sync/cli/term.h"
@@ -59,18 +60,6 @@ static int take_interval(const char *text, uint32_t *ret, struct err *err)
     return 0;
 }
 
-static int take_ca(const char *file, struct buf *ret, struct err *err)
-{
-    char shown[200];
-    if (file == NULL)
-        return 0;
-    int rc = resolve_path(file, true, ret, err);
-    if (rc == 0 && access((const char *)ret->p, R_OK) < 0)
-        rc = err_set(err, -errno, "%s: %s", escape_to(shown, sizeof shown, bytes_str(file)),
-                     strerror(errno));
-    return rc;
-}
-
 static int draw_passphrase(struct request *r, struct err *err)
 {
     passphrase_new(r->drawn);
@@ -108,8 +97,8 @@ static int take(const struct args *a, struct request *r, struct err *err)
         return rc;
     ws_url_text(&u, r->url);
     rc = take_interval(args_value(a, REMOTE_INTERVAL, 0), &r->interval_s, err);
-    if (rc == 0)
-        rc = take_ca(args_value(a, REMOTE_CA, 0), &r->ca_file, err);
+    if (rc == 0 && args_count(a, REMOTE_CA) > 0)
+        rc = resolve_path(args_value(a, REMOTE_CA, 0), true, &r->ca_file, err);
     if (rc == 0)
         rc = remote_token(args_value(a, REMOTE_TOKEN_FILE, 0), &r->token, err);
     return rc < 0 ? rc : take_passphrase(args_value(a, REMOTE_PASSPHRASE_FILE, 0), r, err);
@@ -284,6 +273,8 @@ int remote_add(const struct args *a, const struct session *s, const struct space
     CLEANUP(request_fini) struct request r = {.url = ""};
     struct err err = {0};
     int rc = take(a, &r, &err);
+    if (rc == 0)
+        rc = remote_ca(&s->home, &r.ca_file, &err);
     if (rc == 0)
         rc = add_alone(s, e, &r, &err);
     return rc < 0 ? remote_fail(&err) : show_passphrase(&r);

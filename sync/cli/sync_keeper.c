@@ -14,7 +14,7 @@
 #include "fs/space/sync.h"
 #include "proto/base/log.h"
 #include "sync/cli/runfile.h"
-#include "sync/cli/sync_ensure.h"
+#include "sync/cli/starter.h"
 #include "sync/cli/sync_process.h"
 
 enum {
@@ -24,9 +24,7 @@ enum {
 };
 
 struct sync_keeper {
-    const struct home *home;
-    int run_fd;
-    struct space *space;
+    struct sync_keeper_config cfg; /* without `why` */
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
@@ -50,14 +48,14 @@ static void cannot_start(struct sync_keeper *k, const char *why)
 {
     char text[SYNC_TROUBLE_MAX];
     snprintf(text, sizeof text, "the sync process cannot be started: %.450s", why);
-    space_sync_set_trouble(k->space, text);
+    space_sync_set_trouble(k->cfg.space, text);
     if (++k->failures == 2)
         log_error("%s", text);
 }
 
 static void forget_trouble(struct sync_keeper *k, const char *text)
 {
-    space_sync_set_trouble(k->space, text);
+    space_sync_set_trouble(k->cfg.space, text);
     k->failures = 0;
 }
 
@@ -78,20 +76,20 @@ static bool is_home_there(const struct home *h)
 /* Who ends on purpose takes the pid file along; so does a start that fails, after a death. */
 static bool has_died(const struct sync_keeper *k)
 {
-    return faccessat(k->run_fd, SYNC_RUNFILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(k->cfg.run_fd, SYNC_RUNFILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Starts it, unless it lives or is not to. 0, or an error with a message. */
 static int start(const struct sync_keeper *k, struct err *err)
 {
     pid_t pid;
-    if (!is_home_there(k->home))
-        return err_set(err, -ENOENT, "%s: was removed, or is another one now", k->home->path);
-    int rc = runfile_owner_named(k->run_fd, SYNC_RUNFILE, &pid, err);
+    if (!is_home_there(k->cfg.home))
+        return err_set(err, -ENOENT, "%s: was removed, or is another one now", k->cfg.home->path);
+    int rc = runfile_owner_named(k->cfg.run_fd, SYNC_RUNFILE, &pid, err);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     log_info("sync: the sync process does not run; it is started");
-    return sync_start(k->home, err);
+    return starter_sync(k->cfg.starter, err);
 }
 
 /* With the lock, which is let go meanwhile. */
@@ -146,7 +144,8 @@ void sync_keeper_tell(void *keeper, bool attached)
     } else if (!attached && k->attached) {
         pid_t pid;
         struct err err = {0};
-        k->wanted = has_died(k) && runfile_owner_named(k->run_fd, SYNC_RUNFILE, &pid, &err) == 0;
+        k->wanted =
+            has_died(k) && runfile_owner_named(k->cfg.run_fd, SYNC_RUNFILE, &pid, &err) == 0;
         if (now_ms() - k->attached_ms >= STEADY_MS)
             k->wait_ms = WAIT_MS;
         look_later(k);
@@ -174,22 +173,22 @@ static void keeper_free(struct sync_keeper *k)
     free(k);
 }
 
-int sync_keeper_start(const struct home *h, int run_fd, struct space *space, const char *why,
-                      struct sync_keeper **ret, struct err *err)
+int sync_keeper_start(const struct sync_keeper_config *cfg, struct sync_keeper **ret,
+                      struct err *err)
 {
     struct sync_keeper *k = calloc(1, sizeof *k);
     if (k == NULL)
         return err_set(err, -ENOMEM, "sync process: out of memory");
-    *k = (struct sync_keeper){
-        .home = h, .run_fd = run_fd, .space = space, .wanted = true, .wait_ms = WAIT_MS};
+    *k = (struct sync_keeper){.cfg = *cfg, .wanted = true, .wait_ms = WAIT_MS};
+    k->cfg.why = NULL;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (why[0] != '\0')
-        cannot_start(k, why);
+    if (cfg->why[0] != '\0')
+        cannot_start(k, cfg->why);
     look_later(k); /* the mount attaches meanwhile, as a rule */
     int rc = start_thread(k);
     if (rc < 0) {

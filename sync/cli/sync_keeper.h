@@ -14,15 +14,21 @@
 #include "sync/cli/home.h"
 
 struct space;
+struct starter;
 struct sync_keeper;
 
-/**
- * Starts the thread. @why: what kept the process from starting with the mount; "": nothing. @h, the
- * directory @run_fd and @space are used until sync_keeper_stop(), and stay the caller's. -ENOMEM,
- * -EAGAIN.
- */
-int sync_keeper_start(const struct home *h, int run_fd, struct space *space, const char *why,
-                      struct sync_keeper **ret, struct err *err) MUST_CHECK;
+/* All but @why is used until sync_keeper_stop(), and stays the caller's. */
+struct sync_keeper_config {
+    const struct home *home;
+    int run_fd;
+    struct starter *starter; /* starts it */
+    struct space *space;
+    const char *why; /* what kept the process from starting with the mount; "": nothing */
+};
+
+/** Starts the thread. -ENOMEM, -EAGAIN. */
+int sync_keeper_start(const struct sync_keeper_config *cfg, struct sync_keeper **ret,
+                      struct err *err) MUST_CHECK;
 /** Ends it, after a start that is under way; accepts NULL. */
 void sync_keeper_stop(struct sync_keeper *k);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "sync/cli/confine.h"
 #include "sync/cli/identity.h"
 #include "sync/cli/local_call.h"
 #include "sync/cli/runfile.h"
@@ -25,25 +26,26 @@ struct state {
     struct net_loop *loop;
     struct net_watch *signals, *directory;
     struct links *links;
+    bool watches; /* the directory */
 };
 
+/*
+ * The socket has its name before the process is confined, and listens last: until then who connects
+ * is refused, as by one that was left behind.
+ */
 static int open_socket(struct state *st, struct err *err)
-{
-    st->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return st->listen_fd < 0 ? err_set(err, -errno, "sync process: %s", strerror(errno)) : 0;
-}
-
-static int listen_on(struct state *st, struct err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/" LOCAL_SOCKET, st->run_fd);
     /* The pid file is ours: a socket that is there is of one that died. */
     if (unlinkat(st->run_fd, LOCAL_SOCKET, 0) < 0 && errno != ENOENT)
         return err_set(err, -errno, "run/" LOCAL_SOCKET ": the old one stays: %s", strerror(errno));
+    st->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (st->listen_fd < 0)
+        return err_set(err, -errno, "sync process: %s", strerror(errno));
     /* Linux gives the file the mode of the socket: it is never open to others, not for a moment. */
     if (fchmod(st->listen_fd, 0600) < 0 ||
-        bind(st->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
-        listen(st->listen_fd, UNIX_CONNECTIONS_MAX) < 0)
+        bind(st->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0)
         return err_set(err, -errno, "run/" LOCAL_SOCKET ": %s", strerror(errno));
     return 0;
 }
@@ -77,13 +79,20 @@ static void on_directory(uint32_t events, void *arg)
     }
 }
 
-static void watch_directory(struct state *st)
+/* Before the process is confined: then it can watch nothing any more. */
+static void open_watch(struct state *st)
 {
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", st->run_fd);
     st->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (st->inotify_fd < 0 ||
-        inotify_add_watch(st->inotify_fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) < 0 ||
+    st->watches =
+        st->inotify_fd >= 0 &&
+        inotify_add_watch(st->inotify_fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) >= 0;
+}
+
+static void watch_directory(struct state *st)
+{
+    if (!st->watches ||
         net_watch_new(st->loop, st->inotify_fd, EPOLLIN, on_directory, st, &st->directory) < 0)
         log_warn("sync: a removal of the state directory is not noticed");
 }
@@ -118,7 +127,8 @@ static int start_links(struct state *st, struct err *err)
     return rc;
 }
 
-static int start(const struct home *h, struct state *st, struct err *err)
+/* All that a confined process could not open. */
+static int open_all(const struct home *h, struct state *st, struct err *err)
 {
     int rc = home_dir(h, "run", true, &st->run_fd, err);
     if (rc == 0)
@@ -131,6 +141,17 @@ static int start(const struct home *h, struct state *st, struct err *err)
         rc = open_signals(st, err);
     if (rc == 0)
         rc = open_socket(st, err);
+    if (rc == 0)
+        open_watch(st);
+    return rc;
+}
+
+static int start(const struct home *h, struct state *st, struct err *err)
+{
+    int rc = open_all(h, st, err);
+    /* While there is one thread and no network. */
+    if (rc == 0)
+        rc = confine_sync(st->dir_fd, st->run_fd, err);
     struct err why = {0};
     if (rc == 0) {
         rc = start_links(st, &why);
@@ -138,8 +159,8 @@ static int start(const struct home *h, struct state *st, struct err *err)
             err_set(err, rc, "%s/sync/%s", h->path, why.msg);
     }
     /* Last: who can connect would take a process that fails now for one that was ended. */
-    if (rc == 0)
-        rc = listen_on(st, err);
+    if (rc == 0 && listen(st->listen_fd, UNIX_CONNECTIONS_MAX) < 0)
+        rc = err_set(err, -errno, "run/" LOCAL_SOCKET ": %s", strerror(errno));
     return rc;
 }
 

@@ -110,6 +110,7 @@ static int start(struct links *l, struct err *err)
     int rc = remotes_open(l->cfg.dir_fd, &l->remotes, err);
     if (rc < 0)
         return rc;
+    remotes_tidy(l->remotes);
     rc = clients_new(l->loop, &l->env.clients);
     if (rc < 0)
         return err_set(err, rc, "sync process: %s", strerror(-rc));

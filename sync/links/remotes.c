@@ -1,9 +1,14 @@
 #include "sync/links/remotes.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "sync/state/statefile.h"
@@ -14,6 +19,7 @@ enum {
     HEAD_BYTES = 5,
     INSECURE = 1, /* flags */
     MANAGED = 2,
+    CA_KEPT_S = 24 * 3600,
     FILE_MAX = HEAD_BYTES + SUM_BYTES + REMOTES_MAX * (int)sizeof(struct remote)
 };
 
@@ -293,4 +299,33 @@ int remotes_remove(struct remotes *r, const uint8_t space[SPACE_ID_SIZE], const 
         if (&r->v[i] != old)
             v[n++] = r->v[i];
     return replace(r, v, n, false, err);
+}
+
+/* ---- certificates ---- */
+
+static bool has_ca(const struct remotes *r, const char *name)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const char *file = strrchr(r->v[i].ca_file, '/');
+        if (file != NULL && strcmp(file + 1, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+void remotes_tidy(const struct remotes *r)
+{
+    int copy = openat(r->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    const struct dirent *e;
+    struct stat st;
+    if (d == NULL && copy >= 0)
+        close(copy);
+    while (d != NULL && (e = readdir(d)) != NULL)
+        if (strncmp(e->d_name, REMOTE_CA_PREFIX, strlen(REMOTE_CA_PREFIX)) == 0 &&
+            !has_ca(r, e->d_name) && fstatat(r->dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_mtim.tv_sec < time(NULL) - CA_KEPT_S)
+            unlinkat(r->dir_fd, e->d_name, 0);
+    if (d != NULL)
+        closedir(d);
 }

@@ -18,15 +18,19 @@ enum {
     REMOTES_MAX = 256,
     REMOTE_CA_FILE_SIZE = 4096,
     REMOTE_INTERVAL_MAX_S = 7 * 24 * 3600,
-    REMOTE_TOKEN_SIZE = WS_TOKEN_MAX + 1
+    REMOTE_TOKEN_SIZE = WS_TOKEN_MAX + 1,
+    REMOTE_CA_NAME_SIZE = 48
 };
+
+/* Copies of certificates that users gave, "ca-HASH.pem" beside the two files. */
+#define REMOTE_CA_PREFIX "ca-"
 
 /* One remote of one space; (space, url) names it. Wiped with remote_wipe(). */
 struct remote {
     uint8_t space[SPACE_ID_SIZE];
     char url[WS_URL_SIZE];             /* in its one spelling, ws_url_text() */
     char token[REMOTE_TOKEN_SIZE];     /* "": none is stored */
-    char ca_file[REMOTE_CA_FILE_SIZE]; /* absolute; "": the system's roots */
+    char ca_file[REMOTE_CA_FILE_SIZE]; /* absolute, of a copy; "": the system's roots */
     uint32_t interval_s;               /* 0: at once */
     bool insecure, managed;
 };
@@ -61,5 +65,11 @@ int remotes_put(struct remotes *r, const struct remote *remote, struct err *err)
 /** Removes it. -ENOENT there is none, else as remotes_put(). */
 int remotes_remove(struct remotes *r, const uint8_t space[SPACE_ID_SIZE], const char *url,
                    struct err *err) MUST_CHECK;
+
+/**
+ * Removes the copies of certificates that no remote has, and that are a day old: a command may have
+ * made a younger one for what it is about to add. What cannot be removed stays.
+ */
+void remotes_tidy(const struct remotes *r);
 
 #endif

@@ -472,6 +472,10 @@ static void with_a_certificate_it_speaks_tls(struct e2e *f)
     e2e_ok(f, "persist user add anna && persist token create --user anna --label a >token");
     refuse_others(f, address);
     e2e_ok(f, "persist remote add wss://%s notes --token-file token --ca cert", address);
+    /* It was copied: a process that starts anew does without the file. */
+    e2e_ok(f, "mv cert away");
+    e2e_end_sync(f);
+    e2e_ok(f, "echo text >notes/file && persist sync --wait notes && mv away cert");
     e2e_ok(f, "persist remote remove wss://%s notes", address);
     stop(f, "home/server");
     /* One that is trusted, and of somebody else. */

@@ -145,16 +145,30 @@ void e2e_end_sync(const struct e2e *f)
         e2e_wait_gone(pid, END_MS);
 }
 
-static void find_watch(pid_t pid, const char *what, void *arg)
+static bool is_named(pid_t pid, const char *ought)
 {
     char path[64], name[32] = "";
-    (void)what;
     snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && read(fd, name, sizeof name - 1) > 0 && strcmp(name, "persist-watch\n") == 0)
-        *(pid_t *)arg = pid;
+    bool is = fd >= 0 && read(fd, name, sizeof name - 1) > 0 &&
+              strncmp(name, ought, strlen(ought)) == 0 && name[strlen(ought)] == '\n';
     if (fd >= 0)
         close(fd);
+    return is;
+}
+
+static void find_watch(pid_t pid, const char *what, void *arg)
+{
+    (void)what;
+    if (is_named(pid, "persist-watch"))
+        *(pid_t *)arg = pid;
+}
+
+static void find_helper(pid_t pid, const char *what, void *arg)
+{
+    (void)what;
+    if (is_named(pid, "persist-watch") || is_named(pid, "persist-starter"))
+        *(pid_t *)arg = pid;
 }
 
 pid_t e2e_watch_pid(const struct e2e *f)
@@ -164,9 +178,12 @@ pid_t e2e_watch_pid(const struct e2e *f)
     return pid;
 }
 
-static bool no_watch(void *arg)
+static bool no_helper(void *arg)
 {
-    return e2e_watch_pid(arg) == 0;
+    const struct e2e *f = arg;
+    pid_t pid = 0;
+    e2e_processes(f->top, f->guard, find_helper, &pid);
+    return pid == 0;
 }
 
 void e2e_leave(struct e2e *f)
@@ -178,8 +195,8 @@ void e2e_leave(struct e2e *f)
         check_logs(f);
     if (e2e_unmount_below(f->top) > 0)
         check_fail("a mount stayed behind below %s", f->top);
-    /* A mount process that was killed has not waited for the end of its watch. */
-    e2e_wait(no_watch, f, WATCH_MS, "the end of what watched processes that were killed");
+    /* A mount process that was killed has not waited for the end of its watch and its starter. */
+    e2e_wait(no_helper, f, WATCH_MS, "the end of what was beside processes that were killed");
     e2e_processes(f->top, f->guard, tell_left, NULL);
 }
 

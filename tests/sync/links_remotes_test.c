@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -209,6 +210,41 @@ static void files_are_looked_at_before_they_are_believed(void **state)
     remotes_free(r);
 }
 
+static void put_file(const char *name, time_t age_s)
+{
+    const struct timespec times[] = {{.tv_sec = time(NULL) - age_s},
+                                     {.tv_sec = time(NULL) - age_s}};
+    assert_int_equal(statefile_write(lf.dir_fd, name, bytes_str("x"), false, NULL), 0);
+    assert_int_equal(utimensat(lf.dir_fd, name, times, 0), 0);
+}
+
+static void copies_of_certificates_go_when_no_remote_has_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        time_t age_s;
+        bool stays;
+    } files[] = {
+        {"ca-used.pem", 90000, true},
+        {"ca-old.pem", 90000, false},
+        {"ca-young.pem", 80000, true}, /* a command may be about to add it */
+        {"other.pem", 90000, true},
+    };
+    struct remotes *r;
+    links_add('a', &lf.a);
+    assert_int_equal(remotes_open(lf.dir_fd, &r, NULL), 0);
+    struct remote used = *remotes_at(r, 0);
+    snprintf(used.ca_file, sizeof used.ca_file, "/any/ca-used.pem");
+    assert_int_equal(remotes_put(r, &used, NULL), 0);
+    remotes_free(r);
+    for (size_t i = 0; i < ARRAY_N(files); i++)
+        put_file(files[i].name, files[i].age_s);
+    links_restart();
+    for (size_t i = 0; i < ARRAY_N(files); i++)
+        assert_int_equal(faccessat(lf.dir_fd, files[i].name, F_OK, 0) == 0, files[i].stays);
+}
+
 static void a_remote_without_a_token_is_refused(void **state)
 {
     (void)state;
@@ -366,6 +402,7 @@ int main(int argc, char **argv)
         TEST(one_spelling_of_a_url_is_one_remote),
         TEST(remotes_are_there_after_a_restart),
         TEST(files_are_looked_at_before_they_are_believed),
+        TEST(copies_of_certificates_go_when_no_remote_has_them),
         TEST(a_remote_without_a_token_is_refused),
         TEST(a_mount_that_breaks_the_rules_is_let_go),
         TEST(the_newest_mount_of_a_space_counts),
