@@ -28,6 +28,7 @@ enum {
     BIG = 72 << 20, /* more than 1024 chunks */
     MEDIUM = 3 << 20,
     SMALL = 50000, /* one chunk */
+    FEW = 4,       /* chunks: MEDIUM has more than ten times as many */
 };
 
 static const char *const labels[DEVICES] = {"anna", "bert", "carl"};
@@ -225,7 +226,7 @@ static void small_files_come_before_a_big_one_which_comes_whole(void **state)
         step(&line[AB]);
     assert_true(has(BERT, "small"));
     assert_false(has(BERT, "medium") || has(BERT, "big"));
-    assert_int_equal(line[AB].end[0].chunks, 1);
+    assert_in_range(line[AB].end[0].chunks, 1, FEW); /* of the others, what was on its way */
     /* While the big one comes, a note passes by all that was asked for and is not on its way. */
     for (int i = 0; i < 1000 && line[AB].end[0].chunks < 200; i++)
         step(&line[AB]);
