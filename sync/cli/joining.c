@@ -46,25 +46,39 @@ int joining_create(struct session *s, const char *what, const char *folder, cons
     return spaces_create(&s->home, &s->spaces, folder, chosen, k, ret, err);
 }
 
-int joining_mount(const struct session *s, const char *what, const struct space_entry *e)
+/* Runs "persist VERB FOLDER", as a person would. Its exit status. */
+static int run_persist(const char *what, const char *verb, const char *folder)
 {
-    char program[] = "/proc/self/exe", verb[] = "mount";
-    struct err err = {0};
+    char program[] = "/proc/self/exe", word[16];
     pid_t pid;
-    int status, owned = session_owner(s, e, &pid, &err);
-    if (owned != 0)
-        return owned < 0 ? fail_err(&err) : VERB_OK;
-    char *copy = strdup(e->folder);
+    int status;
+    char *copy = strdup(folder);
     if (copy == NULL)
         return VERB_FAILED;
-    char *const argv[] = {program, verb, copy, NULL};
+    snprintf(word, sizeof word, "%s", verb);
+    char *const argv[] = {program, word, copy, NULL};
     int rc = posix_spawn(&pid, program, NULL, NULL, argv, environ);
     free(copy);
     if (rc != 0)
-        return fail(VERB_FAILED, "%s: mounting: %s", what, strerror(rc));
+        return fail(VERB_FAILED, "%s: %s: %s", what, verb, strerror(rc));
     if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
         return VERB_FAILED;
     return WEXITSTATUS(status);
+}
+
+int joining_mount(const struct session *s, const char *what, const struct space_entry *e)
+{
+    struct err err = {0};
+    pid_t pid;
+    int owned = session_owner(s, e, &pid, &err);
+    if (owned != 0)
+        return owned < 0 ? fail_err(&err) : VERB_OK;
+    return run_persist(what, "mount", e->folder);
+}
+
+int joining_unmount(const char *what, const struct space_entry *e)
+{
+    return run_persist(what, "unmount", e->folder);
 }
 
 int joining_first_sync(const struct session *s, const struct space_entry *e)

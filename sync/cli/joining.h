@@ -27,6 +27,9 @@ int joining_create(struct session *s, const char *what, const char *folder, cons
 /** Runs "persist mount FOLDER", as a person would, unless it is mounted. Its exit status. */
 int joining_mount(const struct session *s, const char *what, const struct space_entry *e);
 
+/** Runs "persist unmount FOLDER". Its exit status. */
+int joining_unmount(const char *what, const struct space_entry *e);
+
 /** Waits until the tree is there. The exit status. */
 int joining_first_sync(const struct session *s, const struct space_entry *e);
 

@@ -43,6 +43,7 @@ struct join {
     char inviter_label[PAIR_LABEL_SIZE];
     struct given given[PAIR_SPACES_MAX];
     size_t given_n;
+    bool is_made; /* the directory of several folders: not here before */
 };
 
 /* ---- what is known before ----------------------------------------------------------------------
@@ -106,8 +107,11 @@ static int place(struct join *j, struct given *g, struct err *err)
     const char *folder = (const char *)g->folder.p;
     if (rc < 0)
         return rc;
-    if (j->path != NULL && n > 1 && mkdir(j->path, 0700) < 0 && errno != EEXIST)
-        return err_set(err, -errno, "pair: %s: %s", j->path, strerror(errno));
+    if (j->path != NULL && n > 1) {
+        j->is_made |= mkdir(j->path, 0700) == 0;
+        if (!j->is_made && errno != EEXIST)
+            return err_set(err, -errno, "pair: %s: %s", j->path, strerror(errno));
+    }
     g->is_made = mkdir(folder, 0700) == 0;
     if (!g->is_made && errno != EEXIST)
         return err_set(err, -errno, "pair: %s: %s", folder, strerror(errno));
@@ -187,21 +191,34 @@ static int take_over_locked(struct join *j, struct bytes payload, struct err *er
     return rc;
 }
 
-/* What was made for nothing goes. */
-static void undo(struct join *j)
+/* What was made of one for nothing goes. */
+static void undo_one(struct join *j, struct given *g)
 {
     struct err ignored = {0};
-    if (read_spaces(j, &ignored) < 0)
+    const struct space_entry *e =
+        g->created ? spaces_of_id(&j->session.spaces, &g->grant->space) : NULL;
+    if (e != NULL)
+        (void)!spaces_remove(&j->session.home, e, &ignored);
+    if (g->is_made)
+        (void)rmdir((const char *)g->folder.p);
+    g->created = g->is_made = false;
+}
+
+/* Of all that was given, or of @only. */
+static void undo(struct join *j, const struct given *only)
+{
+    struct err ignored = {0};
+    int lock_fd;
+    if (home_lock(&j->session.home, &lock_fd, &ignored) < 0)
         return;
-    for (size_t i = 0; i < j->given_n; i++) {
-        struct given *g = &j->given[i];
-        const struct space_entry *e =
-            g->created ? spaces_of_id(&j->session.spaces, &g->grant->space) : NULL;
-        if (e != NULL)
-            (void)!spaces_remove(&j->session.home, e, &ignored);
-        if (g->is_made)
-            (void)rmdir((const char *)g->folder.p);
+    if (read_spaces(j, &ignored) == 0) {
+        for (size_t i = 0; i < j->given_n; i++)
+            if (only == NULL || only == &j->given[i])
+                undo_one(j, &j->given[i]);
+        if (j->is_made)
+            (void)rmdir(j->path);
     }
+    close(lock_fd);
 }
 
 /* ---- the run -----------------------------------------------------------------------------------
@@ -339,13 +356,30 @@ static int run_it(struct join *j, const struct args *a, struct err *err)
     if (rc < 0 && j->machine != NULL) {
         struct err ignored = {0};
         (void)!pair_line_end(j->fd, j->run, &ignored);
-        undo(j);
+        undo(j, NULL);
     }
     return rc;
 }
 
 /* ---- afterwards --------------------------------------------------------------------------------
  */
+
+/* A folder of which nothing came, and into which nothing was put meanwhile, is none that was given:
+ * nobody has shown that there is such a one. */
+static void take_back(struct join *j, const struct given *g)
+{
+    struct err err = {0};
+    char shown[400];
+    const char *folder = (const char *)g->folder.p;
+    const struct space_entry *e = spaces_of_id(&j->session.spaces, &g->grant->space);
+    if (!g->created || e == NULL || mount_checks_has_files(folder, &err) != 0 ||
+        joining_unmount("pair", e) != VERB_OK)
+        return;
+    escape_to(shown, sizeof shown, bytes_str(folder));
+    undo(j, g);
+    fprintf(stderr, "persist: pair: nothing of %s came from the other device; it was not taken "
+                    "over, make a new code\n", shown);
+}
 
 static int mount_all(struct join *j)
 {
@@ -360,8 +394,8 @@ static int mount_all(struct join *j)
     for (size_t i = 0; i < j->given_n; i++) {
         const struct space_entry *e = spaces_of_id(&j->session.spaces, &j->given[i].grant->space);
         int now = e == NULL ? VERB_FAILED : joining_mount(&j->session, "pair", e);
-        if (now == VERB_OK)
-            now = joining_first_sync(&j->session, e);
+        if (now == VERB_OK && (now = joining_first_sync(&j->session, e)) != VERB_OK)
+            take_back(j, &j->given[i]);
         if (now == VERB_OK)
             printf("%s%s\n", escape_to(path, sizeof path, bytes_str(e->folder)),
                    j->given[i].is_new ? "" : " (was here before)");
