@@ -59,7 +59,7 @@ bool invite(const char *options)
 {
     e2e_sh(desk, "rm -f pair.out pair.err pair.status");
     waiting = e2e_start(desk,
-                        "persist pair %s >pair.out 2>pair.err & pid=$!; echo $pid >pair.pid; "
+                        "persist pair %s >pair.out 2>>pair.err & pid=$!; echo $pid >pair.pid; "
                         "wait $pid; echo $? >pair.now; mv pair.now pair.status",
                         options);
     e2e_sh(desk, "while ! test -e pair.out; do sleep 0.01; done");
