@@ -70,12 +70,13 @@ int pair_line_open(const struct session *s, bool joins, const char *nameplate, c
                    int *ret_fd, Persist__Local **ret_reply, struct err *err)
 {
     char plate[PAIR_NAMEPLATE_SIZE], where[FRAME_TEXT_MAX] = "";
-    Persist__Pair pair = PERSIST__PAIR__INIT;
+    Persist__Pair pair;
     Persist__Local f = PERSIST__LOCAL__INIT;
     if (address != NULL && strlen(address) >= sizeof where)
         return err_set(err, -EINVAL, "pair: the address is too long");
     snprintf(plate, sizeof plate, "%s", nameplate);
     snprintf(where, sizeof where, "%s", address != NULL ? address : "");
+    persist__pair__init(&pair);
     pair.joins = joins;
     pair.nameplate = plate;
     pair.address = where;
@@ -123,8 +124,9 @@ int pair_line_flush(int fd, uint32_t id, struct pair *p, struct err *err)
 int pair_line_end(int fd, uint32_t id, struct err *err)
 {
     static char none[] = "";
-    Persist__PairEnd end = PERSIST__PAIR_END__INIT;
+    Persist__PairEnd end;
     Persist__Local f = PERSIST__LOCAL__INIT;
+    persist__pair_end__init(&end);
     end.run = id;
     end.why = none;
     f.kind_case = PERSIST__LOCAL__KIND_PAIR_END;

@@ -96,8 +96,9 @@ static int tell_data(struct pair_run *run, struct bytes data)
 static void tell_end(struct pairing *g, uint32_t id, bool clean, const char *why)
 {
     char text[FRAME_TEXT_MAX];
-    Persist__PairEnd e = PERSIST__PAIR_END__INIT;
+    Persist__PairEnd e;
     Persist__Local f = PERSIST__LOCAL__INIT;
+    persist__pair_end__init(&e);
     snprintf(text, sizeof text, "%s", why);
     e.run = id;
     e.clean = clean;
