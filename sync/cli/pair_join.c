@@ -377,8 +377,10 @@ static void take_back(struct join *j, const struct given *g)
         return;
     escape_to(shown, sizeof shown, bytes_str(folder));
     undo(j, g);
-    fprintf(stderr, "persist: pair: nothing of %s came from the other device; it was not taken "
-                    "over, make a new code\n", shown);
+    fprintf(stderr,
+            "persist: pair: nothing of %s came from the other device; it was not taken "
+            "over, make a new code\n",
+            shown);
 }
 
 static int mount_all(struct join *j)

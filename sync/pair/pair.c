@@ -12,8 +12,8 @@ enum { SID_HALF = 16, AD_SIZE = 6, ROLE_A = 1, ROLE_B = 2, LENGTH_BYTES = 3, MES
 static const uint32_t longest[MESSAGES + 1] = {
     0, 64, 64, 1 + CPACE_TAG_SIZE, 1 + CPACE_TAG_SIZE, PAIR_MESSAGE_MAX, PAIR_MESSAGE_MAX, 64};
 
-_Static_assert(PAIR_PROOF_BYTES == (2 + 1 + SID_HALF) + (2 + CPACE_SHARE_SIZE + AD_SIZE) +
-                                       (2 + CPACE_TAG_SIZE),
+_Static_assert(PAIR_PROOF_BYTES ==
+                   (2 + 1 + SID_HALF) + (2 + CPACE_SHARE_SIZE + AD_SIZE) + (2 + CPACE_TAG_SIZE),
                "each with its length and number");
 
 struct side {

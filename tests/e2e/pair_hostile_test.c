@@ -292,8 +292,9 @@ static void a_crowd_that_says_nothing_keeps_nobody_out(struct e2e *f)
         }
         same(came, CROWD);
         uint64_t began = e2e_now_ms();
-        e2e_sh(phone, "echo 'i=0; while test $i -lt 12 && ! persist pair %s notes --peer %s; do "
-                      "sleep 2; i=$((i+1)); done 2>tries' >again",
+        e2e_sh(phone,
+               "echo 'i=0; while test $i -lt 12 && ! persist pair %s notes --peer %s; do "
+               "sleep 2; i=$((i+1)); done 2>tries' >again",
                code, address);
         pid_t pid = e2e_start(phone, "sh again >joined; echo $? >done");
         while (e2e_now_ms() < began + CROWD_MS) {
@@ -356,11 +357,13 @@ static void expect_code_nowhere(const char *when)
 static void the_code_stands_nowhere(struct e2e *f)
 {
     if (pair_world_begin(f) && invite("notes --label desk")) {
-        e2e_ok(desk, "pid=$(cat pair.pid); ! grep -qaF -e %s -e %.4s%s /proc/$pid/cmdline "
-                     "/proc/$pid/environ",
+        e2e_ok(desk,
+               "pid=$(cat pair.pid); ! grep -qaF -e %s -e %.4s%s /proc/$pid/cmdline "
+               "/proc/$pid/environ",
                code, code, code + 5);
-        e2e_ok(desk, "for pid in $(cat $PERSIST_HOME/run/*.pid); do ! grep -qaF %.4s%s "
-                     "/proc/$pid/cmdline || exit 1; done",
+        e2e_ok(desk,
+               "for pid in $(cat $PERSIST_HOME/run/*.pid); do ! grep -qaF %.4s%s "
+               "/proc/$pid/cmdline || exit 1; done",
                code, code + 5);
         expect_code_nowhere("while it waits");
         e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong_code(),

@@ -73,7 +73,8 @@ static void a_folder_is_made_where_none_is(struct e2e *f)
 
 static void several_folders_come_at_once(struct e2e *f)
 {
-    if (pair_world_begin(f) && e2e_ok(desk, "mkdir plans && persist mount plans && echo p >plans/p.md") &&
+    if (pair_world_begin(f) &&
+        e2e_ok(desk, "mkdir plans && persist mount plans && echo p >plans/p.md") &&
         invite("notes plans")) {
         e2e_ok(phone, "rmdir notes && persist pair %s all --peer %s >joined", code, address);
         invite_ends(0, "paired with");
@@ -122,8 +123,8 @@ static void after_three_wrong_ones_it_is_worth_nothing(struct e2e *f)
 {
     if (pair_world_begin(f) && invite("notes")) {
         for (int i = 0; i < 3; i++)
-            e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong_code(),
-                        address);
+            e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s",
+                        wrong_code(), address);
         invite_ends(4, "was wrong each time");
         e2e_refused(phone, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
         expect_alone();

@@ -307,7 +307,8 @@ void stranger_leave(struct stranger *x)
 
 void stranger_listen(struct stranger *x, char ret[static 200])
 {
-    struct buf at CLEANUP(buf_fini) = {0}, all CLEANUP(buf_fini) = {0}, text CLEANUP(buf_fini) = {0};
+    struct buf at CLEANUP(buf_fini) = {0}, all CLEANUP(buf_fini) = {0},
+                  text CLEANUP(buf_fini) = {0};
     struct err err = {0};
     char id[PEER_ID_TEXT_SIZE];
     must(maddr_parse(bytes_str("/ip4/127.0.0.1/tcp/0"), &at, &err) == 0);
