@@ -199,7 +199,6 @@ static void a_space_that_is_none_does_not_stay(struct e2e *f)
             mallory.give = give_one;
             join_mallory(folders[i]);
             stranger_until_got(&mallory, 7);
-            e2e_sh(phone, "sleep 1");
             join_ends_any(JOIN_MS, "it was not taken over");
             expect_nothing();
             stranger_fini(&mallory);
