@@ -232,8 +232,9 @@ static int let_in(struct invite *v, struct run *run)
     struct buf blobs[PAIR_SPACES_MAX] = {{0}}, payload = {0};
     uint8_t identity[SIGN_KEY_SIZE];
     int status = VERB_OK;
-    if (pair_joiner_get(pair_payload(run->machine), &who) < 0 ||
-        peer_id_key(bytes_of(run->peer_id, sizeof run->peer_id), identity) < 0 ||
+    if (pair_joiner_get(pair_payload(run->machine), &who) < 0)
+        return fail(VERB_NOT_ALLOWED, "pair: what the other device says of itself makes no sense");
+    if (peer_id_key(bytes_of(run->peer_id, sizeof run->peer_id), identity) < 0 ||
         memcmp(identity, who.member, SIGN_KEY_SIZE) != 0)
         return fail(VERB_NOT_ALLOWED, "pair: the other device says that it is another one");
     memcpy(run->label, who.label, sizeof run->label);
@@ -284,6 +285,11 @@ static void done(struct invite *v, struct run *run)
     v->status = fflush(stdout) == 0 ? VERB_OK : VERB_FAILED;
 }
 
+static bool is_busy(const struct invite *v)
+{
+    return v->tries.busy;
+}
+
 /* Whether the code is worth waiting with after a run that ended so; else the exit status is set. */
 static void failed(struct invite *v, struct run *run)
 {
@@ -292,6 +298,10 @@ static void failed(struct invite *v, struct run *run)
     uint32_t id = run->id;
     put_out(v, run);
     run_end(v, run);
+    if (is_busy(v)) { /* another device, which goes on */
+        fprintf(stderr, "persist: pair: %s\n", pair_end_text(end, false));
+        return;
+    }
     if (end == PAIR_WRONG_CODE && v->tries.tries >= PAIR_TRIES_MAX)
         v->status = fail(VERB_NOT_ALLOWED,
                          "pair: the code was tried %d times and was wrong each "
@@ -301,8 +311,9 @@ static void failed(struct invite *v, struct run *run)
         v->status = fail(VERB_FAILED, "pair: the other device did not confirm that it has the keys "
                                       "and was put out again; make a new code");
     else if (used || end == PAIR_EXPIRED || end == PAIR_NO_MEMORY)
-        v->status = fail(end == PAIR_EXPIRED ? VERB_UNREACHABLE : VERB_NOT_ALLOWED, "pair: %s",
-                         pair_end_text(end, false));
+        v->status = fail(end == PAIR_EXPIRED ? VERB_UNREACHABLE : VERB_NOT_ALLOWED, "pair: %s%s",
+                         pair_end_text(end, false),
+                         end == PAIR_GONE || end == PAIR_FAULT ? "; make a new code" : "");
     else
         fprintf(stderr, "persist: pair: %s; the code can still be used\n",
                 pair_end_text(end, false));
@@ -380,11 +391,6 @@ static void on_frame(struct invite *v, const Persist__Local *f)
 
 /* ---- waiting -----------------------------------------------------------------------------------
  */
-
-static bool is_busy(const struct invite *v)
-{
-    return v->tries.busy;
-}
 
 static void tick(struct invite *v)
 {

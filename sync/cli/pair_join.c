@@ -43,6 +43,7 @@ struct join {
     char inviter_label[PAIR_LABEL_SIZE];
     struct given given[PAIR_SPACES_MAX];
     size_t given_n;
+    bool is_made; /* the directory of several folders: not here before */
 };
 
 /* ---- what is known before ----------------------------------------------------------------------
@@ -106,8 +107,11 @@ static int place(struct join *j, struct given *g, struct err *err)
     const char *folder = (const char *)g->folder.p;
     if (rc < 0)
         return rc;
-    if (j->path != NULL && n > 1 && mkdir(j->path, 0700) < 0 && errno != EEXIST)
-        return err_set(err, -errno, "pair: %s: %s", j->path, strerror(errno));
+    if (j->path != NULL && n > 1) {
+        j->is_made |= mkdir(j->path, 0700) == 0;
+        if (!j->is_made && errno != EEXIST)
+            return err_set(err, -errno, "pair: %s: %s", j->path, strerror(errno));
+    }
     g->is_made = mkdir(folder, 0700) == 0;
     if (!g->is_made && errno != EEXIST)
         return err_set(err, -errno, "pair: %s: %s", folder, strerror(errno));
@@ -187,21 +191,31 @@ static int take_over_locked(struct join *j, struct bytes payload, struct err *er
     return rc;
 }
 
+static void undo_one(struct join *j, const struct given *g)
+{
+    struct err ignored = {0};
+    const struct space_entry *e =
+        g->created ? spaces_of_id(&j->session.spaces, &g->grant->space) : NULL;
+    if (e != NULL)
+        (void)!spaces_remove(&j->session.home, e, &ignored);
+    if (g->is_made)
+        (void)rmdir((const char *)g->folder.p);
+}
+
 /* What was made for nothing goes. */
 static void undo(struct join *j)
 {
     struct err ignored = {0};
-    if (read_spaces(j, &ignored) < 0)
+    int lock_fd;
+    if (home_lock(&j->session.home, &lock_fd, &ignored) < 0)
         return;
-    for (size_t i = 0; i < j->given_n; i++) {
-        struct given *g = &j->given[i];
-        const struct space_entry *e =
-            g->created ? spaces_of_id(&j->session.spaces, &g->grant->space) : NULL;
-        if (e != NULL)
-            (void)!spaces_remove(&j->session.home, e, &ignored);
-        if (g->is_made)
-            (void)rmdir((const char *)g->folder.p);
+    if (read_spaces(j, &ignored) == 0) {
+        for (size_t i = 0; i < j->given_n; i++)
+            undo_one(j, &j->given[i]);
+        if (j->is_made)
+            (void)rmdir(j->path);
     }
+    close(lock_fd);
 }
 
 /* ---- the run -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@
 enum {
     WAITS_MAX = 256 * 1024, /* of the command's bytes that the device does not take: a whole run */
     TRIED_MAX = 8,
+    ROOM_MS = 5000, /* until a run that shows nothing makes room; an ended one, which may not end */
     HOUR_MS = 3600 * 1000
 };
 
@@ -24,7 +25,9 @@ struct pair_run {
     struct ring all; /* in its runs */
     uint32_t id;
     struct conn_stream *s;
-    struct buf out; /* that had no room, from out_at on */
+    size_t got;       /* bytes of the device */
+    uint64_t room_ms; /* from then on it makes room for another one, if it has not shown anything */
+    struct buf out;   /* that had no room, from out_at on */
     size_t out_at;
     uint8_t peer_id[PEER_ID_BYTES];
     bool told;    /* the command knows of it */
@@ -129,6 +132,7 @@ static struct pair_run *run_new(struct pairing *g)
         return NULL;
     run->of = g;
     run->id = ++g->last_run;
+    run->room_ms = net_now_ms() + ROOM_MS;
     ring_init(&run->all);
     ring_add(&g->runs, &run->all);
     g->runs_n++;
@@ -169,6 +173,7 @@ static void on_data(struct conn_stream *s, struct bytes data, void *user)
 {
     struct pair_run *run = user;
     int rc = run->dropped ? 0 : tell_data(run, data);
+    run->got += data.n;
     conn_consumed(s, data.n);
     if (rc < 0)
         drop_later(run);
@@ -196,7 +201,8 @@ static void on_closed(struct conn_stream *s, int rc, void *user)
     else if (rc == -ENOPROTOOPT)
         give_up(g, "the device there has a persist that does not pair");
     else
-        give_up(g, "the device there waits for nobody; run 'persist pair' on it first");
+        give_up(g, "the device there waits for nobody, or others are at it; run 'persist pair' on "
+                   "it first, or try again");
     if (run->told) {
         memcpy(g->left, run->peer_id, sizeof g->left);
         g->leaves = true;
@@ -216,6 +222,33 @@ static struct pairing *inviting(const struct peers *p)
     return NULL;
 }
 
+/* A run of somebody who does not say enough to be known as one with the code, or does not end. */
+static bool makes_room(const struct pair_run *run)
+{
+    return net_now_ms() >= run->room_ms && (run->ends || run->got < PAIR_PROOF_BYTES);
+}
+
+static void reset_run(struct pair_run *run)
+{
+    tell_end(run->of, run->id, false, "");
+    conn_reset(run->s);
+    run_free(run);
+}
+
+/* A run for a device that comes; NULL: there is no room, nobody waits, or no memory. */
+static struct pair_run *run_for(struct pairing *g)
+{
+    if (g == NULL)
+        return NULL;
+    for (struct ring *r = g->runs.next, *next; r != &g->runs; r = next) {
+        struct pair_run *run = CONTAINER_OF(r, struct pair_run, all);
+        next = r->next;
+        if (!run->dropped && makes_room(run))
+            reset_run(run);
+    }
+    return g->runs_n >= PAIRING_RUNS_MAX ? NULL : run_new(g);
+}
+
 static bool on_opened(struct conn_stream *s, void *user)
 {
     struct p2p_peer *peer = p2p_of(s);
@@ -223,8 +256,7 @@ static bool on_opened(struct conn_stream *s, void *user)
     if (peer == NULL)
         return false;
     if (run == NULL) {
-        struct pairing *g = inviting(p2p_host_user(peer));
-        run = g == NULL || g->runs_n >= PAIRING_RUNS_MAX ? NULL : run_new(g);
+        run = run_for(inviting(p2p_host_user(peer)));
         if (run == NULL)
             return false;
         run->s = s;
@@ -391,11 +423,8 @@ static void on_timer(void *arg)
     for (struct ring *r = g->runs.next, *next; r != &g->runs; r = next) {
         struct pair_run *run = CONTAINER_OF(r, struct pair_run, all);
         next = r->next;
-        if (!run->dropped)
-            continue;
-        tell_end(g, run->id, false, "");
-        conn_reset(run->s);
-        run_free(run);
+        if (run->dropped)
+            reset_run(run);
     }
     look(g);
 }
@@ -547,6 +576,8 @@ int pairing_frame(struct pairing *g, const Persist__Local *f)
         buf_put_bytes(&run->out, frame_bytes(f->pair_data->data));
     else
         run->ends = true;
+    if (run->ends)
+        run->room_ms = net_now_ms() + ROOM_MS;
     if (buf_status(&run->out) < 0 || run->out.n > WAITS_MAX)
         drop_later(run);
     else

@@ -17,7 +17,8 @@
 #include "sync/net/unix_frames.h"
 
 enum {
-    PAIRING_RUNS_MAX = 4,    /* devices at a time: of strangers, until they show that they know */
+    /* Devices at a time. One that has not shown in 5 s whether it has the code makes room. */
+    PAIRING_RUNS_MAX = 4,
     PAIRING_CODES_HOUR = 20, /* codes that are waited with in an hour: each is three guesses */
 };
 

@@ -12,6 +12,10 @@ enum { SID_HALF = 16, AD_SIZE = 6, ROLE_A = 1, ROLE_B = 2, LENGTH_BYTES = 3, MES
 static const uint32_t longest[MESSAGES + 1] = {
     0, 64, 64, 1 + CPACE_TAG_SIZE, 1 + CPACE_TAG_SIZE, PAIR_MESSAGE_MAX, PAIR_MESSAGE_MAX, 64};
 
+_Static_assert(PAIR_PROOF_BYTES ==
+                   (2 + 1 + SID_HALF) + (2 + CPACE_SHARE_SIZE + AD_SIZE) + (2 + CPACE_TAG_SIZE),
+               "each with its length and number");
+
 struct side {
     uint8_t random[SID_HALF], share[CPACE_SHARE_SIZE], ad[AD_SIZE];
 };
@@ -430,14 +434,14 @@ enum pair_state pair_feed(struct pair *p, struct bytes in, uint64_t now_ms)
 
 static enum pair_end begin(struct pair *p, struct pair_tries *t, uint64_t now_ms)
 {
+    if (t->busy)
+        return PAIR_BUSY;
     if (t->used)
         return PAIR_USED;
     if (t->tries >= PAIR_TRIES_MAX)
         return PAIR_TOO_MANY;
     if (now_ms >= t->expires_ms)
         return PAIR_EXPIRED;
-    if (t->busy)
-        return PAIR_BUSY;
     t->busy = true;
     p->tries = t;
     return PAIR_OK;
@@ -574,7 +578,8 @@ const char *pair_end_text(enum pair_end end, bool joins)
         return "the other device does not take this code: it has expired, was used or tried too "
                "often, or another device is at it; ask for a new one";
     case PAIR_GONE:
-        return "the other device is gone, or gave up; try again";
+        return joins ? "the other device is gone, or gave up; try again"
+                     : "the other device is gone, or gave up";
     case PAIR_NOT_CONFIRMED:
         return "the other device has the keys, but did not confirm it; revoke it unless it works";
     case PAIR_OTHER_VERSION:
@@ -583,7 +588,9 @@ const char *pair_end_text(enum pair_end end, bool joins)
         return "no memory is left";
     case PAIR_FAULT:
     default:
-        return "what the other device sends is not what it should be, or was changed on the way; "
-               "make a new code";
+        return joins ? "what the other device sends is not what it should be, or was changed on "
+                       "the way; make a new code"
+                     : "what the other device sends is not what it should be, or was changed on "
+                       "the way";
     }
 }

@@ -35,6 +35,7 @@ enum {
     PAIR_MESSAGE_MAX = 64 * 1024, /* of one, without its length: a whole run has under 256 KiB */
     PAIR_PAYLOAD_MAX = 48 * 1024, /* of what one side gives the other */
     PAIR_ID_MAX = 64,             /* of a PeerId */
+    PAIR_PROOF_BYTES = 125,       /* of A, messages 1 to 3: then B knows whether it has the code */
     PAIR_TRIES_MAX = 3,
     PAIR_CODE_MS = 300 * 1000, /* a code lives */
     PAIR_RUN_MS = 60 * 1000    /* of one run */

@@ -52,7 +52,7 @@ int pair_inviter_get(struct bytes in, struct pair_inviter *ret)
     if (!get_label(&r, ret->label))
         return -EBADMSG;
     size_t n = reader_u8(&r);
-    if (n > PAIR_SPACES_MAX)
+    if (n == 0 || n > PAIR_SPACES_MAX)
         return -EBADMSG;
     for (; ret->grants_n < n && !r.failed; ret->grants_n++)
         ret->grants[ret->grants_n] = reader_bytes(&r, reader_u32(&r));

@@ -5,7 +5,8 @@
  *   invites   label (length 1, bytes) · count 1 · so many grants (proto/sealed/grant.h), each
  * length 4, bytes
  *
- * Labels are 1 to 64 bytes of plain text (proto/base/utf8.h). Errors: -EBADMSG. Thread: any.
+ * There is at least one grant. Labels are 1 to 64 bytes of plain text (proto/base/utf8.h). Errors:
+ * -EBADMSG. Thread: any.
  */
 #ifndef SYNC_PAIR_PAYLOAD_H
 #define SYNC_PAIR_PAYLOAD_H

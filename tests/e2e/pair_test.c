@@ -7,111 +7,10 @@
 #include <unistd.h>
 
 #include "tests/support/e2e_log.h"
-#include "tests/support/posix.h"
+#include "tests/support/pair_world.h"
 #include "tests/support/sync_world.h"
 
-enum { CODE_MS = 20000, END_MS = 20000, FIRST_MS = 20000, CODE_LETTERS = 9 };
-
-/* The one that makes the code, and those that type it. */
-static struct e2e *desk, *phone;
-static char code[16], address[256];
-static pid_t waiting;
-
-/* ---- two devices -------------------------------------------------------------------------------
- */
-
-/* Another device, below the fixture of the test. */
-static struct e2e *device(const char *name)
-{
-    struct e2e *d = calloc(1, sizeof *d);
-    if (d == NULL)
-        abort();
-    snprintf(d->top, sizeof d->top, "%.90s/%s", desk->top, name);
-    snprintf(d->home, sizeof d->home, "%.100s/home", d->top);
-    snprintf(d->folder, sizeof d->folder, "%.100s/notes", d->top);
-    ok(mkdir(d->top, 0755));
-    ok(mkdir(d->folder, 0755));
-    return d;
-}
-
-static bool begin(struct e2e *f)
-{
-    desk = f;
-    phone = device("phone");
-    return e2e_mount(desk, "") &&
-           e2e_ok(desk, "echo first >notes/first.md; mkdir notes/sub; echo two >notes/sub/two.md; "
-                        "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null") &&
-           e2e_ok(phone, "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null");
-}
-
-static void end(void)
-{
-    if (phone != NULL) {
-        e2e_sh(phone, "persist unmount notes");
-        e2e_leave(phone);
-        free(phone);
-    }
-    e2e_end_sync(desk);
-}
-
-static bool has_shown(void *arg)
-{
-    (void)arg;
-    e2e_sh(desk, "test $(wc -l <pair.out) -ge 2 || test -e pair.status");
-    return desk->last.status == 0;
-}
-
-/* Makes a code, with @options; false: it was refused. */
-static bool invite(const char *options)
-{
-    e2e_sh(desk, "rm -f pair.out pair.err pair.status");
-    waiting = e2e_start(desk,
-                        "persist pair %s >pair.out 2>pair.err & pid=$!; echo $pid >pair.pid; "
-                        "wait $pid; echo $? >pair.now; mv pair.now pair.status",
-                        options);
-    e2e_sh(desk, "while ! test -e pair.out; do sleep 0.01; done");
-    e2e_wait(has_shown, NULL, CODE_MS, "a code is shown");
-    e2e_ok(desk, "sed -n 's/^code *//p' pair.out");
-    snprintf(code, sizeof code, "%.*s", CODE_LETTERS, desk->last.out);
-    e2e_ok(desk, "sed -n 's/^address *//p' pair.out | head -n 1");
-    snprintf(address, sizeof address, "%.*s", (int)strcspn(desk->last.out, "\n"), desk->last.out);
-    return holds(strlen(code) == CODE_LETTERS && address[0] == '/');
-}
-
-static bool has_ended(void *arg)
-{
-    (void)arg;
-    e2e_sh(desk, "cat pair.status");
-    return desk->last.status == 0 && desk->last.out_n > 0;
-}
-
-/* The inviting command ends with @status, and has @part on one of its streams. */
-static void invite_ends(int status, const char *part)
-{
-    e2e_wait(has_ended, NULL, END_MS, "the command that waits has ended");
-    holds(atoi(desk->last.out) == status);
-    e2e_ok(desk, "cat pair.out pair.err");
-    if (strstr(desk->last.out, part) == NULL)
-        check_fail("\"%s\" is not in \"%s\"", part, desk->last.out);
-    e2e_stop(waiting);
-}
-
-/* Another code with the same digits. */
-static const char *wrong(void)
-{
-    static char text[sizeof code];
-    memcpy(text, code, sizeof text);
-    text[0] = text[0] == 'A' ? 'B' : 'A';
-    return text;
-}
-
-static void expect_alone(void)
-{
-    e2e_ok(desk, "persist peers notes >peers");
-    e2e_ok(desk, "test $(grep -c . peers) -le 2 && ! grep -q phone peers");
-    holds(!e2e_is_mounted(phone->folder));
-    e2e_ok(phone, "test -z \"$(ls $PERSIST_HOME/spaces 2>/dev/null | grep -v member)\"");
-}
+enum { FIRST_MS = 20000 };
 
 /* A line that a file of a device is to be. */
 struct line {
@@ -147,7 +46,7 @@ static void expect_shared(const char *text)
 
 static void a_device_with_the_code_is_let_in(struct e2e *f)
 {
-    if (begin(f) && invite("notes --label 'the desk'")) {
+    if (pair_world_begin(f) && invite("notes --label 'the desk'")) {
         e2e_ok(phone, "persist pair %s notes --label 'my phone' --peer %s >joined", code, address);
         e2e_ok(phone, "grep -q '^paired with the desk (\\.\\.\\.[A-Za-z0-9]\\{8\\})$' joined");
         invite_ends(0, "paired with my phone (...");
@@ -158,24 +57,25 @@ static void a_device_with_the_code_is_let_in(struct e2e *f)
         expect_shared("again");
         e2e_ok(phone, "persist check notes");
     }
-    end();
+    pair_world_end();
 }
 
 static void a_folder_is_made_where_none_is(struct e2e *f)
 {
-    if (begin(f) && invite("notes")) {
+    if (pair_world_begin(f) && invite("notes")) {
         e2e_ok(phone, "rmdir notes && mkdir in && cd in && persist pair %s --peer %s >../joined",
                code, address);
         invite_ends(0, "paired with");
         e2e_ok(phone, "test \"$(cat in/notes/sub/two.md)\" = two");
         e2e_ok(phone, "persist unmount in/notes && mkdir notes");
     }
-    end();
+    pair_world_end();
 }
 
 static void several_folders_come_at_once(struct e2e *f)
 {
-    if (begin(f) && e2e_ok(desk, "mkdir plans && persist mount plans && echo p >plans/p.md") &&
+    if (pair_world_begin(f) &&
+        e2e_ok(desk, "mkdir plans && persist mount plans && echo p >plans/p.md") &&
         invite("notes plans")) {
         e2e_ok(phone, "rmdir notes && persist pair %s all --peer %s >joined", code, address);
         invite_ends(0, "paired with");
@@ -185,12 +85,12 @@ static void several_folders_come_at_once(struct e2e *f)
         e2e_ok(phone, "persist unmount all/notes && persist unmount all/plans && mkdir notes");
     }
     e2e_sh(desk, "persist unmount plans");
-    end();
+    pair_world_end();
 }
 
 static void a_device_that_has_it_is_told_so(struct e2e *f)
 {
-    if (begin(f) && invite("notes")) {
+    if (pair_world_begin(f) && invite("notes")) {
         e2e_ok(phone, "persist pair %s notes --peer %s", code, address);
         invite_ends(0, "paired with");
         holds(invite("notes"));
@@ -199,7 +99,7 @@ static void a_device_that_has_it_is_told_so(struct e2e *f)
         invite_ends(0, "paired with");
         expect_shared("anew");
     }
-    end();
+    pair_world_end();
 }
 
 /* Neither knows where the other one is; each has a folder with the same server. */
@@ -231,64 +131,64 @@ static void devices_meet_at_their_server(struct e2e *f)
 
 static void a_wrong_code_is_one_try_of_three(struct e2e *f)
 {
-    if (begin(f) && invite("notes")) {
-        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong(),
+    if (pair_world_begin(f) && invite("notes")) {
+        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong_code(),
                     address);
-        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong(),
+        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong_code(),
                     address);
         expect_alone();
         e2e_ok(phone, "persist pair %s notes --peer %s >joined", code, address);
         invite_ends(0, "paired with");
         expect_shared("then");
     }
-    end();
+    pair_world_end();
 }
 
 static void after_three_wrong_ones_it_is_worth_nothing(struct e2e *f)
 {
-    if (begin(f) && invite("notes")) {
+    if (pair_world_begin(f) && invite("notes")) {
         for (int i = 0; i < 3; i++)
-            e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s", wrong(),
-                        address);
+            e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes --peer %s",
+                        wrong_code(), address);
         invite_ends(4, "was wrong each time");
         e2e_refused(phone, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
         expect_alone();
     }
-    end();
+    pair_world_end();
 }
 
 static void a_code_is_good_once(struct e2e *f)
 {
-    if (begin(f) && invite("notes")) {
-        struct e2e *third = device("third");
+    if (pair_world_begin(f) && invite("notes")) {
+        struct e2e *third = pair_world_device("third");
         e2e_ok(phone, "persist pair %s notes --peer %s", code, address);
         invite_ends(0, "paired with");
         e2e_refused(third, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
         e2e_leave(third);
         free(third);
     }
-    end();
+    pair_world_end();
 }
 
 static void a_code_expires(struct e2e *f)
 {
-    if (begin(f) && invite("notes --expires 10")) {
+    if (pair_world_begin(f) && invite("notes --expires 10")) {
         invite_ends(5, "expired");
         e2e_refused(phone, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
         expect_alone();
     }
-    end();
+    pair_world_end();
 }
 
 static void who_gives_up_leaves_nothing(struct e2e *f)
 {
-    if (begin(f) && invite("notes")) {
+    if (pair_world_begin(f) && invite("notes")) {
         e2e_ok(desk, "kill -INT $(cat pair.pid)");
         invite_ends(1, "cancelled");
         e2e_refused(phone, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
         expect_alone();
     }
-    end();
+    pair_world_end();
 }
 
 /* ---- what is refused at once -------------------------------------------------------------------
@@ -296,7 +196,7 @@ static void who_gives_up_leaves_nothing(struct e2e *f)
 
 static void what_makes_no_sense_changes_nothing(struct e2e *f)
 {
-    if (begin(f)) {
+    if (pair_world_begin(f)) {
         e2e_refused(phone, 2, "neither a code nor a folder", "persist pair KXN-7842 notes");
         e2e_refused(phone, 2, "", "persist pair KXNR-7842 notes --peer nowhere");
         e2e_refused(phone, 2, "--expires", "persist pair KXNR-7842 notes --expires 20");
@@ -318,7 +218,7 @@ static void what_makes_no_sense_changes_nothing(struct e2e *f)
         e2e_refused(desk, 1, "not mounted", "persist pair notes");
         expect_alone();
     }
-    end();
+    pair_world_end();
 }
 
 int main(int argc, char **argv)
