@@ -185,6 +185,8 @@ int p2p_file_put(struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE
 int p2p_file_set(struct p2p_file *f, struct bytes listen, bool any_port, bool mdns, struct err *err)
 {
     struct p2p_file next = *f;
+    if (f->mdns == mdns && f->any_port == any_port && bytes_equal(buf_bytes(&f->listen), listen))
+        return 0;
     next.listen = (struct buf){0};
     next.mdns = mdns;
     next.any_port = any_port;

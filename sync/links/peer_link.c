@@ -139,12 +139,16 @@ static int next_frame(struct peer_stream *st, struct bytes *ret)
     return 1;
 }
 
-/* What was delivered goes, and may be sent again. */
+/* What was delivered goes. There is new room for all that came, also for a part of a frame, which
+ * may be longer than the window, as long as the mount takes frames. */
 static void compact(struct peer_stream *st)
 {
+    if (st->link == NULL || !st->link->paused) {
+        conn_consumed(st->s, st->unconsumed);
+        st->unconsumed = 0;
+    }
     if (st->in_at == 0)
         return;
-    conn_consumed(st->s, st->in_at);
     memmove(st->in.p, st->in.p + st->in_at, st->in.n - st->in_at);
     st->in.n -= st->in_at;
     st->in_at = 0;
@@ -236,6 +240,7 @@ static void on_data(struct conn_stream *s, struct bytes data, void *user)
     struct peer_stream *st = user;
     (void)s;
     buf_put_bytes(&st->in, data);
+    st->unconsumed += data.n;
     if (buf_status(&st->in) < 0) {
         if (st->link != NULL)
             drop_later(st->link, 0, "out of memory");

@@ -22,7 +22,8 @@ struct peer_stream {
     bool ours, greeted;
     struct buf in; /* that came and is not delivered, from in_at on */
     size_t in_at;
-    struct buf out; /* that had no room, from out_at on */
+    size_t unconsumed; /* bytes that came, for which the other side has no new room yet */
+    struct buf out;    /* that had no room, from out_at on */
     size_t out_at;
 };
 

@@ -72,6 +72,23 @@ static void a_folder_is_made_where_none_is(struct e2e *f)
     pair_world_end();
 }
 
+/* What is told of them at once is more than a stream takes before it is read. */
+static void a_folder_of_many_files_comes(struct e2e *f)
+{
+    if (pair_world_begin(f) &&
+        e2e_ok(desk, "i=0; while test $i -lt 500; do i=$((i+1)); "
+                     "head -c 3000 /dev/urandom >notes/file-$i; done") &&
+        invite("notes")) {
+        e2e_ok(phone, "persist pair %s notes --peer %s >joined", code, address);
+        invite_ends(0, "paired with");
+        e2e_ok(phone,
+               "i=0; until diff -rq notes %s >/dev/null || test $i -gt 300; do sleep 0.1; "
+               "i=$((i+1)); done; diff -rq notes %s",
+               desk->folder, desk->folder);
+    }
+    pair_world_end();
+}
+
 static void several_folders_come_at_once(struct e2e *f)
 {
     if (pair_world_begin(f) &&
@@ -117,7 +134,7 @@ static void devices_meet_at_their_server(struct e2e *f)
                "token >/dev/null",
                w.url);
         holds(invite("notes"));
-        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes", wrong());
+        e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes", wrong_code());
         e2e_ok(phone, "persist pair %s notes >joined", code);
         invite_ends(0, "paired with");
         expect_shared("by mail");
@@ -226,6 +243,7 @@ int main(int argc, char **argv)
     static const struct e2e_test tests[] = {
         E2E_TEST(a_device_with_the_code_is_let_in),
         E2E_TEST(a_folder_is_made_where_none_is),
+        E2E_TEST(a_folder_of_many_files_comes),
         E2E_TEST(several_folders_come_at_once),
         E2E_TEST(a_device_that_has_it_is_told_so),
         E2E_TEST(devices_meet_at_their_server),
