@@ -76,8 +76,8 @@ static void a_folder_is_made_where_none_is(struct e2e *f)
 static void a_folder_of_many_files_comes(struct e2e *f)
 {
     if (pair_world_begin(f) &&
-        e2e_ok(desk, "i=0; while test $i -lt 500; do i=$((i+1)); "
-                     "head -c 3000 /dev/urandom >notes/file-$i; done") &&
+        e2e_ok(desk, "mkdir made; i=0; while test $i -lt 500; do i=$((i+1)); "
+                     "head -c 1000 /dev/urandom >made/file-$i; done; cp -R made notes/") &&
         invite("notes")) {
         e2e_ok(phone, "persist pair %s notes --peer %s >joined", code, address);
         invite_ends(0, "paired with");
