@@ -12,6 +12,7 @@
 #include "sync/links/peers_priv.h"
 #include "sync/net/libp2p/kad.h"
 #include "sync/net/libp2p/limits.h"
+#include "sync/net/libp2p/scope.h"
 
 enum {
     TODAY = 1, /* of the names, which begin with yesterday's */
@@ -283,12 +284,26 @@ int peers_seek(struct peers *p, const uint8_t space[static SPACE_ID_SIZE], struc
     withdraw(s);
     memcpy(s->names, names.p, n * HASH_SIZE);
     s->n = n;
+    s->wait_ms = 0; /* it was not looked for under these */
     provide(s);
     return 0;
 }
 
 /* ---- begin and end -----------------------------------------------------------------------------
  */
+
+/* Whether others than this very computer can come at all. */
+static bool is_open(const struct peers *p)
+{
+    struct reader r = reader_of(buf_bytes(&p->file.listen));
+    uint8_t ip[SCOPE_IP_BYTES];
+    while (r.n > 0) {
+        scope_ip(reader_string(&r, P2P_ADDR_BYTES), ip);
+        if (!scope_is_loopback(ip))
+            return true;
+    }
+    return false;
+}
 
 /*
  * Whether others may ask this device. One that listens where a person said so is there to be
@@ -298,7 +313,7 @@ int peers_seek(struct peers *p, const uint8_t space[static SPACE_ID_SIZE], struc
  */
 static bool may_serve(const struct peers *p)
 {
-    return !p->file.any_port;
+    return !p->file.any_port && (p->file.dht == P2P_DHT_ON || is_open(p));
 }
 
 void peers_dht_begin(struct peers_dht *d, struct p2p_host *host)
