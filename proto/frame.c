@@ -56,9 +56,11 @@ static bool spaces_valid(const Persist__Spaces *s)
 
 static bool members_valid(const Persist__Members *m)
 {
-    bool ok = m->n_identities <= FRAME_ONLINE_MAX;
+    bool ok = m->n_identities <= FRAME_ONLINE_MAX && m->n_names <= FRAME_NAMES_MAX;
     for (size_t i = 0; ok && i < m->n_identities; i++)
         ok = is_size(m->identities[i], SIGN_KEY_SIZE);
+    for (size_t i = 0; ok && i < m->n_names; i++)
+        ok = is_size(m->names[i], HASH_SIZE);
     return ok;
 }
 
@@ -248,7 +250,8 @@ static bool local_valid(const Persist__Local *f)
     case PERSIST__LOCAL__KIND_MEMBERS:
         return members_valid(f->members);
     case PERSIST__LOCAL__KIND_P2P:
-        return f->p2p->n_listen <= FRAME_LISTEN_MAX && f->p2p->n_know <= FRAME_LISTEN_MAX;
+        return f->p2p->n_listen <= FRAME_LISTEN_MAX && f->p2p->n_know <= FRAME_LISTEN_MAX &&
+               f->p2p->n_bootstrap <= FRAME_LISTEN_MAX;
     case PERSIST__LOCAL__KIND_PAIR:
         return is_text(f->pair->nameplate) && is_text(f->pair->address);
     case PERSIST__LOCAL__KIND_PAIR_RUN:

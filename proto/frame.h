@@ -24,6 +24,7 @@ enum {
     FRAME_OFFERS_MAX = 4,      /* Offers that are not answered */
     FRAME_SPACES_MAX = 100,    /* spaces in a Spaces */
     FRAME_ONLINE_MAX = 64,     /* devices in an Online: as many as a space has members */
+    FRAME_NAMES_MAX = 6,       /* names in a Members */
     FRAME_LISTEN_MAX = 64,     /* addresses in a P2p */
     FRAME_PAIR_MAX = 64 << 10, /* bytes in a PairData */
     FRAME_CHANNEL_SIZE = 32,

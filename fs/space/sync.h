@@ -394,6 +394,10 @@ int space_sync_has_device(struct space *s, const uint8_t identity[static SIGN_KE
  * long as no acts are here, the one that has invited this one.
  * -ENOTCONN, -ENOMEM. */
 int space_sync_devices(struct space *s, struct buf *ret) MUST_CHECK;
+/** The names under which members look for each other on the days before, of and after @now, seconds
+ * since 1970, appended to @ret (HASH_SIZE each); of the newest epoch, and none without its key.
+ * -ENOTCONN, -ENOMEM. */
+int space_sync_names(struct space *s, uint64_t now, struct buf *ret) MUST_CHECK;
 /** How many acts are here: while that stays, so do the members. */
 size_t space_sync_acts(struct space *s);
 /** Whether a member of the device with this identity was ever revoked. */

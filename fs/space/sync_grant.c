@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "fs/space/sync_priv.h"
+#include "proto/sealed/discovery.h"
 
 bool space_sync_is_member(struct space *s)
 {
@@ -133,6 +134,22 @@ int space_sync_devices(struct space *s, struct buf *ret)
         const struct member_now *m = members_at(y->members, i);
         if (m->role == ACT_ROLE_DEVICE && member_id_cmp(&m->id, &y->id) != 0)
             buf_put(ret, m->keys.identity, SIGN_KEY_SIZE);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return buf_status(ret);
+}
+
+int space_sync_names(struct space *s, uint64_t now, struct buf *ret)
+{
+    uint64_t today = discovery_day(now);
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->lock);
+    const struct epoch_keys *k = s->sync->members == NULL ? NULL : sync_epoch(s);
+    for (int day = -1; k != NULL && day <= 1; day++) {
+        uint8_t name[HASH_SIZE];
+        discovery_name(k, today + (uint64_t)day, name);
+        buf_put(ret, name, sizeof name);
     }
     pthread_mutex_unlock(&s->lock);
     return buf_status(ret);

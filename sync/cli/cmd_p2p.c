@@ -1,5 +1,7 @@
 /* persist p2p: direct links with other devices, shown and set. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "proto/base/json.h"
@@ -10,11 +12,15 @@
 #include "sync/cli/sync_ensure.h"
 #include "sync/cli/term.h"
 
-enum { OPT_LISTEN, OPT_MDNS, OPT_PEER, OPT_JSON, MDNS_ON = 1, MDNS_OFF = 2 };
+enum { OPT_LISTEN, OPT_MDNS, OPT_DHT, OPT_BOOTSTRAP, OPT_PEER, OPT_JSON };
+
+enum { TURN_ON = 1, TURN_OFF = 2 };
 
 static const struct args_option options[] = {
     [OPT_LISTEN] = {.long_name = "listen", .has_value = true, .repeats = true},
     [OPT_MDNS] = {.long_name = "mdns", .has_value = true},
+    [OPT_DHT] = {.long_name = "dht", .has_value = true},
+    [OPT_BOOTSTRAP] = {.long_name = "bootstrap", .has_value = true, .repeats = true},
     [OPT_PEER] = {.long_name = "peer", .has_value = true, .repeats = true},
     [OPT_JSON] = {.long_name = "json"},
     {0},
@@ -23,7 +29,7 @@ static const struct args_option options[] = {
 /* What the sync process is asked; its texts are the command line's. */
 struct question {
     Persist__P2p p2p;
-    char *listen[ARGS_WORDS_MAX], *know[ARGS_WORDS_MAX];
+    char *listen[ARGS_WORDS_MAX], *know[ARGS_WORDS_MAX], *bootstrap[ARGS_WORDS_MAX];
 };
 
 static char *value_of(const struct args *a, int option, size_t i)
@@ -36,13 +42,25 @@ static char *value_of(const struct args *a, int option, size_t i)
     return text.out;
 }
 
-static int read_mdns(const struct args *a, uint32_t *ret, struct err *err)
+static int read_turn(const struct args *a, int option, uint32_t *ret, struct err *err)
 {
-    const char *word = args_value(a, OPT_MDNS, 0);
+    const char *word = args_value(a, option, 0);
     if (word == NULL)
         return 0;
-    *ret = strcmp(word, "on") == 0 ? MDNS_ON : strcmp(word, "off") == 0 ? MDNS_OFF : 0;
-    return *ret != 0 ? 0 : err_set(err, -EINVAL, "p2p: --mdns is on or off, not '%s'", word);
+    *ret = strcmp(word, "on") == 0 ? TURN_ON : strcmp(word, "off") == 0 ? TURN_OFF : 0;
+    return *ret != 0 ? 0
+                     : err_set(err, -EINVAL, "p2p: --%s is on or off, not '%s'",
+                               options[option].long_name, word);
+}
+
+/* The values of @option, without the word that stands for none of them. How many. */
+static size_t read_list(const struct args *a, int option, const char *none, char **ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < args_count(a, option); i++)
+        if (strcmp(args_value(a, option, i), none) != 0)
+            ret[n++] = value_of(a, option, i);
+    return n;
 }
 
 static int ask_what(const struct args *a, struct question *q, struct err *err)
@@ -50,15 +68,17 @@ static int ask_what(const struct args *a, struct question *q, struct err *err)
     persist__p2p__init(&q->p2p);
     q->p2p.listen = q->listen;
     q->p2p.know = q->know;
+    q->p2p.bootstrap = q->bootstrap;
     q->p2p.set_listen = args_count(a, OPT_LISTEN) > 0;
-    for (size_t i = 0; i < args_count(a, OPT_LISTEN); i++)
-        if (strcmp(args_value(a, OPT_LISTEN, i), "off") != 0)
-            q->listen[q->p2p.n_listen++] = value_of(a, OPT_LISTEN, i);
+    q->p2p.n_listen = read_list(a, OPT_LISTEN, "off", q->listen);
+    q->p2p.set_bootstrap = args_count(a, OPT_BOOTSTRAP) > 0;
+    q->p2p.n_bootstrap = read_list(a, OPT_BOOTSTRAP, "none", q->bootstrap);
     for (size_t i = 0; i < args_count(a, OPT_PEER); i++)
         q->know[q->p2p.n_know++] = value_of(a, OPT_PEER, i);
     if (args_plain_n(a) > 0)
         return err_set(err, -EINVAL, "p2p: '%s' is one word too many", args_plain(a, 0));
-    return read_mdns(a, &q->p2p.mdns, err);
+    int rc = read_turn(a, OPT_MDNS, &q->p2p.mdns, err);
+    return rc < 0 ? rc : read_turn(a, OPT_DHT, &q->p2p.dht, err);
 }
 
 static int ask(const struct question *q, Persist__Local **ret, struct err *err)
@@ -82,37 +102,56 @@ static int ask(const struct question *q, Persist__Local **ret, struct err *err)
     return rc;
 }
 
+static void put_list(struct json *j, const char *key, char *const *text, size_t n)
+{
+    json_key(j, key);
+    json_list(j);
+    for (size_t i = 0; i < n; i++)
+        json_str(j, text[i]);
+    json_end(j);
+}
+
 static void put_json(const Persist__Reply *r, struct buf *b)
 {
     struct json j;
     json_init(&j, b);
     json_object(&j);
-    json_key(&j, "addresses");
-    json_list(&j);
-    for (size_t i = 0; i < r->n_addresses; i++)
-        json_str(&j, r->addresses[i]);
-    json_end(&j);
+    put_list(&j, "addresses", r->addresses, r->n_addresses);
     json_key_bool(&j, "mdns", r->mdns);
+    json_key_bool(&j, "dht", r->dht);
+    put_list(&j, "bootstrap", r->bootstrap, r->n_bootstrap);
+    json_key_u64(&j, "neighbours", r->neighbours);
     json_key_str(&j, "error", r->error);
     json_end(&j);
     (void)!json_finish(&j); /* a failure stays in the buffer */
 }
 
+static void put_line(struct buf *b, const char *name, const char *text)
+{
+    buf_put_bytes(b, bytes_str(name));
+    buf_put_bytes(b, bytes_str(text));
+    buf_put_bytes(b, bytes_str("\n"));
+}
+
+static void put_dht(const Persist__Reply *r, struct buf *b)
+{
+    char text[64];
+    snprintf(text, sizeof text, "on, %" PRIu32 " neighbours", r->neighbours);
+    put_line(b, "dht        ", r->dht ? text : "off");
+    for (size_t i = 0; i < r->n_bootstrap; i++)
+        put_line(b, "bootstrap  ", r->bootstrap[i]);
+}
+
 static void put_text(const Persist__Reply *r, struct buf *b)
 {
-    for (size_t i = 0; i < r->n_addresses; i++) {
-        buf_put_bytes(b, bytes_str("listens    "));
-        buf_put_bytes(b, bytes_str(r->addresses[i]));
-        buf_put_bytes(b, bytes_str("\n"));
-    }
+    for (size_t i = 0; i < r->n_addresses; i++)
+        put_line(b, "listens    ", r->addresses[i]);
     if (r->n_addresses == 0)
         buf_put_bytes(b, bytes_str("direct     off; --listen /ip4/0.0.0.0/tcp/4001 turns it on\n"));
     buf_put_bytes(b, bytes_str(r->mdns ? "mdns       on\n" : "mdns       off\n"));
-    if (r->error[0] != '\0') {
-        buf_put_bytes(b, bytes_str("error      "));
-        buf_put_bytes(b, bytes_str(r->error));
-        buf_put_bytes(b, bytes_str("\n"));
-    }
+    put_dht(r, b);
+    if (r->error[0] != '\0')
+        put_line(b, "error      ", r->error);
 }
 
 static int run(const struct args *a)
@@ -139,19 +178,26 @@ static int run(const struct args *a)
 
 const struct command command_p2p = {
     .name = "p2p",
-    .arguments = "[--listen ADDRESS]... [--mdns on|off] [--peer ADDRESS]... [--json]",
+    .arguments = "[--listen ADDRESS]... [--mdns on|off] [--dht on|off] [--bootstrap ADDRESS]...\n"
+                 "              [--peer ADDRESS]... [--json]",
     .summary = "direct links with other devices: show them, or set them",
-    .help = "  --listen ADDRESS  listen there: /ip4/0.0.0.0/tcp/4001, or with /ws behind it for a\n"
-            "                    WebSocket; off: there are no direct links\n"
-            "  --mdns on|off     be found on the local network\n"
-            "  --peer ADDRESS    where another device of a folder is, with /p2p/ and its id at the "
-            "end\n"
-            "  --json            one JSON document\n"
-            "\n"
-            "Devices of a folder that reach each other directly need no server between them.\n"
-            "\n"
-            "Example:\n"
-            "  persist p2p --listen /ip4/0.0.0.0/tcp/4001\n",
+    .help =
+        "  --listen ADDRESS  listen there: /ip4/0.0.0.0/tcp/4001, or with /ws behind it for a\n"
+        "                    WebSocket; off: there are no direct links\n"
+        "  --mdns on|off     be found on the local network\n"
+        "  --dht on|off      find devices of a folder anywhere, by asking peers that need not be\n"
+        "                    members; on by itself when there is a bootstrap peer\n"
+        "  --bootstrap ADDRESS\n"
+        "                    a peer that is asked first, as its --listen says, instead of those\n"
+        "                    before; none: there is none any more\n"
+        "  --peer ADDRESS    where another device of a folder is, with /p2p/ and its id at the "
+        "end\n"
+        "  --json            one JSON document\n"
+        "\n"
+        "Devices of a folder that reach each other directly need no server between them.\n"
+        "\n"
+        "Example:\n"
+        "  persist p2p --listen /ip4/0.0.0.0/tcp/4001\n",
     .options = options,
     .run = run,
 };

@@ -15,6 +15,7 @@
 #include "fs/space/exchange.h"
 #include "fs/tree/tree.h"
 #include "proto/base/log.h"
+#include "proto/sealed/discovery.h"
 #include "sync/engine/serve.h"
 #include "sync/engine/session.h"
 #include "sync/net/loop.h"
@@ -31,6 +32,8 @@ enum {
     FULL_MS = 30000,      /* until a server that had no room is tried again, */
     STRANGER_MS = 30000,  /* and a device that is no member */
     FD_MAX = 1024,
+    DAY_S = 86400,
+    DAY_LOOK_MS = 1800000, /* so often it is looked at least whether it is another day */
 };
 
 /* A link that the sync process told of, or one before it. */
@@ -63,7 +66,9 @@ struct engine {
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
     uint64_t stated_ms;                     /* when the last STATE was made */
     uint64_t states_heard;                  /* of others, that were seen here */
-    size_t acts_told; /* the sync process knows the members of so many acts; SIZE_MAX: nothing */
+    size_t acts_told;  /* the sync process knows the members of so many acts; SIZE_MAX: nothing */
+    uint64_t day_told; /* and the names of this day, */
+    bool names_told;   /* if there were any */
 };
 
 /* ---- frames to the sync process ----------------------------------------------------------------
@@ -406,29 +411,50 @@ static uint64_t look_after(struct engine *e, uint64_t now_ms)
     return sooner(adopt, sooner(watch, compare));
 }
 
-/* Says who the other devices are, when that may have changed. */
-static void tell_members(struct engine *e)
+/* Views of what stands side by side in @list, @size each, at most @max. How many. */
+static size_t view(const struct buf *list, size_t size, size_t max, ProtobufCBinaryData *ret)
+{
+    size_t n = 0;
+    for (; n < max && (n + 1) * size <= list->n; n++)
+        ret[n] = frame_data(bytes_of(list->p + n * size, size));
+    return n;
+}
+
+/* Says who the other devices are, and under which names they look for each other, when that may
+ * have changed. When to look again: the day ends, by a clock that may be set, or go on while this
+ * computer sleeps. */
+static uint64_t tell_members(struct engine *e, uint64_t now_ms)
 {
     struct buf ids CLEANUP(buf_fini) = {0};
-    ProtobufCBinaryData views[FRAME_ONLINE_MAX];
+    struct buf names CLEANUP(buf_fini) = {0};
+    ProtobufCBinaryData id_views[FRAME_ONLINE_MAX], name_views[FRAME_NAMES_MAX];
     Persist__Members m = PERSIST__MEMBERS__INIT;
     Persist__Local f = PERSIST__LOCAL__INIT;
     size_t acts = space_sync_acts(e->cfg.space);
-    if (e->conn == NULL || acts == e->acts_told || space_sync_devices(e->cfg.space, &ids) < 0)
-        return;
-    for (size_t at = 0; at < ids.n && m.n_identities < FRAME_ONLINE_MAX; at += SIGN_KEY_SIZE)
-        views[m.n_identities++] = frame_data(bytes_of(ids.p + at, SIGN_KEY_SIZE));
-    m.identities = views;
+    uint64_t wall_s = wall_ms() / 1000, day = discovery_day(wall_s);
+    uint64_t next = now_ms + min_u64(DAY_LOOK_MS, ((day + 1) * DAY_S - wall_s) * 1000);
+    bool news = acts != e->acts_told || day != e->day_told;
+    if (e->conn == NULL || (!news && e->names_told) ||
+        space_sync_names(e->cfg.space, wall_s, &names) < 0 || (!news && names.n == 0) ||
+        space_sync_devices(e->cfg.space, &ids) < 0)
+        return next;
+    m.n_identities = view(&ids, SIGN_KEY_SIZE, FRAME_ONLINE_MAX, id_views);
+    m.identities = id_views;
+    m.n_names = view(&names, HASH_SIZE, FRAME_NAMES_MAX, name_views);
+    m.names = name_views;
     f.kind_case = PERSIST__LOCAL__KIND_MEMBERS;
     f.members = &m;
     send_local(e, &f);
     e->acts_told = acts;
+    e->day_told = day;
+    e->names_told = names.n > 0;
+    return next;
 }
 
 static void pump(struct engine *e, bool now)
 {
-    tell_members(e);
-    uint64_t now_ms = net_now_ms(), next = look_after(e, now_ms);
+    uint64_t now_ms = net_now_ms(), members = tell_members(e, now_ms);
+    uint64_t next = sooner(members, look_after(e, now_ms));
     int more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
     if (more < 0 && more != -ENOTCONN)
         log_warn("sync: signing changes: %s", strerror(-more));
@@ -638,7 +664,7 @@ static void on_connect_timer(void *arg)
         tell_attached(e, true);
         attach(e);
         e->acts_told = SIZE_MAX;
-        tell_members(e);
+        net_timer_set(e->pump_timer, 0); /* which tells of the members */
         net_timer_set(e->connect_timer, TOLD_MS);
         return;
     }

@@ -401,10 +401,16 @@ int attached_look_at_peers(struct attached *a)
 
 static int on_members(struct attached *a, const Persist__Members *m)
 {
+    struct buf names CLEANUP(buf_fini) = {0};
     buf_reset(&a->members);
     for (size_t i = 0; i < m->n_identities; i++)
         buf_put(&a->members, m->identities[i].data, SIGN_KEY_SIZE);
-    return buf_status(&a->members) < 0 ? -ENOMEM : attached_look_at_peers(a);
+    for (size_t i = 0; i < m->n_names; i++)
+        buf_put(&names, m->names[i].data, HASH_SIZE);
+    if (buf_status(&a->members) < 0 || buf_status(&names) < 0)
+        return -ENOMEM;
+    int rc = peers_seek(a->peers, a->space, buf_bytes(&names));
+    return rc < 0 ? rc : attached_look_at_peers(a);
 }
 
 int attached_frame(struct attached *a, const Persist__Local *f)
@@ -476,6 +482,7 @@ void attached_free(struct attached *a)
 {
     if (a == NULL)
         return;
+    (void)!peers_seek(a->peers, a->space, bytes_of(NULL, 0)); /* which needs no memory */
     for (size_t i = 0; i < a->n; i++)
         side_free(a->v[i]);
     free(a->v);

@@ -13,8 +13,11 @@ enum {
     SUM_BYTES = 8,
     FLAG_MDNS = 1,
     FLAG_ANY_PORT = 2,
+    FLAG_NO_DHT = 4,
+    FLAG_DHT = 8,
     ADDRS_BYTES = P2P_ADDRS * (P2P_ADDR_BYTES + 2),
-    FILE_MAX = 64 + P2P_LISTEN_MAX * (P2P_ADDR_BYTES + 2) + P2P_KNOWN_MAX * (40 + ADDRS_BYTES)
+    FILE_MAX = 64 + (P2P_LISTEN_MAX + P2P_BOOTSTRAP_MAX) * (P2P_ADDR_BYTES + 2) +
+               P2P_KNOWN_MAX * (40 + ADDRS_BYTES)
 };
 
 static const char name[] = "p2p";
@@ -30,6 +33,7 @@ void p2p_file_fini(struct p2p_file *f)
 {
     known_free(f->known, f->known_n);
     buf_fini(&f->listen);
+    buf_fini(&f->bootstrap);
     *f = (struct p2p_file){.dir_fd = -1};
 }
 
@@ -68,7 +72,11 @@ static int decode(struct p2p_file *f, struct bytes in)
     uint8_t flags = reader_u8(&r);
     f->mdns = (flags & FLAG_MDNS) != 0;
     f->any_port = (flags & FLAG_ANY_PORT) != 0;
+    f->dht = (flags & FLAG_NO_DHT) != 0 ? P2P_DHT_OFF
+             : (flags & FLAG_DHT) != 0  ? P2P_DHT_ON
+                                        : P2P_DHT_IF_LED;
     get_strings(&r, P2P_LISTEN_MAX, &f->listen);
+    get_strings(&r, P2P_BOOTSTRAP_MAX, &f->bootstrap);
     uint64_t n = reader_varint(&r);
     if (r.failed || n > P2P_KNOWN_MAX)
         return -EUCLEAN;
@@ -84,12 +92,19 @@ static int decode(struct p2p_file *f, struct bytes in)
     return reader_end(&r) < 0 ? -EUCLEAN : 0;
 }
 
+static uint8_t flags_of(const struct p2p_file *f)
+{
+    unsigned dht = f->dht == P2P_DHT_OFF ? FLAG_NO_DHT : f->dht == P2P_DHT_ON ? FLAG_DHT : 0;
+    return (uint8_t)(dht | (f->mdns ? FLAG_MDNS : 0) | (f->any_port ? FLAG_ANY_PORT : 0));
+}
+
 static int write_file(const struct p2p_file *f, struct err *err)
 {
     struct buf b CLEANUP(buf_fini) = {0};
     buf_put_u8(&b, VERSION);
-    buf_put_u8(&b, (uint8_t)((f->mdns ? FLAG_MDNS : 0) | (f->any_port ? FLAG_ANY_PORT : 0)));
+    buf_put_u8(&b, flags_of(f));
     put_strings(&b, buf_bytes(&f->listen));
+    put_strings(&b, buf_bytes(&f->bootstrap));
     buf_put_varint(&b, f->known_n);
     for (size_t i = 0; i < f->known_n; i++) {
         buf_put(&b, f->known[i].identity, SIGN_KEY_SIZE);
@@ -198,6 +213,28 @@ int p2p_file_set(struct p2p_file *f, struct bytes listen, bool any_port, bool md
         return rc;
     }
     buf_fini(&f->listen);
+    *f = next;
+    return 0;
+}
+
+bool p2p_file_is_dht(const struct p2p_file *f)
+{
+    return f->dht == P2P_DHT_ON || (f->dht == P2P_DHT_IF_LED && f->bootstrap.n > 0);
+}
+
+int p2p_file_set_dht(struct p2p_file *f, enum p2p_dht dht, struct bytes bootstrap, struct err *err)
+{
+    struct p2p_file next = *f;
+    next.bootstrap = (struct buf){0};
+    next.dht = dht;
+    buf_put_bytes(&next.bootstrap, bootstrap);
+    int rc = buf_status(&next.bootstrap) < 0 ? err_set(err, -ENOMEM, "%s: out of memory", name)
+                                             : write_file(&next, err);
+    if (rc < 0) {
+        buf_fini(&next.bootstrap);
+        return rc;
+    }
+    buf_fini(&f->bootstrap);
     *f = next;
     return 0;
 }

@@ -1,9 +1,10 @@
 /*
  * sync/links/p2p_file - what this device knows of direct links: where it listens, whether it is
- * announced on the local network, and where other devices were.
+ * announced on the local network, who leads to the DHT, and where other devices were.
  *
- *   p2p   version 1 · flags 1 (1 mdns, 2 a port that nobody asked for) · listen (varint n, each a
- * string) · devices (varint n, each: identity 32 · addresses (varint n, each a string)) · XXH3 8
+ *   p2p   version 1 · flags 1 (1 mdns, 2 a port that nobody asked for, 4 no DHT, 8 DHT) · listen
+ * (varint n, each a string) · bootstrap (the same) · devices (varint n, each: identity 32 ·
+ * addresses (varint n, each a string)) · XXH3 8
  *
  * Addresses are binary multiaddrs. A file of sync/state/statefile.h: closed to others, written
  * whole. Thread: one.
@@ -17,7 +18,10 @@
 /* Where a device listens that was told nothing. */
 #define P2P_FILE_ANY "/ip4/0.0.0.0/tcp/0"
 
-enum { P2P_KNOWN_MAX = 256, P2P_LISTEN_MAX = 8 };
+enum { P2P_KNOWN_MAX = 256, P2P_LISTEN_MAX = 8, P2P_BOOTSTRAP_MAX = 16 };
+
+/* Whether devices are looked for in the DHT. */
+enum p2p_dht { P2P_DHT_IF_LED /* when there is a bootstrap peer */, P2P_DHT_ON, P2P_DHT_OFF };
 
 /* Where another device was. */
 struct p2p_known {
@@ -28,15 +32,17 @@ struct p2p_known {
 struct p2p_file {
     int dir_fd;
     bool mdns;
-    bool any_port;     /* the port was free once, and another one does as well */
-    struct buf listen; /* multiaddrs, each as buf_put_string() does; empty: no direct links */
+    bool any_port; /* the port was free once, and another one does as well */
+    enum p2p_dht dht;
+    struct buf bootstrap; /* who leads to the DHT: multiaddrs, each as buf_put_string() does */
+    struct buf listen;    /* the same; empty: no direct links */
     struct p2p_known *known;
     size_t known_n;
 };
 
 /** Reads it from @dir_fd, which stays the caller's; without a file: what a new device has, any port
- * of all interfaces of IPv4, and mdns. Errors: -EPERM, -EUCLEAN, -ENOTSUP a later version, -EIO,
- * -ENOMEM. Free: p2p_file_fini(). */
+ * of all interfaces of IPv4, mdns, and no bootstrap peer. Errors: -EPERM, -EUCLEAN, -ENOTSUP a
+ * later version, -EIO, -ENOMEM. Free: p2p_file_fini(). */
 int p2p_file_open(int dir_fd, struct p2p_file *ret, struct err *err) MUST_CHECK;
 void p2p_file_fini(struct p2p_file *f);
 
@@ -50,5 +56,12 @@ int p2p_file_put(struct p2p_file *f, const uint8_t identity[static SIGN_KEY_SIZE
 /** Sets where to listen, and whether to be announced. Durable when it returns; else as before. */
 int p2p_file_set(struct p2p_file *f, struct bytes listen, bool any_port, bool mdns,
                  struct err *err) MUST_CHECK;
+
+/** Whether the DHT is used. */
+bool p2p_file_is_dht(const struct p2p_file *f);
+
+/** Sets whether the DHT is used, and who leads to it. Durable when it returns; else as before. */
+int p2p_file_set_dht(struct p2p_file *f, enum p2p_dht dht, struct bytes bootstrap,
+                     struct err *err) MUST_CHECK;
 
 #endif

@@ -434,6 +434,7 @@ void peer_link_free(struct peer_link *l)
     leave_stream(l);
     ring_remove(&l->all);
     net_timer_free(l->timer);
+    buf_fini(&l->hints);
     free(l);
 }
 

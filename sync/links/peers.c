@@ -125,6 +125,7 @@ static int dial(struct peers *p, const struct peer_link *l, struct err *err)
     const struct peers_near *near = find_near(p, l->peer_id);
     if (near != NULL)
         buf_put_bytes(&addrs, buf_bytes(&near->addrs));
+    peers_dht_hints(p, l->peer_id, &addrs);
     buf_put_bytes(&addrs, p2p_file_find(&p->file, l->identity));
     if (buf_status(&addrs) < 0)
         return err_set(err, -ENOMEM, "out of memory");
@@ -161,6 +162,7 @@ static void connected(struct peer_link *l, const char *why)
 {
     (void)why;
     backoff_reset(&l->backoff);
+    buf_fini(&l->hints); /* where it is, is known now */
     peer_link_connected(l);
 }
 
@@ -188,7 +190,9 @@ void peers_remember(struct peers *p, struct p2p_peer *peer, bool any)
 
 static void on_identified(struct p2p_peer *peer, void *user)
 {
-    peers_remember(user, peer, false);
+    struct peers *p = user;
+    peers_remember(p, peer, false);
+    peers_dht_identified(p->dht, peer);
 }
 
 /* ---- announcing, and looking around ------------------------------------------------------------
@@ -261,10 +265,13 @@ static int start_host(struct peers *p, struct bytes listen, struct p2p_host **re
                                   .user = p};
     rc = p2p_host_new(p->loop, &cfg, ret, err);
     sodium_memzero(secret, sizeof secret);
+    if (rc == 0)
+        peers_dht_begin(p->dht, *ret);
     struct reader r = reader_of(listen);
     while (rc == 0 && r.n > 0)
         rc = p2p_host_listen(*ret, reader_string(&r, P2P_ADDR_BYTES), err);
     if (rc < 0) {
+        peers_dht_end(p->dht);
         p2p_host_free(*ret);
         *ret = NULL;
     }
@@ -277,6 +284,7 @@ static void stop_host(struct peers *p)
     p->mdns = NULL;
     forget_near(p);
     pairing_host_gone(p);
+    peers_dht_end(p->dht);
     p2p_host_free(p->host);
     p->host = NULL;
     while (!ring_is_empty(&p->dials))
@@ -323,8 +331,10 @@ static int listen_as_stored(struct peers *p, struct err *err)
         rc = listen_anywhere(p, err);
     if (rc == 0 && p->file.any_port && keep_port(p, p->host, true, p->file.mdns, &ignored) < 0)
         log_warn("peers: the port is another one next time: %s", ignored.msg);
-    if (rc == 0)
+    if (rc == 0) {
         look_near(p);
+        peers_dht_go(p->dht);
+    }
     if (rc < 0) {
         snprintf(p->trouble, sizeof p->trouble, "%.200s", err->msg);
         net_timer_set(p->again, AGAIN_MS);
@@ -353,9 +363,11 @@ int peers_new(const struct peers_config *cfg, struct peers **ret, struct err *er
     ring_init(&p->dials);
     ring_init(&p->pairings);
     int rc = p2p_file_open(cfg->dir_fd, &p->file, err);
-    if (rc == 0 && net_timer_new(p->loop, on_again, p, &p->again) < 0)
+    if (rc == 0 &&
+        (net_timer_new(p->loop, on_again, p, &p->again) < 0 || peers_dht_new(p, &p->dht) < 0))
         rc = err_set(err, -ENOMEM, "peers: out of memory");
     if (rc < 0) {
+        net_timer_free(p->again);
         p2p_file_fini(&p->file);
         free(p);
         return rc;
@@ -371,6 +383,7 @@ void peers_free(struct peers *p)
     if (p == NULL)
         return;
     stop_host(p);
+    peers_dht_free(p->dht);
     net_timer_free(p->again);
     p2p_file_fini(&p->file);
     free(p);
@@ -380,6 +393,7 @@ void peers_stop(struct peers *p)
 {
     p->stopping = true;
     pairing_host_gone(p);
+    peers_dht_end(p->dht);
     if (p->host != NULL)
         p2p_host_stop(p->host);
 }
@@ -392,6 +406,7 @@ bool peers_is_idle(const struct peers *p)
 void peers_hurry(struct peers *p)
 {
     peers_announce(p);
+    peers_dht_hurry(p->dht);
     for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
         next = r->next;
         peer_link_try(CONTAINER_OF(r, struct peer_link, all));
@@ -424,9 +439,12 @@ static int listen_at(struct peers *p, struct bytes listen, bool mdns, struct err
     if (rc == 0) {
         p->host = host;
         p->trouble[0] = '\0';
-        if (host != NULL)
+        if (host != NULL) {
             look_near(p);
+            peers_dht_go(p->dht);
+        }
     } else {
+        peers_dht_end(p->dht);
         p2p_host_free(host);
         (void)!listen_as_stored(p, &ignored); /* the first reason is told */
     }
@@ -448,17 +466,66 @@ static int set_mdns(struct peers *p, struct bytes listen, bool mdns, struct err 
     return 0;
 }
 
-int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t listen_n, int mdns,
-              struct err *err)
+/* Whether an address can be dialed, of whoever is there. */
+static int can_dial(struct bytes addr, const char *text, struct err *err)
+{
+    struct maddr_dial ignored;
+    int rc = maddr_dial(addr, &ignored);
+    return rc < 0
+               ? err_set(err, -EINVAL,
+                         "%s: a bootstrap peer has an address like /ip4/192.0.2.7/tcp/4001", text)
+               : 0;
+}
+
+static int parse_bootstrap(char *const *text, size_t n, struct buf *ret, struct err *err)
+{
+    int rc = n > P2P_BOOTSTRAP_MAX
+                 ? err_set(err, -EINVAL, "at most %d bootstrap peers can be set", P2P_BOOTSTRAP_MAX)
+                 : 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct buf one CLEANUP(buf_fini) = {0};
+        rc = parse(text[i], &one, err);
+        struct reader r = reader_of(buf_bytes(&one));
+        if (rc == 0)
+            rc = can_dial(reader_string(&r, P2P_ADDR_BYTES), text[i], err);
+        buf_put_bytes(ret, buf_bytes(&one));
+    }
+    return rc < 0 ? rc : buf_status(ret);
+}
+
+static int set_dht(struct peers *p, enum p2p_dht dht, struct bytes bootstrap, struct err *err)
+{
+    int rc = p2p_file_set_dht(&p->file, dht, bootstrap, err);
+    if (rc == 0)
+        peers_dht_again(p->dht, p->host);
+    return rc;
+}
+
+/* All is read before anything is set. */
+int peers_set(struct peers *p, const struct peers_settings *s, struct err *err)
 {
     struct buf at CLEANUP(buf_fini) = {0};
-    bool is_mdns = mdns < 0 ? p->file.mdns : mdns > 0;
-    if (!set_listen) {
+    struct buf bootstrap CLEANUP(buf_fini) = {0};
+    bool mdns = s->mdns < 0 ? p->file.mdns : s->mdns > 0;
+    enum p2p_dht dht = s->dht < 0 ? p->file.dht : s->dht > 0 ? P2P_DHT_ON : P2P_DHT_OFF;
+    int rc = 0;
+    if (s->set_listen)
+        rc = parse_all(s->listen, s->listen_n, &at, err);
+    else
         buf_put_bytes(&at, buf_bytes(&p->file.listen));
-        return set_mdns(p, buf_bytes(&at), is_mdns, err);
-    }
-    int rc = parse_all(listen, listen_n, &at, err);
-    return rc < 0 ? rc : listen_at(p, buf_bytes(&at), is_mdns, err);
+    if (rc == 0 && s->set_bootstrap)
+        rc = parse_bootstrap(s->bootstrap, s->bootstrap_n, &bootstrap, err);
+    else
+        buf_put_bytes(&bootstrap, buf_bytes(&p->file.bootstrap));
+    if (rc == 0 && (buf_status(&at) < 0 || buf_status(&bootstrap) < 0))
+        rc = err_set(err, -ENOMEM, "out of memory");
+    if (rc == 0 && s->set_listen)
+        rc = listen_at(p, buf_bytes(&at), mdns, err);
+    else if (rc == 0 && s->mdns >= 0)
+        rc = set_mdns(p, buf_bytes(&at), mdns, err);
+    if (rc == 0 && (s->set_bootstrap || s->dht >= 0))
+        rc = set_dht(p, dht, buf_bytes(&bootstrap), err);
+    return rc;
 }
 
 int peers_know(struct peers *p, const char *address, struct err *err)
@@ -510,6 +577,23 @@ int peers_addresses(const struct peers *p, struct buf *ret)
 bool peers_mdns(const struct peers *p)
 {
     return p->file.mdns;
+}
+
+bool peers_dht(const struct peers *p)
+{
+    return p2p_file_is_dht(&p->file);
+}
+
+int peers_bootstrap(const struct peers *p, struct buf *ret)
+{
+    struct reader r = reader_of(buf_bytes(&p->file.bootstrap));
+    while (r.n > 0) {
+        struct buf text CLEANUP(buf_fini) = {0};
+        if (maddr_text(reader_string(&r, P2P_ADDR_BYTES), &text) < 0)
+            return -ENOMEM;
+        buf_put_string(ret, buf_bytes(&text));
+    }
+    return buf_status(ret);
 }
 
 const char *peers_trouble(const struct peers *p)

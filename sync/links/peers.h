@@ -47,13 +47,23 @@ bool peers_is_idle(const struct peers *p);
 /** The network is another: devices that are not reached are tried at once. */
 void peers_hurry(struct peers *p);
 
+/* What a person sets. */
+struct peers_settings {
+    bool set_listen;     /* else as before */
+    char *const *listen; /* texts of multiaddrs; none: there are no direct links */
+    size_t listen_n;
+    int mdns; /* announced on the local network: 1, 0; < 0: as before */
+    int dht;  /* the same for being in the DHT, which until it is set follows from this: */
+    bool set_bootstrap;     /* else as before */
+    char *const *bootstrap; /* who leads to the DHT: texts of multiaddrs */
+    size_t bootstrap_n;
+};
+
 /**
- * Listens at @listen (texts of multiaddrs; none: there are no direct links; only if @set_listen),
- * is announced on the local network or not (@mdns < 0: as before), and stores that. Errors, with a
- * message: -EINVAL no address, -EADDRINUSE and the like; then all is as before.
+ * Does as @s says, and stores that. Errors, with a message: -EINVAL no address, -EADDRINUSE and the
+ * like; then all is as before.
  */
-int peers_set(struct peers *p, bool set_listen, char *const *listen, size_t listen_n, int mdns,
-              struct err *err) MUST_CHECK;
+int peers_set(struct peers *p, const struct peers_settings *s, struct err *err) MUST_CHECK;
 
 /** Remembers where a device is: a multiaddr with /p2p/ID. Errors: -EINVAL; as p2p_file_put(). */
 int peers_know(struct peers *p, const char *address, struct err *err) MUST_CHECK;
@@ -63,8 +73,20 @@ bool peers_is_on(const struct peers *p);
 /** Where it listens, as texts with /p2p/ID, each as buf_put_string() does; appended. */
 int peers_addresses(const struct peers *p, struct buf *ret) MUST_CHECK;
 bool peers_mdns(const struct peers *p);
+/** Whether it is in the DHT; who leads to it, as peers_addresses() has them; and how many peers of
+ * it are known. */
+bool peers_dht(const struct peers *p);
+int peers_bootstrap(const struct peers *p, struct buf *ret) MUST_CHECK;
+size_t peers_neighbours(const struct peers *p);
 /** Why it does not listen where it should; empty: it does. */
 const char *peers_trouble(const struct peers *p);
+
+/**
+ * The devices of @space look for each other in the DHT under @names, HASH_SIZE each, of yesterday,
+ * today and tomorrow; this one has others keep that of today. None: not any more. Errors: -ENOMEM.
+ */
+int peers_seek(struct peers *p, const uint8_t space[static SPACE_ID_SIZE],
+               struct bytes names) MUST_CHECK;
 
 /* ---- links ---- */
 

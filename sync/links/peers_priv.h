@@ -47,6 +47,9 @@ struct peer_link {
     bool drop;         /* the stream is to be ended, and tried again after: */
     uint64_t drop_ms;
     char drop_why[PEER_TEXT_SIZE];
+    struct buf
+        hints; /* where strangers say that it is: multiaddrs, each as buf_put_string() does */
+    uint64_t hinted_ms; /* when it was tried because of one */
 };
 
 enum { PEERS_NEAR_MAX = 64 };
@@ -66,6 +69,7 @@ struct peers {
     unsigned port_taken;     /* tries at which the port was another program's */
     struct peers_near near[PEERS_NEAR_MAX];
     struct mdns *mdns; /* NULL: neither announced nor looking on the local network */
+    struct peers_dht *dht;
     struct p2p_file file;
     struct ring links, dials, pairings;
     uint64_t codes_ms; /* since when codes are counted, and how many */
@@ -94,6 +98,29 @@ void peers_remember(struct peers *p, struct p2p_peer *peer, bool any);
 /** Tells the network where this device is; again when that, or what it waits for, may have changed.
  */
 void peers_announce(struct peers *p);
+
+/* ---- what peers_dht.c has for peers.c ---- */
+
+/** Errors: -ENOMEM. */
+int peers_dht_new(struct peers *p, struct peers_dht **ret) MUST_CHECK;
+void peers_dht_free(struct peers_dht *d); /* accepts NULL */
+
+/** The host of direct links begins, and does not listen yet. */
+void peers_dht_begin(struct peers_dht *d, struct p2p_host *host);
+/** It listens, and that is stored: who leads to the DHT is dialed. */
+void peers_dht_go(struct peers_dht *d);
+/** It ends. */
+void peers_dht_end(struct peers_dht *d);
+/** The settings are others; @host NULL: there are no direct links. */
+void peers_dht_again(struct peers_dht *d, struct p2p_host *host);
+
+/** In identified() of the host. */
+void peers_dht_identified(struct peers_dht *d, struct p2p_peer *peer);
+/** The network is another. */
+void peers_dht_hurry(struct peers_dht *d);
+
+/** Appends some of the addresses that strangers say of a device, others each time. */
+void peers_dht_hints(struct peers *p, const uint8_t *peer_id, struct buf *ret);
 
 /* ---- what pairing.c has for peers.c ---- */
 

@@ -302,10 +302,15 @@ static void list(struct caller *c)
 /* Sets what is given; the first thing that cannot be ends it. */
 static int set_p2p(struct links *l, const Persist__P2p *in, struct err *err)
 {
-    int mdns = in->mdns == 0 ? -1 : in->mdns == 1;
-    int rc = 0;
-    if (in->set_listen || mdns >= 0)
-        rc = peers_set(l->peers, in->set_listen, in->listen, in->n_listen, mdns, err);
+    struct peers_settings s = {.set_listen = in->set_listen,
+                               .listen = in->listen,
+                               .listen_n = in->n_listen,
+                               .mdns = in->mdns == 0 ? -1 : in->mdns == 1,
+                               .dht = in->dht == 0 ? -1 : in->dht == 1,
+                               .set_bootstrap = in->set_bootstrap,
+                               .bootstrap = in->bootstrap,
+                               .bootstrap_n = in->n_bootstrap};
+    int rc = peers_set(l->peers, &s, err);
     if (in->set_listen)
         links_look_at_peers(l);
     for (size_t i = 0; rc == 0 && i < in->n_know; i++)
@@ -327,24 +332,34 @@ static size_t texts_of(const struct buf *list, char ***ret)
     return n;
 }
 
+static void texts_free(char **texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(texts[i]);
+    free(texts);
+}
+
 /* How direct links are now. */
 static int tell_p2p(struct caller *c)
 {
     const struct peers *p = c->links->peers;
     CLEANUP(buf_fini) struct buf addresses = {0};
+    CLEANUP(buf_fini) struct buf bootstrap = {0};
     char trouble[FRAME_TEXT_MAX];
     Persist__Reply r;
     persist__reply__init(&r);
-    if (peers_addresses(p, &addresses) < 0)
+    if (peers_addresses(p, &addresses) < 0 || peers_bootstrap(p, &bootstrap) < 0)
         log_warn("links: out of memory; not all addresses are told");
     snprintf(trouble, sizeof trouble, "%s", peers_trouble(p));
     r.error = trouble;
     r.n_addresses = texts_of(&addresses, &r.addresses);
     r.mdns = peers_mdns(p);
+    r.dht = peers_dht(p);
+    r.n_bootstrap = texts_of(&bootstrap, &r.bootstrap);
+    r.neighbours = (uint32_t)peers_neighbours(p);
     int rc = send_reply(c, &r);
-    for (size_t i = 0; i < r.n_addresses; i++)
-        free(r.addresses[i]);
-    free(r.addresses);
+    texts_free(r.addresses, r.n_addresses);
+    texts_free(r.bootstrap, r.n_bootstrap);
     return rc;
 }
 

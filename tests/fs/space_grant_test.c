@@ -9,6 +9,7 @@
 
 #include "fs/space/merger.h"
 #include "fs/space/sync_priv.h"
+#include "proto/sealed/discovery.h"
 #include "tests/support/hostile_member.h"
 #include "tests/support/sync_meet.h"
 
@@ -46,6 +47,35 @@ static void who_was_let_in_is_like_all(void **state)
     sync_meet_all(&m, 3);
     assert_int_not_equal(device_ino(&m.d[2], "a"), 0);
     sync_meet_expect_equal(&m, 3);
+    sync_meet_close(&m);
+}
+
+static void members_have_the_same_names_and_nobody_else_any(void **state)
+{
+    (void)state;
+    enum { DAY_S = 86400, NOW_S = 20787 * DAY_S + 86399 };
+    struct sync_meet m;
+    struct buf of_anna CLEANUP(buf_fini) = {0}, of_bert CLEANUP(buf_fini) = {0},
+                       next CLEANUP(buf_fini) = {0};
+    uint8_t today[HASH_SIZE];
+    sync_meet_found(&m, "anna");
+    device_granted(&m.d[1], "bert", 2, &m.d[0]);
+    struct space *a = m.d[0].s, *b = m.d[1].s;
+    assert_int_equal(space_sync_names(b, NOW_S, &of_bert), 0);
+    assert_int_equal(of_bert.n, 0); /* no acts are here, which would say which epoch it is */
+    sync_meet_give(&m, 0, 1);
+    assert_int_equal(space_sync_join(b), 1);
+    sync_meet_give(&m, 1, 0);
+    assert_int_equal(space_sync_names(a, NOW_S, &of_anna), 0);
+    assert_int_equal(space_sync_names(b, NOW_S, &of_bert), 0);
+    assert_int_equal(of_anna.n, 3 * HASH_SIZE);
+    assert_true(bytes_equal(buf_bytes(&of_anna), buf_bytes(&of_bert)));
+    discovery_name(sync_epoch(a), 20787, today);
+    assert_memory_equal(of_anna.p + HASH_SIZE, today, HASH_SIZE);
+    /* A second later it is the next day. */
+    assert_int_equal(space_sync_names(a, NOW_S + 1, &next), 0);
+    assert_memory_equal(next.p, of_anna.p + HASH_SIZE, 2 * HASH_SIZE);
+    assert_memory_not_equal(next.p + 2 * HASH_SIZE, of_anna.p, HASH_SIZE);
     sync_meet_close(&m);
 }
 
@@ -150,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_was_let_in_is_like_all),
+        cmocka_unit_test(members_have_the_same_names_and_nobody_else_any),
         cmocka_unit_test(a_second_grant_makes_no_second_act),
         cmocka_unit_test(no_member_lets_nobody_in),
         cmocka_unit_test(who_was_revoked_is_known),

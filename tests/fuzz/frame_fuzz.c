@@ -71,6 +71,18 @@ static void check_session(struct bytes in)
     frame_free(f);
 }
 
+static void check_local_limits(const Persist__Local *f)
+{
+    if (f->kind_case == PERSIST__LOCAL__KIND_MEMBERS) {
+        must(f->members->n_identities <= FRAME_ONLINE_MAX);
+        must(f->members->n_names <= FRAME_NAMES_MAX);
+        for (size_t i = 0; i < f->members->n_names; i++)
+            must(f->members->names[i].len == 32);
+    } else if (f->kind_case == PERSIST__LOCAL__KIND_P2P) {
+        must(f->p2p->n_bootstrap <= FRAME_LISTEN_MAX);
+    }
+}
+
 static void check_local(struct bytes in)
 {
     Persist__Local *f;
@@ -78,6 +90,7 @@ static void check_local(struct bytes in)
     struct buf b = {0};
     if (frame_local_decode(in, &f) < 0)
         return;
+    check_local_limits(f);
     if (frame_local_encode(f, &b) == 0 && frame_local_decode(buf_bytes(&b), &again) == 0) {
         must(again->kind_case == f->kind_case);
         frame_local_free(again);
