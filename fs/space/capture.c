@@ -46,7 +46,7 @@ void captured_fini(struct captured *c)
     buf_fini(&c->body);
 }
 
-enum { STEP_BYTES = 1 << 20 };
+enum { STEP_BYTES = 1 << 20, GROWN_MAX = 1 << 20, GROWN_STEP = 16 << 10 };
 
 struct source {
     struct space *s;
@@ -166,6 +166,36 @@ static int capture_chunks(struct space *s, const struct attr *a, struct captured
     int rc = content_build(s->db, &s->keys, &src, edit.base != NULL ? &edit : NULL, &ret->body,
                            ret->content.hash);
     content_free(edit.base);
+    return rc;
+}
+
+/* Whether the first @n bytes of the file are those of its base. */
+static int begins_with(struct space *s, const struct attr *a, struct content *base, uint64_t n)
+{
+    uint8_t was[GROWN_STEP], is[GROWN_STEP];
+    for (uint64_t at = 0; at < n; at += GROWN_STEP) {
+        size_t part = min_u64(n - at, GROWN_STEP);
+        ssize_t got = content_read(base, at, was, part);
+        int64_t has = got == (ssize_t)part ? tree_read_unseen(s->tree, a->ino, at, is, part) : got;
+        if (got < 0 || has < 0)
+            return got < 0 ? (int)got : (int)has;
+        if ((size_t)has != part || memcmp(was, is, part) != 0)
+            return 0;
+    }
+    return 1;
+}
+
+int capture_has_grown(struct space *s, const struct attr *a)
+{
+    struct content *base;
+    if (!a->has_base)
+        return 0;
+    int rc = open_edit_base(s, a, &base);
+    if (rc < 0)
+        return rc;
+    uint64_t n = content_size(base);
+    rc = n < a->size && n <= GROWN_MAX ? begins_with(s, a, base, n) : 0;
+    content_free(base);
     return rc;
 }
 

@@ -57,8 +57,12 @@ static int look(struct space *s, struct publish_item *item, const struct attr *a
         ret->show = ret->emptied = true;
         return 0;
     }
-    if (unfinished)
-        changed = false;
+    if (unfinished) { /* but what has only been appended to, a journal, has lost nothing by it */
+        rc = capture_has_grown(s, a);
+        changed = changed && rc == 1;
+    }
+    if (rc < 0)
+        return rc;
     rc = changed ? publish_was_replaced(s, a) : 0;
     if (rc != 0) /* what it has now is none of that record's */
         return rc < 0 ? rc : -EAGAIN;

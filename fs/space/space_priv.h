@@ -94,6 +94,9 @@ struct captured {
 };
 /** The content as it is. The builds lock is held. Free: captured_fini(). */
 int capture_content(struct space *s, const struct attr *a, struct captured *ret) MUST_CHECK;
+/** Whether the file is what it is based on, and more after it: 1; 0 no, or its base is longer than
+ * 1 MiB. Errors: -EIO, -ENOENT the base is not here, -ENOMEM. */
+int capture_has_grown(struct space *s, const struct attr *a) MUST_CHECK;
 void captured_fini(struct captured *c);
 /** Mode and attributes; @xattrs holds what the result refers to. */
 int capture_meta(struct space *s, const struct attr *a, struct buf *xattrs,

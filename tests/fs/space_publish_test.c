@@ -288,6 +288,18 @@ static void publish_what_was_written_stays_here_when_its_writer_died(void **stat
     assert_text(d, "note", "half");
 }
 
+/* A journal: its last line is what its writer was at, the others were written and closed. */
+static void publish_what_was_appended_before_its_writer_died(void **state)
+{
+    struct device *d = *state;
+    (void)published(d, "note", "one");
+    leave_written(d, "note", "one and two");
+    device_reopen(d);
+    publish_all(d);
+    assert_int_equal(count_versions(d, "note"), 2);
+    assert_text(d, "note", "one and two");
+}
+
 /* Where the published version is empty, there is nothing to be kept. */
 static void publish_first_bytes_of_a_file_whose_writer_died(void **state)
 {
@@ -711,6 +723,7 @@ int main(void)
         CASE(publish_emptied_file_waits_for_its_writer),
         CASE(publish_emptied_file_of_a_writer_that_died_keeps_the_old_version),
         CASE(publish_what_was_written_stays_here_when_its_writer_died),
+        CASE(publish_what_was_appended_before_its_writer_died),
         CASE(publish_first_bytes_of_a_file_whose_writer_died),
         CASE(publish_temporary_renamed_over_before_its_writer_died),
         CASE(publish_hard_link_is_a_second_name_of_the_record),
