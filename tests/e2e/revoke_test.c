@@ -45,8 +45,8 @@ static void is_out_with_its_token(void)
     e2e_wait(is_refused, NULL, REFUSED_MS, "its token is dead");
     holds(strstr(at(CARL)->last.out, "  put out     by ") != NULL);
     e2e_ok(world.server,
-           "persist token list --data %s >tokens && ! grep -q d2 tokens && "
-           "grep -q d0 tokens && grep -q d1 tokens",
+           "persist token list --data %s >tokens && ! grep -qw d2 tokens && "
+           "grep -qw d0 tokens && grep -qw d1 tokens",
            world.data);
     e2e_refused(at(CARL), 4, "member", "persist revoke --yes %s", id_of(ANNA));
 }
