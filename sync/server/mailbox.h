@@ -27,7 +27,7 @@ struct srv_mailbox_end;
 
 /* What carries the bytes of an end; @to is what srv_mailbox_opened() was given. */
 struct srv_mailbox_wire {
-    /** 0: taken; 1: taken, and nothing more for now: srv_mailbox_writable() follows; or negative.
+    /** 0: taken; 1: taken, and nothing more until srv_mailbox_writable(); or negative.
      */
     int (*send)(void *to, struct bytes message);
     /** Reads on, or does not. */

@@ -73,16 +73,6 @@ static const char *below(const struct e2e *f, const char *name)
     return path;
 }
 
-/* What is loaded before the sanitizer's library is no fault here. */
-static void allow_preload(void)
-{
-    const char *now = getenv("ASAN_OPTIONS");
-    char all[256];
-    snprintf(all, sizeof all, "%s%sverify_asan_link_order=0", now != NULL ? now : "",
-             now != NULL ? ":" : "");
-    setenv("ASAN_OPTIONS", all, 1);
-}
-
 /* ---- the device ---- */
 
 /* Program and library where any user can run them; files that are the user's own. */
@@ -222,7 +212,7 @@ static void end(struct e2e *f)
 
 static void attack(struct e2e *f, const struct attacker *a)
 {
-    allow_preload();
+    e2e_allow_preload();
     if (begin(f, a)) {
         put_victim(f, a);
         attack_unconfined(f, a);

@@ -54,16 +54,6 @@ static void set_clock(size_t i, int64_t days)
     close(fd);
 }
 
-/* What is loaded before the sanitizer's library is no fault here. */
-static void allow_preload(void)
-{
-    const char *now = getenv("ASAN_OPTIONS");
-    char all[256];
-    snprintf(all, sizeof all, "%s%sverify_asan_link_order=0", now != NULL ? now : "",
-             now != NULL ? ":" : "");
-    setenv("ASAN_OPTIONS", all, 1);
-}
-
 /* The first makes the folder, the other one clones it. */
 static bool begin_device(size_t i)
 {
@@ -92,7 +82,7 @@ static bool move(const char *name)
 /* Both have met, without a server by now, and each is elsewhere. */
 static bool part(struct e2e *f)
 {
-    allow_preload();
+    e2e_allow_preload();
     if (!world_begin(&world, f, 0) || !begin_device(ANNA) || !begin_device(BERT))
         return false;
     world_even(&world);

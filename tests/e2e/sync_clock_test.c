@@ -44,16 +44,6 @@ static void use_clock(const struct e2e *d)
     setenv("LD_PRELOAD", TEST_CLOCK, 1);
 }
 
-/* What is loaded before the sanitizer's library is no fault here. */
-static void allow_preload(void)
-{
-    const char *now = getenv("ASAN_OPTIONS");
-    char all[256];
-    snprintf(all, sizeof all, "%s%sverify_asan_link_order=0", now != NULL ? now : "",
-             now != NULL ? ":" : "");
-    setenv("ASAN_OPTIONS", all, 1);
-}
-
 static bool begin(struct e2e *f)
 {
     static const int64_t off[DEVICES] = {0, ten_years, -ten_years};
@@ -163,6 +153,6 @@ static void years_ahead_and_behind_lose_nothing(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {E2E_TEST(years_ahead_and_behind_lose_nothing)};
-    allow_preload();
+    e2e_allow_preload();
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));
 }

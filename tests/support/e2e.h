@@ -94,6 +94,9 @@ bool e2e_refused(struct e2e *f, int status, const char *part, const char *fmt, .
 pid_t e2e_start(struct e2e *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** Ends a process of e2e_start() and what it started. */
 void e2e_stop(pid_t pid);
+/** What tests have loaded into commands (LD_PRELOAD) is there before a sanitizer's library, which
+ * takes no offence from now on. */
+void e2e_allow_preload(void);
 /** In a child: the environment of the fixture's commands, and its top directory. */
 void e2e_enter(const struct e2e *f);
 

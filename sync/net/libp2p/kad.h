@@ -27,8 +27,8 @@ struct kad_config {
     /** Where others reach this peer: appends multiaddrs each as buf_put_string() does, without
      * /p2p/ID. 0 or negative. NULL: where the host listens. */
     int (*addresses)(struct buf *ret, void *user);
-    /** So many peers keep that this one provides the key of @digest (KAD_DIGEST_BYTES), for now.
-     * May be NULL. */
+    /** So many peers keep that this one provides the key of @digest (KAD_DIGEST_BYTES) since it
+     * was last told. May be NULL. */
     void (*provided)(const uint8_t *digest, unsigned peers, void *user);
     void *user;
 };
