@@ -311,8 +311,10 @@ static int apply_once(struct space *s, const struct job *j, struct inval_list *i
     rc = rc < 0 ? op_abort(&x, rc) : op_commit(&x);
     if (rc < 0) {
         replica_abort(s->replica);
-        if (s->sync != NULL)
+        if (s->sync != NULL) {
             s->sync->next = next;
+            vv_reset(&s->sync->gapless);
+        }
         if (j->at != NULL)
             *j->at = before;
         return rc;

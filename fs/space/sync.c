@@ -146,6 +146,7 @@ void sync_close(struct space *s)
     buf_fini(&y->wanted);
     pthread_mutex_destroy(&y->incoming_lock);
     vv_fini(&y->highest);
+    vv_fini(&y->gapless);
     free(y);
     s->sync = NULL;
 }

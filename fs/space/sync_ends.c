@@ -111,6 +111,7 @@ int sync_put_ended(struct space *s, struct db_batch *batch)
 {
     int any = replica_end(s->replica, batch);
     int rc = any < 0 ? any : drop_gaps(s, batch);
+    vv_reset(&s->sync->gapless); /* knowledge may have become less */
     return rc < 0 ? rc : any;
 }
 

@@ -28,11 +28,12 @@ static int grow(struct growth *g, const struct dot *dot, uint64_t after)
 /* Over what was applied beyond the knowledge of a replica before. */
 static int close_gaps(struct space *s, struct db_batch *batch, struct growth *g, uint64_t replica)
 {
-    struct sync_key first = gap_key(replica, 0);
+    struct sync_key first = gap_key(replica, vv_get(&s->sync->gapless, replica));
     struct db_iter *it = db_iter_new(s->db, DB_SYNC, bytes_of(first.p, 1 + 8), NULL);
     if (it == NULL)
         return -ENOMEM;
     int rc = 0;
+    db_iter_seek(it, sync_key_bytes(&first)); /* not over all that was deleted before it */
     /* Ascending by `after`: each row is met when all that can come before it was. */
     while (rc == 0 && db_iter_next(it)) {
         struct bytes key = db_iter_key(it), row = db_iter_value(it);
@@ -49,6 +50,8 @@ static int close_gaps(struct space *s, struct db_batch *batch, struct growth *g,
     if (rc == 0)
         rc = db_iter_status(it);
     db_iter_free(it);
+    if (rc == 0)
+        rc = vv_add(&s->sync->gapless, &(struct dot){replica, vv_get(&g->to, replica)});
     return rc;
 }
 

@@ -136,6 +136,7 @@ struct sync {
     uint64_t next;        /* the next arrival number */
     uint64_t states;      /* own STATEs made */
     struct vv highest;    /* of each replica the highest counter that a signature backs */
+    struct vv gapless;    /* no row of SYNC_GAP of a replica has an `after` below it */
     struct sync_counts counts;
     struct sync_wait_sum *wait; /* see sync_wait.c */
     size_t wait_n;
