@@ -15,10 +15,11 @@
 
 #include "fs/store/db.h"
 #include "tests/support/crash_rand.h"
+#include "tests/support/scratch.h"
 
 enum { ROW_BYTES = 3000, ROWS_MAX = 100000 };
 
-static char top[] = "/tmp/persist-room-XXXXXX";
+static char top[64];
 
 static uint64_t tables(const char *dir)
 {
@@ -53,12 +54,12 @@ static int change(struct db *db, uint32_t n, bool there)
 static void small_rows_of_content_leave_room_to_merge_all_tables(void **state)
 {
     (void)state;
-    char dir[64];
+    char dir[80];
     struct db *db;
     struct statvfs v;
     uint32_t n = 0;
     int rc;
-    assert_non_null(mkdtemp(top));
+    assert_true(scratch_dir(top, sizeof top, "room"));
     if (mount("persist-test", top, "tmpfs", 0, "size=120m,mode=700") < 0) {
         rmdir(top);
         skip();

@@ -14,6 +14,7 @@
 #include "fs/store/content.h"
 #include "fs/tree/data.h"
 #include "fs/tree/op.h"
+#include "tests/support/scratch.h"
 
 static const struct content_keys keys = {.id = {1}, .gear = {2}, .equal = {3}};
 
@@ -497,7 +498,5 @@ void crash_remove_dir(const char *dir)
 const char *crash_temp_dir(void)
 {
     static char dir[256];
-    const char *base = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%s/persist-crash.XXXXXX", base != NULL ? base : "/tmp");
-    return mkdtemp(dir) != NULL ? dir : NULL;
+    return scratch_dir(dir, sizeof dir, "crash") ? dir : NULL;
 }

@@ -13,6 +13,7 @@
 
 #include "fs/space/merger.h"
 #include "fs/space/sync.h"
+#include "tests/support/scratch.h"
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -50,8 +51,7 @@ static void make_member(struct device *d, unsigned n)
 static void open_with(struct device *d, const char *label, struct keyring *k)
 {
     struct err err = {0};
-    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
-    assert_non_null(mkdtemp(d->dir));
+    assert_true(scratch_dir(d->dir, sizeof d->dir, "exchange"));
     int fd = open(d->dir, O_RDONLY | O_DIRECTORY);
     if (keyring_write(k, fd, &err) < 0)
         fail_msg("%s", err.msg);
@@ -107,8 +107,7 @@ void device_granted(struct device *d, const char *label, unsigned n, struct devi
 void device_open(struct device *d, const char *label, const struct device *keys_of)
 {
     memset(d, 0, sizeof *d);
-    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
-    assert_non_null(mkdtemp(d->dir));
+    assert_true(scratch_dir(d->dir, sizeof d->dir, "exchange"));
     if (keys_of != NULL) {
         char command[256];
         snprintf(command, sizeof command, "cp %s/keys %s/keys", keys_of->dir, d->dir);
@@ -121,8 +120,7 @@ void device_copy(struct device *d, struct device *of)
 {
     char command[256], label[LIMIT_LABEL + 1];
     memcpy(label, of->s->label, sizeof label);
-    snprintf(d->dir, sizeof d->dir, "/tmp/persist-exchange-XXXXXX");
-    assert_non_null(mkdtemp(d->dir));
+    assert_true(scratch_dir(d->dir, sizeof d->dir, "exchange"));
     d->member = calloc(1, sizeof *d->member);
     assert_non_null(d->member);
     *d->member = *of->member;

@@ -18,6 +18,7 @@
 
 #include "tests/support/apart.h"
 #include "tests/support/e2e_process.h"
+#include "tests/support/scratch.h"
 
 enum { TESTS_MAX = 64, LINE_MAX_BYTES = 4096, END_MS = 60 * 1000, WATCH_MS = 5000 };
 
@@ -71,15 +72,11 @@ static void check_logs(const struct e2e *f)
 
 struct e2e *e2e_begin(void)
 {
-    const char *base = getenv("TMPDIR");
-    if (base == NULL || base[0] != '/' || strlen(base) > 40)
-        base = "/tmp";
     struct e2e *f = calloc(1, sizeof *f);
     if (f == NULL)
         abort();
     apart_network();
-    snprintf(f->top, sizeof f->top, "%s/persist-e2e-XXXXXX", base);
-    if (mkdtemp(f->top) == NULL) {
+    if (!scratch_dir(f->top, sizeof f->top, "e2e")) {
         check_fail("%s: %s", f->top, strerror(errno));
         free(f);
         return NULL;

@@ -16,6 +16,7 @@
 #include "proto/base/log.h"
 #include "sync/state/statefile.h"
 #include "tests/support/apart.h"
+#include "tests/support/scratch.h"
 
 struct links_fixture lf;
 
@@ -348,8 +349,7 @@ int links_set_up(void **state)
     log_set_level(LOG_LEVEL_NONE);
     assert_true(sodium_init() >= 0);
     link_server_start(&lf.a);
-    snprintf(lf.top, sizeof lf.top, "/tmp/persist-links-XXXXXX");
-    assert_non_null(mkdtemp(lf.top));
+    assert_true(scratch_dir(lf.top, sizeof lf.top, "links"));
     lf.dir_fd = open(lf.top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(lf.dir_fd >= 0);
     snprintf(addr.sun_path, sizeof addr.sun_path, "%s/sock", lf.top);

@@ -18,6 +18,7 @@
 #include "sync/links/remotes.h"
 #include "sync/state/statefile.h"
 #include "tests/support/apart.h"
+#include "tests/support/scratch.h"
 
 enum { FD_MAX = 256, WAIT_MS = 120000, STEP_MS = 5 };
 
@@ -80,8 +81,7 @@ void online_start(struct online *o, struct device *d, unsigned n, const char *co
     struct links_config cfg = {.stopped = on_stopped, .arg = o};
     memset(o, 0, sizeof *o);
     o->d = d;
-    snprintf(o->dir, sizeof o->dir, "/tmp/persist-online-XXXXXX");
-    assert_non_null(mkdtemp(o->dir));
+    assert_true(scratch_dir(o->dir, sizeof o->dir, "online"));
     o->dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     crypto_sign_seed_keypair(o->identity.sign_public, o->identity.sign_secret, seed);
     store_remotes(o, urls, urls_n);

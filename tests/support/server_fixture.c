@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "sync/state/statefile.h"
+#include "tests/support/scratch.h"
 
 enum { SEALED_MIN = 24 + 256 + 16 };
 
@@ -46,8 +47,7 @@ int server_fixture_setup(void **state)
     struct server_fixture *f = calloc(1, sizeof *f);
     if (f == NULL)
         return -1;
-    snprintf(f->top, sizeof f->top, "/tmp/persist-server-XXXXXX");
-    if (mkdtemp(f->top) == NULL)
+    if (!scratch_dir(f->top, sizeof f->top, "server"))
         return -1;
     snprintf(f->dir, sizeof f->dir, "%s/data", f->top);
     f->now_ms = SERVER_START_MS;

@@ -19,14 +19,14 @@
 #include "sync/server/service.h"
 #include "sync/server/session.h"
 #include "sync/state/statefile.h"
+#include "tests/support/scratch.h"
 
 enum { PIPE_FD = 3 };
 
 void server_process_init(struct server_process *p)
 {
     memset(p, 0, sizeof *p);
-    snprintf(p->top, sizeof p->top, "/tmp/persist-service-XXXXXX");
-    assert_non_null(mkdtemp(p->top));
+    assert_true(scratch_dir(p->top, sizeof p->top, "service"));
     snprintf(p->dir, sizeof p->dir, "%s/data", p->top);
 }
 

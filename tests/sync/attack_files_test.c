@@ -20,6 +20,7 @@
 #include "sync/state/statefile.h"
 #include "tests/support/harmless.h"
 #include "tests/support/hostile_member.h"
+#include "tests/support/scratch.h"
 #include "tests/support/sync_meet.h"
 
 enum { ANNA, MALLORY, DEVICES, HOSTILE_REMOTE = 99 };
@@ -33,8 +34,7 @@ static int setup(void **state)
     (void)state;
     log_set_level(LOG_LEVEL_NONE);
     sync_meet_open(&w, labels, DEVICES);
-    snprintf(top, sizeof top, "/tmp/persist-attack-XXXXXX");
-    assert_non_null(mkdtemp(top));
+    assert_true(scratch_dir(top, sizeof top, "attack"));
     return 0;
 }
 

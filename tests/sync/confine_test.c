@@ -33,6 +33,7 @@
 #include "sync/net/ws_tls.h"
 #include "sync/state/statefile.h"
 #include "tests/support/check.h"
+#include "tests/support/scratch.h"
 
 enum { USER = 65533 };
 
@@ -95,8 +96,7 @@ static void in_children(void (*fn)(void))
     check_reset();
     const uid_t users[] = {getuid(), USER};
     for (size_t i = 0; i < (getuid() == 0 ? 2 : 1); i++) {
-        snprintf(top, sizeof top, "/tmp/persist-confine-XXXXXX");
-        assert_non_null(mkdtemp(top));
+        assert_true(scratch_dir(top, sizeof top, "confine"));
         assert_int_equal(chown(top, users[i], users[i]), 0);
         check_about("user %u, kernel %zu", (unsigned)users[i], kernel);
         pid_t pid = check_fork();
@@ -348,8 +348,7 @@ static void calls_of_other_tables_end_it(void **state)
     void (*const calls[])(void) = {call_otherwise, call_x32};
     for (size_t i = 0; i < ARRAY_N(calls); i++) {
         int status = 0;
-        snprintf(top, sizeof top, "/tmp/persist-confine-XXXXXX");
-        assert_non_null(mkdtemp(top));
+        assert_true(scratch_dir(top, sizeof top, "confine"));
         pid_t pid = fork();
         if (pid == 0) {
             fill();

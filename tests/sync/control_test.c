@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "fs/mount/control.h"
+#include "tests/support/scratch.h"
 
 /* An out that remembers. */
 struct memory_out {
@@ -146,8 +147,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     if (f == NULL)
         return -1;
-    snprintf(f->path, sizeof f->path, "/tmp/persist-control-XXXXXX");
-    if (mkdtemp(f->path) == NULL)
+    if (!scratch_dir(f->path, sizeof f->path, "control"))
         return -1;
     f->dir_fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct control_server_config config = config_of(f);

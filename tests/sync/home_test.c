@@ -15,6 +15,7 @@
 #include "sync/cli/runfile.h"
 #include "sync/cli/spaces.h"
 #include "sync/state/statefile.h"
+#include "tests/support/scratch.h"
 
 struct fixture {
     char path[64]; /* a directory; the state directory is "home" in it */
@@ -27,8 +28,7 @@ static int setup(void **state)
     if (f == NULL)
         return -1;
     f->home = (struct home)HOME_INIT;
-    snprintf(f->path, sizeof f->path, "/tmp/persist-home-XXXXXX");
-    if (mkdtemp(f->path) == NULL)
+    if (!scratch_dir(f->path, sizeof f->path, "home"))
         return -1;
     char home[96];
     snprintf(home, sizeof home, "%s/home", f->path);

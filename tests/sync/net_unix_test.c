@@ -15,6 +15,7 @@
 
 #include "sync/net/sendq.h"
 #include "sync/net/unix_frames.h"
+#include "tests/support/scratch.h"
 
 enum { CLOSED_NOT = 1, WAIT_MS = 20000 };
 
@@ -299,7 +300,7 @@ static void a_frame_may_come_byte_by_byte(void **state)
 
 /* A listening socket in a folder of its own. */
 struct listening {
-    char folder[32], path[64];
+    char folder[64], path[80];
     int fd;
     struct unix_server *server;
     struct side sides[UNIX_CONNECTIONS_MAX + 4];
@@ -320,8 +321,7 @@ static void start_listening(struct listening *l)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     memset(l, 0, sizeof *l);
-    snprintf(l->folder, sizeof l->folder, "/tmp/net_unix.XXXXXX");
-    assert_non_null(mkdtemp(l->folder));
+    assert_true(scratch_dir(l->folder, sizeof l->folder, "unix"));
     snprintf(l->path, sizeof l->path, "%s/sock", l->folder);
     memcpy(at.sun_path, l->path, strlen(l->path));
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -15,6 +15,7 @@
 #include "sync/cli/resolve.h"
 #include "sync/cli/term.h"
 #include "sync/state/statefile.h"
+#include "tests/support/scratch.h"
 
 struct fixture {
     char path[64];
@@ -27,8 +28,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     if (f == NULL)
         return -1;
-    char made[] = "/tmp/persist-resolve-XXXXXX";
-    char *real = mkdtemp(made) == NULL ? NULL : realpath(made, NULL);
+    char made[64];
+    char *real = scratch_dir(made, sizeof made, "resolve") ? realpath(made, NULL) : NULL;
     if (real == NULL)
         return -1;
     snprintf(f->path, sizeof f->path, "%s", real);
