@@ -10,25 +10,9 @@
 #include "tests/support/pair_world.h"
 #include "tests/support/sync_world.h"
 
-enum { FIRST_MS = 20000 };
-
-/* A line that a file of a device is to be. */
-struct line {
-    struct e2e *at;
-    const char *file, *text;
-};
-
-static bool is_there(void *arg)
-{
-    const struct line *l = arg;
-    e2e_sh(l->at, "grep -qxF '%s' notes/%s", l->text, l->file);
-    return l->at->last.status == 0;
-}
-
 static void expect_line(struct e2e *at, const char *file, const char *text)
 {
-    struct line l = {at, file, text};
-    e2e_wait(is_there, &l, FIRST_MS, text);
+    e2e_until(at, "grep -qxF '%s' notes/%s", text, file);
 }
 
 static void expect_shared(const char *text)
@@ -81,10 +65,7 @@ static void a_folder_of_many_files_comes(struct e2e *f)
         invite("notes")) {
         e2e_ok(phone, "persist pair %s notes --peer %s >joined", code, address);
         invite_ends(0, "paired with");
-        e2e_ok(phone,
-               "i=0; until diff -rq notes %s >/dev/null || test $i -gt 300; do sleep 0.1; "
-               "i=$((i+1)); done; diff -rq notes %s",
-               desk->folder, desk->folder);
+        e2e_until(phone, "diff -rq notes %s", desk->folder);
     }
     pair_world_end();
 }
@@ -97,8 +78,7 @@ static void several_folders_come_at_once(struct e2e *f)
         e2e_ok(phone, "rmdir notes && persist pair %s all --peer %s >joined", code, address);
         invite_ends(0, "paired with");
         e2e_ok(phone, "test \"$(cat all/notes/first.md)\" = first");
-        e2e_ok(phone, "i=0; while ! test -e all/plans/p.md && test $i -lt 200; do sleep 0.05; "
-                      "i=$((i+1)); done; test \"$(cat all/plans/p.md)\" = p");
+        e2e_until(phone, "test \"$(cat all/plans/p.md)\" = p");
         e2e_ok(phone, "persist unmount all/notes && persist unmount all/plans && mkdir notes");
     }
     e2e_sh(desk, "persist unmount plans");
