@@ -100,24 +100,57 @@ static void a_device_that_has_it_is_told_so(struct e2e *f)
 }
 
 /* Neither knows where the other one is; each has a folder with the same server. */
+static bool begin_at_server(struct sync_world *w, struct e2e *f)
+{
+    if (!world_begin(w, f, 1))
+        return false;
+    desk = world_at(w, 0);
+    phone = world_add(w);
+    return phone != NULL &&
+           e2e_ok(desk,
+                  "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
+                  "echo first >notes/first.md; mkdir notes/sub; echo two >notes/sub/two.md") &&
+           e2e_ok(phone,
+                  "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
+                  "mkdir mine && persist mount mine && persist remote add %s mine --token-file "
+                  "token >/dev/null",
+                  w->url);
+}
+
 static void devices_meet_at_their_server(struct e2e *f)
 {
     struct sync_world w;
-    if (world_begin(&w, f, 1)) {
-        desk = world_at(&w, 0);
-        phone = world_add(&w);
-        e2e_ok(desk, "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
-                     "echo first >notes/first.md; mkdir notes/sub; echo two >notes/sub/two.md");
-        e2e_ok(phone,
-               "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
-               "mkdir mine && persist mount mine && persist remote add %s mine --token-file "
-               "token >/dev/null",
-               w.url);
-        holds(invite("notes"));
+    if (begin_at_server(&w, f) && invite("notes")) {
         e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes", wrong_code());
         e2e_ok(phone, "persist pair %s notes >joined", code);
         invite_ends(0, "paired with");
         expect_shared("by mail");
+        e2e_sh(phone, "persist unmount mine; persist unmount notes");
+    }
+    world_end(&w);
+}
+
+/* Tries are counted together, and a use is the only one, whichever way they come. */
+static void a_code_is_one_on_all_ways(struct e2e *f)
+{
+    struct sync_world w;
+    if (begin_at_server(&w, f) && invite("notes")) {
+        for (int i = 0; i < 3; i++)
+            e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes %s %s", wrong_code(),
+                        i == 1 ? "--peer" : "", i == 1 ? address : "");
+        invite_ends(4, "was wrong each time");
+        e2e_refused(phone, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
+        if (holds(invite("notes"))) {
+            e2e_ok(phone, "persist pair %s notes", code);
+            invite_ends(0, "paired with");
+            e2e_refused(phone, 5, "waits for nobody",
+                        "mkdir other; persist pair %s other --peer %s", code, address);
+        }
+        if (holds(invite("notes"))) {
+            e2e_ok(phone, "persist pair %s other --peer %s", code, address);
+            invite_ends(0, "paired with");
+            e2e_refused(phone, 5, "no device with this code", "persist pair %s other", code);
+        }
         e2e_sh(phone, "persist unmount mine; persist unmount notes");
     }
     world_end(&w);
@@ -227,6 +260,7 @@ int main(int argc, char **argv)
         E2E_TEST(several_folders_come_at_once),
         E2E_TEST(a_device_that_has_it_is_told_so),
         E2E_TEST(devices_meet_at_their_server),
+        E2E_TEST(a_code_is_one_on_all_ways),
         E2E_TEST(a_wrong_code_is_one_try_of_three),
         E2E_TEST(after_three_wrong_ones_it_is_worth_nothing),
         E2E_TEST(a_code_is_good_once),
