@@ -52,7 +52,8 @@ struct db_config {
 /**
  * Opens the database in directory @dir.
  * Errors: -ENOENT missing and not to be made, -EBUSY locked (message says by which process),
- * -ENOTSUP of another format, -EUCLEAN damaged, -EACCES, -ENOSPC, -EIO.
+ * -ENOTSUP of another format, -ENOTDIR also a link to a directory, -EUCLEAN damaged, -EACCES,
+ * -ENOSPC, -EIO.
  */
 int db_open(const char *dir, const struct db_config *cfg, struct db **ret_db,
             struct err *err) MUST_CHECK;

@@ -177,6 +177,9 @@ static int check_room(const char *dir, struct err *err)
 int db_look_first(const char *dir, const struct db_config *cfg, struct err *err)
 {
     char path[PATH_MAX];
+    struct stat st;
+    if (lstat(dir, &st) == 0 && !S_ISDIR(st.st_mode)) /* RocksDB would follow a link */
+        return err_set(err, -ENOTDIR, "database %s: is not a directory; put it back there", dir);
     if (snprintf(path, sizeof path, "%s/CURRENT", dir) >= (int)sizeof path)
         return err_set(err, -ENAMETOOLONG, "path of the database is too long: %s", dir);
     if (access(path, R_OK) == 0) {

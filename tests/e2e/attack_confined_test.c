@@ -25,7 +25,7 @@
 #include "tests/preload/hostile.h"
 #include "tests/support/e2e.h"
 
-enum { DONE_MS = 20000, TELL_MS = 100 };
+enum { TELL_MS = 100 };
 
 /* Who attacks: a line's beginning that makes a command that user's, "" for the own one. */
 struct attacker {
@@ -172,7 +172,7 @@ static void attack_confined(struct e2e *f)
     int unconfined = orders->n;
     pid_t pid = e2e_sync_pid(f);
     give_orders(f, orders);
-    e2e_wait(is_done, f, DONE_MS, "the hostile code");
+    e2e_wait(is_done, f, E2E_LONG_MS, "the hostile code");
     same(orders->n, unconfined + 1); /* sockets of its own */
     for (int i = 0; i < orders->n; i++) {
         const char *name = orders->attempts[i].name;
@@ -205,7 +205,7 @@ static void end(struct e2e *f)
     pid_t pid = e2e_mount_pid(f);
     holds(pid > 0);
     if (pid > 0 && ok(kill(pid, SIGTERM)) == 0)
-        e2e_wait_gone(pid, DONE_MS);
+        e2e_wait_gone(pid, E2E_LONG_MS);
     holds(!e2e_is_mounted(f->folder));
     e2e_end_sync(f);
 }
@@ -277,7 +277,7 @@ static void each_process_that_reads_what_others_send_is_confined(struct e2e *f)
     check_about_nothing();
     e2e_unmount(f);
     struct process server = {f, e2e_start(f, "exec persist serve -f --listen 127.0.0.1:0 2>log")};
-    e2e_wait(is_confined, &server, DONE_MS, "a confined server");
+    e2e_wait(is_confined, &server, E2E_LONG_MS, "a confined server");
     e2e_stop(server.pid);
 }
 

@@ -499,7 +499,7 @@ static void a_mount_that_dies_meanwhile_is_recovered(struct e2e *f)
     ok(kill(pid, SIGSTOP));
     pid_t command = e2e_start(f, "exec persist mount notes");
     struct waiting w = {command, "request_wait_answer"};
-    bool waits = e2e_wait(is_waiting, &w, 10000, "the command asks the mount");
+    bool waits = e2e_wait(is_waiting, &w, E2E_LONG_MS, "the command asks the mount");
     ok(kill(pid, SIGKILL));
     if (waits && holds(waitpid(command, &status, 0) == command))
         same(status, 0);
@@ -517,7 +517,7 @@ static void a_mount_that_ends_before_its_answer_is_told_of(struct e2e *f)
     ok(kill(pid, SIGSTOP));
     pid_t command = e2e_start(f, "exec persist check notes 2> error");
     struct waiting w = {command, "unix_stream"};
-    bool waits = e2e_wait(is_waiting, &w, 10000, "the command asks the process");
+    bool waits = e2e_wait(is_waiting, &w, E2E_LONG_MS, "the command asks the process");
     ok(kill(pid, SIGKILL));
     if (!waits || !holds(waitpid(command, NULL, 0) == command))
         e2e_stop(command);
@@ -540,7 +540,7 @@ static void a_dead_mount_is_recovered(struct e2e *f)
         if (!holds(pid > 0))
             return;
         ok(kill(pid, SIGKILL));
-        e2e_wait_gone(pid, 5000);
+        e2e_wait_gone(pid, E2E_LONG_MS);
         e2e_ok(f, "%s", recoveries[i]);
         holds(e2e_mount_pid(f) != pid);
         check_file(path_in(f->folder, "note"), recoveries[i]);

@@ -12,7 +12,7 @@
 #include "tests/support/sync_world.h"
 
 enum { ANNA, BERT, STRANGER };
-enum { LINK_MS = 20000, FOUND_MS = 100000, NOT_MS = 4000, BOOTSTRAPS_MAX = 16 };
+enum { NOT_MS = 4000, BOOTSTRAPS_MAX = 16 };
 enum { DAY_S = 86400, FAR_DAYS = 10 };
 
 static struct sync_world world;
@@ -39,9 +39,9 @@ static bool is_direct(void *arg)
     return at(i)->last.status == 0;
 }
 
-static void wait_direct(size_t i, unsigned ms)
+static void wait_direct(size_t i)
 {
-    e2e_wait(is_direct, &i, ms, "its direct link is up to date");
+    e2e_wait(is_direct, &i, 2 * E2E_LONG_MS, "its direct link is up to date");
 }
 
 /* From now on the clock of a device's mount is so many days off. */
@@ -92,7 +92,7 @@ static bool part(struct e2e *f)
     listen_at(ANNA);
     e2e_ok(at(ANNA), "persist p2p --peer %s", bert);
     world_server_stop(&world, SIGTERM);
-    wait_direct(ANNA, LINK_MS);
+    wait_direct(ANNA);
     return move("apart.md");
 }
 
@@ -119,8 +119,8 @@ static void they_find_each_other_by_a_stranger(struct e2e *f)
         e2e_ok(at(STRANGER), "persist p2p --dht on >/dev/null");
         e2e_ok(at(ANNA), "persist p2p --bootstrap %s >/dev/null", stranger);
         e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
-        e2e_wait(has_neighbour, &bert, LINK_MS, "it knows a peer of the DHT");
-        wait_direct(BERT, FOUND_MS);
+        e2e_wait(has_neighbour, &bert, E2E_LONG_MS, "it knows a peer of the DHT");
+        wait_direct(BERT);
         world_wait_text(at(BERT), "apart.md", "of anna\n");
         both_ways("found.md");
         e2e_ok(at(STRANGER), "test -z \"$(ls $PERSIST_HOME/spaces 2>/dev/null)\"");
@@ -142,7 +142,7 @@ static void one_that_moves_is_found_again(struct e2e *f)
         world_online(at(STRANGER));
         world_online(at(BERT));
         e2e_ok(at(ANNA), "persist p2p --bootstrap %s >/dev/null", stranger);
-        wait_direct(ANNA, FOUND_MS);
+        wait_direct(ANNA);
         both_ways("found.md");
     }
     world_end(&world);
@@ -158,7 +158,7 @@ static void names_change_with_the_day(struct e2e *f)
         world_save(at(ANNA), "day.md", "the next\n");
         e2e_ok(at(ANNA), "persist p2p --bootstrap %s >/dev/null", stranger);
         e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
-        wait_direct(BERT, FOUND_MS);
+        wait_direct(BERT);
         both_ways("found.md");
         set_clock(ANNA, FAR_DAYS);
         world_save(at(ANNA), "day.md", "far away\n");
@@ -166,7 +166,7 @@ static void names_change_with_the_day(struct e2e *f)
         holds(move("far.md"));
         set_clock(BERT, FAR_DAYS);
         world_save(at(BERT), "day.md", "of bert\n");
-        wait_direct(BERT, FOUND_MS);
+        wait_direct(BERT);
         world_wait_text(at(ANNA), "day.md", "of bert\n");
     }
     world_end(&world);

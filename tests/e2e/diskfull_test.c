@@ -27,8 +27,6 @@ enum {
     FILL_MAX = 100000, /* small files; no disk of this size holds so many */
     PIECE = 256 << 10,
     UNUSED_BYTES = 40 << 20, /* of a file that is cut before anything is made of it */
-    GO_ON_MS = 30000,
-    END_MS = 30000,
 };
 
 static uint8_t bytes[PIECE], ought[PIECE];
@@ -61,7 +59,7 @@ static void take_disk_away(struct e2e *f)
     if (fd >= 0 && read(fd, text, sizeof text - 1) > 0) {
         pid_t pid = (pid_t)strtol(text, NULL, 10);
         if (pid > 1 && kill(pid, SIGTERM) == 0)
-            e2e_wait_gone(pid, END_MS);
+            e2e_wait_gone(pid, E2E_LONG_MS);
     }
     if (fd >= 0)
         close(fd);
@@ -235,7 +233,7 @@ static void remove_over(struct e2e *f, size_t n)
 
 static void goes_on(struct e2e *f)
 {
-    uint64_t end = e2e_now_ms() + GO_ON_MS;
+    uint64_t end = e2e_now_ms() + E2E_LONG_MS;
     int rc = 0;
     for (unsigned i = 0; e2e_now_ms() < end; i++) {
         put_file(path_of(f, "after", i), O_EXCL, LARGE_BYTES, 99, &rc);
@@ -330,7 +328,7 @@ static void commands_without_room(struct e2e *f)
     e2e_refused(f, 1, "the disk is full", "persist check %s --repair", f->folder);
     take_all_room(f);
     e2e_ok(f, "persist unmount %s", f->folder);
-    holds(e2e_wait_gone(pid, END_MS));
+    holds(e2e_wait_gone(pid, E2E_LONG_MS));
     take_all_room(f);
     e2e_refused(f, 1, "", "persist gc %s", f->folder);
     e2e_refused(f, 1, "o space left", "persist mount %s", f->folder);

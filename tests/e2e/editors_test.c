@@ -15,7 +15,7 @@
 #include "tests/support/posix.h"
 #include "tests/support/pty.h"
 
-enum { SAVES = 3, SAVES_FIRST = 2, EDIT_MS = 30000, TEXT_MAX = 256 };
+enum { SAVES = 3, SAVES_FIRST = 2, TEXT_MAX = 256 };
 
 #define FIRST_LINE "line one\n"
 #define ESC "\033"
@@ -104,7 +104,7 @@ static bool save_by_keys(struct e2e *f, struct pty *p, const struct editor *e, i
     snprintf(keys, sizeof keys, "%.*s%d%s%s", (int)(at - e->edit), e->edit, number, at + 2,
              e->save);
     pty_type(p, keys);
-    return pty_wait(p, is_content, &w, EDIT_MS, "the note was not saved") &&
+    return pty_wait(p, is_content, &w, E2E_LONG_MS, "the note was not saved") &&
            e2e_wait_versions(f, w.path, number + 1);
 }
 
@@ -112,7 +112,7 @@ static void quit_by_keys(struct pty *p, const struct editor *e)
 {
     pty_wait_quiet(p, 50);
     pty_type(p, e->quit);
-    if (pty_wait_end(p, EDIT_MS))
+    if (pty_wait_end(p, E2E_LONG_MS))
         same(p->status, 0);
 }
 
@@ -120,7 +120,7 @@ static bool edit_by_keys(struct e2e *f, const struct editor *e, int from, int to
 {
     bool good = false;
     struct pty *p = pty_start(f, "unset TMPDIR; cd notes && exec %s note.md", e->open);
-    if (pty_wait_text(p, "ine one", EDIT_MS)) {
+    if (pty_wait_text(p, "ine one", E2E_LONG_MS)) {
         pty_wait_quiet(p, 50);
         good = true;
         for (int i = from; good && i <= to; i++)
@@ -138,11 +138,11 @@ static void write_by_keys(struct e2e *f, const struct editor *e)
     struct wanted_content w = {.text = "new note\n"};
     snprintf(w.path, sizeof w.path, "%s/new.md", f->folder);
     struct pty *p = pty_start(f, "unset TMPDIR; cd notes && exec %s new.md", e->open);
-    if (pty_wait_text(p, "new.md", EDIT_MS)) {
+    if (pty_wait_text(p, "new.md", E2E_LONG_MS)) {
         pty_wait_quiet(p, 50);
         snprintf(keys, sizeof keys, "%s%s", e->write, e->save);
         pty_type(p, keys);
-        if (pty_wait(p, is_content, &w, EDIT_MS, "the new note was not saved"))
+        if (pty_wait(p, is_content, &w, E2E_LONG_MS, "the new note was not saved"))
             quit_by_keys(p, e);
     }
     pty_end(p);

@@ -80,7 +80,8 @@ static bool store_and_kill(struct e2e *f)
                        f->folder) &&
                 put_random(f, "staged2", 100000);
     pid_t pid = e2e_mount_pid(f);
-    done = done && holds(pid > 0) && kill(pid, SIGKILL) == 0 && holds(e2e_wait_gone(pid, 10000));
+    done =
+        done && holds(pid > 0) && kill(pid, SIGKILL) == 0 && holds(e2e_wait_gone(pid, E2E_LONG_MS));
     close(fd);
     return done;
 }

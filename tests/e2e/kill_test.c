@@ -20,7 +20,7 @@
 #include "tests/support/e2e_log.h"
 #include "tests/support/e2e_process.h"
 
-enum { KILLS = 200, WORKERS = 4, RUN_MS_MIN = 20, RUN_MS_MAX = 200, STOP_MS = 20000 };
+enum { KILLS = 200, WORKERS = 4, RUN_MS_MIN = 20, RUN_MS_MAX = 200 };
 
 struct shared {
     atomic_bool stop;
@@ -64,7 +64,7 @@ static void stop_workers(struct run *r)
             continue;
         unsigned ms = 0;
         while (waitpid(r->workers[i], NULL, WNOHANG) == 0) {
-            if (ms++ == STOP_MS) {
+            if (ms++ == E2E_LONG_MS) {
                 check_fail("worker %u does not come to an end", i);
                 kill(r->workers[i], SIGKILL);
                 waitpid(r->workers[i], NULL, 0);
@@ -131,7 +131,7 @@ static bool kill_once(struct run *r)
     pid_t pid = e2e_mount_pid(r->f);
     bool killed = started && holds(pid > 0) && ok(kill(pid, SIGKILL)) == 0;
     atomic_store(&r->shared->stop, true);
-    if (killed && holds(e2e_wait_gone(pid, STOP_MS)))
+    if (killed && holds(e2e_wait_gone(pid, E2E_LONG_MS)))
         killed = e2e_mount(r->f, NULL);
     stop_workers(r);
     return killed && look(r);
@@ -159,7 +159,7 @@ static void every_answered_operation_survives_kills(struct e2e *f)
 
 /* ---- in the moment in which the kernel is told of a changed name ---- */
 
-enum { NAMERS = 3, FILES = 200, LOOKS = 4000, SURE_MS = 100, END_MS = 10000 };
+enum { NAMERS = 3, FILES = 200, LOOKS = 4000, SURE_MS = 100 };
 
 /* Has the lock of the directory nearly always, waiting for an answer; until nobody gives one. */
 static void name_on(const char *dir, unsigned i)
@@ -268,9 +268,9 @@ static void kill_deaf(struct e2e *f)
     }
     holds(stop_when_deaf(f, pid));
     ok(kill(pid, SIGKILL));
-    bool ended = e2e_wait_gone(pid, END_MS);
+    bool ended = e2e_wait_gone(pid, E2E_LONG_MS);
     for (unsigned i = 0; ended && i < NAMERS; i++)
-        ended = e2e_wait_gone(namers[i], END_MS);
+        ended = e2e_wait_gone(namers[i], E2E_LONG_MS);
     if (!ended) /* or nothing of this test ever does */
         umount2(f->folder, MNT_FORCE);
     for (unsigned i = 0; i < NAMERS; i++)

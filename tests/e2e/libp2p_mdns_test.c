@@ -23,7 +23,7 @@
 #include "sync/net/libp2p/mdns.h"
 #include "sync/net/libp2p/multiaddr.h"
 
-enum { SIDES = 2, WAIT_MS = 40000, SEEN_MAX = 2048, TEXT_MAX = 4096, MDNS_PORT = 5353 };
+enum { SIDES = 2, WAIT_MS = 180000, SEEN_MAX = 2048, TEXT_MAX = 4096, MDNS_PORT = 5353 };
 
 #define GROUP "224.0.0.251"
 #define SERVICE "\x04_p2p\x04_udp\x05local"

@@ -8,7 +8,7 @@
 #include "tests/support/pair_stranger.h"
 #include "tests/support/pair_world.h"
 
-enum { JOIN_MS = 30000, SILENT_MS = 75000, LISTEN = 200 };
+enum { LISTEN = 200 };
 
 static const char any_code[] = "KXNR-7842";
 
@@ -131,7 +131,7 @@ static void who_gives_what_is_none_gets_nowhere(struct e2e *f)
             mallory.code = any_code;
             mallory.give = all[i].give;
             join_mallory("new");
-            join_ends(JOIN_MS, all[i].status, all[i].part);
+            join_ends(all[i].status, all[i].part);
             same(mallory.sent, 6);
             expect_nothing();
             stranger_fini(&mallory);
@@ -167,7 +167,7 @@ static void who_says_what_is_none_gets_nowhere(struct e2e *f)
             mallory.alter = all[i].how.alter;
             mallory.give = give_one;
             join_mallory("new");
-            join_ends(JOIN_MS, all[i].status, all[i].part);
+            join_ends(all[i].status, all[i].part);
             expect_nothing();
             stranger_fini(&mallory);
         }
@@ -180,7 +180,7 @@ static void who_says_nothing_is_not_waited_for_forever(struct e2e *f)
     if (pair_world_begin(f)) {
         stranger_init(&mallory, NULL);
         join_mallory("notes");
-        join_ends(SILENT_MS, 5, "is gone, or gave up");
+        join_ends(5, "is gone, or gave up");
         holds(mallory.opened && mallory.bytes > 0);
         expect_nothing();
         stranger_fini(&mallory);
@@ -198,7 +198,7 @@ static void a_space_that_nobody_serves_is_empty(struct e2e *f)
         mallory.give = give_one;
         join_mallory("new");
         stranger_until_got(&mallory, 7);
-        join_ends(JOIN_MS, 5, "no other device is reached");
+        join_ends(5, "no other device is reached");
         e2e_ok(phone, "test -z \"$(ls -A new)\" && persist unmount new && "
                       "persist forget new --yes && rmdir new");
         expect_nothing();
@@ -224,9 +224,9 @@ static void a_cancelled_command_leaves_nothing(struct e2e *f)
             stranger_until_got(&mallory, 5);
             e2e_ok(phone, "kill -%s $(cat join.pid)", signals[i]);
             if (i == 0)
-                join_ends(JOIN_MS, 1, "cancelled; nothing was taken over");
+                join_ends(1, "cancelled; nothing was taken over");
             else
-                join_ends_any(JOIN_MS, "");
+                join_ends_any("");
             stranger_until_ended(&mallory);
             expect_nothing();
             stranger_fini(&mallory);
@@ -244,7 +244,7 @@ static void who_does_not_end_a_run_has_not_confirmed_it(struct e2e *f)
         mallory.keeps_open = true;
         join_mallory("new");
         stranger_until_got(&mallory, 7);
-        join_ends(JOIN_MS, 5, "nothing was taken over");
+        join_ends(5, "nothing was taken over");
         expect_nothing();
         stranger_fini(&mallory);
     }
@@ -283,7 +283,7 @@ static void who_carries_all_between_two_gets_nothing(struct e2e *f)
     if (pair_world_begin(f) && invite("notes")) {
         for (int i = 0; i < PAIR_TRIES_MAX; i++) {
             join_through(&front, &back, 0, false);
-            join_ends(JOIN_MS, 4, "the code is wrong: a typing mistake, or somebody is between");
+            join_ends(4, "the code is wrong: a typing mistake, or somebody is between");
             holds(front.got == 3 && back.got == 2 && back.refused);
             expect_nothing();
             between_fini(&front, &back);
@@ -302,7 +302,7 @@ static void who_changes_something_between_two_gets_nothing(struct e2e *f)
         for (unsigned i = 0; i < 2 * STRANGER_MESSAGES && invite("notes"); i++) {
             check_about("message %u of the %s", i / 2 + 1, i % 2 == 0 ? "guest" : "inviter");
             join_through(&front, &back, i / 2 + 1, i % 2 == 0);
-            join_ends_any(JOIN_MS, "persist: pair: ");
+            join_ends_any("persist: pair: ");
             holds(front.got <= 3 && back.got <= 2);
             expect_nothing();
             e2e_ok(desk, "! test -e pair.status && kill -INT $(cat pair.pid)");

@@ -10,25 +10,9 @@
 #include "tests/support/pair_world.h"
 #include "tests/support/sync_world.h"
 
-enum { FIRST_MS = 20000 };
-
-/* A line that a file of a device is to be. */
-struct line {
-    struct e2e *at;
-    const char *file, *text;
-};
-
-static bool is_there(void *arg)
-{
-    const struct line *l = arg;
-    e2e_sh(l->at, "grep -qxF '%s' notes/%s", l->text, l->file);
-    return l->at->last.status == 0;
-}
-
 static void expect_line(struct e2e *at, const char *file, const char *text)
 {
-    struct line l = {at, file, text};
-    e2e_wait(is_there, &l, FIRST_MS, text);
+    e2e_until(at, "grep -qxF '%s' notes/%s", text, file);
 }
 
 static void expect_shared(const char *text)
@@ -81,10 +65,7 @@ static void a_folder_of_many_files_comes(struct e2e *f)
         invite("notes")) {
         e2e_ok(phone, "persist pair %s notes --peer %s >joined", code, address);
         invite_ends(0, "paired with");
-        e2e_ok(phone,
-               "i=0; until diff -rq notes %s >/dev/null || test $i -gt 300; do sleep 0.1; "
-               "i=$((i+1)); done; diff -rq notes %s",
-               desk->folder, desk->folder);
+        e2e_until(phone, "diff -rq notes %s", desk->folder);
     }
     pair_world_end();
 }
@@ -97,8 +78,7 @@ static void several_folders_come_at_once(struct e2e *f)
         e2e_ok(phone, "rmdir notes && persist pair %s all --peer %s >joined", code, address);
         invite_ends(0, "paired with");
         e2e_ok(phone, "test \"$(cat all/notes/first.md)\" = first");
-        e2e_ok(phone, "i=0; while ! test -e all/plans/p.md && test $i -lt 200; do sleep 0.05; "
-                      "i=$((i+1)); done; test \"$(cat all/plans/p.md)\" = p");
+        e2e_until(phone, "test \"$(cat all/plans/p.md)\" = p");
         e2e_ok(phone, "persist unmount all/notes && persist unmount all/plans && mkdir notes");
     }
     e2e_sh(desk, "persist unmount plans");
@@ -120,24 +100,57 @@ static void a_device_that_has_it_is_told_so(struct e2e *f)
 }
 
 /* Neither knows where the other one is; each has a folder with the same server. */
+static bool begin_at_server(struct sync_world *w, struct e2e *f)
+{
+    if (!world_begin(w, f, 1))
+        return false;
+    desk = world_at(w, 0);
+    phone = world_add(w);
+    return phone != NULL &&
+           e2e_ok(desk,
+                  "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
+                  "echo first >notes/first.md; mkdir notes/sub; echo two >notes/sub/two.md") &&
+           e2e_ok(phone,
+                  "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
+                  "mkdir mine && persist mount mine && persist remote add %s mine --token-file "
+                  "token >/dev/null",
+                  w->url);
+}
+
 static void devices_meet_at_their_server(struct e2e *f)
 {
     struct sync_world w;
-    if (world_begin(&w, f, 1)) {
-        desk = world_at(&w, 0);
-        phone = world_add(&w);
-        e2e_ok(desk, "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
-                     "echo first >notes/first.md; mkdir notes/sub; echo two >notes/sub/two.md");
-        e2e_ok(phone,
-               "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off >/dev/null; "
-               "mkdir mine && persist mount mine && persist remote add %s mine --token-file "
-               "token >/dev/null",
-               w.url);
-        holds(invite("notes"));
+    if (begin_at_server(&w, f) && invite("notes")) {
         e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes", wrong_code());
         e2e_ok(phone, "persist pair %s notes >joined", code);
         invite_ends(0, "paired with");
         expect_shared("by mail");
+        e2e_sh(phone, "persist unmount mine; persist unmount notes");
+    }
+    world_end(&w);
+}
+
+/* Tries are counted together, and a use is the only one, whichever way they come. */
+static void a_code_is_one_on_all_ways(struct e2e *f)
+{
+    struct sync_world w;
+    if (begin_at_server(&w, f) && invite("notes")) {
+        for (int i = 0; i < 3; i++)
+            e2e_refused(phone, 4, "the code is wrong", "persist pair %s notes %s %s", wrong_code(),
+                        i == 1 ? "--peer" : "", i == 1 ? address : "");
+        invite_ends(4, "was wrong each time");
+        e2e_refused(phone, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
+        if (holds(invite("notes"))) {
+            e2e_ok(phone, "persist pair %s notes", code);
+            invite_ends(0, "paired with");
+            e2e_refused(phone, 5, "waits for nobody",
+                        "mkdir other; persist pair %s other --peer %s", code, address);
+        }
+        if (holds(invite("notes"))) {
+            e2e_ok(phone, "persist pair %s other --peer %s", code, address);
+            invite_ends(0, "paired with");
+            e2e_refused(phone, 5, "no device with this code", "persist pair %s other", code);
+        }
         e2e_sh(phone, "persist unmount mine; persist unmount notes");
     }
     world_end(&w);
@@ -247,6 +260,7 @@ int main(int argc, char **argv)
         E2E_TEST(several_folders_come_at_once),
         E2E_TEST(a_device_that_has_it_is_told_so),
         E2E_TEST(devices_meet_at_their_server),
+        E2E_TEST(a_code_is_one_on_all_ways),
         E2E_TEST(a_wrong_code_is_one_try_of_three),
         E2E_TEST(after_three_wrong_ones_it_is_worth_nothing),
         E2E_TEST(a_code_is_good_once),

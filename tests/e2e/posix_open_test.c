@@ -361,7 +361,7 @@ static void programs_run_from_it(struct e2e *f)
     }
     char exe[64], target[300] = "";
     snprintf(exe, sizeof exe, "/proc/%d/exe", (int)pid);
-    for (uint64_t end = e2e_now_ms() + 5000; e2e_now_ms() < end;)
+    for (uint64_t end = e2e_now_ms() + E2E_LONG_MS; e2e_now_ms() < end;)
         if (readlink(exe, target, sizeof target - 1) > 0 && strstr(target, "/prog") != NULL)
             break;
     fails(try_open("prog", O_WRONLY), ETXTBSY);

@@ -108,7 +108,7 @@ static void what_was_answered_survives_the_process(struct e2e *f)
     pid_t pid = e2e_mount_pid(f);
     if (holds(pid > 0)) {
         ok(kill(pid, SIGKILL));
-        e2e_wait_gone(pid, 5000);
+        e2e_wait_gone(pid, E2E_LONG_MS);
         e2e_ok(f, "persist unmount %s || true", f->folder);
         if (e2e_mount(f, NULL)) {
             char *after = manifest_of(f->folder, ALL);

@@ -101,13 +101,13 @@ static void processes_share_a_mapping(struct e2e *f)
     if (pid == 0) {
         int mine = (int)ok(open("x", O_RDWR));
         volatile unsigned *q = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mine, 0);
-        uint64_t end = e2e_now_ms() + 20000;
+        uint64_t end = e2e_now_ms() + E2E_LONG_MS;
         for (unsigned i = 1; i <= ROUNDS && e2e_now_ms() < end;)
             if (q[0] == i)
                 q[PAGE / sizeof *q] = i++;
         check_child_end();
     }
-    uint64_t end = e2e_now_ms() + 20000;
+    uint64_t end = e2e_now_ms() + E2E_LONG_MS;
     unsigned i = 1;
     for (; i <= ROUNDS && e2e_now_ms() < end; i++) {
         p[0] = i;

@@ -24,7 +24,6 @@ enum {
     CUTS = 100,
     RUN_MS_MIN = 50,
     RUN_MS_MAX = 500,
-    STOP_MS = 20000,
     BLOCK = 4096,
     DB_BLOCKS = 768,
     DOCS = 6,
@@ -221,7 +220,7 @@ static void stop_programs(struct run *r)
     for (size_t i = 0; i < ARRAY_N(programs); i++) {
         unsigned ms = 0;
         while (waitpid(r->pids[i], NULL, WNOHANG) == 0)
-            if (usleep(1000) == 0 && ms++ == STOP_MS) {
+            if (usleep(1000) == 0 && ms++ == E2E_LONG_MS) {
                 check_fail("program %zu does not come to an end", i);
                 kill(r->pids[i], SIGKILL);
             }
@@ -391,7 +390,7 @@ static void end_sync_process(struct run *r)
     pid_t pid = read(fd, text, sizeof text - 1) > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
     close(fd);
     if (pid > 1 && kill(pid, SIGKILL) == 0)
-        e2e_wait_gone(pid, STOP_MS);
+        e2e_wait_gone(pid, E2E_LONG_MS);
 }
 
 static bool cut_once(struct run *r)
@@ -399,7 +398,7 @@ static bool cut_once(struct run *r)
     start_programs(r);
     usleep((useconds_t)(RUN_MS_MIN + crash_below(&r->rand, RUN_MS_MAX - RUN_MS_MIN)) * 1000);
     pid_t pid = e2e_mount_pid(r->f);
-    bool killed = holds(pid > 0) && ok(kill(pid, SIGKILL)) == 0 && e2e_wait_gone(pid, STOP_MS);
+    bool killed = holds(pid > 0) && ok(kill(pid, SIGKILL)) == 0 && e2e_wait_gone(pid, E2E_LONG_MS);
     stop_programs(r);
     end_sync_process(r);
     umount2(r->f->folder, MNT_DETACH);

@@ -17,8 +17,6 @@
 #include "tests/support/link_server.h"
 #include "tests/support/posix.h"
 
-enum { UP_MS = 20000 };
-
 /* A test's own servers: ended before the fixture, which takes children that stay for a fault. */
 static struct link_server server, other;
 
@@ -73,7 +71,7 @@ static void the_daemon_starts_once(struct e2e *f)
     e2e_refused(f, 2, "too many arguments", "persist daemon now");
     /* Ten at once are one, too. */
     kill(pid, SIGTERM);
-    e2e_wait_gone(pid, 10000);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     holds(!exists(state_path(f, "run/sync.pid")));
     holds(!exists(state_path(f, "run/sync.sock")));
     e2e_ok(f, "for i in 1 2 3 4 5 6 7 8 9 10; do persist daemon & p=\"$p $!\"; done; "
@@ -86,13 +84,13 @@ static void the_foreground_ends_with_a_signal(struct e2e *f)
     static const int signals[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < ARRAY_N(signals); i++) {
         pid_t pid = e2e_start(f, "exec persist daemon -f 2>>%s/f.log", f->top);
-        uint64_t by = e2e_now_ms() + 10000;
+        uint64_t by = e2e_now_ms() + E2E_LONG_MS;
         while (!exists(state_path(f, "run/sync.sock")) && e2e_now_ms() < by)
             next_tick();
         same(e2e_sync_pid(f), pid);
         kill(pid, signals[i]);
         int status = -1;
-        if (e2e_wait_gone(pid, 10000))
+        if (e2e_wait_gone(pid, E2E_LONG_MS))
             waitpid(pid, &status, 0);
         same(status, 0);
         holds(!exists(state_path(f, "run/sync.sock")));
@@ -104,7 +102,7 @@ static void a_killed_process_is_replaced(struct e2e *f)
     e2e_ok(f, "persist daemon");
     pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
-    e2e_wait_gone(pid, 10000);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     holds(exists(state_path(f, "run/sync.sock"))); /* stale */
     e2e_ok(f, "persist remote list");              /* a command needs it: it is there */
     same_text(f->last.out, "");
@@ -118,7 +116,7 @@ static void one_whose_state_is_gone_ends(struct e2e *f)
     e2e_ok(f, "persist daemon");
     pid_t pid = e2e_sync_pid(f);
     e2e_ok(f, "rm -rf home && persist daemon");
-    e2e_wait_gone(pid, 10000);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     holds(is_sync_running(f));
     holds(exists(state_path(f, "run/sync.sock")));
     e2e_ok(f, "persist remote list");
@@ -136,7 +134,7 @@ static void mounting_starts_it(struct e2e *f)
     holds(is_sync_running(f));
     /* Its environment is not a place where the token stays. */
     kill(pid, SIGTERM);
-    e2e_wait_gone(pid, 10000);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     e2e_ok(f, "PERSIST_DEVICE_TOKEN=good-in-the-environment persist mount %s", f->folder);
     e2e_ok(f, "tr '\\0' '\\n' </proc/%ld/environ", (long)e2e_sync_pid(f));
     contains(f->last.out, "PERSIST_HOME=");
@@ -148,7 +146,7 @@ static void a_mount_does_without_it(struct e2e *f)
     f->errors_expected = true; /* the mount's, which goes without */
     e2e_ok(f, "persist daemon");
     kill(e2e_sync_pid(f), SIGTERM);
-    e2e_wait_gone(e2e_sync_pid(f), 10000);
+    e2e_wait_gone(e2e_sync_pid(f), E2E_LONG_MS);
     put_file(state_path(f, "sync/remotes"), "not a list of remotes");
     ok(chmod(state_path(f, "sync/remotes"), 0600));
     e2e_mount(f, NULL);
@@ -195,7 +193,7 @@ static void a_remote_is_added_listed_and_removed(struct e2e *f)
     for (size_t i = 0; i < ARRAY_N(signals); i++) {
         pid_t pid = e2e_sync_pid(f);
         kill(pid, signals[i]);
-        e2e_wait_gone(pid, 10000);
+        e2e_wait_gone(pid, E2E_LONG_MS);
         same(remotes(f), 1);
     }
     e2e_refused(f, 3, "no remote of this folder", "persist remote remove ws://localhost:1 %s",
@@ -214,12 +212,10 @@ static void a_remote_that_cannot_be_is_not_stored(struct e2e *f)
     e2e_refused(f, 4, "refuses the token", "persist remote add %s %s --token-file bad", server.url,
                 folder);
     holds(strstr(f->last.err, "bad-secret") == NULL);
-    uint64_t began = e2e_now_ms();
     e2e_refused(f, 5, "ws://127.0.0.1:1",
                 "persist remote add ws://127.0.0.1:1 %s --token-file token", folder);
     atomic_store(&server.control->mute, 1);
     e2e_refused(f, 5, "in time", "persist remote add %s %s --token-file token", server.url, folder);
-    holds(e2e_now_ms() - began < 13000);
     atomic_store(&server.control->mute, 0);
     e2e_refused(f, 4, "--insecure",
                 "persist remote add ws://server.example.org %s --token-file token", folder);
@@ -309,7 +305,9 @@ static void secrets_stay_where_they_belong(struct e2e *f)
            atomic_load(&server.control->port), f->folder);
     same(remotes(f), 2);
     e2e_sh(f, "persist remote add %s %s --token-file bad", server.url, f->folder);
-    e2e_ok(f, "persist remote list; persist remote list --json; ps axww -o args");
+    e2e_ok(f, "persist remote list; persist remote list --json; "
+              "for p in home/run/*.pid; do tr '\\0' ' ' </proc/$(cat $p)/cmdline; done");
+    contains(f->last.out, "persist");
     for (size_t i = 0; i < ARRAY_N(secrets); i++)
         holds(strstr(f->last.out, secrets[i]) == NULL);
     /* Of the state directory, sync/tokens alone has them. */
@@ -347,31 +345,31 @@ static void a_link_lives_through_kills(struct e2e *f)
     begin(f);
     e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
            f->folder);
-    e2e_wait(is_connected, NULL, UP_MS, "the link");
+    e2e_wait(is_connected, NULL, E2E_LONG_MS, "the link");
     /* The server dies and comes back. */
     link_server_kill(&server);
     link_server_start(&server);
-    e2e_wait(is_connected, NULL, UP_MS, "the link, after the server");
+    e2e_wait(is_connected, NULL, E2E_LONG_MS, "the link, after the server");
     /* The process dies and comes back. */
     pid_t pid = e2e_sync_pid(f);
     kill(pid, SIGKILL);
-    e2e_wait_gone(pid, 10000);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     e2e_ok(f, "persist daemon");
-    e2e_wait(is_connected, NULL, UP_MS, "the link, after the process");
+    e2e_wait(is_connected, NULL, E2E_LONG_MS, "the link, after the process");
     atomic_store(&server.control->close_code, PERSIST__CODE__CODE_TOKEN);
-    e2e_wait(is_refused, NULL, UP_MS, "the refusal");
+    e2e_wait(is_refused, NULL, E2E_LONG_MS, "the refusal");
     e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
            f->folder);
-    e2e_wait(is_connected, NULL, UP_MS, "the link, added again");
+    e2e_wait(is_connected, NULL, E2E_LONG_MS, "the link, added again");
     e2e_unmount(f);
     e2e_ok(f, "persist remote list --json");
     contains(f->last.out, "the folder is not mounted");
     e2e_mount(f, NULL);
-    e2e_wait(is_connected, NULL, UP_MS, "the link, mounted again");
+    e2e_wait(is_connected, NULL, E2E_LONG_MS, "the link, mounted again");
     /* Who is told to stop says good-bye. */
     kill(e2e_sync_pid(f), SIGTERM);
-    e2e_wait_gone(e2e_sync_pid(f), 10000);
-    uint64_t by = e2e_now_ms() + 5000;
+    e2e_wait_gone(e2e_sync_pid(f), E2E_LONG_MS);
+    uint64_t by = e2e_now_ms() + E2E_LONG_MS;
     while (atomic_load(&server.control->open) > 0 && e2e_now_ms() < by)
         next_tick();
     same(atomic_load(&server.control->open), 0);
@@ -408,9 +406,9 @@ static void a_server_of_another_version_is_told_in_words(struct e2e *f)
         replace_server(1);
         e2e_ok(f, "persist remote add %s %s --token-file token --passphrase-file pass", server.url,
                f->folder);
-        e2e_wait(is_connected, NULL, UP_MS, "the link");
+        e2e_wait(is_connected, NULL, E2E_LONG_MS, "the link");
         replace_server(rows[i].version);
-        e2e_wait(is_refused, NULL, UP_MS, "the refusal");
+        e2e_wait(is_refused, NULL, E2E_LONG_MS, "the refusal");
         e2e_ok(f, "persist status %s", f->folder);
         contains(f->last.out, "  refused");
         contains(f->last.out, rows[i].text);

@@ -8,7 +8,7 @@
 #include "tests/support/sync_world.h"
 
 enum { ANNA, BERT, CARL, DEVICES };
-enum { CUT_MS = 1000, REFUSED_MS = 30000, NOT_MS = 1500 };
+enum { NOT_MS = 1500 };
 
 static struct sync_world world;
 
@@ -41,8 +41,8 @@ static bool is_refused(void *arg)
 
 static void is_out_with_its_token(void)
 {
-    e2e_wait(is_cut, NULL, CUT_MS, "the session of who is out is cut");
-    e2e_wait(is_refused, NULL, REFUSED_MS, "its token is dead");
+    e2e_wait(is_cut, NULL, E2E_LONG_MS, "the session of who is out is cut");
+    e2e_wait(is_refused, NULL, E2E_LONG_MS, "its token is dead");
     holds(strstr(at(CARL)->last.out, "  put out     by ") != NULL);
     e2e_ok(world.server,
            "persist token list --data %s >tokens && ! grep -qw d2 tokens && "
@@ -114,7 +114,7 @@ static void a_server_that_was_not_reached_is_told_later(struct e2e *f)
         world_save(at(CARL), "carl.md", "was not known to be out\n");
         world_wait_text(at(BERT), "carl.md", "was not known to be out\n");
         e2e_ok(at(ANNA), "persist mount notes");
-        e2e_wait(is_refused, NULL, REFUSED_MS, "its token is dead");
+        e2e_wait(is_refused, NULL, E2E_LONG_MS, "its token is dead");
         /* Bert had taken it in: it is bert's within a minute. */
         world_wait_text(at(BERT), "carl.md", "was not known to be out\n");
         world_save(at(ANNA), "anna.md", "of anna\n");

@@ -12,8 +12,6 @@
 #include "tests/support/json_read.h"
 #include "tests/support/posix.h"
 
-enum { STOP_MS = 10000 };
-
 /* What serve.pid of a data directory says; 0: there is none. */
 static pid_t server_pid(const struct e2e *f, const char *data)
 {
@@ -47,7 +45,7 @@ static void stop(const struct e2e *f, const char *data)
 {
     pid_t pid = server_pid(f, data);
     if (holds(pid > 1) && ok(kill(pid, SIGTERM)) == 0)
-        e2e_wait_gone(pid, STOP_MS);
+        e2e_wait_gone(pid, E2E_LONG_MS);
     same(server_pid(f, data), 0);
 }
 
@@ -359,7 +357,7 @@ static void a_killed_one_is_followed_by_another(struct e2e *f)
     e2e_ok(f, "persist user add anna --data data");
     pid_t pid = server_pid(f, "data");
     kill(pid, SIGKILL);
-    e2e_wait_gone(pid, STOP_MS);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     /* Its socket is still there, and nobody listens: that is not a server. */
     e2e_ok(f, "persist user list --data data --json");
     same(json_read_count(f->last.out, "users"), 1);
@@ -390,7 +388,7 @@ static void it_waits_for_one_that_is_ending(struct e2e *f)
     usleep(1000 * 1000);
     holds(kill(pid, 0) == 0 && waitpid(pid, NULL, WNOHANG) == 0);
     ok(close(fd));
-    for (uint64_t end = e2e_now_ms() + STOP_MS; server_pid(f, "home/server") != pid;) {
+    for (uint64_t end = e2e_now_ms() + E2E_LONG_MS; server_pid(f, "home/server") != pid;) {
         next_tick();
         if (!holds(e2e_now_ms() < end))
             break;
@@ -405,13 +403,13 @@ static void in_the_foreground_it_says_where_and_ends_with_a_signal(struct e2e *f
     for (size_t i = 0; i < ARRAY_N(signals); i++) {
         check_about("signal %d", signals[i]);
         pid_t pid = e2e_start(f, "exec persist serve -f --listen 127.0.0.1:0 >out 2>>f.log");
-        uint64_t end = e2e_now_ms() + STOP_MS;
+        uint64_t end = e2e_now_ms() + E2E_LONG_MS;
         while (server_pid(f, "home/server") != pid && e2e_now_ms() < end)
             next_tick();
         same(server_pid(f, "home/server"), pid);
         kill(pid, signals[i]);
         int status = -1;
-        if (e2e_wait_gone(pid, STOP_MS))
+        if (e2e_wait_gone(pid, E2E_LONG_MS))
             waitpid(pid, &status, 0);
         same(status, 0);
         snprintf(path, sizeof path, "%s/out", f->top);

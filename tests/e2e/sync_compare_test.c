@@ -19,8 +19,6 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-enum { WAIT_MS = 90000 };
-
 /* ---- waiting ---- */
 
 /* Whether each device has cleaned up a record that was deleted, since it was first asked. */
@@ -61,7 +59,7 @@ static void wait_gone(size_t i, const char *name)
     char path[512], what[600];
     snprintf(path, sizeof path, "%s", world_path(at(i), "%s", name));
     snprintf(what, sizeof what, "%s is gone", path);
-    e2e_wait(is_gone, path, WAIT_MS, what);
+    e2e_wait(is_gone, path, E2E_LONG_MS, what);
 }
 
 /* ---- tests ---- */
@@ -88,7 +86,7 @@ static void delete_files(unsigned removed[WORLD_DEVICES_MAX])
            at(0)->folder);
     world_save(at(1), "kept.md", "two\n");
     world_even(&world);
-    e2e_wait(is_cleaned, removed, WAIT_MS, "what was deleted is cleaned up");
+    e2e_wait(is_cleaned, removed, E2E_LONG_MS, "what was deleted is cleaned up");
 }
 
 /* The server is put back, too, so nothing there tells of the deletions. */
@@ -97,7 +95,7 @@ static void what_was_cleaned_up_goes_from_a_restored_device(struct e2e *f)
     unsigned removed[WORLD_DEVICES_MAX] = {0};
     if (world_begin(&world, f, 3) && make_files()) {
         struct e2e *old = at(2);
-        e2e_wait(all_equal, NULL, WAIT_MS, "all are equal");
+        e2e_wait(all_equal, NULL, E2E_LONG_MS, "all are equal");
         stop(old);
         e2e_ok(old, "cp -a home copy");
         world_server_stop(&world, SIGTERM);
@@ -122,7 +120,7 @@ static void what_was_cleaned_up_goes_from_a_restored_device(struct e2e *f)
         world_even(&world);
         holds(!exists(world_path(at(0), "gone.md")));
         holds(!exists(world_path(at(0), "dir/in/a")));
-        e2e_wait(all_equal, NULL, WAIT_MS, "all are equal");
+        e2e_wait(all_equal, NULL, E2E_LONG_MS, "all are equal");
         e2e_ok(old, "grep -h 'compared with another device' home/log/*");
         for (size_t i = 0; i < world.n; i++)
             e2e_ok(at(i), "persist check %s", at(i)->folder);

@@ -39,8 +39,7 @@ enum {
     OWN_FILES = 4,
     SHARED_FILES = 3,
     LARGE_BYTES = 300000,
-    AFTER_MS = 120000, /* until all is even, at the end: a sync process may come back after 60 s */
-    STOP_MS = 60000,
+    AFTER_MS = 2 * E2E_LONG_MS, /* until all is even: a sync process may come back after 60 s */
 };
 
 /* What a saver of one device has done; shared with the test. Its saves are numbered from 1. */
@@ -266,7 +265,7 @@ static void kill_mount(struct e2e *d, unsigned down_ms)
     if (!holds(pid > 0))
         return;
     ok(kill(pid, SIGKILL));
-    e2e_wait_gone(pid, STOP_MS);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     usleep(down_ms * 1000);
     e2e_mount(d, NULL);
 }
@@ -276,7 +275,7 @@ static void kill_sync(const struct e2e *d)
 {
     pid_t pid = e2e_sync_pid(d);
     if (holds(pid > 0) && kill(pid, SIGKILL) == 0)
-        e2e_wait_gone(pid, STOP_MS);
+        e2e_wait_gone(pid, E2E_LONG_MS);
 }
 
 static void kill_server(unsigned down_ms)
@@ -299,6 +298,21 @@ static void kill_one(struct crash_rand *rand)
         kill_server(down_ms);
 }
 
+struct goal {
+    struct savers *savers;
+    unsigned kills;
+};
+
+/* More than was killed: else nothing was cut off, or nothing came through. */
+static bool all_have_saved(void *arg)
+{
+    const struct goal *g = arg;
+    for (unsigned i = 0; i < DEVICES; i++)
+        if (atomic_load(&g->savers->v[i].saved) <= g->kills)
+            return false;
+    return true;
+}
+
 static void nothing_is_lost_by_kills(struct e2e *f)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
@@ -313,13 +327,13 @@ static void nothing_is_lost_by_kills(struct e2e *f)
         start_savers(savers, pids, &rand);
         for (unsigned i = 0; i < kills && check_failures() == 0; i++)
             kill_one(&rand);
+        struct goal goal = {savers, kills};
+        e2e_wait(all_have_saved, &goal, E2E_LONG_MS, "all have saved often");
         stop_savers(savers, pids);
         uint64_t began = e2e_now_ms();
         world_even_within(&world, AFTER_MS);
         printf("    even after %ju ms\n", (uintmax_t)(e2e_now_ms() - began));
         for (unsigned i = 0; i < DEVICES; i++) {
-            unsigned saved = atomic_load(&savers->v[i].saved);
-            holds(saved > kills);
             check_tokens(at(0), i, &savers->v[i]);
             e2e_ok(at(i), "persist check %s", at(i)->folder);
         }
@@ -461,7 +475,7 @@ static void a_full_server_says_so_and_goes_on(struct e2e *f)
     char options[32];
     if (begin_on_small_disk(f)) {
         e2e_ok(at(0), "head -c %dM /dev/urandom >notes/big", BIG_MIB);
-        e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
+        e2e_wait(says_full, at(0), E2E_LONG_MS, "status says that the server's disk is full");
         world_save(at(0), "small.md", "while it is full\n");
         world_wait_text(at(1), "small.md", "while it is full\n");
         world_save(at(1), "back.md", "by the other one\n");
@@ -491,7 +505,7 @@ static void one_without_any_room_is_why_nothing_is_sent(struct e2e *f)
         world_even(&world);
         take_all_of_the_server_s_room();
         world_save(at(0), "b.md", "there is no room for this\n");
-        e2e_wait(says_full, at(0), 120000, "status says that the server's disk is full");
+        e2e_wait(says_full, at(0), E2E_LONG_MS, "status says that the server's disk is full");
         e2e_refused(at(0), 1,
                     "sync: the server refused: ", "persist sync --wait --timeout 40 notes");
         contains(at(0)->last.err, "the server is full");
@@ -546,7 +560,7 @@ static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
         ok(mount("persist-test", d->home, "tmpfs", 0, options));
         d->errors_expected = true;
         if (world_clone(&world, d)) {
-            e2e_wait(says_full, d, 120000, "status says that the device's disk is full");
+            e2e_wait(says_full, d, E2E_LONG_MS, "status says that the device's disk is full");
             contains(d->last.out, "syncing"); /* not offline */
             e2e_sh(d, "persist sync --wait %s", d->folder);
             same(d->last.status, 1);
@@ -561,7 +575,7 @@ static void a_device_without_room_for_content_gets_what_is_small(struct e2e *f)
             /* The content that there is no room for will never be shown: it is not waited for. */
             world_save(a, "big", "small\n");
             world_wait_text(d, "big", "small\n");
-            e2e_wait(nothing_waits, d, 30000, "nothing is waited for any more");
+            e2e_wait(nothing_waits, d, E2E_LONG_MS, "nothing is waited for any more");
             world_even(&world);
         }
         e2e_sh(d, "persist unmount notes");
@@ -586,7 +600,7 @@ static void a_device_without_any_room_says_so_and_goes_on(struct e2e *f)
             e2e_sh(d, "cat /dev/zero >home/ballast");
             world_save(at(0), "note.md", "while it is full\n");
             world_server_start(&world);
-            e2e_wait(says_full, d, 60000, "status says that the device's disk is full");
+            e2e_wait(says_full, d, E2E_LONG_MS, "status says that the device's disk is full");
             e2e_ok(d, "rm home/ballast");
             world_even(&world);
         }
@@ -605,17 +619,17 @@ static bool is_halfway(void *arg)
     return world_metric(&world, "pushed_chunks_total") >= *(const uint64_t *)arg;
 }
 
-/* Device 0 saves a big file, and its mount is killed when so many chunks of it are at the server.
- */
+/* Device 0 saves a big file, and its mount is killed when so many chunks of it are at the server:
+ * a small part, so that it is not there as a whole before the kill. */
 static void begin_upload(const char *name, uint64_t chunks)
 {
     uint64_t n = world_metric(&world, "pushed_chunks_total") + chunks;
-    e2e_ok(at(0), "head -c 48M /dev/urandom >notes/%s", name);
+    e2e_ok(at(0), "head -c 192M /dev/urandom >notes/%s", name);
     e2e_wait(is_halfway, &n, AFTER_MS, "some of its chunks are at the server");
     pid_t pid = e2e_mount_pid(at(0));
     if (holds(pid > 0))
         ok(kill(pid, SIGKILL));
-    e2e_wait_gone(pid, STOP_MS);
+    e2e_wait_gone(pid, E2E_LONG_MS);
 }
 
 /* Who puts is gone in the middle, then the server, then who follows: nothing is shown of it,

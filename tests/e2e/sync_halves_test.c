@@ -11,8 +11,6 @@
 #include "tests/support/posix.h"
 #include "tests/support/sync_world.h"
 
-enum { STOP_MS = 60000 };
-
 static struct sync_world world;
 
 static struct e2e *at(size_t i)
@@ -26,7 +24,7 @@ static void kill_mount(struct e2e *d)
     if (!holds(pid > 0))
         return;
     ok(kill(pid, SIGKILL));
-    e2e_wait_gone(pid, STOP_MS);
+    e2e_wait_gone(pid, E2E_LONG_MS);
     e2e_mount(d, NULL);
 }
 

@@ -434,9 +434,9 @@ static void plain_edits(struct e2e *f)
         both_have("seen.md", "what it makes of it\n");
         both_have("never.md", "by a program that never read it\n");
         both_have("own.md", local);
+        world_even(&world);
         e2e_ok(at(1), "tail -n 1 notes/added.md | grep -qx added");
         e2e_ok(at(1), "grep -q 'by the other' notes/added.md && grep -q 3rd notes/part.md");
-        world_even(&world);
         same(world_named(at(1), "conflict"), 0);
     }
     program_end(&other); /* it has the other's socket open, too */
@@ -589,16 +589,16 @@ static bool is_saved(void *arg)
 static void edits(const struct editor *e, const char *name)
 {
     struct pty *p = pty_start(at(0), "unset TMPDIR; cd notes && exec %s %s", e->open, name);
-    if (pty_wait_text(p, "third", 30000)) {
+    if (pty_wait_text(p, "third", E2E_LONG_MS)) {
         pty_wait_quiet(p, 100);
         comes(name, remote);
         pty_type(p, e->edit);
         pty_wait_quiet(p, 100);
         pty_type(p, e->save);
-        if (pty_wait(p, is_saved, (void *)(uintptr_t)name, 10000, "the note was not saved")) {
+        if (pty_wait(p, is_saved, (void *)(uintptr_t)name, E2E_LONG_MS, "the note was not saved")) {
             both_have(name, with_line);
             pty_type(p, e->quit);
-            pty_wait_end(p, 10000);
+            pty_wait_end(p, E2E_LONG_MS);
         }
     }
     pty_end(p);

@@ -264,7 +264,7 @@ static void edits_of_one_line_make_a_sibling(struct e2e *f)
     static const char *const texts[] = {"one line, by one\n", "one line, by the other\n"};
     if (begin_apart(f, 3, "one line\n")) {
         world_save(at(0), "note.md", texts[0]);
-        usleep(20000); /* the later one is known */
+        e2e_wait_published(at(0)); /* the later one is known */
         world_save(at(1), "note.md", texts[1]);
         meet_again();
         for (size_t i = 0; i < 3; i++)
@@ -408,7 +408,8 @@ static void the_smallest_come_first(struct e2e *f)
         e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
         world_online(at(1));
         bool seen[N + 1] = {[N] = true};
-        for (uint64_t end = e2e_now_ms() + 60000; !seen[0] && e2e_now_ms() < end; usleep(1000)) {
+        for (uint64_t end = e2e_now_ms() + E2E_LONG_MS; !seen[0] && e2e_now_ms() < end;
+             usleep(1000)) {
             for (size_t i = 0; i < N; i++)
                 seen[i] = exists(world_path(at(1), "%u", mib[i]));
             for (size_t i = 0; i < N; i++)

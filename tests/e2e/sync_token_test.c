@@ -12,7 +12,7 @@
 #include "tests/support/posix.h"
 #include "tests/support/sync_world.h"
 
-enum { MUCH_MIB = 200, PART = 20 << 20, CUT_MS = 30000, AFTER_MS = 300000 };
+enum { MUCH_MIB = 200, PART = 20 << 20, AFTER_MS = 300000 };
 
 static struct sync_world world;
 
@@ -74,7 +74,7 @@ static void cut(struct transfer *t, const char *label)
     e2e_wait(is_under_way, t, AFTER_MS, "the transfer");
     snprintf(rate, sizeof rate, "remotes.0.%s_s", t->what);
     holds(strtoull(e2e_value(t->d, rate), NULL, 10) > 0);
-    if (!revoke_token(label) || !e2e_wait(is_refused, t->d, CUT_MS, "the refusal"))
+    if (!revoke_token(label) || !e2e_wait(is_refused, t->d, E2E_LONG_MS, "the refusal"))
         return;
     holds(strstr(t->d->last.out, "token") != NULL &&
           strstr(t->d->last.out, "'persist remote add' takes a new one") != NULL);

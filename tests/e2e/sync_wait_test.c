@@ -12,7 +12,7 @@
 #include "tests/support/posix.h"
 #include "tests/support/sync_world.h"
 
-enum { HERE, STOPPED, OFFLINE, DEVICES, LINGER_MS = 4000, RETURN_MS = 30000 };
+enum { HERE, STOPPED, OFFLINE, DEVICES, LINGER_MS = 4000 };
 
 static struct sync_world world;
 
@@ -30,27 +30,29 @@ static const char *label(size_t i)
     return text;
 }
 
-/* How many other devices are online, as HERE is told. */
-static unsigned online(void)
-{
-    unsigned n = 0;
-    e2e_ok(at(HERE), "persist status %s --json", at(HERE)->folder);
-    for (long i = 0; i < json_read_count(at(HERE)->last.out, "devices"); i++) {
-        char path[48];
-        snprintf(path, sizeof path, "devices.%ld.online", i);
-        n += strcmp(e2e_value(at(HERE), path), "true") == 0;
-    }
-    return n;
-}
+struct online {
+    struct e2e *to;
+    unsigned n;
+};
 
+/* Whether so many other devices are online, as one is told. */
 static bool online_is(void *arg)
 {
-    return online() == *(const unsigned *)arg;
+    const struct online *o = arg;
+    unsigned n = 0;
+    e2e_ok(o->to, "persist status %s --json", o->to->folder);
+    for (long i = 0; i < json_read_count(o->to->last.out, "devices"); i++) {
+        char path[48];
+        snprintf(path, sizeof path, "devices.%ld.online", i);
+        n += strcmp(e2e_value(o->to, path), "true") == 0;
+    }
+    return n == o->n;
 }
 
-static bool wait_online(unsigned n)
+static bool wait_online(struct e2e *to, unsigned n)
 {
-    return e2e_wait(online_is, &n, RETURN_MS, "so many devices are online");
+    struct online o = {to, n};
+    return e2e_wait(online_is, &o, E2E_LONG_MS, "so many devices are online");
 }
 
 /* The process that serves the folder of STOPPED: while it is stopped, nothing looks into that. */
@@ -86,7 +88,7 @@ static bool still_waits(void)
 
 static void returns(pid_t waiter)
 {
-    e2e_wait(has_returned, NULL, RETURN_MS, "sync --wait returns");
+    e2e_wait(has_returned, NULL, E2E_LONG_MS, "sync --wait returns");
     e2e_ok(at(HERE), "cat status said");
     same_text(at(HERE)->last.out, "0\n");
     e2e_stop(waiter);
@@ -94,10 +96,10 @@ static void returns(pid_t waiter)
 
 static bool begin(struct e2e *f)
 {
-    if (!world_begin(&world, f, DEVICES) || !world_even(&world) || !wait_online(2))
+    if (!world_begin(&world, f, DEVICES) || !world_even(&world) || !wait_online(at(HERE), 2))
         return false;
     world_offline(at(OFFLINE));
-    return wait_online(1);
+    return wait_online(at(HERE), 1);
 }
 
 static void who_is_online_is_waited_for_and_nobody_else(struct e2e *f)
@@ -132,7 +134,7 @@ static void who_goes_offline_is_waited_for_no_longer(struct e2e *f)
         holds(still_waits());
         world_offline(at(STOPPED));
         returns(waiter);
-        holds(wait_online(0));
+        holds(wait_online(at(HERE), 0));
         ok(kill(pid, SIGCONT));
         world_online(at(STOPPED));
         world_online(at(OFFLINE));
@@ -145,7 +147,8 @@ static void who_goes_offline_is_waited_for_no_longer(struct e2e *f)
 static void it_returns_soon_where_all_are_on(struct e2e *f)
 {
     enum { ROUNDS = 5 };
-    if (world_begin(&world, f, 2) && world_even(&world)) {
+    if (world_begin(&world, f, 2) && world_even(&world) && wait_online(at(0), 1) &&
+        wait_online(at(1), 1)) {
         uint64_t began = e2e_now_ms();
         e2e_ok(at(0), "persist sync --wait %s", at(0)->folder);
         for (unsigned i = 0; i < ROUNDS; i++) {

@@ -269,7 +269,9 @@ static void too_many_rules_are_refused_and_status_says_so(struct e2e *f)
         return;
     e2e_ok(f, "seq 600 > notes/.persistignore");
     e2e_wait_versions(f, "notes/.persistignore", 1);
-    e2e_ok(f, "echo x > notes/7; sleep 0.2; persist log notes/7 > /dev/null; persist status notes");
+    e2e_ok(f, "echo x > notes/7");
+    e2e_wait_versions(f, "notes/7", 1);
+    e2e_ok(f, "persist status notes");
     contains(f->last.out, "./.persistignore: more than 64 KiB, 512 lines");
     leave(f);
 }

@@ -285,6 +285,38 @@ static void what_came_to_who_had_not_heard_is_void_for_those_who_had(void **stat
     assert_false(is_member(BERT, CARL));
 }
 
+/* A server that keeps the acts of a device to itself, and passes on its changes. */
+static void offer_changes(size_t a, size_t b)
+{
+    struct arrival at = {.number = 0};
+    sync_meet_sign(&w.d[a]);
+    while (space_sync_next(w.d[a].s, at.number, b + 1, &at) == 1) {
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+        if (at.kind == ARRIVAL_ENTRY && space_sync_seal(w.d[a].s, &at, &bytes, &chunks) == 0)
+            assert_true(space_sync_take_entry(w.d[b].s, a + 1, buf_bytes(&bytes)) >= 0);
+    }
+    assert_int_equal(space_sync_settle(w.d[b].s), 0);
+}
+
+static void a_revocation_that_is_hidden_is_heard_with_the_first_act(void **state)
+{
+    (void)state;
+    static const size_t rest[] = {ANNA, BERT};
+    revoke(ANNA, CARL);
+    struct epoch_id now = epoch_of(ANNA);
+    save(ANNA, "after", "under the new key\n");
+    offer_changes(ANNA, BERT);
+    sync_meet_expect(&w.d[BERT], "after", NULL);
+    assert_true(is_member(BERT, CARL) && !has_key(BERT, &now));
+    meet(rest, ARRAY_N(rest));
+    sync_meet_expect(&w.d[BERT], "after", "under the new key\n");
+    assert_false(is_member(BERT, CARL));
+    expect_same_epoch(ANNA, BERT);
+    save(BERT, "then", "under it, too\n");
+    offer(BERT, CARL);
+    sync_meet_expect(&w.d[CARL], "then", NULL);
+}
+
 /* A member that says that nothing of an honest one counts. */
 static void a_cut_of_nothing_loses_nothing(void **state)
 {
@@ -738,6 +770,7 @@ int main(void)
         TEST(a_passphrase_that_waits_to_be_given_is_dropped_and_servers_are_to_be_told),
         TEST(what_others_had_taken_in_is_kept_and_a_delete_undone),
         TEST(what_came_to_who_had_not_heard_is_void_for_those_who_had),
+        TEST(a_revocation_that_is_hidden_is_heard_with_the_first_act),
         TEST(a_cut_of_nothing_loses_nothing),
         TEST(who_put_each_other_out_are_both_out_the_same_way_round),
         TEST(who_put_each_other_out_are_both_out_either_way_round),

@@ -197,6 +197,12 @@ static int connect_own(const char *path)
     return error == 0 ? 0 : -1;
 }
 
+static int make_shared(void)
+{
+    int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    return id < 0 ? -1 : shmctl(id, IPC_RMID, NULL);
+}
+
 static void use_sockets(struct hostile *h)
 {
     int pair[2] = {-1, -1};
@@ -209,7 +215,7 @@ static void use_sockets(struct hostile *h)
     note(h, "opens a socket of a virtual machine", socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));
     note(h, "opens a socket of ciphers", socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0));
     note(h, "opens a netlink of another kind", socket(AF_NETLINK, SOCK_RAW, 9 /* audit */));
-    note(h, "makes shared memory", shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600));
+    note(h, "makes shared memory", make_shared());
     if (fd < 0) /* else this process is not confined, and has all kinds of sockets */
         note(h, "connects a socket that it has", connect_own(h->control));
 }

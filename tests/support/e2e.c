@@ -20,7 +20,7 @@
 #include "tests/support/e2e_process.h"
 #include "tests/support/scratch.h"
 
-enum { TESTS_MAX = 64, LINE_MAX_BYTES = 4096, END_MS = 60 * 1000, WATCH_MS = 5000 };
+enum { TESTS_MAX = 64, LINE_MAX_BYTES = 4096 };
 
 /* ---- logs ---- */
 
@@ -139,7 +139,7 @@ void e2e_end_sync(const struct e2e *f)
 {
     pid_t pid = e2e_sync_pid(f);
     if (pid > 0 && kill(pid, SIGTERM) == 0)
-        e2e_wait_gone(pid, END_MS);
+        e2e_wait_gone(pid, E2E_LONG_MS);
 }
 
 static bool is_named(pid_t pid, const char *ought)
@@ -193,7 +193,7 @@ void e2e_leave(struct e2e *f)
     if (e2e_unmount_below(f->top) > 0)
         check_fail("a mount stayed behind below %s", f->top);
     /* A mount process that was killed has not waited for the end of its watch and its starter. */
-    e2e_wait(no_helper, f, WATCH_MS, "the end of what was beside processes that were killed");
+    e2e_wait(no_helper, f, E2E_LONG_MS, "the end of what was beside processes that were killed");
     e2e_processes(f->top, f->guard, tell_left, NULL);
 }
 

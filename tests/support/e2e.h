@@ -22,7 +22,8 @@
 enum {
     E2E_USER = 65533, /* two users that own nothing */
     E2E_OTHER = 65534,
-    E2E_COMMAND_MS = 60 * 1000,
+    E2E_COMMAND_MS = 180 * 1000,
+    E2E_LONG_MS = 180 * 1000, /* what comes sooner or later has come: also on a busy machine */
     E2E_PATH_MAX = 128,
 };
 
@@ -90,6 +91,8 @@ bool e2e_ok(struct e2e *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
  */
 bool e2e_refused(struct e2e *f, int status, const char *part, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+/** Runs a line again and again until its status is 0: a failed check after E2E_LONG_MS. */
+bool e2e_until(struct e2e *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** Starts a line of sh in a process group of its own. Its process, or -1. */
 pid_t e2e_start(struct e2e *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** Ends a process of e2e_start() and what it started. */

@@ -35,7 +35,7 @@ bool e2e_wait_versions(struct e2e *f, const char *path, long n)
     struct wanted w = {f, path, n};
     char what[200];
     snprintf(what, sizeof what, "%ld versions of %.100s", n, path);
-    if (!e2e_wait(has_versions, &w, E2E_SETTLE_MS, what))
+    if (!e2e_wait(has_versions, &w, E2E_LONG_MS, what))
         return false;
     long found = e2e_versions(f, path);
     if (found == n)
@@ -61,5 +61,5 @@ static bool is_published(void *arg)
 
 bool e2e_wait_published(struct e2e *f)
 {
-    return e2e_wait(is_published, f, E2E_SETTLE_MS, "nothing pending");
+    return e2e_wait(is_published, f, E2E_LONG_MS, "nothing pending");
 }

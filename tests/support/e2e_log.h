@@ -6,8 +6,6 @@
 
 #include "tests/support/e2e.h"
 
-enum { E2E_SETTLE_MS = 20000 };
-
 /** The value at a place of the JSON that the newest command printed; good for some calls. */
 const char *e2e_value(const struct e2e *f, const char *place);
 

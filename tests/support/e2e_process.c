@@ -232,6 +232,26 @@ bool e2e_refused(struct e2e *f, int status, const char *part, const char *fmt, .
     return good;
 }
 
+struct tried {
+    struct e2e *f;
+    const char *line;
+};
+
+static bool succeeds(void *arg)
+{
+    const struct tried *t = arg;
+    run_within(t->f, E2E_COMMAND_MS, t->line);
+    return t->f->last.status == 0;
+}
+
+bool e2e_until(struct e2e *f, const char *fmt, ...)
+{
+    char line[LINE_MAX_BYTES];
+    FORMAT_LINE(line, fmt);
+    struct tried t = {f, line};
+    return e2e_wait(succeeds, &t, E2E_LONG_MS, line);
+}
+
 pid_t e2e_start(struct e2e *f, const char *fmt, ...)
 {
     char line[LINE_MAX_BYTES];

@@ -16,7 +16,7 @@
 
 #include "tests/support/greet.h"
 
-enum { PEERS_MAX = 64, SPACES_MAX = 8, TICK_MS = 5, READY_MS = 20000 };
+enum { PEERS_MAX = 64, SPACES_MAX = 8, TICK_MS = 5, READY_MS = 180000 };
 
 /* ---- numbered frames ---- */
 

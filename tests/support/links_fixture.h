@@ -12,7 +12,7 @@
 #include "sync/net/unix_frames.h"
 #include "tests/support/link_server.h"
 
-enum { LINKS_WAIT_MS = 30000, LINKS_MOUNTS = 4, LINKS_PER_MOUNT = 8 };
+enum { LINKS_WAIT_MS = 120000, LINKS_MOUNTS = 4, LINKS_PER_MOUNT = 8 };
 
 /* What a mount knows of one of its links. */
 struct links_seen {

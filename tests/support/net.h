@@ -11,7 +11,7 @@
 #include "sync/net/ws_client.h"
 #include "sync/net/ws_server.h"
 
-enum { NET_ENDS_MAX = 1100, NET_WAIT_MS = 30000 };
+enum { NET_ENDS_MAX = 1100, NET_WAIT_MS = 120000 };
 
 /* One end of a connection. */
 struct net_end {

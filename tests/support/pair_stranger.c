@@ -7,7 +7,7 @@
 #include "sync/net/libp2p/multiaddr.h"
 #include "tests/support/e2e.h"
 
-enum { FDS = 4096, LOOK_MS = 10, STEP_MS = 30000, DIALS = 3, AGAIN_MS = 1000, GARBAGE = 3000 };
+enum { FDS = 4096, LOOK_MS = 10, DIALS = 3, AGAIN_MS = 1000, GARBAGE = 3000 };
 
 /* Of all of them. */
 static struct {
@@ -358,7 +358,7 @@ static void dial_once(struct opening *o, const uint8_t *id, struct bytes where)
         o->rc = p2p_open(peer, o->protocol, &handler, x, &x->s);
     else
         must(p2p_dial(x->host, id, buf_bytes(&list), on_dialed, o, &x->dial, &err) == 0);
-    (void)stranger_until(is_open, o, STEP_MS, "the stranger has a stream");
+    (void)stranger_until(is_open, o, E2E_LONG_MS, "the stranger has a stream");
     p2p_dial_cancel(x->dial);
     x->dial = NULL;
 }
@@ -422,18 +422,18 @@ static bool has_ended(void *arg)
 bool stranger_until_got(struct stranger *x, unsigned number)
 {
     struct step st = {x, number};
-    return stranger_until(has_got, &st, STEP_MS, "the stranger got a message") &&
+    return stranger_until(has_got, &st, E2E_LONG_MS, "the stranger got a message") &&
            holds(x->got >= number);
 }
 
 bool stranger_until_sent(struct stranger *x, unsigned number)
 {
     struct step st = {x, number};
-    return stranger_until(has_sent, &st, STEP_MS, "the stranger sent a message") &&
+    return stranger_until(has_sent, &st, E2E_LONG_MS, "the stranger sent a message") &&
            holds(x->sent >= number);
 }
 
 bool stranger_until_ended(struct stranger *x)
 {
-    return stranger_until(has_ended, x, 2 * STEP_MS + STEP_MS / 2, "the stranger's stream ended");
+    return stranger_until(has_ended, x, E2E_LONG_MS, "the stranger's stream ended");
 }

@@ -9,7 +9,7 @@
 #include "tests/support/e2e_log.h"
 #include "tests/support/pair_stranger.h"
 
-enum { CODE_MS = 20000, END_MS = 20000, CODE_LETTERS = 9 };
+enum { CODE_LETTERS = 9 };
 
 struct e2e *desk, *phone;
 char code[PAIR_WORLD_CODE], address[PAIR_WORLD_ADDRESS];
@@ -48,13 +48,6 @@ void pair_world_end(void)
     e2e_end_sync(desk);
 }
 
-static bool has_shown(void *arg)
-{
-    (void)arg;
-    e2e_sh(desk, "test $(wc -l <pair.out) -ge 2 || test -e pair.status");
-    return desk->last.status == 0;
-}
-
 bool invite(const char *options)
 {
     e2e_sh(desk, "rm -f pair.out pair.err pair.status");
@@ -62,8 +55,7 @@ bool invite(const char *options)
                         "persist pair %s >pair.out 2>>pair.err & pid=$!; echo $pid >pair.pid; "
                         "wait $pid; echo $? >pair.now; mv pair.now pair.status",
                         options);
-    e2e_sh(desk, "while ! test -e pair.out; do sleep 0.01; done");
-    e2e_wait(has_shown, NULL, CODE_MS, "a code is shown");
+    e2e_until(desk, "test -e pair.out && test $(wc -l <pair.out) -ge 2 || test -e pair.status");
     e2e_ok(desk, "sed -n 's/^code *//p' pair.out");
     snprintf(code, sizeof code, "%.*s", CODE_LETTERS, desk->last.out);
     e2e_ok(desk, "sed -n 's/^address *//p' pair.out | head -n 1");
@@ -71,21 +63,9 @@ bool invite(const char *options)
     return holds(strlen(code) == CODE_LETTERS && address[0] == '/');
 }
 
-static bool has_ended(void *arg)
-{
-    (void)arg;
-    e2e_sh(desk, "cat pair.status");
-    return desk->last.status == 0 && desk->last.out_n > 0;
-}
-
 void invite_ends(int status, const char *part)
 {
-    invite_ends_in(END_MS, status, part);
-}
-
-void invite_ends_in(unsigned ms, int status, const char *part)
-{
-    e2e_wait(has_ended, NULL, ms, "the command that waits has ended");
+    e2e_until(desk, "test -s pair.status && cat pair.status");
     int found = atoi(desk->last.out);
     if (status >= 0)
         same(found, status);
@@ -118,9 +98,9 @@ static bool has_joined(void *arg)
     return phone->last.status == 0 && phone->last.out_n > 0;
 }
 
-void join_ends(unsigned ms, int status, const char *part)
+void join_ends(int status, const char *part)
 {
-    if (stranger_until(has_joined, NULL, ms, "the command that joins has ended"))
+    if (stranger_until(has_joined, NULL, E2E_LONG_MS, "the command that joins has ended"))
         same(atoi(phone->last.out), status);
     e2e_sh(phone, "cat %s", status == 0 ? "join.out" : "join.err");
     contains(phone->last.out, part);
@@ -129,9 +109,9 @@ void join_ends(unsigned ms, int status, const char *part)
     e2e_stop(joining);
 }
 
-void join_ends_any(unsigned ms, const char *part)
+void join_ends_any(const char *part)
 {
-    if (stranger_until(has_joined, NULL, ms, "the command that joins has ended"))
+    if (stranger_until(has_joined, NULL, E2E_LONG_MS, "the command that joins has ended"))
         holds(atoi(phone->last.out) > 0);
     e2e_sh(phone, "cat join.err");
     contains(phone->last.out, part);

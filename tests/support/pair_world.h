@@ -26,18 +26,16 @@ struct e2e *pair_world_device(const char *name);
 bool invite(const char *options);
 /** The inviting command ends with @status (-1: any error), and has @part on one of its streams. */
 void invite_ends(int status, const char *part);
-/** The same, when it has ended after @ms at the latest. */
-void invite_ends_in(unsigned ms, int status, const char *part);
 
 /**
  * On the phone: runs "persist pair @arguments" while strangers (pair_stranger.h) do what they do;
- * its process is in join.pid. And: it ends within @ms with @status, and one line of error that has
- * @part, or, with status 0, such a line of output.
+ * its process is in join.pid. And: it ends with @status, and one line of error that has @part, or,
+ * with status 0, such a line of output.
  */
 void join_begin(const char *arguments, ...) PRINTF_LIKE(1, 2);
-void join_ends(unsigned ms, int status, const char *part);
+void join_ends(int status, const char *part);
 /** It ends with any error, and says @part among others. */
-void join_ends_any(unsigned ms, const char *part);
+void join_ends_any(const char *part);
 
 /** Another code with the same digits. */
 const char *wrong_code(void);

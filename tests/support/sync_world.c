@@ -18,9 +18,6 @@
 #include "tests/support/manifest.h"
 
 enum {
-    START_MS = 30000,
-    STOP_MS = 30000,
-    LINK_MS = 60000,
     STEP_MS = 50,
     TEXTS = 8,
     TEXT_SIZE = 16384,
@@ -63,7 +60,7 @@ void world_server_stop(struct sync_world *w, int signal)
     if (w->server_pid <= 0)
         return;
     kill(w->server_pid, signal);
-    if (!e2e_wait_gone(w->server_pid, STOP_MS))
+    if (!e2e_wait_gone(w->server_pid, E2E_LONG_MS))
         kill(w->server_pid, SIGKILL);
     waitpid(w->server_pid, &status, 0);
     w->server_pid = 0;
@@ -83,7 +80,7 @@ bool world_server_start(struct sync_world *w)
                               "exec persist serve -f --listen 127.0.0.1:%u --data %s %s "
                               ">listens 2>>home/log/serve.log",
                               w->port, w->data, w->options);
-    return holds(w->server_pid > 0) && e2e_wait(is_listening, w, START_MS, "the server listens");
+    return holds(w->server_pid > 0) && e2e_wait(is_listening, w, E2E_LONG_MS, "the server listens");
 }
 
 uint64_t world_metric(struct sync_world *w, const char *name)
@@ -148,7 +145,7 @@ void world_offline(struct e2e *d)
 {
     pid_t pid = e2e_sync_pid(d);
     if (holds(pid > 0) && ok(kill(pid, SIGTERM)) == 0)
-        e2e_wait_gone(pid, STOP_MS);
+        e2e_wait_gone(pid, E2E_LONG_MS);
 }
 
 void world_online(struct e2e *d)
@@ -290,7 +287,7 @@ bool world_wait_link(struct e2e *d, const char *state)
     struct wanted w = {.asked = d, .text = state};
     char what[64];
     snprintf(what, sizeof what, "the link is %.20s", state);
-    return e2e_wait(is_linked_so, &w, LINK_MS, what);
+    return e2e_wait(is_linked_so, &w, E2E_LONG_MS, what);
 }
 
 /* What a device shows, or NULL while it has something to publish. */

@@ -10,7 +10,7 @@
 
 #include "tests/support/e2e.h"
 
-enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = 30000 };
+enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = E2E_LONG_MS };
 
 struct sync_world {
     struct e2e *f;      /* the test's own fixture, in which nothing is mounted */

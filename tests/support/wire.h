@@ -12,7 +12,7 @@
 #include "proto/sealed/keys.h"
 #include "sync/net/ws_client.h"
 
-enum { WIRE_WAIT_MS = 30000 };
+enum { WIRE_WAIT_MS = 120000 };
 
 struct wire;
 

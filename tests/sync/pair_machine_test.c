@@ -274,22 +274,12 @@ static void replace_share(struct run *r, bool of_a, struct buf *m)
         memset(m->p + 2, r->at == 1 ? 0 : 0xff, CPACE_SHARE_SIZE);
 }
 
-static void cut_share(struct run *r, bool of_a, struct buf *m)
-{
-    if (!is_it(r, of_a, m))
-        return;
-    m->n = r->at;
-    m->p[0] = (uint8_t)(r->at - 1);
-}
-
 static void shares_that_are_none_cost_a_try_and_give_nothing(void **state)
 {
     (void)state;
-    for (unsigned what = 0; what < 8; what++) {
-        struct run r CLEANUP(run_fini) = {.number = 2, .of_a = what % 2 == 1, .at = what / 2};
-        r.edit = what < 6 ? replace_share : cut_share;
-        if (what >= 6)
-            r.at = 20;
+    for (unsigned what = 0; what < 6; what++) {
+        struct run r CLEANUP(run_fini) = {
+            .edit = replace_share, .number = 2, .of_a = what % 2 == 1, .at = what / 2};
         if (what == 1) /* B has not sent its own yet: there is nothing to send back */
             continue;
         begin(&r);
@@ -297,6 +287,32 @@ static void shares_that_are_none_cost_a_try_and_give_nothing(void **state)
         assert_ends(&r, r.of_a ? PAIR_REFUSED : PAIR_FAULT, r.of_a ? PAIR_FAULT : PAIR_GONE);
         assert_true(r.tries.tries == 1 && r.got_a.n == 0 && r.got_b.n == 0);
     }
+}
+
+/* To @at bytes, with its length and number: it is cut, or zeros follow. */
+static void resize_share(struct run *r, bool of_a, struct buf *m)
+{
+    if (!is_it(r, of_a, m))
+        return;
+    while (m->n < r->at)
+        buf_put_u8(m, 0);
+    m->n = r->at;
+    m->p[0] = (uint8_t)(r->at - 1);
+}
+
+static void shares_of_another_length_cost_a_try_and_give_nothing(void **state)
+{
+    (void)state;
+    enum { WHOLE = 2 + CPACE_SHARE_SIZE + 6, LONGEST = 1 + 64 };
+    for (size_t n = 2; n <= LONGEST; n++)
+        for (int of_a = 0; n != WHOLE && of_a < 2; of_a++) {
+            struct run r CLEANUP(run_fini) = {
+                .edit = resize_share, .number = 2, .of_a = of_a != 0, .at = n};
+            begin(&r);
+            pump(&r);
+            assert_ends(&r, r.of_a ? PAIR_REFUSED : PAIR_FAULT, r.of_a ? PAIR_FAULT : PAIR_GONE);
+            assert_true(r.tries.tries == 1 && r.got_a.n == 0 && r.got_b.n == 0);
+        }
 }
 
 static void mirror_tag(struct run *r, bool of_a, struct buf *m)
@@ -343,6 +359,9 @@ static void messages_come_in_one_order(void **state)
             enum pair_end who = pair_end(r.of_a ? r.b : r.a);
             assert_int_equal(who, r.number == 7 ? PAIR_NOT_CONFIRMED : PAIR_FAULT);
             assert_true(r.number >= 5 || (r.got_a.n == 0 && r.got_b.n == 0));
+            /* Once B has A's share, a try is gone; used is the code when it has A's tag. */
+            assert_int_equal(r.tries.tries, r.number > 2 || (r.number == 2 && !r.of_a));
+            assert_true(r.tries.used == (r.number >= 4));
         }
 }
 
@@ -654,6 +673,7 @@ int main(void)
         cmocka_unit_test(a_second_device_at_the_same_time_is_refused),
         cmocka_unit_test(who_sits_between_two_connections_fails),
         cmocka_unit_test(shares_that_are_none_cost_a_try_and_give_nothing),
+        cmocka_unit_test(shares_of_another_length_cost_a_try_and_give_nothing),
         cmocka_unit_test(a_tag_that_comes_back_is_refused),
         cmocka_unit_test(messages_come_in_one_order),
         cmocka_unit_test(no_bit_of_a_message_can_be_changed),
