@@ -8,6 +8,7 @@
 
 #include "tests/support/e2e_log.h"
 #include "tests/support/pair_stranger.h"
+#include "tests/support/sync_world.h"
 
 enum { CODE_MS = 20000, END_MS = 20000, CODE_LETTERS = 9 };
 
@@ -46,6 +47,57 @@ void pair_world_end(void)
         free(phone);
     }
     e2e_end_sync(desk);
+}
+
+bool pair_world_apart(struct e2e *f, struct lan *lan, size_t n, bool routed)
+{
+    desk = f;
+    phone = NULL;
+    if (!(routed ? lan_routed : lan_bridged)(lan, n))
+        return false;
+    phone = pair_world_device("phone");
+    desk->net = lan->host[0];
+    phone->net = lan->host[1];
+    if (!e2e_mount(desk, "") || !e2e_ok(desk, "echo first >notes/first.md") || !invite("notes"))
+        return false;
+    bool joined = e2e_ok(phone, "persist pair %s notes %s %s >joined", code, routed ? "--peer" : "",
+                         routed ? address : "");
+    invite_ends(joined ? 0 : -1, joined ? "paired with" : "");
+    return joined && world_wait_text(phone, "first.md", "first\n");
+}
+
+void pair_world_apart_end(struct lan *lan)
+{
+    pair_world_end();
+    e2e_leave(desk);
+    desk->net = 0;
+    lan_end(lan);
+}
+
+struct wanted_link {
+    struct e2e *at;
+    const char *word;
+};
+
+static bool is_linked_so(void *arg)
+{
+    const struct wanted_link *w = arg;
+    e2e_sh(w->at, "persist status notes | grep -q '^  direct .*  %s'", w->word);
+    return w->at->last.status == 0;
+}
+
+bool pair_world_link(struct e2e *d, const char *word)
+{
+    struct wanted_link w = {d, word};
+    return e2e_wait(is_linked_so, &w, PAIR_WORLD_FOUND_MS, word);
+}
+
+void pair_world_both_ways(const char *name)
+{
+    world_save(desk, name, "of the desk\n");
+    world_wait_text_within(phone, PAIR_WORLD_FOUND_MS, name, "of the desk\n");
+    world_save(phone, name, "of the desk, and the phone\n");
+    world_wait_text_within(desk, PAIR_WORLD_FOUND_MS, name, "of the desk, and the phone\n");
 }
 
 static bool has_shown(void *arg)
