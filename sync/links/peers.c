@@ -407,6 +407,8 @@ void peers_hurry(struct peers *p)
 {
     peers_announce(p);
     peers_dht_hurry(p->dht);
+    if (p->host != NULL)
+        p2p_host_doubt(p->host);
     for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
         next = r->next;
         peer_link_try(CONTAINER_OF(r, struct peer_link, all));

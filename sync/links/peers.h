@@ -44,7 +44,8 @@ void peers_stop(struct peers *p);
 /** Whether all have been said good bye to. */
 bool peers_is_idle(const struct peers *p);
 
-/** The network is another: devices that are not reached are tried at once. */
+/** The network is another: devices that are not reached are tried at once, and those that are
+ * linked are asked whether they are still there. */
 void peers_hurry(struct peers *p);
 
 /* What a person sets. */

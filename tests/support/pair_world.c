@@ -62,6 +62,8 @@ bool pair_world_apart(struct e2e *f, struct lan *lan, size_t n, bool routed)
         return false;
     bool joined = e2e_ok(phone, "persist pair %s notes %s %s >joined", code, routed ? "--peer" : "",
                          routed ? address : "");
+    if (!joined)
+        e2e_sh(desk, "kill -INT $(cat pair.pid)");
     invite_ends(joined ? 0 : -1, joined ? "paired with" : "");
     return joined && world_wait_text(phone, "first.md", "first\n");
 }
