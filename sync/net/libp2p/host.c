@@ -185,7 +185,7 @@ static void on_opened(struct conn *c, void *user)
     if (d != NULL) /* first: what is called below may give the dial up */
         p2p_dial_opened(d, k);
     if (p != NULL && !is_better(k, p->link)) {
-        conn_doubt(p->link->conn); /* which the peer does not have, or it had not dialed */
+        conn_doubt(p->link->conn); /* who dials may have lost it */
         k->retired = true;
         return;
     }
