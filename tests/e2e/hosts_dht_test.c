@@ -1,7 +1,5 @@
 /* Devices that are computers of their own, in networks that a router joins: what they say on the
  * local network reaches nobody. */
-#include <stdlib.h>
-
 #include "tests/support/pair_world.h"
 #include "tests/support/posix.h"
 #include "tests/support/sync_world.h"
@@ -25,11 +23,8 @@ static bool begin(struct e2e *f)
 
 static void end(void)
 {
-    if (stranger != NULL) {
-        e2e_leave(stranger);
-        free(stranger);
-        stranger = NULL;
-    }
+    pair_world_leave(stranger);
+    stranger = NULL;
     pair_world_apart_end(&lan);
 }
 

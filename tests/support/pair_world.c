@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "tests/support/e2e_log.h"
+#include "tests/support/e2e_process.h"
 #include "tests/support/pair_stranger.h"
 #include "tests/support/sync_world.h"
 
@@ -29,6 +30,15 @@ struct e2e *pair_world_device(const char *name)
     return d;
 }
 
+void pair_world_leave(struct e2e *d)
+{
+    if (d == NULL)
+        return;
+    e2e_leave(d);
+    e2e_result_free(&d->last);
+    free(d);
+}
+
 bool pair_world_begin(struct e2e *f)
 {
     desk = f;
@@ -41,11 +51,10 @@ bool pair_world_begin(struct e2e *f)
 
 void pair_world_end(void)
 {
-    if (phone != NULL) {
+    if (phone != NULL)
         e2e_sh(phone, "persist unmount notes");
-        e2e_leave(phone);
-        free(phone);
-    }
+    pair_world_leave(phone);
+    phone = NULL;
     e2e_end_sync(desk);
 }
 

@@ -37,8 +37,10 @@ bool pair_world_link(struct e2e *d, const char *word);
 /** What one saves, and what the other makes of it, comes to the other. */
 void pair_world_both_ways(const char *name);
 
-/** Another device, below the fixture of the test: e2e_leave() and free() it. */
+/** Another device, below the fixture of the test. */
 struct e2e *pair_world_device(const char *name);
+/** Ends, checks and frees it. Accepts NULL. */
+void pair_world_leave(struct e2e *d);
 
 /** Makes a code, with @options; false: it was refused. Its process is in pair.pid. */
 bool invite(const char *options);
