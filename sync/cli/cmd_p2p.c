@@ -12,14 +12,13 @@
 #include "sync/cli/sync_ensure.h"
 #include "sync/cli/term.h"
 
-enum { OPT_LISTEN, OPT_MDNS, OPT_DHT, OPT_BOOTSTRAP, OPT_PEER, OPT_JSON };
-
-enum { TURN_ON = 1, TURN_OFF = 2 };
+enum { OPT_LISTEN, OPT_MDNS, OPT_DHT, OPT_PROTOCOL, OPT_BOOTSTRAP, OPT_PEER, OPT_JSON };
 
 static const struct args_option options[] = {
     [OPT_LISTEN] = {.long_name = "listen", .has_value = true, .repeats = true},
     [OPT_MDNS] = {.long_name = "mdns", .has_value = true},
     [OPT_DHT] = {.long_name = "dht", .has_value = true},
+    [OPT_PROTOCOL] = {.long_name = "dht-protocol", .has_value = true},
     [OPT_BOOTSTRAP] = {.long_name = "bootstrap", .has_value = true, .repeats = true},
     [OPT_PEER] = {.long_name = "peer", .has_value = true, .repeats = true},
     [OPT_JSON] = {.long_name = "json"},
@@ -42,15 +41,17 @@ static char *value_of(const struct args *a, int option, size_t i)
     return text.out;
 }
 
-static int read_turn(const struct args *a, int option, uint32_t *ret, struct err *err)
+/* Which of two words an option has: 1 or 2, or without the option what it was. */
+static int read_word(const struct args *a, int option, const char *one, const char *two,
+                     uint32_t *ret, struct err *err)
 {
     const char *word = args_value(a, option, 0);
     if (word == NULL)
         return 0;
-    *ret = strcmp(word, "on") == 0 ? TURN_ON : strcmp(word, "off") == 0 ? TURN_OFF : 0;
+    *ret = strcmp(word, one) == 0 ? 1 : strcmp(word, two) == 0 ? 2 : 0;
     return *ret != 0 ? 0
-                     : err_set(err, -EINVAL, "p2p: --%s is on or off, not '%s'",
-                               options[option].long_name, word);
+                     : err_set(err, -EINVAL, "p2p: --%s is %s or %s, not '%s'",
+                               options[option].long_name, one, two, word);
 }
 
 /* The values of @option, without the word that stands for none of them. How many. */
@@ -77,8 +78,10 @@ static int ask_what(const struct args *a, struct question *q, struct err *err)
         q->know[q->p2p.n_know++] = value_of(a, OPT_PEER, i);
     if (args_plain_n(a) > 0)
         return err_set(err, -EINVAL, "p2p: '%s' is one word too many", args_plain(a, 0));
-    int rc = read_turn(a, OPT_MDNS, &q->p2p.mdns, err);
-    return rc < 0 ? rc : read_turn(a, OPT_DHT, &q->p2p.dht, err);
+    int rc = read_word(a, OPT_MDNS, "on", "off", &q->p2p.mdns, err);
+    if (rc == 0)
+        rc = read_word(a, OPT_DHT, "on", "off", &q->p2p.dht, err);
+    return rc < 0 ? rc : read_word(a, OPT_PROTOCOL, "persist", "ipfs", &q->p2p.dht_protocol, err);
 }
 
 static int ask(const struct question *q, Persist__Local **ret, struct err *err)
@@ -111,6 +114,11 @@ static void put_list(struct json *j, const char *key, char *const *text, size_t 
     json_end(j);
 }
 
+static const char *protocol_of(const Persist__Reply *r)
+{
+    return r->dht_ipfs ? "ipfs" : "persist";
+}
+
 static void put_json(const Persist__Reply *r, struct buf *b)
 {
     struct json j;
@@ -119,6 +127,7 @@ static void put_json(const Persist__Reply *r, struct buf *b)
     put_list(&j, "addresses", r->addresses, r->n_addresses);
     json_key_bool(&j, "mdns", r->mdns);
     json_key_bool(&j, "dht", r->dht);
+    json_key_str(&j, "dht_protocol", protocol_of(r));
     put_list(&j, "bootstrap", r->bootstrap, r->n_bootstrap);
     json_key_u64(&j, "neighbours", r->neighbours);
     json_key_str(&j, "error", r->error);
@@ -136,7 +145,8 @@ static void put_line(struct buf *b, const char *name, const char *text)
 static void put_dht(const Persist__Reply *r, struct buf *b)
 {
     char text[64];
-    snprintf(text, sizeof text, "on, %" PRIu32 " neighbours", r->neighbours);
+    snprintf(text, sizeof text, "on, %" PRIu32 " neighbours, protocol %s", r->neighbours,
+             protocol_of(r));
     put_line(b, "dht        ", r->dht ? text : "off");
     for (size_t i = 0; i < r->n_bootstrap; i++)
         put_line(b, "bootstrap  ", r->bootstrap[i]);
@@ -179,7 +189,7 @@ static int run(const struct args *a)
 const struct command command_p2p = {
     .name = "p2p",
     .arguments = "[--listen ADDRESS]... [--mdns on|off] [--dht on|off] [--bootstrap ADDRESS]...\n"
-                 "              [--peer ADDRESS]... [--json]",
+                 "              [--dht-protocol persist|ipfs] [--peer ADDRESS]... [--json]",
     .summary = "direct links with other devices: show them, or set them",
     .help =
         "  --listen ADDRESS  listen there: /ip4/0.0.0.0/tcp/4001, or with /ws behind it for a\n"
@@ -187,6 +197,8 @@ const struct command command_p2p = {
         "  --mdns on|off     be found on the local network\n"
         "  --dht on|off      find devices of a folder anywhere, by asking peers that need not be\n"
         "                    members; on by itself when there is a bootstrap peer\n"
+        "  --dht-protocol persist|ipfs\n"
+        "                    whose DHT it is, the same on all devices: persist's own, or IPFS's\n"
         "  --bootstrap ADDRESS\n"
         "                    a peer that is asked first, as its --listen says, instead of those\n"
         "                    before; none: there is none any more\n"

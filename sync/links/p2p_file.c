@@ -15,6 +15,7 @@ enum {
     FLAG_ANY_PORT = 2,
     FLAG_NO_DHT = 4,
     FLAG_DHT = 8,
+    FLAG_IPFS = 16,
     ADDRS_BYTES = P2P_ADDRS * (P2P_ADDR_BYTES + 2),
     FILE_MAX = 64 + (P2P_LISTEN_MAX + P2P_BOOTSTRAP_MAX) * (P2P_ADDR_BYTES + 2) +
                P2P_KNOWN_MAX * (40 + ADDRS_BYTES)
@@ -75,6 +76,7 @@ static int decode(struct p2p_file *f, struct bytes in)
     f->dht = (flags & FLAG_NO_DHT) != 0 ? P2P_DHT_OFF
              : (flags & FLAG_DHT) != 0  ? P2P_DHT_ON
                                         : P2P_DHT_IF_LED;
+    f->ipfs = (flags & FLAG_IPFS) != 0;
     get_strings(&r, P2P_LISTEN_MAX, &f->listen);
     get_strings(&r, P2P_BOOTSTRAP_MAX, &f->bootstrap);
     uint64_t n = reader_varint(&r);
@@ -95,7 +97,8 @@ static int decode(struct p2p_file *f, struct bytes in)
 static uint8_t flags_of(const struct p2p_file *f)
 {
     unsigned dht = f->dht == P2P_DHT_OFF ? FLAG_NO_DHT : f->dht == P2P_DHT_ON ? FLAG_DHT : 0;
-    return (uint8_t)(dht | (f->mdns ? FLAG_MDNS : 0) | (f->any_port ? FLAG_ANY_PORT : 0));
+    return (uint8_t)(dht | (f->ipfs ? FLAG_IPFS : 0) | (f->mdns ? FLAG_MDNS : 0) |
+                     (f->any_port ? FLAG_ANY_PORT : 0));
 }
 
 static int write_file(const struct p2p_file *f, struct err *err)
@@ -222,11 +225,13 @@ bool p2p_file_is_dht(const struct p2p_file *f)
     return f->dht == P2P_DHT_ON || (f->dht == P2P_DHT_IF_LED && f->bootstrap.n > 0);
 }
 
-int p2p_file_set_dht(struct p2p_file *f, enum p2p_dht dht, struct bytes bootstrap, struct err *err)
+int p2p_file_set_dht(struct p2p_file *f, enum p2p_dht dht, bool ipfs, struct bytes bootstrap,
+                     struct err *err)
 {
     struct p2p_file next = *f;
     next.bootstrap = (struct buf){0};
     next.dht = dht;
+    next.ipfs = ipfs;
     buf_put_bytes(&next.bootstrap, bootstrap);
     int rc = buf_status(&next.bootstrap) < 0 ? err_set(err, -ENOMEM, "%s: out of memory", name)
                                              : write_file(&next, err);

@@ -1,10 +1,10 @@
 /*
  * sync/links/p2p_file - what this device knows of direct links: where it listens, whether it is
- * announced on the local network, who leads to the DHT, and where other devices were.
+ * announced on the local network, which DHT is used, who leads to it, and where other devices were.
  *
- *   p2p   version 1 · flags 1 (1 mdns, 2 a port that nobody asked for, 4 no DHT, 8 DHT) · listen
- * (varint n, each a string) · bootstrap (the same) · devices (varint n, each: identity 32 ·
- * addresses (varint n, each a string)) · XXH3 8
+ *   p2p   version 1 · flags 1 (1 mdns, 2 a port that nobody asked for, 4 no DHT, 8 DHT, 16 that of
+ * IPFS) · listen (varint n, each a string) · bootstrap (the same) · devices (varint n, each:
+ * identity 32 · addresses (varint n, each a string)) · XXH3 8
  *
  * Addresses are binary multiaddrs. A file of sync/state/statefile.h: closed to others, written
  * whole. Thread: one.
@@ -34,6 +34,7 @@ struct p2p_file {
     bool mdns;
     bool any_port; /* the port was free once, and another one does as well */
     enum p2p_dht dht;
+    bool ipfs;            /* the DHT is that of IPFS, else of devices with this program */
     struct buf bootstrap; /* who leads to the DHT: multiaddrs, each as buf_put_string() does */
     struct buf listen;    /* the same; empty: no direct links */
     struct p2p_known *known;
@@ -60,8 +61,9 @@ int p2p_file_set(struct p2p_file *f, struct bytes listen, bool any_port, bool md
 /** Whether the DHT is used. */
 bool p2p_file_is_dht(const struct p2p_file *f);
 
-/** Sets whether the DHT is used, and who leads to it. Durable when it returns; else as before. */
-int p2p_file_set_dht(struct p2p_file *f, enum p2p_dht dht, struct bytes bootstrap,
+/** Sets whether the DHT is used, which one, and who leads to it. Durable when it returns; else as
+ * before. */
+int p2p_file_set_dht(struct p2p_file *f, enum p2p_dht dht, bool ipfs, struct bytes bootstrap,
                      struct err *err) MUST_CHECK;
 
 #endif

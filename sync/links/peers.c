@@ -407,6 +407,8 @@ void peers_hurry(struct peers *p)
 {
     peers_announce(p);
     peers_dht_hurry(p->dht);
+    if (p->host != NULL)
+        p2p_host_doubt(p->host);
     for (struct ring *r = p->links.next, *next; r != &p->links; r = next) {
         next = r->next;
         peer_link_try(CONTAINER_OF(r, struct peer_link, all));
@@ -493,9 +495,10 @@ static int parse_bootstrap(char *const *text, size_t n, struct buf *ret, struct 
     return rc < 0 ? rc : buf_status(ret);
 }
 
-static int set_dht(struct peers *p, enum p2p_dht dht, struct bytes bootstrap, struct err *err)
+static int set_dht(struct peers *p, enum p2p_dht dht, bool ipfs, struct bytes bootstrap,
+                   struct err *err)
 {
-    int rc = p2p_file_set_dht(&p->file, dht, bootstrap, err);
+    int rc = p2p_file_set_dht(&p->file, dht, ipfs, bootstrap, err);
     if (rc == 0)
         peers_dht_again(p->dht, p->host);
     return rc;
@@ -507,6 +510,7 @@ int peers_set(struct peers *p, const struct peers_settings *s, struct err *err)
     struct buf at CLEANUP(buf_fini) = {0};
     struct buf bootstrap CLEANUP(buf_fini) = {0};
     bool mdns = s->mdns < 0 ? p->file.mdns : s->mdns > 0;
+    bool ipfs = s->ipfs < 0 ? p->file.ipfs : s->ipfs > 0;
     enum p2p_dht dht = s->dht < 0 ? p->file.dht : s->dht > 0 ? P2P_DHT_ON : P2P_DHT_OFF;
     int rc = 0;
     if (s->set_listen)
@@ -523,8 +527,8 @@ int peers_set(struct peers *p, const struct peers_settings *s, struct err *err)
         rc = listen_at(p, buf_bytes(&at), mdns, err);
     else if (rc == 0 && s->mdns >= 0)
         rc = set_mdns(p, buf_bytes(&at), mdns, err);
-    if (rc == 0 && (s->set_bootstrap || s->dht >= 0))
-        rc = set_dht(p, dht, buf_bytes(&bootstrap), err);
+    if (rc == 0 && (s->set_bootstrap || s->dht >= 0 || s->ipfs >= 0))
+        rc = set_dht(p, dht, ipfs, buf_bytes(&bootstrap), err);
     return rc;
 }
 
@@ -582,6 +586,11 @@ bool peers_mdns(const struct peers *p)
 bool peers_dht(const struct peers *p)
 {
     return p2p_file_is_dht(&p->file);
+}
+
+bool peers_is_ipfs(const struct peers *p)
+{
+    return p->file.ipfs;
 }
 
 int peers_bootstrap(const struct peers *p, struct buf *ret)

@@ -44,7 +44,8 @@ void peers_stop(struct peers *p);
 /** Whether all have been said good bye to. */
 bool peers_is_idle(const struct peers *p);
 
-/** The network is another: devices that are not reached are tried at once. */
+/** The network is another: devices that are not reached are tried at once, and those that are
+ * linked are asked whether they are still there. */
 void peers_hurry(struct peers *p);
 
 /* What a person sets. */
@@ -57,6 +58,7 @@ struct peers_settings {
     bool set_bootstrap;     /* else as before */
     char *const *bootstrap; /* who leads to the DHT: texts of multiaddrs */
     size_t bootstrap_n;
+    int ipfs; /* the DHT is that of IPFS: 1, 0; < 0: as before */
 };
 
 /**
@@ -73,9 +75,10 @@ bool peers_is_on(const struct peers *p);
 /** Where it listens, as texts with /p2p/ID, each as buf_put_string() does; appended. */
 int peers_addresses(const struct peers *p, struct buf *ret) MUST_CHECK;
 bool peers_mdns(const struct peers *p);
-/** Whether it is in the DHT; who leads to it, as peers_addresses() has them; and how many peers of
- * it are known. */
+/** Whether it is in the DHT, and whether in that of IPFS; who leads to it, as peers_addresses() has
+ * them; and how many peers of it are known. */
 bool peers_dht(const struct peers *p);
+bool peers_is_ipfs(const struct peers *p);
 int peers_bootstrap(const struct peers *p, struct buf *ret) MUST_CHECK;
 size_t peers_neighbours(const struct peers *p);
 /** Why it does not listen where it should; empty: it does. */

@@ -319,7 +319,8 @@ static bool may_serve(const struct peers *p)
 void peers_dht_begin(struct peers_dht *d, struct p2p_host *host)
 {
     struct err err = {0};
-    struct kad_config cfg = {.host = host, .protocol = KAD_PROTOCOL};
+    struct kad_config cfg = {.host = host,
+                             .protocol = d->peers->file.ipfs ? KAD_PROTOCOL_IPFS : KAD_PROTOCOL};
     if (!p2p_file_is_dht(&d->peers->file))
         return;
     if (kad_new(d->peers->loop, &cfg, &d->kad, &err) < 0) {

@@ -309,7 +309,8 @@ static int set_p2p(struct links *l, const Persist__P2p *in, struct err *err)
                                .dht = in->dht == 0 ? -1 : in->dht == 1,
                                .set_bootstrap = in->set_bootstrap,
                                .bootstrap = in->bootstrap,
-                               .bootstrap_n = in->n_bootstrap};
+                               .bootstrap_n = in->n_bootstrap,
+                               .ipfs = in->dht_protocol == 0 ? -1 : in->dht_protocol == 2};
     int rc = peers_set(l->peers, &s, err);
     if (in->set_listen)
         links_look_at_peers(l);
@@ -355,6 +356,7 @@ static int tell_p2p(struct caller *c)
     r.n_addresses = texts_of(&addresses, &r.addresses);
     r.mdns = peers_mdns(p);
     r.dht = peers_dht(p);
+    r.dht_ipfs = peers_is_ipfs(p);
     r.n_bootstrap = texts_of(&bootstrap, &r.bootstrap);
     r.neighbours = (uint32_t)peers_neighbours(p);
     int rc = send_reply(c, &r);

@@ -148,6 +148,27 @@ static void one_that_moves_is_found_again(struct e2e *f)
     world_end(&world);
 }
 
+/* Who is in another DHT is found by nobody until it is in the same. */
+static void the_dht_of_ipfs_is_another_one(struct e2e *f)
+{
+    size_t anna = ANNA;
+    if (part(f)) {
+        const char *stranger = listen_at(STRANGER);
+        e2e_ok(at(STRANGER), "persist p2p --dht on --dht-protocol ipfs >/dev/null");
+        e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
+        e2e_ok(at(ANNA), "persist p2p --bootstrap %s --dht-protocol ipfs >/dev/null", stranger);
+        e2e_wait(has_neighbour, &anna, LINK_MS, "it knows a peer of the DHT");
+        e2e_ok(at(BERT), "persist p2p | grep -q '^dht *on, 0 neighbours, protocol persist$'");
+        e2e_ok(at(BERT), "persist p2p --dht-protocol ipfs >/dev/null");
+        world_offline(at(BERT));
+        world_online(at(BERT));
+        e2e_ok(at(BERT), "persist p2p | grep -q 'protocol ipfs$'");
+        wait_direct(BERT, FOUND_MS);
+        both_ways("found.md");
+    }
+    world_end(&world);
+}
+
 /* Clocks that are a day apart, and then both go to another day. */
 static void names_change_with_the_day(struct e2e *f)
 {
@@ -182,17 +203,22 @@ static void expect_set(const char *part)
 
 static void what_is_no_peer_changes_nothing(struct e2e *f)
 {
-    static const char set[] = "\"dht\":true,\"bootstrap\":[\"/ip4/192.0.2.7/tcp/4001\"],";
+    static const char set[] = "\"dht\":true,\"dht_protocol\":\"persist\","
+                              "\"bootstrap\":[\"/ip4/192.0.2.7/tcp/4001\"],";
     if (world_begin(&world, f, 1)) {
         char many[BOOTSTRAPS_MAX * 48 + 48] = "";
         for (size_t i = 0; i <= BOOTSTRAPS_MAX; i++)
             strcat(many, " --bootstrap /ip4/192.0.2.8/tcp/4001");
-        expect_set("\"dht\":false,\"bootstrap\":[],\"neighbours\":0");
+        expect_set("\"dht\":false,\"dht_protocol\":\"persist\",\"bootstrap\":[],"
+                   "\"neighbours\":0");
         const char *was = listen_at(ANNA);
         e2e_ok(at(ANNA), "persist p2p --bootstrap /ip4/192.0.2.7/tcp/4001 >/dev/null");
         expect_set(set);
         e2e_refused(at(ANNA), 2, "--dht is on or off", "persist p2p --dht perhaps");
+        e2e_refused(at(ANNA), 2, "--dht-protocol is persist or ipfs",
+                    "persist p2p --dht-protocol /ipfs/kad/1.0.0 --dht off");
         e2e_refused(at(ANNA), 2, "nowhere", "persist p2p --bootstrap nowhere --dht off");
+        e2e_refused(at(ANNA), 2, "nowhere", "persist p2p --bootstrap nowhere --dht-protocol ipfs");
         e2e_refused(at(ANNA), 2, "bootstrap peer", "persist p2p --bootstrap /ip4/0.0.0.0/tcp/1");
         e2e_refused(at(ANNA), 2, "at most 16", "persist p2p%s", many);
         e2e_refused(at(ANNA), 2, "nowhere",
@@ -202,7 +228,7 @@ static void what_is_no_peer_changes_nothing(struct e2e *f)
         expect_set(was);
         e2e_ok(at(ANNA), "persist p2p --dht off >p2p && grep -q '^dht *off$' p2p");
         e2e_ok(at(ANNA), "persist p2p --bootstrap none --dht on >/dev/null");
-        expect_set("\"dht\":true,\"bootstrap\":[],");
+        expect_set("\"dht\":true,\"dht_protocol\":\"persist\",\"bootstrap\":[],");
     }
     world_end(&world);
 }
@@ -210,9 +236,8 @@ static void what_is_no_peer_changes_nothing(struct e2e *f)
 int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
-        E2E_TEST(they_find_each_other_by_a_stranger),
-        E2E_TEST(one_that_moves_is_found_again),
-        E2E_TEST(names_change_with_the_day),
+        E2E_TEST(they_find_each_other_by_a_stranger), E2E_TEST(one_that_moves_is_found_again),
+        E2E_TEST(the_dht_of_ipfs_is_another_one),     E2E_TEST(names_change_with_the_day),
         E2E_TEST(what_is_no_peer_changes_nothing),
     };
     return e2e_main(argc, argv, E2E_FRESH, tests, ARRAY_N(tests));

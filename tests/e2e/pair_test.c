@@ -194,8 +194,7 @@ static void a_code_is_good_once(struct e2e *f)
         e2e_ok(phone, "persist pair %s notes --peer %s", code, address);
         invite_ends(0, "paired with");
         e2e_refused(third, 5, "waits for nobody", "persist pair %s notes --peer %s", code, address);
-        e2e_leave(third);
-        free(third);
+        pair_world_leave(third);
     }
     pair_world_end();
 }

@@ -40,6 +40,7 @@ struct e2e {
     char folder[E2E_PATH_MAX];   /* to be mounted; the space's name is "notes" */
     struct e2e_result last;      /* of the newest command */
     bool foreign;                /* not our file system: PERSIST_E2E_FOLDER */
+    int net;                     /* of its commands: a namespace's descriptor; 0: this process's */
     bool errors_expected;        /* a test that damages something: the logs may tell of it */
     int guard_fd;
     pid_t guard;
@@ -100,7 +101,7 @@ void e2e_stop(pid_t pid);
 /** What tests have loaded into commands (LD_PRELOAD) is there before a sanitizer's library, which
  * takes no offence from now on. */
 void e2e_allow_preload(void);
-/** In a child: the environment of the fixture's commands, and its top directory. */
+/** In a child: the network and environment of the fixture's commands, and its top directory. */
 void e2e_enter(const struct e2e *f);
 
 /* ---- the mount ---- */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -82,7 +83,7 @@ void e2e_enter(const struct e2e *f)
     unsetenv("XDG_STATE_HOME");
     unsetenv("XDG_CONFIG_HOME");
     unsetenv("PERSIST_DEVICE_TOKEN");
-    if (chdir(f->top) < 0)
+    if ((f->net > 0 && setns(f->net, CLONE_NEWNET) < 0) || chdir(f->top) < 0)
         _exit(126);
 }
 

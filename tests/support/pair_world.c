@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #include "tests/support/e2e_log.h"
+#include "tests/support/e2e_process.h"
 #include "tests/support/pair_stranger.h"
+#include "tests/support/sync_world.h"
 
 enum { CODE_LETTERS = 9 };
 
@@ -28,6 +30,15 @@ struct e2e *pair_world_device(const char *name)
     return d;
 }
 
+void pair_world_leave(struct e2e *d)
+{
+    if (d == NULL)
+        return;
+    e2e_leave(d);
+    e2e_result_free(&d->last);
+    free(d);
+}
+
 bool pair_world_begin(struct e2e *f)
 {
     desk = f;
@@ -40,12 +51,64 @@ bool pair_world_begin(struct e2e *f)
 
 void pair_world_end(void)
 {
-    if (phone != NULL) {
+    if (phone != NULL)
         e2e_sh(phone, "persist unmount notes");
-        e2e_leave(phone);
-        free(phone);
-    }
+    pair_world_leave(phone);
+    phone = NULL;
     e2e_end_sync(desk);
+}
+
+bool pair_world_apart(struct e2e *f, struct lan *lan, size_t n, bool routed)
+{
+    desk = f;
+    phone = NULL;
+    if (!(routed ? lan_routed : lan_bridged)(lan, n))
+        return false;
+    phone = pair_world_device("phone");
+    desk->net = lan->host[0];
+    phone->net = lan->host[1];
+    if (!e2e_mount(desk, "") || !e2e_ok(desk, "echo first >notes/first.md") || !invite("notes"))
+        return false;
+    bool joined = e2e_ok(phone, "persist pair %s notes %s %s >joined", code, routed ? "--peer" : "",
+                         routed ? address : "");
+    if (!joined)
+        e2e_sh(desk, "kill -INT $(cat pair.pid)");
+    invite_ends(joined ? 0 : -1, joined ? "paired with" : "");
+    return joined && world_wait_text(phone, "first.md", "first\n");
+}
+
+void pair_world_apart_end(struct lan *lan)
+{
+    pair_world_end();
+    e2e_leave(desk);
+    desk->net = 0;
+    lan_end(lan);
+}
+
+struct wanted_link {
+    struct e2e *at;
+    const char *word;
+};
+
+static bool is_linked_so(void *arg)
+{
+    const struct wanted_link *w = arg;
+    e2e_sh(w->at, "persist status notes | grep -q '^  direct .*  %s'", w->word);
+    return w->at->last.status == 0;
+}
+
+bool pair_world_link(struct e2e *d, const char *word)
+{
+    struct wanted_link w = {d, word};
+    return e2e_wait(is_linked_so, &w, PAIR_WORLD_FOUND_MS, word);
+}
+
+void pair_world_both_ways(const char *name)
+{
+    world_save(desk, name, "of the desk\n");
+    world_wait_text_within(phone, PAIR_WORLD_FOUND_MS, name, "of the desk\n");
+    world_save(phone, name, "of the desk, and the phone\n");
+    world_wait_text_within(desk, PAIR_WORLD_FOUND_MS, name, "of the desk, and the phone\n");
 }
 
 bool invite(const char *options)

@@ -6,8 +6,13 @@
 #define TESTS_SUPPORT_PAIR_WORLD_H
 
 #include "tests/support/e2e.h"
+#include "tests/support/lan.h"
 
-enum { PAIR_WORLD_CODE = 16, PAIR_WORLD_ADDRESS = 256 };
+enum {
+    PAIR_WORLD_CODE = 16,
+    PAIR_WORLD_ADDRESS = 256,
+    PAIR_WORLD_FOUND_MS = 240000, /* until devices have found each other again, at most */
+};
 
 /* The one that makes the code, with the mounted folder notes, and the one that types it. */
 extern struct e2e *desk, *phone;
@@ -19,8 +24,23 @@ bool pair_world_begin(struct e2e *f);
 /** Also after a pair_world_begin() that failed. */
 void pair_world_end(void);
 
-/** Another device, below the fixture of the test: e2e_leave() and free() it. */
+/**
+ * The same for devices that are computers of their own, the first two of the @n that @lan gets, as
+ * they are when they are told nothing, and paired: on one local network, where they find each
+ * other, or @routed, and the phone is told where the desk is.
+ */
+bool pair_world_apart(struct e2e *f, struct lan *lan, size_t n, bool routed);
+/** Also after it failed. */
+void pair_world_apart_end(struct lan *lan);
+/** Waits until the link between the two is so on @d: "up to date", "offline" ... */
+bool pair_world_link(struct e2e *d, const char *word);
+/** What one saves, and what the other makes of it, comes to the other. */
+void pair_world_both_ways(const char *name);
+
+/** Another device, below the fixture of the test. */
 struct e2e *pair_world_device(const char *name);
+/** Ends, checks and frees it. Accepts NULL. */
+void pair_world_leave(struct e2e *d);
 
 /** Makes a code, with @options; false: it was refused. Its process is in pair.pid. */
 bool invite(const char *options);

@@ -264,15 +264,20 @@ static bool has_text(void *arg)
            strcmp(world_text(w->d, w->name), w->text) == 0;
 }
 
-bool world_wait_text(const struct e2e *d, const char *name, const char *text)
+bool world_wait_text_within(const struct e2e *d, unsigned ms, const char *name, const char *text)
 {
     struct wanted w = {.d = d, .name = name, .text = text};
     char what[300];
     snprintf(what, sizeof what, "%s of %s holds \"%.100s\"", name, d->folder, text);
-    if (e2e_wait(has_text, &w, WORLD_EVEN_MS, what))
+    if (e2e_wait(has_text, &w, ms, what))
         return true;
     fprintf(stderr, "    it holds: \"%.400s\"\n", world_text(d, name));
     return false;
+}
+
+bool world_wait_text(const struct e2e *d, const char *name, const char *text)
+{
+    return world_wait_text_within(d, WORLD_EVEN_MS, name, text);
 }
 
 static bool is_linked_so(void *arg)

@@ -65,6 +65,7 @@ void world_save(const struct e2e *d, const char *name, const char *text);
 const char *world_text(const struct e2e *d, const char *name);
 /** Waits until a file of a device holds exactly this. */
 bool world_wait_text(const struct e2e *d, const char *name, const char *text);
+bool world_wait_text_within(const struct e2e *d, unsigned ms, const char *name, const char *text);
 /** How many files of the top directory have @part in their name. */
 unsigned world_named(const struct e2e *d, const char *part);
 

@@ -122,10 +122,11 @@ static void what_was_changed_on_the_way_ends_it(void **state)
                 sides_pump(e);
             }
         }
-        /* A changed proposal may be no more than another one, which ends the same way. */
+        /* A changed proposal may be no more than another one, which ends the same way; a length
+         * that is greater now waits for what does not come. */
+        bool is_whole = e != NULL && e->got == e->goal;
         failed += sides.a.failed || sides.b.failed;
-        assert_true(!flipped || sides.a.failed || sides.b.failed || !conn_is_open(sides.a.c) ||
-                    !conn_is_open(sides.b.c));
+        assert_true(!flipped || sides.a.failed || sides.b.failed || !is_whole);
         buf_reset(&sides.a.line);
         buf_reset(&sides.b.line);
         conn_free(TAKE_PTR(sides.a.c));

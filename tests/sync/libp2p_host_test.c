@@ -459,12 +459,15 @@ static void all_interfaces_are_each_of_them(void **state)
     assert_int_equal(p2p_host_addresses(hosts.devs[0].h, &list), 0);
     size_t n = 0;
     unsigned loopback = 0;
+    bool is_first = false;
     for (struct reader r = reader_of(buf_bytes(&list)); r.n > 0; n++) {
         struct maddr_dial to;
         struct bytes a = reader_string(&r, P2P_ADDR_BYTES);
         assert_int_equal(maddr_dial(a, &to), 0); /* it is one host's, with a port */
         loopback += to.host.p[0] == 127;
+        is_first = is_first || (n == 0 && loopback == 1);
     }
+    assert_true(is_first == (count_interfaces(AF_INET) == 1)); /* when there is no other */
     assert_int_equal(n, 2 * count_interfaces(AF_INET) + 1);
     assert_int_equal(loopback, 3);
 }

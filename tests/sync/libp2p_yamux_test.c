@@ -633,6 +633,28 @@ static void a_ping_is_answered_and_one_is_sent_into_silence(void **state)
     app_fini(&a);
 }
 
+static void a_peer_that_is_doubted_is_asked_at_once(void **state)
+{
+    (void)state;
+    struct app a;
+    app_init(&a, true);
+    yamux_doubt(a.y);
+    assert_int_equal(yamux_tick(a.y, 1000), 0);
+    assert_sent(&a, YAMUX_TYPE_PING, YAMUX_SYN, 0, 1);
+    yamux_doubt(a.y); /* it is asked already */
+    assert_int_equal(yamux_tick(a.y, 2000), 0);
+    assert_int_equal(taken(&a).n, 0);
+    assert_int_equal(feed(&a, YAMUX_TYPE_PING, YAMUX_ACK, 0, 1, 0), 0);
+    assert_int_equal(yamux_tick(a.y, 3000), 0);
+    assert_int_equal(taken(&a).n, 0);
+    yamux_doubt(a.y);
+    assert_int_equal(yamux_tick(a.y, 4000), 0);
+    assert_sent(&a, YAMUX_TYPE_PING, YAMUX_SYN, 0, 2);
+    assert_int_equal(yamux_tick(a.y, 4000 + YAMUX_ANSWER_MS - 1), 0);
+    assert_int_equal(yamux_tick(a.y, 4000 + YAMUX_ANSWER_MS), -ETIMEDOUT);
+    app_fini(&a);
+}
+
 static void a_peer_that_takes_nothing_is_dead(void **state)
 {
     (void)state;
@@ -695,6 +717,7 @@ int main(void)
         cmocka_unit_test(answers_that_a_peer_does_not_take_stop_its_reading),
         cmocka_unit_test(so_many_streams_wait_for_an_answer_and_no_more),
         cmocka_unit_test(a_ping_is_answered_and_one_is_sent_into_silence),
+        cmocka_unit_test(a_peer_that_is_doubted_is_asked_at_once),
         cmocka_unit_test(a_peer_that_takes_nothing_is_dead),
         cmocka_unit_test(after_a_go_away_nothing_new_is_opened),
     };

@@ -235,6 +235,12 @@ int conn_tick(struct conn *c, uint64_t now_ms)
     return 0;
 }
 
+void conn_doubt(struct conn *c)
+{
+    if (c->stage == CONN_OPEN)
+        yamux_doubt(c->y);
+}
+
 void conn_go_away(struct conn *c)
 {
     if (c->stage == CONN_OPEN)

@@ -89,6 +89,9 @@ void conn_sent(struct conn *c, size_t n);
 /** To be called each second or so: 0, or -ETIMEDOUT and the connection is at its end. */
 int conn_tick(struct conn *c, uint64_t now_ms) MUST_CHECK;
 
+/** The peer may be gone: conn_tick() asks it, and takes silence for an answer in some 10 s. */
+void conn_doubt(struct conn *c);
+
 /** Says that no stream is opened or accepted any more. Those that are there go on. */
 void conn_go_away(struct conn *c);
 

@@ -185,6 +185,7 @@ static void on_opened(struct conn *c, void *user)
     if (d != NULL) /* first: what is called below may give the dial up */
         p2p_dial_opened(d, k);
     if (p != NULL && !is_better(k, p->link)) {
+        conn_doubt(p->link->conn); /* who dials may have lost it */
         k->retired = true;
         return;
     }
@@ -401,6 +402,15 @@ int p2p_host_serve(struct p2p_host *h, const struct conn_protocol *p)
     h->protocols[at] = *p; /* connections look at their first ones, and see that it changed */
     h->protocols_n += at == h->protocols_n;
     return 0;
+}
+
+void p2p_host_doubt(struct p2p_host *h)
+{
+    for (struct ring *r = h->links.next; r != &h->links; r = r->next) {
+        const struct p2p_link *k = CONTAINER_OF(r, struct p2p_link, all);
+        if (k->conn != NULL)
+            conn_doubt(k->conn);
+    }
 }
 
 static void stop_listening(struct p2p_host *h)

@@ -54,7 +54,7 @@ int p2p_host_listen(struct p2p_host *h, struct bytes at, struct err *err) MUST_C
 int p2p_host_listening(const struct p2p_host *h, struct buf *ret) MUST_CHECK;
 
 /** The addresses it listens at, each as buf_put_string() does, without /p2p/ID; appended. What
- * stands for all interfaces is replaced by each of these. */
+ * stands for all interfaces is replaced by each of these, loopback last. */
 int p2p_host_addresses(const struct p2p_host *h, struct buf *ret) MUST_CHECK;
 
 const uint8_t *p2p_host_id(const struct p2p_host *h); /* PEER_ID_BYTES */
@@ -66,6 +66,10 @@ const uint8_t *p2p_host_id(const struct p2p_host *h); /* PEER_ID_BYTES */
  * id is borrowed as long as @h lives. Errors: -ENOBUFS no place for one more.
  */
 int p2p_host_serve(struct p2p_host *h, const struct conn_protocol *p) MUST_CHECK;
+
+/** The network is another: each connection that no answer comes on any more is at its end soon, in
+ * some 10 s, not after a silence only. */
+void p2p_host_doubt(struct p2p_host *h);
 
 /* ---- peers ---- */
 

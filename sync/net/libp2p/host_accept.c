@@ -160,15 +160,13 @@ static void put_with(struct buf *ret, enum maddr_code code, struct bytes value, 
     buf_put_string(ret, buf_bytes(&one));
 }
 
-/* For each interface that is up its address of @code. */
-static int put_all(struct buf *ret, enum maddr_code code, struct bytes rest)
+static void put_those(struct buf *ret, const struct ifaddrs *list, bool loopback,
+                      enum maddr_code code, struct bytes rest)
 {
-    struct ifaddrs *list;
-    if (getifaddrs(&list) < 0)
-        return -errno;
     int family = code == MADDR_IP4 ? AF_INET : AF_INET6;
     for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
-        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family || !(i->ifa_flags & IFF_UP))
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != family || !(i->ifa_flags & IFF_UP) ||
+            loopback != ((i->ifa_flags & IFF_LOOPBACK) != 0))
             continue;
         const struct sockaddr_in *v4 = (const void *)i->ifa_addr;
         const struct sockaddr_in6 *v6 = (const void *)i->ifa_addr;
@@ -178,6 +176,16 @@ static int put_all(struct buf *ret, enum maddr_code code, struct bytes rest)
                      &v6->sin6_addr)) /* it means nothing without its interface */
             put_with(ret, code, bytes_of(&v6->sin6_addr, 16), rest);
     }
+}
+
+/* For each interface that is up its address of @code: last those that lead others to themselves. */
+static int put_all(struct buf *ret, enum maddr_code code, struct bytes rest)
+{
+    struct ifaddrs *list;
+    if (getifaddrs(&list) < 0)
+        return -errno;
+    put_those(ret, list, false, code, rest);
+    put_those(ret, list, true, code, rest);
     freeifaddrs(list);
     return 0;
 }

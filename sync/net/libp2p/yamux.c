@@ -58,12 +58,18 @@ int yamux_tick(struct yamux *y, uint64_t now_ms)
     if (now_ms - y->drained_ms >= YAMUX_DRAIN_MS ||
         (y->asked && now_ms - y->asked_ms >= YAMUX_ANSWER_MS))
         return -ETIMEDOUT;
-    if (!y->asked && y->failed == 0 && now_ms - y->heard_ms >= YAMUX_PING_MS) {
+    if (!y->asked && y->failed == 0 && (y->doubted || now_ms - y->heard_ms >= YAMUX_PING_MS)) {
         y->asked = y->want_ping = true;
         y->asked_ms = now_ms;
         y->ping++;
     }
+    y->doubted = false;
     return 0;
+}
+
+void yamux_doubt(struct yamux *y)
+{
+    y->doubted = true;
 }
 
 void yamux_go_away(struct yamux *y, enum yamux_code code)

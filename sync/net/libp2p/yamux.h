@@ -103,6 +103,9 @@ bool yamux_has_more(const struct yamux *y);
  */
 int yamux_tick(struct yamux *y, uint64_t now_ms) MUST_CHECK;
 
+/** The peer may be gone: the next yamux_tick() pings it, however short the silence is. */
+void yamux_doubt(struct yamux *y);
+
 /** Tells the peer that no stream is opened or accepted any more; those that are there go on. */
 void yamux_go_away(struct yamux *y, enum yamux_code code);
 

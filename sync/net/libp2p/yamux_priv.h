@@ -75,7 +75,8 @@ struct yamux {
     size_t refused_at, refused_n;
     bool want_away, want_ping, want_pong;
     uint32_t away_code, ping, pong;
-    bool asked; /* a ping was sent, and nothing has come since */
+    bool asked;   /* a ping was sent, and nothing has come since */
+    bool doubted; /* one is to be sent */
     uint64_t asked_ms, drained_ms;
 };
 
