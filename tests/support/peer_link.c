@@ -61,7 +61,8 @@ static struct peer_end *other(const struct peer_end *e)
 
 void peer_link_init(struct peer_link *l, struct device *a, struct device *b)
 {
-    *l = (struct peer_link){.room = PEER_ROOM, .end = {{.link = l, .d = a}, {.link = l, .d = b}}};
+    *l = (struct peer_link){
+        .room = PEER_ROOM, .now_ms = 1, .end = {{.link = l, .d = a}, {.link = l, .d = b}}};
 }
 
 void peer_link_fini(struct peer_link *l)
@@ -78,6 +79,7 @@ static void open_end(struct peer_end *e)
     const uint8_t *peer = other(e)->d->member->pub.identity;
     snprintf(url, sizeof url, "/p2p/%02x%02x%02x%02x", peer[0], peer[1], peer[2], peer[3]);
     struct sync_session_config cfg = {.space = e->d->s,
+                                      .sources = e->d->sources,
                                       .url = url,
                                       .peer = true,
                                       .send = on_send,
@@ -174,7 +176,7 @@ void peer_end_take(struct peer_end *e, const Persist__Frame *f)
     if (sync_serve_is_for(f))
         sync_serve_frame(e->serve, f);
     else
-        (void)sync_session_frame(e->session, f, 0);
+        (void)sync_session_frame(e->session, f, e->link->now_ms);
 }
 
 bool peer_end_deliver(struct peer_end *e)
@@ -197,9 +199,9 @@ bool peer_end_deliver(struct peer_end *e)
 
 bool peer_end_pump(struct peer_end *e)
 {
-    uint64_t next = sync_session_pump(e->session, 1, false);
+    uint64_t next = sync_session_pump(e->session, e->link->now_ms, false);
     sync_serve_pump(e->serve);
-    return next == 1;
+    return next == e->link->now_ms;
 }
 
 /* ---- all together ------------------------------------------------------------------------------

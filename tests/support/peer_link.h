@@ -1,7 +1,7 @@
 /*
  * tests/support/peer_link - links between devices (tests/support/device): on each end the two
  * halves of a session (sync/engine/session.h, serve.h) as an engine runs them, and in between the
- * frames on their way, of which there is room for some. Time stands still. Functions fail the test
+ * frames on their way, of which there is room for some. Time stands still, unless a test moves it. Functions fail the test
  * when they cannot do what they say.
  */
 #ifndef TESTS_SUPPORT_PEER_LINK_H
@@ -31,6 +31,7 @@ struct peer_end {
 struct peer_link {
     struct peer_end end[2];
     bool up;
+    uint64_t now_ms;
     size_t room;      /* frames that fit on the way, each way */
     bool once;        /* a change that is delivered twice fails the test */
     struct buf given; /* dots of the changes that were delivered, either way */
