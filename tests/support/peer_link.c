@@ -68,8 +68,10 @@ void peer_link_init(struct peer_link *l, struct device *a, struct device *b)
 void peer_link_fini(struct peer_link *l)
 {
     peer_link_cut(l);
-    buf_fini(&l->end[0].out);
-    buf_fini(&l->end[1].out);
+    for (size_t i = 0; i < 2; i++) {
+        buf_fini(&l->end[i].out);
+        buf_fini(&l->end[i].asked);
+    }
     buf_fini(&l->given);
 }
 
@@ -160,8 +162,10 @@ static void note(struct peer_end *e, const Persist__Frame *f)
     for (size_t i = 0; f->kind_case == PERSIST__FRAME__KIND_ITEMS && i < f->items->n_items; i++)
         note_item(e, f->items->items[i]);
     for (size_t i = 0; f->kind_case == PERSIST__FRAME__KIND_GET_CHUNKS && i < f->get_chunks->n_ids;
-         i++)
+         i++) {
         e->nodes_asked += content_id_is_node(f->get_chunks->ids[i].data);
+        buf_put_bytes(&e->asked, frame_bytes(f->get_chunks->ids[i]));
+    }
     if (f->kind_case == PERSIST__FRAME__KIND_OFFER)
         e->offered += f->offer->dots.len / DOT_SIZE;
     if (f->kind_case == PERSIST__FRAME__KIND_CHUNK && f->chunk->sealed.len > 0)
@@ -186,6 +190,8 @@ bool peer_end_deliver(struct peer_end *e)
         return false;
     struct reader r = reader_of(bytes_of(e->out.p + e->out_at, e->out.n - e->out_at));
     assert_int_equal(frame_decode(reader_string(&r, FRAME_MAX), &f), 0);
+    if (e->lies && f->kind_case == PERSIST__FRAME__KIND_CHUNK && f->chunk->sealed.len > 0)
+        f->chunk->sealed.data[f->chunk->sealed.len / 2] ^= 1;
     e->out_at = e->out.n - r.n;
     if (--e->out_n == 0) {
         buf_reset(&e->out);

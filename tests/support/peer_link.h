@@ -24,8 +24,10 @@ struct peer_end {
     size_t out_at, out_n;
     bool failed;
     char why[160];
+    bool lies; /* chunks from this end are not what they should be */
     /* What was delivered from this end, also by links that were cut. */
     size_t frames, acts, entries, states, offered, chunks, none, passed, nodes_asked;
+    struct buf asked; /* names of the chunks that were asked for from here, likewise */
 };
 
 struct peer_link {
