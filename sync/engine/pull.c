@@ -465,7 +465,6 @@ static bool ask_older(struct sync_session *x, struct asked *a)
     if (x->cfg.peer ||
         space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
         return false;
-    a->done = false;
     l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = *a;
     l->asked_bytes += a->len;
     send_get(x, &a->chunk, 1);
@@ -494,8 +493,9 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         sync_session_fail(x, FAILED_MS, "the remote sent a piece of content that nobody asked for");
         return;
     }
-    int rc = -EBADMSG;
-    if (c->sealed.len > 0 && !head->done)
+    /* Another source may have brought it meanwhile, or another form that came was the right one. */
+    int rc = space_sync_chunk_has(x->cfg.space, head->chunk.name) == 1 ? 0 : -EBADMSG;
+    if (rc < 0 && c->sealed.len > 0)
         rc = space_sync_chunk_take(x->cfg.space, &head->chunk, frame_bytes(c->sealed));
     if (rc < 0 && rc != -EBADMSG && rc != -ENOSPC) {
         sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
@@ -507,19 +507,16 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         l->full = false;
         x->cfg.room(x->cfg.arg, NULL);
     }
-    if (c->more) {
-        head->done = head->done || rc == 0;
+    if (c->more)
         return;
-    }
     struct asked a = *head;
     l->asked_at = (l->asked_at + 1) % FRAME_CHUNKS_MAX;
     l->asked_n--;
     l->asked_bytes -= a.len;
-    if (rc == -EBADMSG && !a.done && ask_older(x, &a))
+    if (rc == -EBADMSG && ask_older(x, &a))
         return;
-    bool here = rc == 0 || a.done;
-    sources_answered(x->cfg.sources, x->source, a.chunk.name, here);
-    a.fetch->missing = a.fetch->missing || !here;
+    sources_answered(x->cfg.sources, x->source, a.chunk.name, rc == 0);
+    a.fetch->missing = a.fetch->missing || rc < 0;
     a.fetch->open--;
     if (is_done(a.fetch))
         fetch_look(x, a.fetch, now_ms);

@@ -75,7 +75,6 @@ struct asked {
     struct fetch *fetch;
     size_t epoch;
     uint64_t len;
-    bool done; /* the right form came, others may follow */
 };
 
 /* A chunk that is to be asked for. */
