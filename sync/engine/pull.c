@@ -448,7 +448,8 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         send_want(x);
     if (!sync_session_can_send(x))
         return next_pump(l, now_ms);
-    look_again(x, now_ms);
+    if (l->room_ms == 0)
+        look_again(x, now_ms);
     while (l->room_ms == 0 && n < FRAME_CHUNKS_MAX && ask_next(x, now_ms, &chunks[n]))
         n++;
     send_get(x, chunks, n);

@@ -27,9 +27,9 @@ struct sync_session_config {
     struct space *space;
     struct sources *sources; /* of all sessions of the space in this process; borrowed */
     const char *url;         /* of the remote; copied */
-    bool peer;            /* it is another device */
-    unsigned interval_ms; /* at least so long between two pushes; 0: at once */
-    uint64_t bulk_at_ms;  /* no chunks are put before, as the remote had no room; 0: at once */
+    bool peer;               /* it is another device */
+    unsigned interval_ms;    /* at least so long between two pushes; 0: at once */
+    uint64_t bulk_at_ms;     /* no chunks are put before, as the remote had no room; 0: at once */
     /** Sends a frame; it is copied. Only called while can_send(). */
     void (*send)(void *arg, const Persist__Frame *frame);
     /** Whether there is room for a frame. */

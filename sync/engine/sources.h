@@ -1,6 +1,7 @@
 /*
- * sync/engine/sources - which chunks the sessions of one space have asked their remotes for, so that
- * each chunk comes from one of them and all of them share in what is large. Sans IO: time is given.
+ * sync/engine/sources - which chunks the sessions of one space have asked their remotes for, so
+ * that each chunk comes from one of them and all of them share in what is large. Sans IO: time is
+ * given.
  *
  * A chunk is open from sources_claim() until it came, or until every source that was asked for it
  * answered otherwise or is gone. At most SOURCES_MAX times what a session may ask for is open.
@@ -35,9 +36,9 @@ void sources_let_go(struct sources *s, int source);
 void sources_leave(struct sources *s, int source);
 
 /**
- * 0: the chunk is to be asked of this source, and is open from now on. Else it is not, as it is open
- * already: when it may be, if nothing comes and nothing is let go before; SOURCES_NEVER: this source
- * was asked for it itself.
+ * 0: the chunk is to be asked of this source, and is open from now on. Else it is not, as it is
+ * open already: when it may be, if nothing comes and nothing is let go before; SOURCES_NEVER: this
+ * source was asked for it itself.
  */
 uint64_t sources_claim(struct sources *s, int source, const uint8_t name[static CONTENT_ID_BYTES],
                        uint64_t now_ms) MUST_CHECK;

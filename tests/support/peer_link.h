@@ -1,8 +1,8 @@
 /*
  * tests/support/peer_link - links between devices (tests/support/device): on each end the two
  * halves of a session (sync/engine/session.h, serve.h) as an engine runs them, and in between the
- * frames on their way, of which there is room for some. Time stands still, unless a test moves it. Functions fail the test
- * when they cannot do what they say.
+ * frames on their way, of which there is room for some. Time stands still, unless a test moves it.
+ * Functions fail the test when they cannot do what they say.
  */
 #ifndef TESTS_SUPPORT_PEER_LINK_H
 #define TESTS_SUPPORT_PEER_LINK_H

@@ -191,7 +191,8 @@ static size_t count_asked(size_t *ret_again)
     qsort(all.p, n, CONTENT_ID_BYTES, by_name);
     *ret_again = 0;
     for (size_t i = 1; i < n; i++)
-        *ret_again += by_name(all.p + (i - 1) * CONTENT_ID_BYTES, all.p + i * CONTENT_ID_BYTES) == 0;
+        *ret_again +=
+            by_name(all.p + (i - 1) * CONTENT_ID_BYTES, all.p + i * CONTENT_ID_BYTES) == 0;
     return n - *ret_again;
 }
 
@@ -241,13 +242,11 @@ static void a_chunk_is_asked_of_one_source_while_that_may_bring_it(void **state)
     assert_int_equal(sources_claim(s, b, name, 7), 0);
     /* It is late. */
     assert_int_equal(sources_claim(s, c, name, 7 + SOURCES_STALLED_MS), 0);
-    assert_int_equal(sources_claim(s, a, name, 8 + SOURCES_STALLED_MS),
-                     7 + 2 * SOURCES_STALLED_MS);
+    assert_int_equal(sources_claim(s, a, name, 8 + SOURCES_STALLED_MS), 7 + 2 * SOURCES_STALLED_MS);
     assert_true(sources_claim(s, b, name, 7 + 2 * SOURCES_STALLED_MS) == SOURCES_NEVER);
     /* Who was late has not got it: it is still to come from the other one, which then ends. */
     sources_answered(s, b, name, false);
-    assert_int_equal(sources_claim(s, a, name, 8 + SOURCES_STALLED_MS),
-                     7 + 2 * SOURCES_STALLED_MS);
+    assert_int_equal(sources_claim(s, a, name, 8 + SOURCES_STALLED_MS), 7 + 2 * SOURCES_STALLED_MS);
     sources_leave(s, c);
     assert_true(sources_freed(s));
     assert_int_equal(sources_claim(s, a, name, 8 + SOURCES_STALLED_MS), 0);
@@ -415,9 +414,9 @@ static void what_one_source_lacks_another_one_brings(void **state)
     size_t n = asked_of(CARL);
     assert_true(n > LACKED);
     for (size_t i = n - LACKED; i < n; i++)
-        assert_int_equal(content_drop_chunk(w.d[CARL].s->db, line[CARL].end[1].asked.p +
-                                                                 i * CONTENT_ID_BYTES),
-                         0);
+        assert_int_equal(
+            content_drop_chunk(w.d[CARL].s->db, line[CARL].end[1].asked.p + i * CONTENT_ID_BYTES),
+            0);
     expect_whole();
     assert_in_range(line[CARL].end[0].none, 1, LACKED);
     expect_again(line[CARL].end[0].none);
