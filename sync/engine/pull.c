@@ -494,6 +494,7 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         sync_session_fail(x, FAILED_MS, "the remote sent a piece of content that nobody asked for");
         return;
     }
+    sources_heard(x->cfg.sources, x->source, now_ms);
     /* Another source may have brought it meanwhile, or another form that came was the right one. */
     int rc = space_sync_chunk_has(x->cfg.space, head->chunk.name) == 1 ? 0 : -EBADMSG;
     if (rc < 0 && c->sealed.len > 0)

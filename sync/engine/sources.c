@@ -17,6 +17,7 @@ struct open {
 struct sources {
     uint32_t used;
     bool freed;
+    uint64_t heard_ms[SOURCES_MAX]; /* when each answered last */
     struct open *slot[SLOTS];
 };
 
@@ -96,14 +97,21 @@ void sources_leave(struct sources *s, int source)
     s->used &= ~(1U << source);
 }
 
+/* When it may be asked of another source. */
+static uint64_t late_ms(const struct sources *s, const struct open *o)
+{
+    uint64_t stalled = max_u64(o->at_ms, s->heard_ms[o->last]) + SOURCES_STALLED_MS;
+    return o->at_ms == 0 ? 0 : min_u64(stalled, o->at_ms + SOURCES_LATE_MS);
+}
+
 uint64_t sources_claim(struct sources *s, int source, const uint8_t name[static CONTENT_ID_BYTES],
                        uint64_t now_ms)
 {
     struct open **at = find(s, name), *o = *at;
     if (o != NULL && (o->of >> source & 1) != 0)
         return SOURCES_NEVER;
-    if (o != NULL && o->at_ms != 0 && now_ms < o->at_ms + SOURCES_STALLED_MS)
-        return o->at_ms + SOURCES_STALLED_MS;
+    if (o != NULL && now_ms < late_ms(s, o))
+        return late_ms(s, o);
     if (o == NULL)
         o = *at = calloc(1, sizeof *o);
     if (o == NULL) /* then it comes twice, perhaps */
@@ -125,6 +133,11 @@ void sources_answered(struct sources *s, int source, const uint8_t name[static C
         drop(at);
     else
         (void)let_go(s, source, at);
+}
+
+void sources_heard(struct sources *s, int source, uint64_t now_ms)
+{
+    s->heard_ms[source] = now_ms;
 }
 
 bool sources_freed(struct sources *s)

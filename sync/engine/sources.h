@@ -14,10 +14,14 @@
 
 enum {
     SOURCES_MAX = 32,
-    /* What did not come for so long may be asked of another source. A link with 16 Mbit/s brings in
-     * that time all that one session has open, from the far side of the earth, too; and nobody
-     * minds that a note is so late as the link that it was to come by has just died. */
+    /* What a source that brings nothing for so long was asked for may be asked of another one: the
+     * link has stalled, as one that is alive answers within that from the far side of the earth,
+     * too, and brings a chunk in it from 2 Mbit/s on. Nobody minds that a note is so late then. */
     SOURCES_STALLED_MS = 1000,
+    /* And what it has not brought by then, whatever it brings: in that time 2 Mbit/s bring all that
+     * a session has open. Slower ones, and those that answer as late as they can, keep back no note
+     * for long. */
+    SOURCES_LATE_MS = 10000,
 };
 
 #define SOURCES_NEVER UINT64_MAX
@@ -42,6 +46,8 @@ void sources_leave(struct sources *s, int source);
  */
 uint64_t sources_claim(struct sources *s, int source, const uint8_t name[static CONTENT_ID_BYTES],
                        uint64_t now_ms) MUST_CHECK;
+/** This source has answered something. */
+void sources_heard(struct sources *s, int source, uint64_t now_ms);
 /** What this source was asked for is here (from whomever), or it cannot bring it. */
 void sources_answered(struct sources *s, int source, const uint8_t name[static CONTENT_ID_BYTES],
                       bool here);

@@ -25,7 +25,8 @@ enum {
     SOURCES = DORA,
     BIG = 24 << 20,
     NOTES = 150, /* more than one session fetches at once */
-    FAST = 4,    /* frames in the time in which another link brings one */
+    SLOW_MS = 100,
+    FAST = 4, /* frames in the time in which another link brings one */
     ROUNDS = 20000,
     LACKED = 20,
 };
@@ -258,6 +259,24 @@ static void a_chunk_is_asked_of_one_source_while_that_may_bring_it(void **state)
     sources_free(s);
 }
 
+static void what_is_open_is_late_when_its_source_stalls_or_takes_too_long(void **state)
+{
+    (void)state;
+    const uint8_t name[CONTENT_ID_BYTES] = {1};
+    struct sources *s;
+    assert_int_equal(sources_new(&s), 0);
+    int a = sources_join(s), b = sources_join(s);
+    assert_int_equal(sources_claim(s, a, name, 5), 0);
+    sources_heard(s, b, 900);
+    assert_int_equal(sources_claim(s, b, name, 900), 5 + SOURCES_STALLED_MS);
+    sources_heard(s, a, 900);
+    assert_int_equal(sources_claim(s, b, name, 900), 900 + SOURCES_STALLED_MS);
+    sources_heard(s, a, SOURCES_LATE_MS);
+    assert_int_equal(sources_claim(s, b, name, SOURCES_LATE_MS), 5 + SOURCES_LATE_MS);
+    assert_int_equal(sources_claim(s, b, name, 5 + SOURCES_LATE_MS), 0);
+    sources_free(s);
+}
+
 static void there_are_so_many_sources_and_no_more(void **state)
 {
     (void)state;
@@ -300,6 +319,20 @@ static void a_fast_link_brings_more_than_slow_ones(void **state)
     assert_true(line[BERT].end[0].chunks > 2 * line[ANNA].end[0].chunks);
     assert_true(line[BERT].end[0].chunks > 2 * line[CARL].end[0].chunks);
     assert_true(line[ANNA].end[0].chunks > 0 && line[CARL].end[0].chunks > 0);
+}
+
+/* What was asked for is long on its way, but comes. */
+static void slow_links_bring_nothing_twice(void **state)
+{
+    (void)state;
+    save_big();
+    open_links();
+    for (int i = 0; i < ROUNDS && !dora_has("big"); i++) {
+        step();
+        pass_time(SLOW_MS);
+    }
+    expect_whole();
+    expect_again(0);
 }
 
 /* No time passes: what it was to bring is asked of the others at once. */
@@ -438,9 +471,11 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chunk_is_asked_of_one_source_while_that_may_bring_it),
+        cmocka_unit_test(what_is_open_is_late_when_its_source_stalls_or_takes_too_long),
         cmocka_unit_test(there_are_so_many_sources_and_no_more),
         TEST(every_chunk_crosses_one_link_and_each_link_brings_its_part),
         TEST(a_fast_link_brings_more_than_slow_ones),
+        TEST(slow_links_bring_nothing_twice),
         TEST(when_a_source_ends_the_others_bring_what_it_was_to),
         TEST(when_all_end_and_come_again_nothing_comes_twice),
         TEST(what_a_stalled_source_was_to_bring_comes_from_others_in_time),
