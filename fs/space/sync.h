@@ -222,6 +222,8 @@ int space_sync_chunk_take(struct space *s, const struct sync_chunk *c,
  */
 int space_sync_chunk_ahead(struct space *s, const struct chunk_id *id,
                            struct bytes sealed) MUST_CHECK;
+/** Whether a chunk is here, by its name within bodies: 1, 0, or a negative errno. */
+int space_sync_chunk_has(struct space *s, const uint8_t name[static CONTENT_ID_BYTES]) MUST_CHECK;
 /** Tries again to apply an entry that waited for content: as space_sync_take_entry(). */
 int space_sync_retry(struct space *s, const struct dot *dot) MUST_CHECK;
 

@@ -22,12 +22,30 @@ static bool find_epoch(struct space *s, const struct sync_chunk *c, struct epoch
     return k != NULL;
 }
 
+/* What comes is put together there. */
+static int need_incoming(struct space *s)
+{
+    return s->sync->incoming == NULL ? content_put_new(s->db, &s->sync->incoming) : 0;
+}
+
+int space_sync_chunk_has(struct space *s, const uint8_t name[static CONTENT_ID_BYTES])
+{
+    if (s->sync == NULL)
+        return -ENOTCONN;
+    pthread_mutex_lock(&s->sync->incoming_lock);
+    int rc = need_incoming(s);
+    if (rc == 0)
+        rc = content_put_has(s->sync->incoming, name);
+    pthread_mutex_unlock(&s->sync->incoming_lock);
+    return rc;
+}
+
 static int store(struct space *s, const struct sync_chunk *c, struct bytes plain)
 {
     struct sync *y = s->sync;
     int rc = db_room(s->db, KEPT_FOR_SMALL);
-    if (rc == 0 && y->incoming == NULL)
-        rc = content_put_new(s->db, &y->incoming);
+    if (rc == 0)
+        rc = need_incoming(s);
     if (rc == 0)
         rc = content_put_add(y->incoming, &s->keys, c->name, plain);
     if (rc == 0)
@@ -84,7 +102,7 @@ static int store_ahead(struct space *s, bool is_node, struct bytes plain)
     struct sync *y = s->sync;
     if (plain.n > SYNC_AHEAD_MAX - y->ahead_bytes)
         return -ENOSPC;
-    int rc = y->incoming == NULL ? content_put_new(s->db, &y->incoming) : 0;
+    int rc = need_incoming(s);
     if (rc == 0)
         rc = content_put_new_one(y->incoming, &s->keys, is_node, plain);
     if (rc == 0) {

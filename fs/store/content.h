@@ -244,6 +244,8 @@ int content_put_add(struct content_put *p, const struct content_keys *keys,
  */
 int content_put_new_one(struct content_put *p, const struct content_keys *keys, bool is_node,
                         struct bytes data) MUST_CHECK;
+/** Whether a chunk is here, or was added: 1, 0, or a negative errno. */
+int content_put_has(struct content_put *p, const uint8_t id[static CONTENT_ID_BYTES]) MUST_CHECK;
 /** Bytes of those that were here already, as far as is known after a flush; told once. */
 uint64_t content_put_known(struct content_put *p);
 /** After an error all since the last one is lost, and has to come again. */

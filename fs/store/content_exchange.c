@@ -210,6 +210,11 @@ int content_put_new_one(struct content_put *p, const struct content_keys *keys, 
     return 0;
 }
 
+int content_put_has(struct content_put *p, const uint8_t id[static CONTENT_ID_BYTES])
+{
+    return chunk_batch_has(&p->batch, id);
+}
+
 uint64_t content_put_known(struct content_put *p)
 {
     uint64_t n = p->known;

@@ -32,4 +32,10 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* The sooner of two times, of which 0 is never. */
+static inline uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a == 0 ? b : b == 0 ? a : min_u64(a, b);
+}
+
 #endif

@@ -18,6 +18,7 @@
 #include "proto/sealed/discovery.h"
 #include "sync/engine/serve.h"
 #include "sync/engine/session.h"
+#include "sync/engine/sources.h"
 #include "sync/net/loop.h"
 #include "sync/net/unix_frames.h"
 
@@ -35,6 +36,8 @@ enum {
     DAY_S = 86400,
     DAY_LOOK_MS = 1800000, /* so often it is looked at least whether it is another day */
 };
+
+_Static_assert((int)LINKS_MAX <= (int)SOURCES_MAX, "each session is a source");
 
 /* A link that the sync process told of, or one before it. */
 struct link {
@@ -62,6 +65,7 @@ struct engine {
     struct unix_conn *conn; /* NULL: no sync process */
     unsigned connect_ms;
     struct buf late; /* frames that had no room, each with its length */
+    struct sources *sources;
     struct link links[LINKS_MAX];
     uint64_t state_due_ms, state_latest_ms; /* 0: nothing has changed */
     uint64_t stated_ms;                     /* when the last STATE was made */
@@ -176,8 +180,11 @@ static void show(struct link *l)
         log_warn("sync: out of memory");
 }
 
+/* The others go on with what it was to bring. */
 static void end_session(struct link *l)
 {
+    if (l->session != NULL)
+        net_timer_set(l->engine->pump_timer, 0);
     sync_session_free(l->session);
     sync_serve_free(l->serve);
     l->session = NULL;
@@ -293,6 +300,7 @@ static bool start_serving(struct link *l)
 static void start_session(struct link *l)
 {
     struct sync_session_config cfg = {.space = l->engine->cfg.space,
+                                      .sources = l->engine->sources,
                                       .url = l->shown.url,
                                       .peer = l->is_peer,
                                       .interval_ms = l->shown.interval_s * 1000,
@@ -394,11 +402,6 @@ static bool has_session(const struct engine *e)
     return false;
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a == 0 ? b : b == 0 ? a : min_u64(a, b);
-}
-
 /* What is due in the space by itself: when to come again, 0: when something happens. */
 static uint64_t look_after(struct engine *e, uint64_t now_ms)
 {
@@ -458,6 +461,7 @@ static void pump(struct engine *e, bool now)
     int more = has_session(e) ? space_sync_collect(e->cfg.space) : 0;
     if (more < 0 && more != -ENOTCONN)
         log_warn("sync: signing changes: %s", strerror(-more));
+    (void)sources_freed(e->sources);
     for (size_t i = 0; i < LINKS_MAX; i++) {
         struct link *l = &e->links[i];
         if (l->session == NULL)
@@ -471,7 +475,8 @@ static void pump(struct engine *e, bool now)
     note_changes(e, now); /* what the sessions took in now, too: nothing else may come for long */
     if (more == 1) /* the rest when there is room: what came is read between, answers above all */
         atomic_store(&e->changed, true);
-    if (more == 1 && e->late.n == 0)
+    /* What a session has let go is for those, too, that went on before it. */
+    if ((more == 1 && e->late.n == 0) || sources_freed(e->sources))
         next = now_ms;
     if (next != 0)
         net_timer_set(e->pump_timer, next > now_ms ? next - now_ms : 0);
@@ -691,7 +696,10 @@ static int make(struct engine *e, struct err *err)
     e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->event_fd < 0)
         return err_set(err, -errno, "sync: %s", strerror(errno));
-    int rc = net_loop_new(e->cfg.fd_max > 0 ? e->cfg.fd_max : FD_MAX, &e->loop, err);
+    int rc = sources_new(&e->sources);
+    if (rc < 0)
+        return err_set(err, rc, "sync: out of memory");
+    rc = net_loop_new(e->cfg.fd_max > 0 ? e->cfg.fd_max : FD_MAX, &e->loop, err);
     if (rc == 0)
         rc = net_timer_new(e->loop, on_connect_timer, e, &e->connect_timer);
     if (rc == 0)
@@ -707,6 +715,7 @@ static void engine_free(struct engine *e)
 {
     for (size_t i = 0; i < LINKS_MAX; i++)
         end_session(&e->links[i]);
+    sources_free(e->sources);
     net_watch_free(e->watch);
     net_timer_free(e->connect_timer);
     net_timer_free(e->pump_timer);

@@ -10,10 +10,8 @@ enum { FAILED_MS = 10000, NO_ROOM_MS = 10000 };
 
 void pull_fini(struct sync_session *x)
 {
-    for (size_t i = 0; i < FETCHES_MAX; i++) {
-        buf_fini(&x->pull.fetch[i].names);
-        buf_fini(&x->pull.fetch[i].lens);
-    }
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        buf_fini(&x->pull.fetch[i].needs);
     buf_fini(&x->pull.waiting);
     buf_fini(&x->pull.came);
 }
@@ -162,43 +160,65 @@ static void tell_taken(struct sync_session *x)
 /* ---- content -----------------------------------------------------------------------------------
  */
 
+static size_t needs_n(const struct fetch *f)
+{
+    return f->needs.n / sizeof(struct need);
+}
+
+static struct need need_at(const struct fetch *f, size_t i)
+{
+    struct need ret;
+    memcpy(&ret, f->needs.p + i * sizeof ret, sizeof ret);
+    return ret;
+}
+
 static int note_need(void *arg, const struct content_need *need)
 {
     struct fetch *f = arg;
-    for (size_t i = 0; i < f->names.n && need->level > 0; i += CONTENT_ID_BYTES)
-        if (memcmp(f->names.p + i, need->id, CONTENT_ID_BYTES) == 0)
+    struct need n = {.len = need->level > 0 ? CONTENT_CHUNK_MAX : need->len};
+    memcpy(n.name, need->id, sizeof n.name);
+    for (size_t i = 0; i < needs_n(f) && need->level > 0; i++)
+        if (memcmp(f->needs.p + i * sizeof n, n.name, sizeof n.name) == 0)
             return 0;
-    buf_put(&f->names, need->id, CONTENT_ID_BYTES);
-    buf_put_u64(&f->lens, need->level > 0 ? CONTENT_CHUNK_MAX : need->len);
-    if (buf_status(&f->names) < 0 || buf_status(&f->lens) < 0)
+    buf_put(&f->needs, &n, sizeof n);
+    if (buf_status(&f->needs) < 0)
         return -ENOMEM;
-    return f->names.n >= FETCH_NAMES_MAX * CONTENT_ID_BYTES;
+    return needs_n(f) >= FETCH_NEEDS_MAX;
 }
 
+/* Nothing more is asked for; it is there until what was asked for came. */
 static void fetch_end(struct fetch *f)
 {
-    buf_reset(&f->names);
-    buf_reset(&f->lens);
-    f->names_at = 0;
-    f->used = false;
+    buf_fini(&f->needs);
+    f->at = f->held = 0;
+    f->more = false;
+    f->used = f->open > 0;
+}
+
+/* Whether the remote can bring something of it now; else others are to, who were asked. */
+static bool is_busy(const struct fetch *f)
+{
+    return f->used && (f->open > 0 || f->at < needs_n(f));
+}
+
+/* Whether all that was to be had of what was found missing came. */
+static bool is_done(const struct fetch *f)
+{
+    return f->open == 0 && f->held == 0 && f->at == needs_n(f);
 }
 
 /* A disk that is full of content keeps some room for what is small: that goes on coming. What is
  * needed is looked at anew when there may be room: it may have been superseded. */
 static void no_room(struct sync_session *x, uint64_t now_ms)
 {
-    for (size_t i = 0; i < FETCHES_MAX; i++) {
-        struct fetch *f = &x->pull.fetch[i];
-        f->names_at = f->names.n;
-        if (f->used && f->open == 0)
-            fetch_end(f);
-    }
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        fetch_end(&x->pull.fetch[i]);
     x->pull.room_ms = now_ms + NO_ROOM_MS;
     x->pull.full = true;
     x->cfg.room(x->cfg.arg, "the disk is full");
 }
 
-/* Looks what is missing, or, when nothing is, has the entry applied. */
+/* Looks what is missing, or, when nothing is, has the entry applied, if no other session had. */
 static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
 {
     if (f->missing) {
@@ -209,7 +229,8 @@ static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
     fetch_end(f);
     f->used = true;
     int rc = space_sync_needs(x->cfg.space, &f->dot, note_need, f);
-    if (rc >= 0 && f->names.n == 0) {
+    f->more = rc > 0;
+    if (rc >= 0 && needs_n(f) == 0) {
         rc = space_sync_retry(x->cfg.space, &f->dot);
         if (rc >= 0 && rc != SYNC_CONTENT)
             rc = space_sync_settle(x->cfg.space);
@@ -236,31 +257,48 @@ static struct fetch *fetch_of(struct sync_session *x, const struct dot *dot)
     return free_one;
 }
 
+static bool is_used(const struct fetch *f)
+{
+    return f->used;
+}
+
+static size_t count(const struct pull *l, bool (*is)(const struct fetch *))
+{
+    size_t n = 0;
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        n += is(&l->fetch[i]);
+    return n;
+}
+
+/* Whether there is room for many more. */
+static bool may_begin(const struct pull *l)
+{
+    return count(l, is_busy) < FETCHES_BUSY / 2 && count(l, is_used) < FETCHES_MAX;
+}
+
 /* Begins to fetch what waits, the smallest first. */
 static void begin_fetches(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
-    size_t used = 0;
-    for (size_t i = 0; i < FETCHES_MAX; i++)
-        used += l->fetch[i].used;
-    if (l->more_waiting && (l->waiting_at == l->waiting.n || used < FETCHES_MAX / 2)) {
+    if (l->more_waiting && (l->waiting_at == l->waiting.n || may_begin(l))) {
         buf_reset(&l->waiting);
         l->waiting_at = 0;
         l->more_waiting = false;
         if (space_sync_waiting(x->cfg.space, &l->waiting) < 0)
             sync_session_fail(x, FAILED_MS, "what is waited for cannot be read");
     }
-    for (; used < FETCHES_MAX && l->waiting_at < l->waiting.n;
+    size_t busy = count(l, is_busy), used = count(l, is_used);
+    for (; busy < FETCHES_BUSY && used < FETCHES_MAX && l->waiting_at < l->waiting.n;
          l->waiting_at += sizeof(struct sync_wait)) {
         struct sync_wait w;
         memcpy(&w, l->waiting.p + l->waiting_at, sizeof w);
         struct fetch *f = fetch_of(x, &w.dot);
         if (f == NULL)
             continue;
-        *f = (struct fetch){
-            .dot = w.dot, .rank = w.rank, .used = true, .names = f->names, .lens = f->lens};
-        used++;
+        *f = (struct fetch){.dot = w.dot, .rank = w.rank, .used = true};
         fetch_look(x, f, now_ms);
+        busy += is_busy(f);
+        used += f->used;
     }
 }
 
@@ -270,25 +308,69 @@ static struct fetch *smallest(struct pull *l)
     struct fetch *least = NULL;
     for (size_t i = 0; i < FETCHES_MAX; i++) {
         struct fetch *f = &l->fetch[i];
-        if (f->used && f->names_at < f->names.n && (least == NULL || f->rank < least->rank))
+        if (f->at < needs_n(f) && (least == NULL || f->rank < least->rank))
             least = f;
     }
     return least;
 }
 
+/*
+ * What others had been asked for is looked at again. Of a large content there is more behind it,
+ * and nobody waits for the last ones of the others before going on.
+ */
+static void look_again(struct sync_session *x, uint64_t now_ms)
+{
+    for (size_t i = 0; i < FETCHES_MAX; i++) {
+        struct fetch *f = &x->pull.fetch[i];
+        if (f->at < needs_n(f))
+            continue;
+        f->needs.n = f->held * sizeof(struct need);
+        f->at = f->held = 0;
+        if (f->more && !f->missing && needs_n(f) < FETCH_NEEDS_MAX / 2)
+            fetch_look(x, f, now_ms);
+    }
+}
+
+/* Looks at the next chunk that @f needs: whether it is to be asked for here. It is not when it came
+ * by now, nor while another session, or another content, has it asked for. */
+static bool claim(struct sync_session *x, struct fetch *f, uint64_t now_ms, struct need *ret)
+{
+    *ret = need_at(f, f->at++);
+    uint64_t at = sources_claim(x->cfg.sources, x->source, ret->name, now_ms);
+    if (at != 0) {
+        memcpy(f->needs.p + f->held++ * sizeof *ret, ret, sizeof *ret);
+        x->pull.held_ms = sooner(x->pull.held_ms, at == SOURCES_NEVER ? 0 : at);
+        return false;
+    }
+    int here = space_sync_chunk_has(x->cfg.space, ret->name);
+    if (here == 0)
+        return true;
+    sources_answered(x->cfg.sources, x->source, ret->name, true);
+    if (here < 0)
+        sync_session_fail(x, FAILED_MS, "what is here cannot be read");
+    else if (is_done(f))
+        fetch_look(x, f, now_ms);
+    return false;
+}
+
 /* Adds a chunk to the ring of what is asked for. */
-static bool ask_next(struct sync_session *x, struct sync_chunk *ret)
+static bool ask_next(struct sync_session *x, uint64_t now_ms, struct sync_chunk *ret)
 {
     struct pull *l = &x->pull;
-    struct fetch *f = smallest(l);
-    if (f == NULL || l->asked_n == FRAME_CHUNKS_MAX || l->asked_bytes >= FETCH_BYTES)
+    struct fetch *f = NULL;
+    struct need need;
+    do {
+        f = smallest(l);
+        if (f == NULL || x->failed || l->asked_n == FRAME_CHUNKS_MAX ||
+            l->asked_bytes >= FETCH_BYTES)
+            return false;
+    } while (!claim(x, f, now_ms, &need));
+    struct asked a = {.fetch = f, .len = need.len};
+    memcpy(a.chunk.name, need.name, sizeof need.name);
+    if (!x->cfg.peer && space_sync_chunk_id(x->cfg.space, a.chunk.name, 0, &a.chunk.id) < 0) {
+        sources_answered(x->cfg.sources, x->source, a.chunk.name, false);
         return false;
-    struct asked a = {.fetch = f};
-    memcpy(a.chunk.name, f->names.p + f->names_at, CONTENT_ID_BYTES);
-    a.len = get_u64(f->lens.p + f->names_at / CONTENT_ID_BYTES * 8);
-    f->names_at += CONTENT_ID_BYTES;
-    if (!x->cfg.peer && space_sync_chunk_id(x->cfg.space, a.chunk.name, 0, &a.chunk.id) < 0)
-        return false;
+    }
     f->open++;
     l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = a;
     l->asked_bytes += a.len;
@@ -338,12 +420,9 @@ static void tell_passed(struct sync_session *x)
 /* When to go on: at once, when what was looked at needed nothing and more is to be looked at. */
 static uint64_t next_pump(const struct pull *l, uint64_t now_ms)
 {
-    size_t used = 0;
-    for (size_t i = 0; i < FETCHES_MAX; i++)
-        used += l->fetch[i].used;
     if (l->room_ms != 0)
         return l->room_ms;
-    return used < FETCHES_MAX / 2 && l->waiting_at < l->waiting.n ? now_ms : l->retry_ms;
+    return may_begin(l) && l->waiting_at < l->waiting.n ? now_ms : sooner(l->retry_ms, l->held_ms);
 }
 
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
@@ -351,6 +430,7 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
     struct pull *l = &x->pull;
     struct sync_chunk chunks[FRAME_CHUNKS_MAX];
     size_t n = 0;
+    l->held_ms = 0;
     if (l->room_ms != 0 && now_ms >= l->room_ms) {
         l->room_ms = 0;
         l->retry_ms = now_ms;
@@ -368,7 +448,9 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
         send_want(x);
     if (!sync_session_can_send(x))
         return next_pump(l, now_ms);
-    while (l->room_ms == 0 && n < FRAME_CHUNKS_MAX && ask_next(x, &chunks[n]))
+    if (l->room_ms == 0)
+        look_again(x, now_ms);
+    while (l->room_ms == 0 && n < FRAME_CHUNKS_MAX && ask_next(x, now_ms, &chunks[n]))
         n++;
     send_get(x, chunks, n);
     if (l->passed_bytes >= PASSED_BYTES && sync_session_can_send(x))
@@ -384,7 +466,6 @@ static bool ask_older(struct sync_session *x, struct asked *a)
     if (x->cfg.peer ||
         space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
         return false;
-    a->done = false;
     l->asked[(l->asked_at + l->asked_n++) % FRAME_CHUNKS_MAX] = *a;
     l->asked_bytes += a->len;
     send_get(x, &a->chunk, 1);
@@ -413,8 +494,10 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         sync_session_fail(x, FAILED_MS, "the remote sent a piece of content that nobody asked for");
         return;
     }
-    int rc = -EBADMSG;
-    if (c->sealed.len > 0 && !head->done)
+    sources_heard(x->cfg.sources, x->source, now_ms);
+    /* Another source may have brought it meanwhile, or another form that came was the right one. */
+    int rc = space_sync_chunk_has(x->cfg.space, head->chunk.name) == 1 ? 0 : -EBADMSG;
+    if (rc < 0 && c->sealed.len > 0)
         rc = space_sync_chunk_take(x->cfg.space, &head->chunk, frame_bytes(c->sealed));
     if (rc < 0 && rc != -EBADMSG && rc != -ENOSPC) {
         sync_session_fail(x, FAILED_MS, "content that came cannot be stored");
@@ -426,18 +509,18 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
         l->full = false;
         x->cfg.room(x->cfg.arg, NULL);
     }
-    if (c->more) {
-        head->done = head->done || rc == 0;
+    if (c->more)
         return;
-    }
     struct asked a = *head;
     l->asked_at = (l->asked_at + 1) % FRAME_CHUNKS_MAX;
     l->asked_n--;
     l->asked_bytes -= a.len;
-    if (rc == -EBADMSG && !a.done && ask_older(x, &a))
+    if (rc == -EBADMSG && ask_older(x, &a))
         return;
-    a.fetch->missing = a.fetch->missing || (rc < 0 && !a.done);
-    if (--a.fetch->open == 0 && a.fetch->names_at == a.fetch->names.n)
+    sources_answered(x->cfg.sources, x->source, a.chunk.name, rc == 0);
+    a.fetch->missing = a.fetch->missing || rc < 0;
+    a.fetch->open--;
+    if (is_done(a.fetch))
         fetch_look(x, a.fetch, now_ms);
 }
 

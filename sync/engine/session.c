@@ -16,11 +16,17 @@ enum { FAILED_MS = 10000, REFUSED_MS = 30000, FULL_MS = 5000, GO_ON_MS = 1000, A
 /* ---- sending -----------------------------------------------------------------------------------
  */
 
+void sync_session_give_up(struct sync_session *x)
+{
+    x->failed = true;
+    sources_let_go(x->cfg.sources, x->source);
+}
+
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why)
 {
     if (x->failed)
         return;
-    x->failed = true;
+    sync_session_give_up(x);
     x->cfg.failed(x->cfg.arg, after_ms, why);
 }
 
@@ -61,7 +67,8 @@ int sync_session_new(const struct sync_session_config *cfg, struct sync_session 
     x->cfg = *cfg;
     x->url = strdup(cfg->url);
     x->cfg.url = x->url;
-    int rc = x->url == NULL ? -ENOMEM : cfg->peer ? 0 : push_init(x);
+    x->source = sources_join(cfg->sources);
+    int rc = x->url == NULL ? -ENOMEM : x->source < 0 ? x->source : cfg->peer ? 0 : push_init(x);
     if (rc == 0) {
         x->remote = space_sync_remote_id(x->url);
         rc = space_sync_get_remote(cfg->space, x->remote, &x->row);
@@ -78,6 +85,7 @@ void sync_session_free(struct sync_session *x)
 {
     if (x == NULL)
         return;
+    sources_leave(x->cfg.sources, x->source);
     push_fini(x);
     pull_fini(x);
     buf_fini(&x->theirs);
@@ -324,7 +332,7 @@ static void ended(struct sync_session *x, const Persist__End *e)
 {
     if (e->code == PERSIST__CODE__CODE_TOKEN || e->code == PERSIST__CODE__CODE_PROOF ||
         e->code == PERSIST__CODE__CODE_VERSION)
-        x->failed = true;
+        sync_session_give_up(x);
     else
         sync_session_fail(x, FAILED_MS, e->text);
 }
@@ -365,7 +373,7 @@ uint64_t sync_session_pump(struct sync_session *x, uint64_t now_ms, bool now)
     hear(x);
     if (x->unstored && !x->failed)
         sync_session_store(x);
-    return push == 0 ? pull : pull == 0 ? push : min_u64(push, pull);
+    return sooner(push, pull);
 }
 
 uint64_t sync_session_heard(const struct sync_session *x)

@@ -8,6 +8,7 @@
  *   pull   Items are taken into the space; content that they wait for is fetched, the smallest
  * first
  *
+ * The sessions of a space share what is fetched (sources.h): each asks for other chunks.
  * Nothing is put to another device: it pulls what is here by itself, from serve.h.
  *
  * The cursor of each direction is in the space's database, so a session may end anywhere.
@@ -19,14 +20,16 @@
 #include "fs/space/sync.h"
 #include "proto/frame.h"
 
+struct sources;
 struct sync_session;
 
 struct sync_session_config {
     struct space *space;
-    const char *url;      /* of the remote; copied */
-    bool peer;            /* it is another device */
-    unsigned interval_ms; /* at least so long between two pushes; 0: at once */
-    uint64_t bulk_at_ms;  /* no chunks are put before, as the remote had no room; 0: at once */
+    struct sources *sources; /* of all sessions of the space in this process; borrowed */
+    const char *url;         /* of the remote; copied */
+    bool peer;               /* it is another device */
+    unsigned interval_ms;    /* at least so long between two pushes; 0: at once */
+    uint64_t bulk_at_ms;     /* no chunks are put before, as the remote had no room; 0: at once */
     /** Sends a frame; it is copied. Only called while can_send(). */
     void (*send)(void *arg, const Persist__Frame *frame);
     /** Whether there is room for a frame. */
@@ -38,7 +41,7 @@ struct sync_session_config {
     void *arg;
 };
 
-/** A session that begins when sync_session_start() is called. -ENOMEM, -EIO. */
+/** A session that begins when sync_session_start() is called. -ENOMEM, -EIO, -EMFILE. */
 int sync_session_new(const struct sync_session_config *cfg, struct sync_session **ret) MUST_CHECK;
 void sync_session_free(struct sync_session *x); /* accepts NULL */
 

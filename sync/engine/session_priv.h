@@ -5,13 +5,15 @@
 #define SYNC_ENGINE_SESSION_PRIV_H
 
 #include "sync/engine/session.h"
+#include "sync/engine/sources.h"
 
 enum {
     JOBS_MAX = 8,                            /* entries with chunks that are pushed at once */
     PUTS_MAX = 4096,                         /* Puts that are not Done */
     BULK_WINDOW = 2 << 20,                   /* bytes of them beyond which no more chunks are put */
-    FETCHES_MAX = 64,                        /* contents that are fetched at once */
-    FETCH_NAMES_MAX = 4096,                  /* chunks that one of them looks ahead */
+    FETCHES_BUSY = 64,                       /* contents that are fetched at once, and */
+    FETCHES_MAX = 256,                       /* so many with those that other sessions fetch */
+    FETCH_NEEDS_MAX = 4096,                  /* chunks that one of them looks ahead */
     FETCH_BYTES = 2 << 20,                   /* of chunks that were asked for and did not come */
     PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
     CAME_MAX = 64,                           /* entries that are taken together, */
@@ -73,7 +75,12 @@ struct asked {
     struct fetch *fetch;
     size_t epoch;
     uint64_t len;
-    bool done; /* the right form came, others may follow */
+};
+
+/* A chunk that is to be asked for. */
+struct need {
+    uint8_t name[CONTENT_ID_BYTES];
+    uint64_t len;
 };
 
 /* Content that is fetched. */
@@ -81,10 +88,11 @@ struct fetch {
     struct dot dot;
     uint64_t rank; /* struct sync_wait */
     bool used;
-    struct buf names; /* of chunks to be asked for, 32 bytes each, from names_at on */
-    struct buf lens;  /* u64 of each */
-    size_t names_at, open;
-    bool missing; /* the remote has not all of it */
+    struct buf needs; /* struct need: those from at on were not looked at; of those before it */
+    size_t at, held;  /* held, the first ones, are left to others, who were asked for them */
+    bool more;        /* there was no room for what comes behind them */
+    size_t open;      /* chunks that were asked for */
+    bool missing;     /* the remote has not all of it */
 };
 
 /* Which of an Offer are wanted. */
@@ -102,6 +110,7 @@ struct pull {
     bool more_waiting; /* something waits that is not in the list */
     uint64_t wants;    /* space_sync_wants() */
     uint64_t retry_ms; /* when what was missing is asked for again; 0: nothing was */
+    uint64_t held_ms;  /* when what others were asked for may be asked for here; 0: nothing is */
     uint64_t room_ms;  /* the disk is full: no content is asked for before this; 0: it is not */
     bool full;         /* that was told */
     struct fetch fetch[FETCHES_MAX];
@@ -118,6 +127,7 @@ struct pull {
 struct sync_session {
     struct sync_session_config cfg;
     char *url;
+    int source; /* in cfg.sources; -1: none yet */
     uint64_t remote;
     struct sync_remote row;
     uint64_t last; /* of the remote's log, when the session began */
@@ -135,6 +145,8 @@ struct sync_session {
     struct sync_online online;
 };
 
+/** Nothing is expected of the remote any more: others may be asked for what it was to bring. */
+void sync_session_give_up(struct sync_session *x);
 /** Ends the session: @why is one sentence, or NULL. */
 void sync_session_fail(struct sync_session *x, uint64_t after_ms, const char *why);
 /** The same after @rc of a write to the database: @why, or that the disk is full. */

@@ -90,6 +90,7 @@ static void begin(struct sync_serve **serve, struct sync_session **session)
                                   .can_send = can_send,
                                   .failed = on_failed};
     struct sync_session_config b = {.space = device.s,
+                                    .sources = device.sources,
                                     .url = URL,
                                     .peer = true,
                                     .send = on_send,

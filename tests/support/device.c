@@ -13,6 +13,7 @@
 
 #include "fs/space/merger.h"
 #include "fs/space/sync.h"
+#include "sync/engine/sources.h"
 #include "tests/support/scratch.h"
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -33,6 +34,8 @@ static void open_space(struct device *d, const char *label, bool create)
                                .onlooker = d->onlooker};
     if (space_open(&cfg, &d->s, &err) < 0)
         fail_msg("%s", err.msg);
+    if (d->sources == NULL)
+        assert_int_equal(sources_new(&d->sources), 0);
     /* What is published, and when, is for the test to say. */
     publisher_hold(d->s);
     merger_hold(d->s);
@@ -144,6 +147,7 @@ void device_close(struct device *d)
     space_close(d->s);
     space_member_fini(d->member);
     free(d->member);
+    sources_free(d->sources);
     nftw(d->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 

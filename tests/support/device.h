@@ -7,11 +7,14 @@
 
 #include "fs/space/space_priv.h"
 
+struct sources;
+
 struct device {
     char dir[64];
     struct space *s;
     struct space_member *member; /* NULL: signs nothing */
     bool onlooker;               /* see struct space_config */
+    struct sources *sources;     /* for its sessions */
 };
 
 /** Opens a new space; with @keys_of, as another member of that one's. */

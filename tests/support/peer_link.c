@@ -61,14 +61,17 @@ static struct peer_end *other(const struct peer_end *e)
 
 void peer_link_init(struct peer_link *l, struct device *a, struct device *b)
 {
-    *l = (struct peer_link){.room = PEER_ROOM, .end = {{.link = l, .d = a}, {.link = l, .d = b}}};
+    *l = (struct peer_link){
+        .room = PEER_ROOM, .now_ms = 1, .end = {{.link = l, .d = a}, {.link = l, .d = b}}};
 }
 
 void peer_link_fini(struct peer_link *l)
 {
     peer_link_cut(l);
-    buf_fini(&l->end[0].out);
-    buf_fini(&l->end[1].out);
+    for (size_t i = 0; i < 2; i++) {
+        buf_fini(&l->end[i].out);
+        buf_fini(&l->end[i].asked);
+    }
     buf_fini(&l->given);
 }
 
@@ -78,6 +81,7 @@ static void open_end(struct peer_end *e)
     const uint8_t *peer = other(e)->d->member->pub.identity;
     snprintf(url, sizeof url, "/p2p/%02x%02x%02x%02x", peer[0], peer[1], peer[2], peer[3]);
     struct sync_session_config cfg = {.space = e->d->s,
+                                      .sources = e->d->sources,
                                       .url = url,
                                       .peer = true,
                                       .send = on_send,
@@ -158,8 +162,10 @@ static void note(struct peer_end *e, const Persist__Frame *f)
     for (size_t i = 0; f->kind_case == PERSIST__FRAME__KIND_ITEMS && i < f->items->n_items; i++)
         note_item(e, f->items->items[i]);
     for (size_t i = 0; f->kind_case == PERSIST__FRAME__KIND_GET_CHUNKS && i < f->get_chunks->n_ids;
-         i++)
+         i++) {
         e->nodes_asked += content_id_is_node(f->get_chunks->ids[i].data);
+        buf_put_bytes(&e->asked, frame_bytes(f->get_chunks->ids[i]));
+    }
     if (f->kind_case == PERSIST__FRAME__KIND_OFFER)
         e->offered += f->offer->dots.len / DOT_SIZE;
     if (f->kind_case == PERSIST__FRAME__KIND_CHUNK && f->chunk->sealed.len > 0)
@@ -174,7 +180,7 @@ void peer_end_take(struct peer_end *e, const Persist__Frame *f)
     if (sync_serve_is_for(f))
         sync_serve_frame(e->serve, f);
     else
-        (void)sync_session_frame(e->session, f, 0);
+        (void)sync_session_frame(e->session, f, e->link->now_ms);
 }
 
 bool peer_end_deliver(struct peer_end *e)
@@ -184,6 +190,8 @@ bool peer_end_deliver(struct peer_end *e)
         return false;
     struct reader r = reader_of(bytes_of(e->out.p + e->out_at, e->out.n - e->out_at));
     assert_int_equal(frame_decode(reader_string(&r, FRAME_MAX), &f), 0);
+    if (e->lies && f->kind_case == PERSIST__FRAME__KIND_CHUNK && f->chunk->sealed.len > 0)
+        f->chunk->sealed.data[f->chunk->sealed.len / 2] ^= 1;
     e->out_at = e->out.n - r.n;
     if (--e->out_n == 0) {
         buf_reset(&e->out);
@@ -197,9 +205,9 @@ bool peer_end_deliver(struct peer_end *e)
 
 bool peer_end_pump(struct peer_end *e)
 {
-    uint64_t next = sync_session_pump(e->session, 1, false);
+    uint64_t next = sync_session_pump(e->session, e->link->now_ms, false);
     sync_serve_pump(e->serve);
-    return next == 1;
+    return next == e->link->now_ms;
 }
 
 /* ---- all together ------------------------------------------------------------------------------

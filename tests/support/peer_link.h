@@ -1,8 +1,8 @@
 /*
  * tests/support/peer_link - links between devices (tests/support/device): on each end the two
  * halves of a session (sync/engine/session.h, serve.h) as an engine runs them, and in between the
- * frames on their way, of which there is room for some. Time stands still. Functions fail the test
- * when they cannot do what they say.
+ * frames on their way, of which there is room for some. Time stands still, unless a test moves it.
+ * Functions fail the test when they cannot do what they say.
  */
 #ifndef TESTS_SUPPORT_PEER_LINK_H
 #define TESTS_SUPPORT_PEER_LINK_H
@@ -24,13 +24,16 @@ struct peer_end {
     size_t out_at, out_n;
     bool failed;
     char why[160];
+    bool lies; /* chunks from this end are not what they should be */
     /* What was delivered from this end, also by links that were cut. */
     size_t frames, acts, entries, states, offered, chunks, none, passed, nodes_asked;
+    struct buf asked; /* names of the chunks that were asked for from here, likewise */
 };
 
 struct peer_link {
     struct peer_end end[2];
     bool up;
+    uint64_t now_ms;
     size_t room;      /* frames that fit on the way, each way */
     bool once;        /* a change that is delivered twice fails the test */
     struct buf given; /* dots of the changes that were delivered, either way */

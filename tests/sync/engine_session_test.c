@@ -60,6 +60,7 @@ static void on_failed(void *arg, uint64_t after_ms, const char *why)
 static void start_session(size_t device)
 {
     struct sync_session_config cfg = {.space = w.d[device].s,
+                                      .sources = w.d[device].sources,
                                       .url = URL,
                                       .send = on_send,
                                       .can_send = can_send,
