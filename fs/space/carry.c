@@ -34,11 +34,12 @@ static int carry_failed(struct carry *c, int code)
 {
     char shown[300];
     if (code == -ENOSPC)
-        return err_set(c->err, code, "no room for another copy of its files; free some on the disk");
+        return err_set(c->err, code,
+                       "no room for another copy of its files; free some on the disk");
     if (c->path.n == 0)
         return err_set(c->err, code, "%s", strerror(-code));
-    return err_set(c->err, code, "'%s': %s",
-                   escape_to(shown, sizeof shown, buf_bytes(&c->path)), strerror(-code));
+    return err_set(c->err, code, "'%s': %s", escape_to(shown, sizeof shown, buf_bytes(&c->path)),
+                   strerror(-code));
 }
 
 /* ---- one file ---- */
@@ -55,9 +56,7 @@ static int carry_range(struct carry *c, uint64_t from, uint64_t to, uint64_t at,
                            "that file there, and try again",
                            escape_to(shown, sizeof shown, buf_bytes(&c->path)));
         struct tree_write how = {.offset = at};
-        int rc = n < 0
-                     ? (int)n
-                     : tree_write(c->to->tree, to, bytes_of(c->piece, (size_t)n), &how);
+        int rc = n < 0 ? (int)n : tree_write(c->to->tree, to, bytes_of(c->piece, (size_t)n), &how);
         if (rc < 0)
             return rc;
         at += (uint64_t)n;
@@ -106,8 +105,7 @@ static int carry_attr(struct carry *c, const struct attr *a, uint64_t to)
     }
     struct attr now;
     struct tree_set set = {
-        .what =
-            TREE_SET_MODE | TREE_SET_UID | TREE_SET_GID | TREE_SET_ATIME | TREE_SET_MTIME,
+        .what = TREE_SET_MODE | TREE_SET_UID | TREE_SET_GID | TREE_SET_ATIME | TREE_SET_MTIME,
         .mode = a->mode & 07777,
         .uid = a->uid,
         .gid = a->gid,
@@ -153,9 +151,8 @@ static int carry_file(struct carry *c, const struct attr *a, uint64_t dir, struc
     int rc = make(c, a, dir, name, &b);
     if (rc == 0)
         rc = attr_is_file(a) ? carry_content(c, a, b.ino) : carry_attr(c, a, b.ino);
-    return rc < 0 || a->nlink < 2
-               ? rc
-               : links_add(&c->links, 0, a->ino, bytes_of(&b.ino, sizeof b.ino));
+    return rc < 0 || a->nlink < 2 ? rc
+                                  : links_add(&c->links, 0, a->ino, bytes_of(&b.ino, sizeof b.ino));
 }
 
 /* ---- folders ---- */
@@ -203,8 +200,8 @@ static int carry_entry(struct carry *c, const struct attr *a, uint64_t dir, stru
 static int carry_dir(struct carry *c, uint64_t from, uint64_t to, unsigned depth)
 {
     CLEANUP(buf_fini) struct buf names = {0};
-    int rc =
-        depth < DEPTH_MAX ? tree_list(c->from->tree, from, 0, false, path_add_entry, &names) : -ENAMETOOLONG;
+    int rc = depth < DEPTH_MAX ? tree_list(c->from->tree, from, 0, false, path_add_entry, &names)
+                               : -ENAMETOOLONG;
     if (rc == 0)
         rc = buf_status(&names);
     struct reader left = reader_of(buf_bytes(&names));
@@ -260,8 +257,7 @@ static int carry_all(struct carry *c)
 int space_carry(struct space *from, struct space *to, struct out *out, struct err *err)
 {
     struct err own = {0};
-    struct carry c = {
-        .from = from, .to = to, .out = out, .err = err, .piece = malloc(PIECE_BYTES)};
+    struct carry c = {.from = from, .to = to, .out = out, .err = err, .piece = malloc(PIECE_BYTES)};
     if (c.err == NULL)
         c.err = &own;
     c.err->code = 0;

@@ -240,7 +240,8 @@ static int start(struct request *r)
 /* The new space is there: mounted by the program anew, as a database leaves threads behind. */
 static int mount_new(const struct request *r)
 {
-    char program[] = "persist", verb[] = "mount", option[] = "-o", foreground[] = "-f", end[] = "--";
+    char program[] = "persist", verb[] = "mount", option[] = "-o", foreground[] = "-f",
+         end[] = "--";
     char *argv[8] = {program, verb}, **at = argv + 2;
     if (r->foreground)
         *at++ = foreground;
@@ -283,18 +284,19 @@ const struct command command_mount = {
     .name = "mount",
     .arguments = "FOLDER [--name NAME] [--import | --new-space] [-o OPTS] [-f]",
     .summary = "make or open the space of a folder, mount it, return when it is usable",
-    .help = "FOLDER is an empty directory.\n"
-            "  --name NAME  its name on this device, for logs; else the last part of the path\n"
-            "  --import     the directory is not empty: store its files in the space first, then\n"
-            "               move the originals to FOLDER.before-persist beside it\n"
-            "  --new-space  make a new space of a folder as it stands, with no other device in it:\n"
-            "               after this device was put out; the old one stays beside it, with its\n"
-            "               history, as FOLDER.before-new-space\n"
-            "  -o OPTS      mount options, separated by commas\n"
-            "  -f           stay in the foreground, log to stderr\n"
-            "\n"
-            "Example:\n"
-            "  mkdir ~/Notes && persist mount ~/Notes\n",
+    .help =
+        "FOLDER is an empty directory.\n"
+        "  --name NAME  its name on this device, for logs; else the last part of the path\n"
+        "  --import     the directory is not empty: store its files in the space first, then\n"
+        "               move the originals to FOLDER.before-persist beside it\n"
+        "  --new-space  make a new space of a folder as it stands, with no other device in it:\n"
+        "               after this device was put out; the old one stays beside it, with its\n"
+        "               history, as FOLDER.before-new-space\n"
+        "  -o OPTS      mount options, separated by commas\n"
+        "  -f           stay in the foreground, log to stderr\n"
+        "\n"
+        "Example:\n"
+        "  mkdir ~/Notes && persist mount ~/Notes\n",
     .options = options,
     .plain_min = 1,
     .plain_max = 1,

@@ -33,8 +33,8 @@ struct work {
     struct space_entry old; /* a copy, its folder that of the list */
     struct space *from, *to;
     struct keyring keys; /* of the new one */
-    char *staged;         /* its directory until it is in place; NULL: none was begun */
-    char *aside; /* the old one's folder from now on */
+    char *staged;        /* its directory until it is in place; NULL: none was begun */
+    char *aside;         /* the old one's folder from now on */
     struct term term;
 };
 
