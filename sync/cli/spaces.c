@@ -392,10 +392,6 @@ int spaces_replace(const struct home *h, const struct space_entry *old, const st
     if (rc == 0 && (renameat2(spaces_fd, staged, spaces_fd, text, RENAME_NOREPLACE) < 0 ||
                     fsync(spaces_fd) < 0))
         rc = err_set(err, -errno, "spaces: %s", strerror(errno));
-    /* It is done: if the rest fails, who looks next tries again, and says why it cannot be. */
-    struct err ignored = {0};
-    if (rc == 0)
-        (void)!settle(spaces_fd, text, &ignored);
     close(spaces_fd);
     return rc;
 }
