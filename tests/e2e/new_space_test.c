@@ -167,6 +167,23 @@ static void wrong_use_is_refused_and_changes_nothing(struct e2e *f)
     expect_spaces(f, 1);
 }
 
+/* What is damaged is named, and does not get lost unnoticed. */
+static void a_file_that_cannot_be_read_is_named_and_nothing_changed(struct e2e *f)
+{
+    f->errors_expected = true;
+    if (!e2e_mount(f, "") || !fill(f) || !e2e_unmount(f))
+        return;
+    const char *id = space_at(f, "notes");
+    e2e_ok(f, "p=$(ls -S home/spaces/*/db/*.pack | head -n 1) && "
+              "dd if=/dev/zero of=$p bs=64 count=1 seek=20000 conv=notrunc 2>/dev/null");
+    e2e_refused(f, 1, "'big' cannot be read", "persist mount notes --new-space");
+    same_text(space_at(f, "notes"), id);
+    expect_spaces(f, 1);
+    e2e_ok(f, "persist mount notes && rm notes/big && persist unmount notes && "
+              "persist mount notes --new-space && test \"$(cat notes/a/one)\" = one");
+    e2e_unmount(f);
+}
+
 /* ---- killed ------------------------------------------------------------------------------------
  */
 
@@ -400,6 +417,7 @@ int main(int argc, char **argv)
     static const struct e2e_test tests[] = {
         E2E_TEST(what_is_in_the_folder_is_in_the_new_space),
         E2E_TEST(wrong_use_is_refused_and_changes_nothing),
+        E2E_TEST(a_file_that_cannot_be_read_is_named_and_nothing_changed),
         E2E_TEST(killed_at_any_step_the_old_space_stands_or_the_new_one_is_whole),
         E2E_TEST(a_full_disk_leaves_all_as_it_was),
         E2E_TEST(who_was_put_out_goes_on_in_a_new_space),
