@@ -23,7 +23,7 @@ enum {
     BIG_MIB = 64,
     STEPS_MAX = 3000,
     STRIDE = 16,
-    BACK = 48,
+    BACK = 24,
     PUBLISHED_MS = 60000,
     SIDE_MS = 180000
 };
@@ -86,14 +86,15 @@ static bool expect_tree(const struct e2e *f, const char *ought)
     return same;
 }
 
-/* The id of the space at a folder of the fixture; "" none. */
+/* The id of the space at a folder of the fixture, as any command sees it; "" none. */
 static const char *space_at(struct e2e *f, const char *folder)
 {
     static char id[2][40];
     static unsigned turn;
     char *ret = id[turn++ % ARRAY_N(id)];
     e2e_ok(f,
-           "for d in home/spaces/*/; do test \"$(head -n 1 $d/folder)\" = %s/%s && basename $d; "
+           "persist driver list >/dev/null && for d in home/spaces/*/; do test \"$(head -n 1 "
+           "$d/folder)\" = %s/%s && basename $d; "
            "done; true",
            f->top, folder);
     snprintf(ret, sizeof id[0], "%.*s", (int)strcspn(f->last.out, "\n"), f->last.out);
