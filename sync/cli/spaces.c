@@ -345,8 +345,10 @@ int spaces_stage(const struct home *h, const struct space_entry *old, const stru
         return rc;
     rc = keyring_write(k, fd, err);
     close(fd);
-    if (rc == 0 && asprintf(ret_path, "%s/spaces/%s", h->path, staged) < 0)
-        rc = err_set(err, -ENOMEM, "spaces: out of memory");
+    char *path = NULL;
+    if (rc == 0 && asprintf(&path, "%s/spaces/%s", h->path, staged) < 0)
+        return err_set(err, -ENOMEM, "spaces: out of memory");
+    *ret_path = path;
     return rc;
 }
 
