@@ -178,9 +178,11 @@ static void put_out(struct space *s, struct buf *out)
     uint64_t ms;
     if (!peers_is_out(s, by, &ms))
         return;
-    snprintf(text, sizeof text, "by %s%s%s; it works on, alone; 'persist export' copies its files",
-             escape_to(shown, sizeof shown, bytes_str(by)), ms > 0 ? ", heard of " : "",
-             ms > 0 ? human_time(ms, when) : "");
+    snprintf(
+        text, sizeof text,
+        "by %s%s%s; it works on, alone; 'persist mount FOLDER --new-space' makes a new space of it",
+        escape_to(shown, sizeof shown, bytes_str(by)), ms > 0 ? ", heard of " : "",
+        ms > 0 ? human_time(ms, when) : "");
     put_line(out, "put out", text);
 }
 

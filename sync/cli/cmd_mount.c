@@ -14,14 +14,16 @@
 #include "sync/cli/mount_checks.h"
 #include "sync/cli/mount_import.h"
 #include "sync/cli/mount_process.h"
+#include "sync/cli/new_space.h"
 #include "sync/cli/runfile.h"
 #include "sync/cli/sync_ensure.h"
 #include "sync/cli/term.h"
 
-enum { OPT_NAME, OPT_IMPORT, OPT_OPTIONS, OPT_FOREGROUND };
+enum { OPT_NAME, OPT_IMPORT, OPT_NEW_SPACE, OPT_OPTIONS, OPT_FOREGROUND };
 static const struct args_option options[] = {
     {.long_name = "name", .has_value = true},
     {.long_name = "import"},
+    {.long_name = "new-space"},
     {.short_name = 'o', .has_value = true, .repeats = true},
     {.short_name = 'f', .long_name = "foreground"},
     {0},
@@ -31,7 +33,7 @@ static const struct args_option options[] = {
 struct request {
     const char *path; /* as typed */
     const char *name; /* NULL: any */
-    bool import, foreground;
+    bool import, new_space, foreground;
     struct buf options, folder;
     struct session session;
     struct identity identity;
@@ -58,9 +60,13 @@ static int check_usage(const struct args *a, struct request *r)
     r->path = args_plain(a, 0);
     r->name = args_value(a, OPT_NAME, 0);
     r->import = args_count(a, OPT_IMPORT) > 0;
+    r->new_space = args_count(a, OPT_NEW_SPACE) > 0;
     r->foreground = args_count(a, OPT_FOREGROUND) > 0;
     if (join_options(a, &r->options) < 0)
         return fail(VERB_FAILED, "mount: out of memory");
+    if (r->new_space && (r->import || r->name != NULL))
+        return fail(VERB_USAGE, "mount: --new-space keeps the name, and the files that the folder "
+                                "has; leave --name and --import out");
     if (r->name != NULL && !spaces_name_valid(r->name))
         return fail(
             VERB_USAGE,
@@ -231,11 +237,37 @@ static int start(struct request *r)
     return term_finish(&term, status);
 }
 
+/* The new space is there: mounted by the program anew, as a database leaves threads behind. */
+static int mount_new(const struct request *r)
+{
+    char program[] = "persist", verb[] = "mount", option[] = "-o", foreground[] = "-f",
+         end[] = "--";
+    char *argv[8] = {program, verb}, **at = argv + 2;
+    if (r->foreground)
+        *at++ = foreground;
+    if (r->options.n > 1) {
+        *at++ = option;
+        *at++ = (char *)r->options.p;
+    }
+    *at++ = end;
+    *at = (char *)(uintptr_t)r->path;
+    execv("/proc/self/exe", argv);
+    return fail(VERB_FAILED, "mount: starting the program: %s; 'persist mount' it",
+                strerror(errno));
+}
+
 static int run(const struct args *a)
 {
     struct request r = {.session = SESSION_INIT};
     struct err err = {0};
     int status = check_usage(a, &r);
+    if (status == VERB_OK && r.new_space) {
+        status = new_space(r.path);
+        if (status == VERB_OK)
+            status = mount_new(&r);
+        buf_fini(&r.options);
+        return status;
+    }
     if (status == VERB_OK && !r.foreground)
         daemon_close_inherited();
     if (status == VERB_OK && (check(&r, &err) < 0 || find_space(&r, &err) < 0))
@@ -250,17 +282,21 @@ static int run(const struct args *a)
 
 const struct command command_mount = {
     .name = "mount",
-    .arguments = "FOLDER [--name NAME] [--import] [-o OPTS] [-f]",
+    .arguments = "FOLDER [--name NAME] [--import | --new-space] [-o OPTS] [-f]",
     .summary = "make or open the space of a folder, mount it, return when it is usable",
-    .help = "FOLDER is an empty directory.\n"
-            "  --name NAME  its name on this device, for logs; else the last part of the path\n"
-            "  --import     the directory is not empty: store its files in the space first, then\n"
-            "               move the originals to FOLDER.before-persist beside it\n"
-            "  -o OPTS      mount options, separated by commas\n"
-            "  -f           stay in the foreground, log to stderr\n"
-            "\n"
-            "Example:\n"
-            "  mkdir ~/Notes && persist mount ~/Notes\n",
+    .help =
+        "FOLDER is an empty directory.\n"
+        "  --name NAME  its name on this device, for logs; else the last part of the path\n"
+        "  --import     the directory is not empty: store its files in the space first, then\n"
+        "               move the originals to FOLDER.before-persist beside it\n"
+        "  --new-space  make a new space of a folder as it stands, with no other device in it:\n"
+        "               after this device was put out; the old one stays beside it, with its\n"
+        "               history, as FOLDER.before-new-space\n"
+        "  -o OPTS      mount options, separated by commas\n"
+        "  -f           stay in the foreground, log to stderr\n"
+        "\n"
+        "Example:\n"
+        "  mkdir ~/Notes && persist mount ~/Notes\n",
     .options = options,
     .plain_min = 1,
     .plain_max = 1,

@@ -153,6 +153,7 @@ static int read_entry(int dir_fd, const char *id, struct space_entry *ret, struc
     if (rc == 0) {
         snprintf(e.name, sizeof e.name, "%s", name);
         e.fresh = faccessat(dir_fd, "new", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        e.anew = faccessat(dir_fd, "before", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
         *ret = e;
     } else {
         free(e.folder);
@@ -191,6 +192,42 @@ static int load_one(const struct home *h, int spaces_fd, const char *id, struct 
     return rc < 0 ? err_set(err, rc, "%s/spaces/%s/%s", h->path, id, why.msg) : 0;
 }
 
+/* Moves the files that one space has for another; those that are moved already are no error. */
+static int give_folder(int dir_fd, int old_fd, struct err *err)
+{
+    if ((renameat(dir_fd, "before-folder", old_fd, "folder") < 0 && errno != ENOENT) ||
+        (renameat(dir_fd, "before-name", old_fd, "name") < 0 && errno != ENOENT) ||
+        fsync(old_fd) < 0)
+        return err_set(err, -errno, "%s", strerror(errno));
+    return 0;
+}
+
+/*
+ * A space takes another one's place when its directory gets its name. What the other one is called
+ * from then on is in it, and given to that by whoever looks first.
+ */
+static int settle(int spaces_fd, const char *id, struct err *err)
+{
+    int fd, old_fd;
+    char *old = NULL;
+    struct err why = {0};
+    int rc = statefile_open_dir(spaces_fd, id, false, &fd, &why);
+    if (rc < 0)
+        return 0; /* load_one() says so */
+    if (faccessat(fd, "before-name", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = read_string(fd, "before", SPACE_ID_TEXT_SIZE, &old, &why);
+    if (rc == 0 && old != NULL)
+        rc = is_id(old) ? statefile_open_dir(spaces_fd, old, false, &old_fd, &why)
+                        : err_set(&why, -EUCLEAN, "before: makes no sense");
+    if (rc == 0 && old != NULL) {
+        rc = give_folder(fd, old_fd, &why);
+        close(old_fd);
+    }
+    close(fd);
+    free(old);
+    return rc < 0 && rc != -ENOENT ? err_set(err, rc, "spaces/%s: %s", id, why.msg) : 0;
+}
+
 static int by_folder(const void *a, const void *b)
 {
     const struct space_entry *x = a;
@@ -214,6 +251,10 @@ int spaces_load(const struct home *h, struct space_list *ret, struct err *err)
     }
     struct space_list l = {0};
     struct dirent *e;
+    while (rc == 0 && (e = readdir(d)) != NULL)
+        if (is_id(e->d_name))
+            rc = settle(fd, e->d_name, err);
+    rewinddir(d);
     while (rc == 0 && (e = readdir(d)) != NULL)
         if (is_id(e->d_name))
             rc = load_one(h, fd, e->d_name, &l, err);
@@ -278,13 +319,95 @@ int spaces_create(const struct home *h, struct space_list *l, const char *folder
     return 0;
 }
 
+/* ---- a space in another one's place ---- */
+
+enum { STAGED_SIZE = SPACE_ID_TEXT_SIZE + 8 };
+
+static const char *staged_name(const struct space_entry *old, char ret[STAGED_SIZE])
+{
+    snprintf(ret, STAGED_SIZE, ".anew-%s", old->id);
+    return ret;
+}
+
+int spaces_stage(const struct home *h, const struct space_entry *old, const struct keyring *k,
+                 char **ret_path, struct err *err)
+{
+    char staged[STAGED_SIZE];
+    int spaces_fd, fd;
+    int rc = home_dir(h, "spaces", false, &spaces_fd, err);
+    if (rc < 0)
+        return rc;
+    rc = statefile_remove_tree(spaces_fd, staged_name(old, staged), err);
+    if (rc == 0)
+        rc = statefile_open_dir(spaces_fd, staged, true, &fd, err);
+    close(spaces_fd);
+    if (rc < 0)
+        return rc;
+    rc = keyring_write(k, fd, err);
+    close(fd);
+    char *path = NULL;
+    if (rc == 0 && asprintf(&path, "%s/spaces/%s", h->path, staged) < 0)
+        return err_set(err, -ENOMEM, "spaces: out of memory");
+    *ret_path = path;
+    return rc;
+}
+
+int spaces_unstage(const struct home *h, const struct space_entry *old, struct err *err)
+{
+    char staged[STAGED_SIZE];
+    int fd;
+    int rc = home_dir(h, "spaces", false, &fd, err);
+    if (rc < 0)
+        return rc;
+    rc = statefile_remove_tree(fd, staged_name(old, staged), err);
+    close(fd);
+    return rc;
+}
+
+static int write_names(int fd, const struct space_entry *old, const char *aside,
+                       const char *aside_name, struct err *err)
+{
+    int rc = write_string(fd, "folder", old->folder, err);
+    if (rc == 0)
+        rc = write_string(fd, "name", old->name, err);
+    if (rc == 0)
+        rc = write_string(fd, "before", old->id, err);
+    if (rc == 0)
+        rc = write_string(fd, "before-folder", aside, err);
+    return rc == 0 ? write_string(fd, "before-name", aside_name, err) : rc;
+}
+
+int spaces_replace(const struct home *h, const struct space_entry *old, const struct space_id *id,
+                   const char *aside, const char *aside_name, struct err *err)
+{
+    char staged[STAGED_SIZE], text[SPACE_ID_TEXT_SIZE];
+    int spaces_fd, fd;
+    sodium_bin2hex(text, sizeof text, id->b, sizeof id->b);
+    int rc = home_dir(h, "spaces", false, &spaces_fd, err);
+    if (rc < 0)
+        return rc;
+    rc = statefile_open_dir(spaces_fd, staged_name(old, staged), false, &fd, err);
+    if (rc == 0) {
+        rc = write_names(fd, old, aside, aside_name, err);
+        close(fd);
+    }
+    if (rc == 0 && (renameat2(spaces_fd, staged, spaces_fd, text, RENAME_NOREPLACE) < 0 ||
+                    fsync(spaces_fd) < 0))
+        rc = err_set(err, -errno, "spaces: %s", strerror(errno));
+    close(spaces_fd);
+    return rc;
+}
+
 int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err)
 {
+    static const char *const marks[] = {"new", "before"};
     char path[SPACE_ID_TEXT_SIZE + 16];
-    snprintf(path, sizeof path, "spaces/%s/new", e->id);
-    if (unlinkat(h->fd, path, 0) < 0 && errno != ENOENT)
-        return err_set(err, -errno, "%s/%s: %s", h->path, path, strerror(errno));
-    return 0;
+    for (size_t i = 0; i < ARRAY_N(marks); i++) {
+        snprintf(path, sizeof path, "spaces/%s/%s", e->id, marks[i]);
+        if (unlinkat(h->fd, path, 0) < 0 && errno != ENOENT)
+            return err_set(err, -errno, "%s/%s: %s", h->path, path, strerror(errno));
+    }
+    return spaces_unstage(h, e, err);
 }
 
 int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err)
@@ -292,7 +415,9 @@ int spaces_remove(const struct home *h, const struct space_entry *e, struct err 
     char hidden[SPACE_ID_TEXT_SIZE + 8];
     snprintf(hidden, sizeof hidden, ".gone-%s", e->id);
     int fd;
-    int rc = home_dir(h, "spaces", false, &fd, err);
+    int rc = spaces_unstage(h, e, err);
+    if (rc == 0)
+        rc = home_dir(h, "spaces", false, &fd, err);
     if (rc < 0)
         return rc;
     /* First out of sight, at once: a half removed space is never opened. */

@@ -3,8 +3,9 @@
  *
  * spaces/ID/ (ID: 32 hex digits): the files `folder` (absolute path of the mount point) and `name`
  * (used in run/ and log/), the database and its staging files, and while nothing was ever put into
- * it, `new`. Names beginning with '.' are being made or removed. Thread: one; making and removing
- * under home_lock().
+ * it, `new`. Of one that took the place of another one at its folder (--new-space), until it is
+ * mounted, `before`: that one's id. Names beginning with '.' are being made or removed. Thread:
+ * one; making, replacing and removing under home_lock().
  */
 #ifndef SYNC_CLI_SPACES_H
 #define SYNC_CLI_SPACES_H
@@ -19,6 +20,7 @@ struct space_entry {
     char name[SPACE_NAME_SIZE];
     char *folder;
     bool fresh; /* never opened so far */
+    bool anew;  /* took another one's place, and was not mounted since */
 };
 
 struct space_list {
@@ -52,7 +54,23 @@ int spaces_create(const struct home *h, struct space_list *l, const char *folder
 /** The space with an id; NULL when there is none. */
 const struct space_entry *spaces_of_id(const struct space_list *l, const struct space_id *id);
 
-/** Its database exists now. */
+/**
+ * Begins a space with the keys @k that is to take the place of @old: an empty directory, but for
+ * the keys, that is shown to nobody; what an interrupted one has left is removed first. Who calls
+ * has @old's database open, as with the two below. @ret_path: its path. Free: free().
+ */
+int spaces_stage(const struct home *h, const struct space_entry *old, const struct keyring *k,
+                 char **ret_path, struct err *err) MUST_CHECK;
+/**
+ * Puts it in @old's place, with the folder and the name of that, in one step; @old has the folder
+ * @aside and the name @aside_name from then on. @id: of the new one.
+ */
+int spaces_replace(const struct home *h, const struct space_entry *old, const struct space_id *id,
+                   const char *aside, const char *aside_name, struct err *err) MUST_CHECK;
+/** Removes one that was begun; none is no error. */
+int spaces_unstage(const struct home *h, const struct space_entry *old, struct err *err) MUST_CHECK;
+
+/** Its database exists, and it is mounted now; who calls has that open. */
 int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;
 
 /** Deletes everything that this device has of the space. */

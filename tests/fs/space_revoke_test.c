@@ -74,24 +74,9 @@ static bool has_key(size_t i, const struct epoch_id *id)
     return keyring_find(&w.d[i].s->keyring, id) != NULL;
 }
 
-/* What a server passes on of a device, whatever becomes of it: how many were refused. */
 static size_t offer(size_t a, size_t b)
 {
-    struct arrival at;
-    size_t refused = 0;
-    sync_meet_sign(&w.d[a]);
-    while (space_sync_next(w.d[a].s, w.done[a][b], b + 1, &at) == 1) {
-        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
-        w.done[a][b] = at.number;
-        if (space_sync_seal(w.d[a].s, &at, &bytes, &chunks) < 0)
-            continue;
-        int rc = at.kind == ARRIVAL_ACT ? space_sync_take_act(w.d[b].s, a + 1, buf_bytes(&bytes))
-                                        : space_sync_take_entry(w.d[b].s, a + 1, buf_bytes(&bytes));
-        assert_true(rc >= 0);
-        refused += rc == SYNC_REFUSED;
-    }
-    assert_int_equal(space_sync_settle(w.d[b].s), 0);
-    return refused;
+    return sync_meet_offer(&w, a, b);
 }
 
 /* @n of them in @who give each other all, until nothing is new. */

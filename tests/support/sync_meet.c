@@ -87,6 +87,26 @@ size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b)
     return n;
 }
 
+size_t sync_meet_offer(struct sync_meet *w, size_t a, size_t b)
+{
+    struct arrival at;
+    size_t refused = 0;
+    sync_meet_sign(&w->d[a]);
+    while (space_sync_next(w->d[a].s, w->done[a][b], b + 1, &at) == 1) {
+        struct buf bytes CLEANUP(buf_fini) = {0}, chunks CLEANUP(buf_fini) = {0};
+        w->done[a][b] = at.number;
+        if (space_sync_seal(w->d[a].s, &at, &bytes, &chunks) < 0)
+            continue;
+        int rc = at.kind == ARRIVAL_ACT
+                     ? space_sync_take_act(w->d[b].s, a + 1, buf_bytes(&bytes))
+                     : space_sync_take_entry(w->d[b].s, a + 1, buf_bytes(&bytes));
+        assert_true(rc >= 0);
+        refused += rc == SYNC_REFUSED;
+    }
+    assert_int_equal(space_sync_settle(w->d[b].s), 0);
+    return refused;
+}
+
 void sync_meet_all(struct sync_meet *w, size_t n)
 {
     for (int round = 0; round < 3; round++)

@@ -33,6 +33,8 @@ void sync_meet_sign(struct device *d);
 size_t sync_meet_give(struct sync_meet *w, size_t a, size_t b);
 /** The same without the content: what needs some waits. */
 size_t sync_meet_give_entries(struct sync_meet *w, size_t a, size_t b);
+/** What a server passes on of device @a, whatever becomes of it: how many were refused. */
+size_t sync_meet_offer(struct sync_meet *w, size_t a, size_t b);
 /** All of the first @n give each other everything. */
 void sync_meet_all(struct sync_meet *w, size_t n);
 
