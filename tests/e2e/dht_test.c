@@ -157,13 +157,13 @@ static void the_dht_of_ipfs_is_another_one(struct e2e *f)
         e2e_ok(at(STRANGER), "persist p2p --dht on --dht-protocol ipfs >/dev/null");
         e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
         e2e_ok(at(ANNA), "persist p2p --bootstrap %s --dht-protocol ipfs >/dev/null", stranger);
-        e2e_wait(has_neighbour, &anna, LINK_MS, "it knows a peer of the DHT");
+        e2e_wait(has_neighbour, &anna, E2E_LONG_MS, "it knows a peer of the DHT");
         e2e_ok(at(BERT), "persist p2p | grep -q '^dht *on, 0 neighbours, protocol persist$'");
         e2e_ok(at(BERT), "persist p2p --dht-protocol ipfs >/dev/null");
         world_offline(at(BERT));
         world_online(at(BERT));
         e2e_ok(at(BERT), "persist p2p | grep -q 'protocol ipfs$'");
-        wait_direct(BERT, FOUND_MS);
+        wait_direct(BERT);
         both_ways("found.md");
     }
     world_end(&world);
