@@ -9,13 +9,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { FILE_BITS = 38, FILES_MAX = 1024 };
+enum { FILE_BITS = 38, FILES_MAX = 1024, RUN_BYTES = 4 << 20 };
 #define FILE_BYTES (UINT64_C(1) << FILE_BITS)
 
 struct packs {
     int dir_fd;
     pthread_mutex_t lock; /* of what follows */
     uint64_t end;
+    uint64_t run; /* from here on nothing is on its way to the disk yet */
     struct pack_writer *writers;
     _Atomic int fds[FILES_MAX]; /* -1: not open yet */
 };
@@ -26,7 +27,7 @@ int packs_open(int dir_fd, uint64_t end, struct packs **ret)
     if (p == NULL)
         return -ENOMEM;
     p->dir_fd = dir_fd;
-    p->end = end;
+    p->end = p->run = end;
     for (size_t i = 0; i < FILES_MAX; i++)
         atomic_init(&p->fds[i], -1);
     pthread_mutex_init(&p->lock, NULL);
@@ -111,11 +112,25 @@ static uint64_t take_place(struct packs *p, struct pack_writer *w, size_t phase,
     return place;
 }
 
+/*
+ * A long run goes to the disk while more is written. Else gigabytes are there at once when the
+ * kernel begins, and a sync of something small waits for them.
+ */
+static void send_run(struct packs *p, int fd, uint64_t from, uint64_t end)
+{
+    if (p->dir_fd >= 0 && from < end && from >> FILE_BITS == end >> FILE_BITS)
+        sync_file_range(fd, offset_of(from), (off_t)(end - from), SYNC_FILE_RANGE_WRITE);
+}
+
 int pack_append(struct packs *p, struct pack_writer *w, size_t phase, struct bytes data,
                 uint64_t *ret_place)
 {
     pthread_mutex_lock(&p->lock);
-    uint64_t place = take_place(p, w, phase % PACK_PAGE, data.n);
+    uint64_t place = take_place(p, w, phase % PACK_PAGE, data.n), run = place;
+    if (place - p->run >= RUN_BYTES) {
+        run = p->run;
+        p->run = place;
+    }
     pthread_mutex_unlock(&p->lock);
     int fd = file_at(p, place);
     if (fd < 0)
@@ -126,6 +141,7 @@ int pack_append(struct packs *p, struct pack_writer *w, size_t phase, struct byt
             return -errno;
         done += k > 0 ? (size_t)k : 0;
     }
+    send_run(p, fd, run, place);
     *ret_place = place;
     return 0;
 }
