@@ -362,10 +362,10 @@ static bool ask_next(struct sync_session *x, uint64_t now_ms, struct sync_chunk 
     do {
         f = smallest(l);
         if (f == NULL || x->failed || l->asked_n == FRAME_CHUNKS_MAX ||
-            l->asked_bytes >= FETCH_BYTES)
+            l->asked_bytes >= l->window.bytes)
             return false;
     } while (!claim(x, f, now_ms, &need));
-    struct asked a = {.fetch = f, .len = need.len};
+    struct asked a = {.fetch = f, .at_ms = now_ms, .len = need.len};
     memcpy(a.chunk.name, need.name, sizeof need.name);
     if (!x->cfg.peer && space_sync_chunk_id(x->cfg.space, a.chunk.name, 0, &a.chunk.id) < 0) {
         sources_answered(x->cfg.sources, x->source, a.chunk.name, false);
@@ -515,6 +515,7 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
     l->asked_at = (l->asked_at + 1) % FRAME_CHUNKS_MAX;
     l->asked_n--;
     l->asked_bytes -= a.len;
+    window_answered(&l->window, a.len, now_ms - a.at_ms, now_ms);
     if (rc == -EBADMSG && ask_older(x, &a))
         return;
     sources_answered(x->cfg.sources, x->source, a.chunk.name, rc == 0);

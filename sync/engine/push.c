@@ -21,6 +21,7 @@ int push_init(struct sync_session *x)
 {
     x->push.puts = calloc(PUTS_MAX, sizeof *x->push.puts);
     x->push.next_id = 1;
+    window_init(&x->push.window);
     x->push.hold_until_ms = x->cfg.bulk_at_ms;
     return x->push.puts == NULL ? -ENOMEM : space_sync_fresh(x->cfg.space, &x->push.fresh, NULL);
 }
@@ -57,7 +58,7 @@ static void put_for(struct sync_session *x, Persist__Put *p, size_t bytes, uint6
     f.kind_case = PERSIST__FRAME__KIND_PUT;
     f.put = p;
     u->puts[(u->puts_at + u->puts_n++) % PUTS_MAX] =
-        (struct put){.id = p->id, .of = of, .bytes = bytes};
+        (struct put){.id = p->id, .of = of, .at_ms = u->now_ms, .bytes = bytes};
     u->bytes += bytes;
     sync_session_send(x, &f);
 }
@@ -135,7 +136,7 @@ bool push_is_chunk(const struct sync_session *x, uint64_t id)
     return false;
 }
 
-void push_done(struct sync_session *x, uint64_t id)
+void push_done(struct sync_session *x, uint64_t id, uint64_t now_ms)
 {
     struct push *u = &x->push;
     if (id >= u->next_id) {
@@ -147,8 +148,10 @@ void push_done(struct sync_session *x, uint64_t id)
         u->bytes -= p->bytes;
         if (p->job != NULL)
             job_fini(p->job);
-        if (is_chunk(u, p))
+        if (is_chunk(u, p)) {
+            window_answered(&u->window, p->bytes, now_ms - p->at_ms, now_ms);
             x->cfg.room(x->cfg.arg, NULL);
+        }
         u->puts_at = (u->puts_at + 1) % PUTS_MAX;
         u->puts_n--;
     }
@@ -316,7 +319,7 @@ static void end_job(struct sync_session *x, struct job *j)
 
 static void pump_job(struct sync_session *x, struct job *j)
 {
-    while (j->used && !j->ended && has_room(x, BULK_WINDOW)) {
+    while (j->used && !j->ended && has_room(x, x->push.window.bytes)) {
         if (!space_sync_is_to_send(x->cfg.space, &j->at)) {
             if (j->asked == 0)
                 job_fini(j);
@@ -344,7 +347,7 @@ static void pump_job(struct sync_session *x, struct job *j)
 static void pump_fresh(struct sync_session *x)
 {
     struct sync_chunk c;
-    while (x->push.hold_until_ms == 0 && has_room(x, BULK_WINDOW) &&
+    while (x->push.hold_until_ms == 0 && has_room(x, x->push.window.bytes) &&
            space_sync_fresh(x->cfg.space, &x->push.fresh, &c) == 1) {
         struct buf sealed CLEANUP(buf_fini) = {0}, below CLEANUP(buf_fini) = {0};
         int rc = space_sync_chunk_seal(x->cfg.space, &c, &sealed, &below);
@@ -540,6 +543,7 @@ static void end_keeping_back(struct sync_session *x)
 uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now)
 {
     struct push *u = &x->push;
+    u->now_ms = now_ms;
     end_keeping_back(x);
     if (u->hold_until_ms != 0 && (now || now_ms >= u->hold_until_ms)) {
         x->cfg.room(x->cfg.arg, NULL);

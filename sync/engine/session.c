@@ -227,6 +227,7 @@ static void opened(struct sync_session *x, const Persist__Opened *o)
     if (o->run.len == SYNC_RUN_SIZE && !same)
         memcpy(x->row.run, o->run.data, SYNC_RUN_SIZE);
     x->push.scan = x->push.acts = x->row.pushed;
+    window_init(&x->pull.window);
     x->pull.more_waiting = true; /* of an earlier session, or of another remote */
     x->caught_up = !o->exists;
     if (x->caught_up)
@@ -344,7 +345,7 @@ bool sync_session_frame(struct sync_session *x, const Persist__Frame *f, uint64_
     if (x->opened && f->kind_case == PERSIST__FRAME__KIND_ITEMS)
         return pull_items(x, f->items);
     if (x->opened && !x->cfg.peer && f->kind_case == PERSIST__FRAME__KIND_DONE) {
-        push_done(x, f->done->id);
+        push_done(x, f->done->id, now_ms);
         return false;
     }
     pull_take(x);

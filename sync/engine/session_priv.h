@@ -6,15 +6,14 @@
 
 #include "sync/engine/session.h"
 #include "sync/engine/sources.h"
+#include "sync/engine/window.h"
 
 enum {
     JOBS_MAX = 8,                            /* entries with chunks that are pushed at once */
     PUTS_MAX = 4096,                         /* Puts that are not Done */
-    BULK_WINDOW = 2 << 20,                   /* bytes of them beyond which no more chunks are put */
     FETCHES_BUSY = 64,                       /* contents that are fetched at once, and */
     FETCHES_MAX = 256,                       /* so many with those that other sessions fetch */
     FETCH_NEEDS_MAX = 4096,                  /* chunks that one of them looks ahead */
-    FETCH_BYTES = 2 << 20,                   /* of chunks that were asked for and did not come */
     PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
     CAME_MAX = 64,                           /* entries that are taken together, */
     CAME_BYTES = 512 << 10,                  /* of so many bytes, but for the last one */
@@ -25,6 +24,7 @@ enum {
 struct put {
     uint64_t id, arrival; /* arrival 0: of a chunk */
     uint64_t of;          /* the arrival that it is sent for; 0: none */
+    uint64_t at_ms;
     size_t bytes;
     struct job *job; /* of the entry that ends it */
     bool ahead;      /* an act that is put before what arrived before it */
@@ -48,6 +48,8 @@ struct push {
     uint64_t next_id;
     struct put *puts; /* a ring of PUTS_MAX */
     size_t puts_at, puts_n, bytes;
+    struct window window; /* bytes of them beyond which no more chunks are put */
+    uint64_t now_ms;      /* of the last push_pump() */
     struct job jobs[JOBS_MAX];
     uint64_t fresh;     /* of a file that is being cut: space_sync_fresh() */
     struct job *asking; /* the job whose question is open */
@@ -74,6 +76,7 @@ struct asked {
     struct sync_chunk chunk;
     struct fetch *fetch;
     size_t epoch;
+    uint64_t at_ms;
     uint64_t len;
 };
 
@@ -117,6 +120,7 @@ struct pull {
     struct asked asked[FRAME_CHUNKS_MAX]; /* a ring */
     size_t asked_at, asked_n;
     uint64_t asked_bytes;
+    struct window window;  /* as many of them are there at once */
     uint64_t passed_bytes; /* of chunks that came ahead, of which the remote was not told */
     /* With another device. */
     struct want want[FRAME_OFFERS_MAX]; /* that are not sent: a ring */
@@ -161,7 +165,7 @@ int push_init(struct sync_session *x) MUST_CHECK;
 void push_fini(struct sync_session *x);
 /** Puts what there is to put; returns when to come again, 0: when something happens. */
 uint64_t push_pump(struct sync_session *x, uint64_t now_ms, bool now);
-void push_done(struct sync_session *x, uint64_t id);
+void push_done(struct sync_session *x, uint64_t id, uint64_t now_ms);
 /**
  * The remote does not take a Put, as it has too many other forms of it: what it was sent for is
  * left out from now on. False: it is none that can be.

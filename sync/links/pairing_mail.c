@@ -8,7 +8,11 @@
 #include "sync/links/mailbox.h"
 #include "sync/links/peers_priv.h"
 
-enum { AGAIN_MS = 200, EMPTY_MS = 4000 /* until one that is empty is looked into again */ };
+enum {
+    AGAIN_MS = 200,
+    EMPTY_MS = 6000, /* until one that is empty is looked into again: two codes in a minute are no
+                        more joins than a server takes of one address (SRV_MAILBOX_RATE) */
+};
 
 /* The mailbox of one server. */
 struct box {

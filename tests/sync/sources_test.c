@@ -28,7 +28,7 @@ enum {
     SLOW_MS = 100,
     FAST = 4, /* frames in the time in which another link brings one */
     ROUNDS = 20000,
-    LACKED = 20,
+    LACKED = 4, /* less than are asked for at once */
 };
 
 static const char *const labels[] = {"anna", "bert", "carl", "dora"};
