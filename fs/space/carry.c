@@ -157,51 +157,76 @@ static int carry_file(struct carry *c, const struct attr *a, uint64_t dir, struc
 
 /* ---- folders ---- */
 
-static enum turn turn_of(const struct attr *a, struct bytes name)
+/* A folder under way. */
+struct level {
+    uint64_t from, to;
+    bool published; /* with a record, as all above it; that is @rid */
+    struct rid rid;
+    unsigned depth;
+};
+
+/* Whether the record of a file or folder is at this name: of several it may be at some only. */
+static int has_record(struct carry *c, const struct level *l, const struct attr *a,
+                      struct bytes name)
 {
-    return !a->bound ? TURN_REST : ignore_is_rules(name) ? TURN_RULES : TURN_RECORDS;
+    struct replica_entry e;
+    if (!a->bound || !l->published)
+        return 0;
+    pthread_mutex_lock(&c->from->lock);
+    int rc = replica_lookup(c->from->replica, &l->rid, name, &e);
+    pthread_mutex_unlock(&c->from->lock);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    return memcmp(e.rid.b, a->record, sizeof a->record) == 0;
 }
 
-static int carry_dir(struct carry *c, uint64_t from, uint64_t to, unsigned depth);
+static int carry_dir(struct carry *c, const struct level *l);
 
 /* Its own attributes come last, when nothing is made in it any more. */
-static int carry_folder(struct carry *c, const struct attr *a, uint64_t dir, struct bytes name,
-                        unsigned depth)
+static int carry_folder(struct carry *c, const struct level *above, const struct attr *a,
+                        struct bytes name, bool published)
 {
     struct attr b;
-    if (turn_of(a, bytes_of(NULL, 0)) > c->turn)
+    if (!published && c->turn != TURN_REST)
         return 0;
-    int rc = tree_lookup(c->to->tree, dir, name, &b);
+    int rc = tree_lookup(c->to->tree, above->to, name, &b);
     if (rc == -ENOENT)
-        rc = make(c, a, dir, name, &b);
+        rc = make(c, a, above->to, name, &b);
+    struct level l = {
+        .from = a->ino, .to = b.ino, .published = published, .depth = above->depth + 1};
+    memcpy(l.rid.b, a->record, sizeof l.rid.b);
     if (rc == 0)
-        rc = carry_dir(c, a->ino, b.ino, depth + 1);
+        rc = carry_dir(c, &l);
     return rc < 0 || c->turn != TURN_REST ? rc : carry_attr(c, a, b.ino);
 }
 
 /* @c->path is at the entry while it is copied, and stays there after an error. */
-static int carry_entry(struct carry *c, const struct attr *a, uint64_t dir, struct bytes name,
-                       unsigned depth)
+static int carry_entry(struct carry *c, const struct level *l, const struct attr *a,
+                       struct bytes name)
 {
     size_t n = c->path.n;
     if (n > 0)
         buf_put_u8(&c->path, '/');
     buf_put_bytes(&c->path, name);
     int rc = buf_status(&c->path);
-    if (rc == 0 && attr_is_dir(a))
-        rc = carry_folder(c, a, dir, name, depth);
-    else if (rc == 0 && turn_of(a, name) == c->turn)
-        rc = carry_file(c, a, dir, name);
+    if (rc == 0)
+        rc = has_record(c, l, a, name);
+    enum turn turn = rc <= 0 ? TURN_REST : ignore_is_rules(name) ? TURN_RULES : TURN_RECORDS;
+    if (rc >= 0 && attr_is_dir(a))
+        rc = carry_folder(c, l, a, name, rc > 0);
+    else if (rc >= 0)
+        rc = turn == c->turn ? carry_file(c, a, l->to, name) : 0;
     if (rc == 0)
         c->path.n = n;
     return rc;
 }
 
-static int carry_dir(struct carry *c, uint64_t from, uint64_t to, unsigned depth)
+static int carry_dir(struct carry *c, const struct level *l)
 {
     CLEANUP(buf_fini) struct buf names = {0};
-    int rc = depth < DEPTH_MAX ? tree_list(c->from->tree, from, 0, false, path_add_entry, &names)
-                               : -ENAMETOOLONG;
+    int rc = l->depth < DEPTH_MAX
+                 ? tree_list(c->from->tree, l->from, 0, false, path_add_entry, &names)
+                 : -ENAMETOOLONG;
     if (rc == 0)
         rc = buf_status(&names);
     struct reader left = reader_of(buf_bytes(&names));
@@ -209,9 +234,9 @@ static int carry_dir(struct carry *c, uint64_t from, uint64_t to, unsigned depth
         struct attr a;
         size_t n = reader_u8(&left);
         struct bytes name = reader_bytes(&left, n);
-        rc = tree_lookup(c->from->tree, from, name, &a);
+        rc = tree_lookup(c->from->tree, l->from, name, &a);
         if (rc == 0)
-            rc = carry_entry(c, &a, to, name, depth);
+            rc = carry_entry(c, l, &a, name);
     }
     return rc;
 }
@@ -232,6 +257,8 @@ static int publish(struct carry *c)
 
 static int carry_all(struct carry *c)
 {
+    const struct level top = {
+        .from = TREE_ROOT, .to = TREE_ROOT, .published = true, .rid = RID_ROOT};
     struct attr root;
     struct usage u;
     /* What a crash left unpublished may still be merged: before the copy, not under it. */
@@ -242,7 +269,7 @@ static int carry_all(struct carry *c)
     c->total_bytes = rc == 0 ? u.bytes : 0;
     for (enum turn t = TURN_RECORDS; rc == 0 && t <= TURN_REST; t++) {
         c->turn = t;
-        rc = carry_dir(c, TREE_ROOT, TREE_ROOT, 0);
+        rc = carry_dir(c, &top);
         if (rc == 0)
             rc = publish(c);
     }

@@ -49,12 +49,16 @@ static bool is_idle(const struct session *s, const struct space_entry *e, const 
 static int still_there(const struct session *s, const struct space_entry *e, const char *shown)
 {
     char dir[SPACE_ID_TEXT_SIZE + 16];
+    struct err err = {0};
     snprintf(dir, sizeof dir, "spaces/%s", e->id);
-    return faccessat(s->home.fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0
-               ? VERB_OK
-               : fail(VERB_NOT_FOUND,
-                      "%s: another command has forgotten it meanwhile; nothing is left to be done",
-                      shown);
+    if (faccessat(s->home.fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return fail(VERB_NOT_FOUND,
+                    "%s: another command has forgotten it meanwhile; nothing is left to be done",
+                    shown);
+    if (spaces_still_at(&s->home, e, &err) == 0)
+        return VERB_OK;
+    (void)err_wrap(&err, err.code, "%s", shown);
+    return fail_err(&err);
 }
 
 static int confirm(const char *shown)

@@ -68,6 +68,8 @@ static int open_space(struct state *st, struct err *err)
     if (rc == 0)
         rc = space_open(&config, &st->space, err);
     free(dir);
+    if (rc == 0)
+        rc = spaces_still_at(&m->session->home, m->space, err);
     return rc < 0 ? rc : spaces_mark_used(&m->session->home, m->space, err);
 }
 
@@ -169,7 +171,9 @@ static void let_go(struct state *st)
 static int on_mounted(void *arg, struct err *err)
 {
     struct state *st = arg;
-    int rc = confine_mount(err);
+    int rc = spaces_mark_mounted(&st->m->session->home, st->m->space, err);
+    if (rc == 0)
+        rc = confine_mount(err);
     return rc == 0 ? start_sync(st, err) : rc;
 }
 

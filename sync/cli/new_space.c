@@ -103,7 +103,8 @@ static int open_old(struct work *w, struct err *err)
     if (rc == 0)
         rc = space_open(&config, &w->from, err);
     free(dir);
-    return rc;
+    /* From here on it is. */
+    return rc < 0 ? rc : spaces_still_at(h, &w->old, err);
 }
 
 static int open_new(struct work *w, struct err *err)

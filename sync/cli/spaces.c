@@ -214,7 +214,9 @@ static int settle(int spaces_fd, const char *id, struct err *err)
     int rc = statefile_open_dir(spaces_fd, id, false, &fd, &why);
     if (rc < 0)
         return 0; /* load_one() says so */
-    if (faccessat(fd, "before-name", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    /* Without `before` it was mounted since, and the other one is gone. */
+    if (faccessat(fd, "before-name", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        faccessat(fd, "before", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         rc = read_string(fd, "before", SPACE_ID_TEXT_SIZE, &old, &why);
     if (rc == 0 && old != NULL)
         rc = is_id(old) ? statefile_open_dir(spaces_fd, old, false, &old_fd, &why)
@@ -267,6 +269,22 @@ int spaces_load(const struct home *h, struct space_list *ret, struct err *err)
         qsort(l.v, l.n, sizeof *l.v, by_folder);
     *ret = l;
     return 0;
+}
+
+int spaces_still_at(const struct home *h, const struct space_entry *e, struct err *err)
+{
+    struct space_list now;
+    bool is = false;
+    int rc = spaces_load(h, &now, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < now.n; i++)
+        is = is || (strcmp(now.v[i].id, e->id) == 0 && strcmp(now.v[i].folder, e->folder) == 0);
+    spaces_fini(&now);
+    return is ? 0
+              : err_set(err, -EBUSY,
+                        "another command has put another space here meanwhile; 'persist status' "
+                        "lists them");
 }
 
 /* Fills the directory of a new space under a name that nobody looks at, then shows it. */
@@ -398,16 +416,25 @@ int spaces_replace(const struct home *h, const struct space_entry *old, const st
     return rc;
 }
 
+static int unmark(const struct home *h, const struct space_entry *e, const char *mark,
+                  struct err *err)
+{
+    char path[SPACE_ID_TEXT_SIZE + 16];
+    snprintf(path, sizeof path, "spaces/%s/%s", e->id, mark);
+    if (unlinkat(h->fd, path, 0) < 0 && errno != ENOENT)
+        return err_set(err, -errno, "%s/%s: %s", h->path, path, strerror(errno));
+    return 0;
+}
+
 int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err)
 {
-    static const char *const marks[] = {"new", "before"};
-    char path[SPACE_ID_TEXT_SIZE + 16];
-    for (size_t i = 0; i < ARRAY_N(marks); i++) {
-        snprintf(path, sizeof path, "spaces/%s/%s", e->id, marks[i]);
-        if (unlinkat(h->fd, path, 0) < 0 && errno != ENOENT)
-            return err_set(err, -errno, "%s/%s: %s", h->path, path, strerror(errno));
-    }
-    return spaces_unstage(h, e, err);
+    int rc = unmark(h, e, "new", err);
+    return rc < 0 ? rc : spaces_unstage(h, e, err);
+}
+
+int spaces_mark_mounted(const struct home *h, const struct space_entry *e, struct err *err)
+{
+    return unmark(h, e, "before", err);
 }
 
 int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err)

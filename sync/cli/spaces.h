@@ -40,6 +40,13 @@ const struct space_entry *spaces_named(const struct space_list *l, const char *n
  * '-'. */
 bool spaces_name_valid(const char *name);
 
+/**
+ * Whether @e, of a list that was read before, still has its folder: another command may have taken
+ * it away meanwhile, or put another space in its place. That ends while who calls has its database
+ * open, or home_lock(). -EBUSY it has not; as spaces_load().
+ */
+int spaces_still_at(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;
+
 /** Makes a valid name that is not taken from the last component of @folder. */
 void spaces_choose_name(const struct space_list *l, const char *folder,
                         char ret_name[SPACE_NAME_SIZE]);
@@ -70,8 +77,11 @@ int spaces_replace(const struct home *h, const struct space_entry *old, const st
 /** Removes one that was begun; none is no error. */
 int spaces_unstage(const struct home *h, const struct space_entry *old, struct err *err) MUST_CHECK;
 
-/** Its database exists, and it is mounted now; who calls has that open. */
+/** Its database exists; who calls has that open. */
 int spaces_mark_used(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;
+/** It is mounted: what it took the place of is past. */
+int spaces_mark_mounted(const struct home *h, const struct space_entry *e,
+                        struct err *err) MUST_CHECK;
 
 /** Deletes everything that this device has of the space. */
 int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;

@@ -51,17 +51,21 @@ static bool fill(struct e2e *f)
                   "echo two >two.log && ln -s nowhere link && mkfifo pipe && : >none && "
                   "head -c 3000000 /dev/urandom >big && truncate -s 40M holes && "
                   "echo x | dd of=holes bs=1 seek=20000000 conv=notrunc 2>/dev/null && "
+                  "mkdir side && echo s >side/s && ln side/s side/t && "
                   "echo side >'a/one (conflict from desk 2026-01-01).md' && echo swap >.x.swp && "
                   "sync big") &&
         e2e_wait(is_published, f, PUBLISHED_MS, "all is published");
     /* Rules that come after: two.log is tracked and stays so, late.log stays here. */
-    fine = fine && e2e_ok(f, "cd notes && echo '*.log' >.persistignore && sync .persistignore") &&
-           e2e_wait(is_published, f, PUBLISHED_MS, "the rules are published") &&
-           e2e_ok(f, "cd notes && echo late >late.log && mkdir private.log && "
-                     "echo p >private.log/p && chown -h 65533:65534 a/one link && "
-                     "chmod 4751 a/one && chmod 1777 a/b && "
-                     "touch -h -d '2019-03-04 05:06:07.123456789' link && "
-                     "touch -d '2020-03-04 05:06:07.123456789' big none pipe late.log");
+    fine =
+        fine && e2e_ok(f, "cd notes && echo '*.log' >.persistignore && sync .persistignore") &&
+        e2e_wait(is_published, f, PUBLISHED_MS, "the rules are published") &&
+        e2e_ok(f, "cd notes && echo late >late.log && mkdir private.log && "
+                  "echo p >private.log/p && ln private.log/p shown && ln a/one private.log/of-one "
+                  "&& ln none none.log && mkdir private.log/in && mv side private.log/in/ && "
+                  "chown -h 65533:65534 a/one link && "
+                  "chmod 4751 a/one && chmod 1777 a/b && "
+                  "touch -h -d '2019-03-04 05:06:07.123456789' link && "
+                  "touch -d '2020-03-04 05:06:07.123456789' big none pipe late.log");
     char path[E2E_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/none", f->folder);
     ok(setxattr(path, "user.note", "n", 1, 0));
@@ -128,6 +132,8 @@ static void what_is_in_the_folder_is_in_the_new_space(struct e2e *f)
     /* What was tracked is; what was not, is not. */
     holds(e2e_versions(f, "notes/two.log") == 1 && e2e_versions(f, "notes/a/one") == 1);
     holds(e2e_versions(f, "notes/late.log") < 0 && e2e_versions(f, "notes/private.log/p") < 0);
+    holds(e2e_versions(f, "notes/shown") == 1 && e2e_versions(f, "notes/none") == 1);
+    holds(e2e_versions(f, "notes/private.log/of-one") < 0 && e2e_versions(f, "notes/none.log") < 0);
     e2e_ok(f, "persist conflicts notes | grep -q 'conflict from desk'");
     e2e_ok(f, "persist driver list | grep -q mine");
     e2e_ok(f, "echo more >>notes/a/one && persist unmount notes && persist mount notes && "

@@ -240,6 +240,66 @@ static void spaces_live_from_create_to_remove(void **state)
     assert_non_null(strstr(err.msg, "/spaces/"));
 }
 
+/* One is made, and another one put in its place; the list from before. */
+static void replace(struct fixture *f, struct space_list *before)
+{
+    struct err err = {0};
+    const struct space_entry *e = NULL;
+    struct keyring one = {.space = {{1}}}, two = {.space = {{2}}};
+    char *staged;
+    assert_int_equal(spaces_load(&f->home, before, &err), 0);
+    assert_int_equal(spaces_create(&f->home, before, "/mnt/a", "a", &one, &e, &err), 0);
+    assert_int_equal(spaces_mark_used(&f->home, e, &err), 0);
+    assert_int_equal(spaces_still_at(&f->home, e, &err), 0);
+    assert_int_equal(spaces_stage(&f->home, e, &two, &staged, &err), 0);
+    free(staged);
+    assert_int_equal(spaces_replace(&f->home, e, &two.space, "/mnt/a.old", "a.old", &err), 0);
+}
+
+static void spaces_another_one_takes_the_place(void **state)
+{
+    struct fixture *f = *state;
+    struct space_list before, after;
+    struct err err = {0};
+    replace(f, &before);
+    /* Who has read the list before is not misled by it. */
+    assert_int_equal(spaces_still_at(&f->home, &before.v[0], &err), -EBUSY);
+    assert_int_equal(spaces_load(&f->home, &after, &err), 0);
+    assert_int_equal(after.n, 2);
+    assert_string_equal(spaces_at(&after, "/mnt/a.old")->id, before.v[0].id);
+    assert_string_equal(spaces_named(&after, "a.old")->id, before.v[0].id);
+    assert_int_equal(spaces_still_at(&f->home, spaces_at(&after, "/mnt/a"), &err), 0);
+    assert_true(spaces_at(&after, "/mnt/a")->anew);
+    /* Until it is mounted, and not only opened. */
+    assert_int_equal(spaces_mark_used(&f->home, spaces_at(&after, "/mnt/a"), &err), 0);
+    spaces_fini(&after);
+    assert_int_equal(spaces_load(&f->home, &after, &err), 0);
+    assert_true(spaces_at(&after, "/mnt/a")->anew);
+    assert_int_equal(spaces_mark_mounted(&f->home, spaces_at(&after, "/mnt/a"), &err), 0);
+    spaces_fini(&after);
+    assert_int_equal(spaces_load(&f->home, &after, &err), 0);
+    assert_false(spaces_at(&after, "/mnt/a")->anew);
+    spaces_fini(&before);
+    spaces_fini(&after);
+}
+
+static void spaces_the_old_one_goes_before_it_got_its_folder(void **state)
+{
+    struct fixture *f = *state;
+    struct space_list before, after;
+    struct err err = {0};
+    replace(f, &before);
+    assert_int_equal(spaces_remove(&f->home, &before.v[0], &err), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(spaces_load(&f->home, &after, &err), 0);
+        assert_int_equal(after.n, 1);
+        assert_string_equal(after.v[0].folder, "/mnt/a");
+        assert_int_equal(spaces_mark_mounted(&f->home, &after.v[0], &err), 0);
+        spaces_fini(&after);
+    }
+    spaces_fini(&before);
+}
+
 static void spaces_choose_name_is_valid_and_unique(void **state)
 {
     (void)state;
@@ -307,6 +367,9 @@ int main(void)
         cmocka_unit_test(config_parse_lines),
         cmocka_unit_test_setup_teardown(identity_load_makes_once_and_checks, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_live_from_create_to_remove, setup, teardown),
+        cmocka_unit_test_setup_teardown(spaces_another_one_takes_the_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(spaces_the_old_one_goes_before_it_got_its_folder, setup,
+                                        teardown),
         cmocka_unit_test(spaces_choose_name_is_valid_and_unique),
         cmocka_unit_test_setup_teardown(runfile_says_who_lives, setup, teardown),
     };
