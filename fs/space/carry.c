@@ -6,6 +6,7 @@
 
 #include "fs/space/ignore.h"
 #include "fs/space/links.h"
+#include "fs/space/merger.h"
 #include "fs/space/path.h"
 #include "fs/space/usage.h"
 #include "proto/base/escape.h"
@@ -261,8 +262,13 @@ static int carry_all(struct carry *c)
         .from = TREE_ROOT, .to = TREE_ROOT, .published = true, .rid = RID_ROOT};
     struct attr root;
     struct usage u;
-    /* What a crash left unpublished may still be merged: before the copy, not under it. */
+    /* What a crash left unpublished may still be merged: before the copy, not under it. And of what
+     * was edited apart only one side would come along, as long as nobody has ended that. */
     int rc = publisher_flush(c->from);
+    if (rc == 0 && merger_flush(c->from, true) == -ENOSPC)
+        rc = -ENOSPC;
+    if (rc == 0)
+        rc = publisher_flush(c->from);
     publisher_hold(c->from);
     if (rc == 0)
         rc = usage_get(c->from, &u, NULL);

@@ -11,12 +11,12 @@
 struct space;
 
 /**
- * Copies everything in @from, which is not changed, to @to, which is new and empty; returns when
- * all of it is durable. Files, folders, links, modes, owners, times and attributes are equal then;
- * what has a record in @from has one in @to, what stays on this device stays there. Neither space
- * is mounted or has a session. Progress goes to @out, in bytes.
- * Errors name the path: -ECANCELED @out takes no more, -EUCLEAN a file cannot be read, -ENOSPC,
- * -EIO, -ENOMEM; @to is then of no use.
+ * Copies everything in @from to @to, which is new and empty; returns when all of it is durable. In
+ * @from only what was pending is done first: edits are published, open conflicts ended. Files,
+ * folders, links, modes, owners, times and attributes are equal then; what has a record in @from
+ * has one in @to, what stays on this device stays there. Neither space is mounted or has a session.
+ * Progress goes to @out, in bytes. Errors name the path: -ECANCELED @out takes no more, -EUCLEAN a
+ * file cannot be read, -ENOSPC, -EIO, -ENOMEM; @to is then of no use.
  */
 int space_carry(struct space *from, struct space *to, struct out *out, struct err *err) MUST_CHECK;
 
