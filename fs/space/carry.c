@@ -37,6 +37,8 @@ static int carry_failed(struct carry *c, int code)
     if (code == -ENOSPC)
         return err_set(c->err, code,
                        "no room for another copy of its files; free some on the disk");
+    if (code == -ECANCELED)
+        return err_set(c->err, code, "interrupted; it is as it was");
     if (c->path.n == 0)
         return err_set(c->err, code, "%s", strerror(-code));
     return err_set(c->err, code, "'%s': %s", escape_to(shown, sizeof shown, buf_bytes(&c->path)),
