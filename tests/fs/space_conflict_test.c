@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-#include "fs/space/carry.h"
 #include "fs/space/drivers.h"
 #include "fs/space/merger.h"
 #include "fs/space/sibling.h"
@@ -416,45 +415,6 @@ static void a_conflict_that_was_open_at_the_end_is_ended_at_the_next_start(void 
 }
 
 /* Sizes and depths at which a merge gives up, in bounded time. */
-static void say_nothing(struct out *o, uint64_t done, uint64_t total, const char *label)
-{
-    (void)o;
-    (void)done;
-    (void)total;
-    (void)label;
-}
-
-static bool go_on(struct out *o, unsigned wait_ms)
-{
-    (void)o;
-    (void)wait_ms;
-    return false;
-}
-
-/* Both edits come along, whichever is shown, into a space that is made of this one. */
-static void a_conflict_that_is_open_when_the_tree_is_carried_is_ended_first(void **state)
-{
-    struct three *t = *state;
-    struct device new;
-    struct out out = {.progress = say_nothing, .cancelled = go_on};
-    struct err err = {0};
-    device_save(&t->d[0], "bin", "a\0b", 3);
-    meet(t, 2);
-    device_save(&t->d[0], "bin", "A\0b", 3);
-    assert_int_equal(publisher_flush(t->d[0].s), 0);
-    usleep(2000);
-    device_save(&t->d[1], "bin", "a\0B", 3);
-    meet(t, 2);
-    assert_int_equal(open_conflicts(&t->d[0]), 1);
-    device_open(&new, "dora", NULL);
-    if (space_carry(t->d[0].s, new.s, &out, &err) < 0)
-        fail_msg("%s", err.msg);
-    assert_bytes(&new, "bin", "a\0B", 3);
-    assert_int_equal(list(&new).siblings, 1);
-    assert_int_equal(open_conflicts(&t->d[0]), 0);
-    device_close(&new);
-}
-
 static void merge_bombs_end_as_siblings(void **state)
 {
     struct three *t = *state;
@@ -785,7 +745,6 @@ int main(void)
         CASE(a_save_over_what_its_program_had_not_seen_keeps_both),
         CASE(conflicts_are_ended_by_the_thread_alone),
         CASE(a_conflict_that_was_open_at_the_end_is_ended_at_the_next_start),
-        CASE(a_conflict_that_is_open_when_the_tree_is_carried_is_ended_first),
         CASE(merge_bombs_end_as_siblings),
         CASE(driver_gets_three_files_and_gives_one),
         CASE(driver_runs_without_environment_in_its_own_folder),
