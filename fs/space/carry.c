@@ -195,11 +195,12 @@ static int carry_folder(struct carry *c, const struct level *above, const struct
     int rc = tree_lookup(c->to->tree, above->to, name, &b);
     if (rc == -ENOENT)
         rc = make(c, a, above->to, name, &b);
+    if (rc < 0)
+        return rc;
     struct level l = {
         .from = a->ino, .to = b.ino, .published = published, .depth = above->depth + 1};
     memcpy(l.rid.b, a->record, sizeof l.rid.b);
-    if (rc == 0)
-        rc = carry_dir(c, &l);
+    rc = carry_dir(c, &l);
     return rc < 0 || c->turn != TURN_REST ? rc : carry_attr(c, a, b.ino);
 }
 
