@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,23 +138,37 @@ static int carry_drivers(const struct work *w, struct err *err)
     return rc;
 }
 
+/* How much of a folder's path there is room for with a suffix behind it, in whole characters. */
+static size_t length_before(const char *folder, size_t suffix_n)
+{
+    const char *last = strrchr(folder, '/') + 1;
+    size_t n = strlen(last);
+    if (n > NAME_MAX - suffix_n)
+        for (n = NAME_MAX - suffix_n; n > 0 && ((uint8_t)last[n] & 0xc0) == 0x80;)
+            n--;
+    return (size_t)(last - folder) + n;
+}
+
 /* FOLDER.before-new-space, or the first with a number that is nothing yet. */
 static int choose_aside(struct work *w, struct err *err)
 {
+    enum { SUFFIX_MAX = sizeof ".before-new-space-1000" - 1 };
+    int keep = (int)length_before(w->old.folder, SUFFIX_MAX);
     struct stat st;
     for (unsigned i = 1; i <= ASIDE_MAX; i++) {
         char number[16] = "";
         if (i > 1)
             snprintf(number, sizeof number, "-%u", i);
         free(w->aside);
-        if (asprintf(&w->aside, "%s.before-new-space%s", w->old.folder, number) < 0) {
+        if (asprintf(&w->aside, "%.*s.before-new-space%s", keep, w->old.folder, number) < 0) {
             w->aside = NULL;
             return err_set(err, -ENOMEM, "out of memory");
         }
         if (spaces_at(&w->session.spaces, w->aside) == NULL && lstat(w->aside, &st) < 0)
             return 0;
     }
-    return err_set(err, -EEXIST, "too many %s.before-new-space; remove some", w->shown);
+    return err_set(err, -EEXIST, "too many %s.before-new-space; remove some by persist forget",
+                   w->shown);
 }
 
 /* Under the lock of the state directory: no other space takes folder or name meanwhile. */

@@ -174,6 +174,17 @@ static void wrong_use_is_refused_and_changes_nothing(struct e2e *f)
     expect_spaces(f, 1);
 }
 
+/* The old space's folder can be made, however long the name of the folder is. */
+static void the_name_for_the_old_space_is_one_that_can_be(struct e2e *f)
+{
+    e2e_ok(f,
+           "n=$(printf 'ü%%.0s' $(seq 125)); mkdir $n && persist mount $n && echo one >$n/one && "
+           "persist unmount $n && persist mount $n --new-space && persist unmount $n && "
+           "a=$(persist status --json | grep -o '[^/\"]*before-new-space' | head -n 1) && "
+           "test ${#a} -gt 100 && mkdir \"$a\" && persist mount \"$a\" && "
+           "test \"$(cat \"$a/one\")\" = one && persist unmount \"$a\"");
+}
+
 /* What is damaged is named, and does not get lost unnoticed. */
 static void a_file_that_cannot_be_read_is_named_and_nothing_changed(struct e2e *f)
 {
@@ -424,6 +435,7 @@ int main(int argc, char **argv)
     static const struct e2e_test tests[] = {
         E2E_TEST(what_is_in_the_folder_is_in_the_new_space),
         E2E_TEST(wrong_use_is_refused_and_changes_nothing),
+        E2E_TEST(the_name_for_the_old_space_is_one_that_can_be),
         E2E_TEST(a_file_that_cannot_be_read_is_named_and_nothing_changed),
         E2E_TEST(killed_at_any_step_the_old_space_stands_or_the_new_one_is_whole),
         E2E_TEST(a_full_disk_leaves_all_as_it_was),
