@@ -218,14 +218,10 @@ static void no_room(struct sync_session *x, uint64_t now_ms)
     x->cfg.room(x->cfg.arg, "the disk is full");
 }
 
-/* Looks what is missing, or, when nothing is, has the entry applied, if no other session had. */
+/* Looks what is missing, or, when nothing is, has the entry applied, if no other session had. What
+ * this remote has not others may have brought meanwhile, each something else. */
 static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
 {
-    if (f->missing) {
-        x->pull.retry_ms = now_ms + RETRY_MS;
-        fetch_end(f);
-        return;
-    }
     fetch_end(f);
     f->used = true;
     int rc = space_sync_needs(x->cfg.space, &f->dot, note_need, f);
@@ -234,6 +230,9 @@ static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
         rc = space_sync_retry(x->cfg.space, &f->dot);
         if (rc >= 0 && rc != SYNC_CONTENT)
             rc = space_sync_settle(x->cfg.space);
+        fetch_end(f);
+    } else if (rc >= 0 && f->missing) {
+        x->pull.retry_ms = now_ms + RETRY_MS;
         fetch_end(f);
     }
     if (rc == -ENOENT || rc == -EBADMSG) /* not waited for any more; or never to be had */
@@ -460,9 +459,10 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
 }
 
 /* The last form of a chunk came, and it was not it: perhaps it has its id in an older epoch. */
-static bool ask_older(struct sync_session *x, struct asked *a)
+static bool ask_older(struct sync_session *x, struct asked *a, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
+    a->at_ms = now_ms;
     if (x->cfg.peer ||
         space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
         return false;
@@ -516,7 +516,7 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
     l->asked_n--;
     l->asked_bytes -= a.len;
     window_answered(&l->window, a.len, now_ms - a.at_ms, now_ms);
-    if (rc == -EBADMSG && ask_older(x, &a))
+    if (rc == -EBADMSG && ask_older(x, &a, now_ms))
         return;
     sources_answered(x->cfg.sources, x->source, a.chunk.name, rc == 0);
     a.fetch->missing = a.fetch->missing || rc < 0;

@@ -455,6 +455,25 @@ static void what_one_source_lacks_another_one_brings(void **state)
     expect_again(line[CARL].end[0].none);
 }
 
+/* No source has all of it, all of them together have: nobody waits until it is tried again. */
+static void what_each_source_lacks_in_part_is_whole_by_all_of_them(void **state)
+{
+    (void)state;
+    save_big();
+    open_links();
+    run_until_brought(CARL, 1);
+    for (size_t i = 0; i < SOURCES; i++) {
+        struct peer_end *e = &line[i].end[1];
+        assert_true(asked_of(i) > LACKED);
+        assert_int_equal(
+            content_drop_chunk(w.d[i].s->db, e->asked.p + e->asked.n - CONTENT_ID_BYTES), 0);
+    }
+    expect_whole();
+    for (size_t i = 0; i < SOURCES; i++)
+        assert_int_equal(line[i].end[0].none, 1);
+    expect_again(SOURCES);
+}
+
 static void what_one_source_forged_comes_from_another_one(void **state)
 {
     (void)state;
@@ -482,6 +501,7 @@ int main(int argc, char **argv)
         TEST(a_note_is_not_held_up_by_a_stalled_source),
         TEST(many_notes_come_from_those_that_bring_them),
         TEST(what_one_source_lacks_another_one_brings),
+        TEST(what_each_source_lacks_in_part_is_whole_by_all_of_them),
         TEST(what_one_source_forged_comes_from_another_one),
     };
     if (argc > 1)
