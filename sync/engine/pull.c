@@ -218,14 +218,10 @@ static void no_room(struct sync_session *x, uint64_t now_ms)
     x->cfg.room(x->cfg.arg, "the disk is full");
 }
 
-/* Looks what is missing, or, when nothing is, has the entry applied, if no other session had. */
+/* Looks what is missing, or, when nothing is, has the entry applied, if no other session had. What
+ * this remote has not others may have brought meanwhile, each something else. */
 static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
 {
-    if (f->missing) {
-        x->pull.retry_ms = now_ms + RETRY_MS;
-        fetch_end(f);
-        return;
-    }
     fetch_end(f);
     f->used = true;
     int rc = space_sync_needs(x->cfg.space, &f->dot, note_need, f);
@@ -234,6 +230,9 @@ static void fetch_look(struct sync_session *x, struct fetch *f, uint64_t now_ms)
         rc = space_sync_retry(x->cfg.space, &f->dot);
         if (rc >= 0 && rc != SYNC_CONTENT)
             rc = space_sync_settle(x->cfg.space);
+        fetch_end(f);
+    } else if (rc >= 0 && f->missing) {
+        x->pull.retry_ms = now_ms + RETRY_MS;
         fetch_end(f);
     }
     if (rc == -ENOENT || rc == -EBADMSG) /* not waited for any more; or never to be had */
@@ -276,28 +275,40 @@ static bool may_begin(const struct pull *l)
     return count(l, is_busy) < FETCHES_BUSY / 2 && count(l, is_used) < FETCHES_MAX;
 }
 
+/* Whether another content of @rank may be begun: it waits for none that is larger. */
+static bool is_next(const struct pull *l, uint64_t rank)
+{
+    size_t before = 0;
+    for (size_t i = 0; i < FETCHES_MAX; i++)
+        before += is_busy(&l->fetch[i]) && l->fetch[i].rank <= rank;
+    return before < FETCHES_BUSY;
+}
+
 /* Begins to fetch what waits, the smallest first. */
 static void begin_fetches(struct sync_session *x, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
-    if (l->more_waiting && (l->waiting_at == l->waiting.n || may_begin(l))) {
+    if (l->more_waiting &&
+        (l->waiting_at == l->waiting.n || may_begin(l) || now_ms >= l->look_ms)) {
         buf_reset(&l->waiting);
         l->waiting_at = 0;
         l->more_waiting = false;
+        l->look_ms = now_ms + LOOK_MS;
         if (space_sync_waiting(x->cfg.space, &l->waiting) < 0)
             sync_session_fail(x, FAILED_MS, "what is waited for cannot be read");
     }
-    size_t busy = count(l, is_busy), used = count(l, is_used);
-    for (; busy < FETCHES_BUSY && used < FETCHES_MAX && l->waiting_at < l->waiting.n;
+    size_t used = count(l, is_used);
+    for (; used < FETCHES_MAX && l->waiting_at < l->waiting.n;
          l->waiting_at += sizeof(struct sync_wait)) {
         struct sync_wait w;
         memcpy(&w, l->waiting.p + l->waiting_at, sizeof w);
+        if (!is_next(l, w.rank))
+            break;
         struct fetch *f = fetch_of(x, &w.dot);
         if (f == NULL)
             continue;
         *f = (struct fetch){.dot = w.dot, .rank = w.rank, .used = true};
         fetch_look(x, f, now_ms);
-        busy += is_busy(f);
         used += f->used;
     }
 }
@@ -422,7 +433,9 @@ static uint64_t next_pump(const struct pull *l, uint64_t now_ms)
 {
     if (l->room_ms != 0)
         return l->room_ms;
-    return may_begin(l) && l->waiting_at < l->waiting.n ? now_ms : sooner(l->retry_ms, l->held_ms);
+    if (may_begin(l) && l->waiting_at < l->waiting.n)
+        return now_ms;
+    return sooner(l->more_waiting ? l->look_ms : 0, sooner(l->retry_ms, l->held_ms));
 }
 
 uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
@@ -460,9 +473,10 @@ uint64_t pull_pump(struct sync_session *x, uint64_t now_ms)
 }
 
 /* The last form of a chunk came, and it was not it: perhaps it has its id in an older epoch. */
-static bool ask_older(struct sync_session *x, struct asked *a)
+static bool ask_older(struct sync_session *x, struct asked *a, uint64_t now_ms)
 {
     struct pull *l = &x->pull;
+    a->at_ms = now_ms;
     if (x->cfg.peer ||
         space_sync_chunk_id(x->cfg.space, a->chunk.name, ++a->epoch, &a->chunk.id) < 0)
         return false;
@@ -516,7 +530,7 @@ void pull_chunk(struct sync_session *x, const Persist__Chunk *c, uint64_t now_ms
     l->asked_n--;
     l->asked_bytes -= a.len;
     window_answered(&l->window, a.len, now_ms - a.at_ms, now_ms);
-    if (rc == -EBADMSG && ask_older(x, &a))
+    if (rc == -EBADMSG && ask_older(x, &a, now_ms))
         return;
     sources_answered(x->cfg.sources, x->source, a.chunk.name, rc == 0);
     a.fetch->missing = a.fetch->missing || rc < 0;

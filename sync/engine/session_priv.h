@@ -9,15 +9,16 @@
 #include "sync/engine/window.h"
 
 enum {
-    JOBS_MAX = 8,                            /* entries with chunks that are pushed at once */
-    PUTS_MAX = 4096,                         /* Puts that are not Done */
-    FETCHES_BUSY = 64,                       /* contents that are fetched at once, and */
-    FETCHES_MAX = 256,                       /* so many with those that other sessions fetch */
-    FETCH_NEEDS_MAX = 4096,                  /* chunks that one of them looks ahead */
+    JOBS_MAX = 8,           /* entries with chunks that are pushed at once */
+    PUTS_MAX = 4096,        /* Puts that are not Done */
+    FETCHES_BUSY = 64,      /* contents that are fetched at once, but for smaller ones, and */
+    FETCHES_MAX = 256,      /* so many with these and those that other sessions fetch */
+    FETCH_NEEDS_MAX = 4096, /* chunks that one of them looks ahead */
     PASSED_BYTES = FRAME_PASSING_WINDOW / 4, /* of chunks ahead; then the remote is told */
     CAME_MAX = 64,                           /* entries that are taken together, */
     CAME_BYTES = 512 << 10,                  /* of so many bytes, but for the last one */
     RETRY_MS = 60000, /* content that the remote did not have is asked for again */
+    LOOK_MS = 2000,   /* between two looks at all that waits, while enough is fetched */
 };
 
 /* A Put that is not Done. */
@@ -111,6 +112,7 @@ struct pull {
     struct buf waiting; /* struct sync_wait, from waiting_at on */
     size_t waiting_at;
     bool more_waiting; /* something waits that is not in the list */
+    uint64_t look_ms;  /* when it is looked at the latest what that is */
     uint64_t wants;    /* space_sync_wants() */
     uint64_t retry_ms; /* when what was missing is asked for again; 0: nothing was */
     uint64_t held_ms;  /* when what others were asked for may be asked for here; 0: nothing is */

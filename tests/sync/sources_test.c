@@ -29,6 +29,10 @@ enum {
     FAST = 4, /* frames in the time in which another link brings one */
     ROUNDS = 20000,
     LACKED = 4, /* less than are asked for at once */
+    FILMS = 80, /* more than one session fetches at once */
+    FILM = 512 << 10,
+    FILMS_BEFORE = 4,
+    SEEN_MS = 2000, /* until what waits is looked at again */
 };
 
 static const char *const labels[] = {"anna", "bert", "carl", "dora"};
@@ -438,6 +442,35 @@ static void many_notes_come_from_those_that_bring_them(void **state)
     run_until_dora_has("big");
 }
 
+/* As many are fetched as may be, and more of them wait. */
+static void a_note_goes_before_many_that_are_large(void **state)
+{
+    (void)state;
+    const uint8_t note[CONTENT_INLINE_MAX + 1] = {0};
+    uint8_t *p = big_bytes();
+    size_t has = 0;
+    for (size_t i = 0; i < FILMS; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "film%zu", i);
+        put_u64(p, i);
+        device_save(&w.d[ANNA], name, p + i * (BIG - FILM) / FILMS, FILM);
+    }
+    sync_meet_sign(&w.d[ANNA]);
+    peer_link_open(&line[ANNA]);
+    run_until_brought(ANNA, 1);
+    device_save(&w.d[ANNA], "note", note, sizeof note);
+    sync_meet_sign(&w.d[ANNA]);
+    pass_time(SEEN_MS);
+    run_until_dora_has("note");
+    for (size_t i = 0; i < FILMS; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "film%zu", i);
+        has += dora_has(name);
+    }
+    assert_in_range(has, 0, FILMS_BEFORE);
+    free(p);
+}
+
 static void what_one_source_lacks_another_one_brings(void **state)
 {
     (void)state;
@@ -453,6 +486,25 @@ static void what_one_source_lacks_another_one_brings(void **state)
     expect_whole();
     assert_in_range(line[CARL].end[0].none, 1, LACKED);
     expect_again(line[CARL].end[0].none);
+}
+
+/* No source has all of it, all of them together have: nobody waits until it is tried again. */
+static void what_each_source_lacks_in_part_is_whole_by_all_of_them(void **state)
+{
+    (void)state;
+    save_big();
+    open_links();
+    run_until_brought(CARL, 1);
+    for (size_t i = 0; i < SOURCES; i++) {
+        struct peer_end *e = &line[i].end[1];
+        assert_true(asked_of(i) > LACKED);
+        assert_int_equal(
+            content_drop_chunk(w.d[i].s->db, e->asked.p + e->asked.n - CONTENT_ID_BYTES), 0);
+    }
+    expect_whole();
+    for (size_t i = 0; i < SOURCES; i++)
+        assert_int_equal(line[i].end[0].none, 1);
+    expect_again(SOURCES);
 }
 
 static void what_one_source_forged_comes_from_another_one(void **state)
@@ -481,7 +533,9 @@ int main(int argc, char **argv)
         TEST(what_a_stalled_source_was_to_bring_comes_from_others_in_time),
         TEST(a_note_is_not_held_up_by_a_stalled_source),
         TEST(many_notes_come_from_those_that_bring_them),
+        TEST(a_note_goes_before_many_that_are_large),
         TEST(what_one_source_lacks_another_one_brings),
+        TEST(what_each_source_lacks_in_part_is_whole_by_all_of_them),
         TEST(what_one_source_forged_comes_from_another_one),
     };
     if (argc > 1)
