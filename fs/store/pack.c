@@ -19,6 +19,8 @@ struct packs {
     uint64_t run; /* from here on nothing is on its way to the disk yet */
     struct pack_writer *writers;
     _Atomic int fds[FILES_MAX]; /* -1: not open yet */
+    pthread_mutex_t sync_lock;  /* of the next one; taken before lock */
+    uint64_t lost_to;           /* of what was written up to here some did not reach the disk */
 };
 
 int packs_open(int dir_fd, uint64_t end, struct packs **ret)
@@ -31,6 +33,7 @@ int packs_open(int dir_fd, uint64_t end, struct packs **ret)
     for (size_t i = 0; i < FILES_MAX; i++)
         atomic_init(&p->fds[i], -1);
     pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->sync_lock, NULL);
     *ret = p;
     return 0;
 }
@@ -43,6 +46,7 @@ void packs_close(struct packs *p)
         if (atomic_load(&p->fds[i]) >= 0)
             close(atomic_load(&p->fds[i]));
     pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->sync_lock);
     free(p);
 }
 
@@ -146,16 +150,32 @@ int pack_append(struct packs *p, struct pack_writer *w, size_t phase, struct byt
     return 0;
 }
 
-int pack_sync(struct packs *p, struct pack_writer *w)
+static int sync_files(struct packs *p, const struct pack_writer *w)
 {
-    if (w->from == w->end || p->dir_fd < 0)
-        return 0;
     for (uint64_t n = w->from >> FILE_BITS; n <= (w->end - 1) >> FILE_BITS; n++) {
         int fd = file_at(p, n << FILE_BITS);
         if (fd < 0 || fdatasync(fd) < 0)
             return fd < 0 ? fd : -errno;
     }
     return 0;
+}
+
+/* What the disk does not take the kernel says once, to whoever syncs first, of whosever bytes. */
+int pack_sync(struct packs *p, struct pack_writer *w)
+{
+    if (w->from == w->end || p->dir_fd < 0)
+        return 0;
+    pthread_mutex_lock(&p->sync_lock);
+    int rc = sync_files(p, w);
+    if (rc < 0) {
+        pthread_mutex_lock(&p->lock);
+        p->lost_to = p->end;
+        pthread_mutex_unlock(&p->lock);
+    } else if (w->from < p->lost_to) {
+        rc = -EIO;
+    }
+    pthread_mutex_unlock(&p->sync_lock);
+    return rc;
 }
 
 void pack_done(struct packs *p, struct pack_writer *w)

@@ -36,7 +36,8 @@ void packs_close(struct packs *p); /* accepts NULL */
 int pack_append(struct packs *p, struct pack_writer *w, size_t phase, struct bytes data,
                 uint64_t *ret_place) MUST_CHECK;
 
-/** Returns when all that @w has written is on disk. */
+/** Returns when all that @w has written is on disk. -EIO also when another writer was told, since
+ * @w began, that something was not taken. */
 int pack_sync(struct packs *p, struct pack_writer *w) MUST_CHECK;
 
 /** @w is done: its places are named by rows, or never will be. */

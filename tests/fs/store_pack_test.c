@@ -11,9 +11,26 @@
 #include <cmocka.h>
 
 #include "fs/store/chunk.h"
+#include "fs/store/pack.h"
 #include "tests/support/content_fixture.h"
+#include "tests/support/crash_tree.h"
+#include "tests/support/scratch.h"
 
 enum { CHUNK = 70001, CHUNKS = 40 };
+
+/* Linked in the place of the call: how many of the next ones fail. */
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+static int bad_syncs;
+
+int __wrap_fdatasync(int fd)
+{
+    if (bad_syncs == 0)
+        return __real_fdatasync(fd);
+    bad_syncs--;
+    errno = EIO;
+    return -1;
+}
 
 static struct content_fixture fixture;
 static uint8_t data[CHUNKS][CHUNK], ids[CHUNKS][CONTENT_ID_BYTES];
@@ -236,6 +253,37 @@ static void chunk_of_two_batches_has_one_place(void **state)
     }
 }
 
+static void append(struct packs *p, struct pack_writer *w)
+{
+    uint64_t place;
+    assert_int_equal(pack_append(p, w, 0, bytes_of(data[0], CHUNK), &place), 0);
+}
+
+/* The kernel tells one of two writers that something was not written, perhaps of the other one. */
+static void what_a_disk_does_not_take_is_an_error_for_all_who_wrote(void **state)
+{
+    (void)state;
+    char dir[64];
+    assert_true(scratch_dir(dir, sizeof dir, "pack"));
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct pack_writer a = {.next = NULL}, b = a, later = a;
+    struct packs *p;
+    assert_int_equal(packs_open(fd, 0, &p), 0);
+    append(p, &a);
+    append(p, &b);
+    bad_syncs = 1;
+    assert_int_equal(pack_sync(p, &a), -EIO);
+    assert_int_equal(pack_sync(p, &b), -EIO);
+    append(p, &later);
+    assert_int_equal(pack_sync(p, &later), 0);
+    pack_done(p, &a);
+    pack_done(p, &b);
+    pack_done(p, &later);
+    packs_close(p);
+    close(fd);
+    crash_remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +299,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(batch_under_way_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_of_a_page_is_that_of_reads_in_it, setup, teardown),
         cmocka_unit_test_setup_teardown(chunk_of_two_batches_has_one_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_disk_does_not_take_is_an_error_for_all_who_wrote,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
