@@ -22,8 +22,7 @@
 #include <unistd.h>
 
 #include "sync/cli/confine.h"
-#include "tests/preload/hostile.h"
-#include "tests/support/e2e.h"
+#include "tests/support/hostile_orders.h"
 
 enum { TELL_MS = 100 };
 
@@ -110,21 +109,6 @@ static void put_victim(struct e2e *f, const struct attacker *a)
     e2e_ok(f, "%s sh -c 'echo text >notes/victim'", a->as);
 }
 
-static void give_orders(struct e2e *f, struct hostile *h)
-{
-    memset(h, 0, sizeof *h);
-    e2e_ok(f, "dirname $PWD/home/spaces/*/keys");
-    snprintf(h->space, sizeof h->space, "%.*s", (int)strcspn(f->last.out, "\n"), f->last.out);
-    snprintf(h->home, sizeof h->home, "%s", f->home);
-    snprintf(h->folder, sizeof h->folder, "%s", f->folder);
-    snprintf(h->private, sizeof h->private, "%s/private", f->top);
-    holds(snprintf(h->control, sizeof h->control, "%s/run/mount-notes.sock", f->home) <
-          HOSTILE_SOCKET);
-    h->mount = e2e_mount_pid(f);
-    h->watch = e2e_watch_pid(f);
-    holds(h->mount > 0 && h->watch > 0);
-}
-
 /* ---- the attacks ---- */
 
 static bool is_refused(int error)
@@ -137,7 +121,7 @@ static void attack_unconfined(struct e2e *f, const struct attacker *a)
 {
     char path[2 * HOSTILE_PATH];
     snprintf(path, sizeof path, "%s/bin/%s", f->top, library());
-    give_orders(f, orders);
+    hostile_orders(f, orders);
     AS(a->uid, a->uid)
     {
         void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -171,7 +155,7 @@ static void attack_confined(struct e2e *f)
 {
     int unconfined = orders->n;
     pid_t pid = e2e_sync_pid(f);
-    give_orders(f, orders);
+    hostile_orders(f, orders);
     e2e_wait(is_done, f, E2E_LONG_MS, "the hostile code");
     same(orders->n, unconfined + 1); /* sockets of its own */
     for (int i = 0; i < orders->n; i++) {

@@ -13,8 +13,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "tests/preload/hostile.h"
 #include "tests/support/crash_log.h"
+#include "tests/support/hostile_orders.h"
 #include "tests/support/posix.h"
 #include "tests/support/sync_world.h"
 
@@ -67,19 +67,6 @@ static bool begin(struct e2e *f)
                 TEST_HOSTILE))
         return false;
     return ok(setxattr(path, "user.x", "x", 1, 0)) == 0;
-}
-
-static void give_orders(struct e2e *f, struct hostile *h)
-{
-    e2e_ok(f, "dirname $PWD/home/spaces/*/keys");
-    snprintf(h->space, sizeof h->space, "%.*s", (int)strcspn(f->last.out, "\n"), f->last.out);
-    snprintf(h->home, sizeof h->home, "%s", f->home);
-    snprintf(h->folder, sizeof h->folder, "%s", f->folder);
-    snprintf(h->private, sizeof h->private, "%s/private", f->top);
-    holds(snprintf(h->control, sizeof h->control, "%s/run/mount-notes.sock", f->home) <
-          HOSTILE_SOCKET);
-    h->mount = e2e_mount_pid(f);
-    h->watch = e2e_watch_pid(f);
 }
 
 static void attack(const struct e2e *f, struct hostile *h)
@@ -149,8 +136,7 @@ static void another_user_gets_at_nothing(struct e2e *f)
         for (mode_t mode = 0700; mode <= 0755; mode += 055) {
             check_about("mode %03o", (unsigned)mode);
             ok(chmod(f->home, mode));
-            memset(h, 0, sizeof *h);
-            give_orders(f, h);
+            hostile_orders(f, h);
             attack(f, h);
             if (mode == 0755) /* which it was given */
                 for (int i = 0; i < h->n; i++)
