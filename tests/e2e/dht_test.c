@@ -22,16 +22,6 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-/* Where a device listens, from now on. */
-static const char *listen_at(size_t i)
-{
-    static char text[STRANGER + 1][200];
-    e2e_ok(at(i), "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off --json >p2p");
-    e2e_sh(at(i), "cat p2p");
-    snprintf(text[i], sizeof text[i], "%s", e2e_value(at(i), "addresses.0"));
-    return text[i];
-}
-
 static bool is_direct(void *arg)
 {
     size_t i = *(size_t *)arg;
@@ -72,8 +62,8 @@ static bool begin_device(size_t i)
 static bool move(const char *name)
 {
     e2e_ok(at(BERT), "persist p2p --listen off");
-    listen_at(ANNA);
-    listen_at(BERT);
+    world_listen(at(ANNA));
+    world_listen(at(BERT));
     world_save(at(ANNA), name, "of anna\n");
     usleep(NOT_MS * 1000);
     return holds(!exists(world_path(at(BERT), "%s", name)));
@@ -88,8 +78,8 @@ static bool part(struct e2e *f)
     world_even(&world);
     if (!holds(world_add(&world) != NULL)) /* who has no folder */
         return false;
-    const char *bert = listen_at(BERT);
-    listen_at(ANNA);
+    const char *bert = world_listen(at(BERT));
+    world_listen(at(ANNA));
     e2e_ok(at(ANNA), "persist p2p --peer %s", bert);
     world_server_stop(&world, SIGTERM);
     wait_direct(ANNA);
@@ -115,7 +105,7 @@ static void they_find_each_other_by_a_stranger(struct e2e *f)
 {
     size_t bert = BERT;
     if (part(f)) {
-        const char *stranger = listen_at(STRANGER);
+        const char *stranger = world_listen(at(STRANGER));
         e2e_ok(at(STRANGER), "persist p2p --dht on >/dev/null");
         e2e_ok(at(ANNA), "persist p2p --bootstrap %s >/dev/null", stranger);
         e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
@@ -134,7 +124,7 @@ static void they_find_each_other_by_a_stranger(struct e2e *f)
 static void one_that_moves_is_found_again(struct e2e *f)
 {
     if (part(f)) {
-        const char *stranger = listen_at(STRANGER);
+        const char *stranger = world_listen(at(STRANGER));
         e2e_ok(at(STRANGER), "persist p2p --dht on >/dev/null");
         e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
         world_offline(at(BERT));
@@ -153,7 +143,7 @@ static void the_dht_of_ipfs_is_another_one(struct e2e *f)
 {
     size_t anna = ANNA;
     if (part(f)) {
-        const char *stranger = listen_at(STRANGER);
+        const char *stranger = world_listen(at(STRANGER));
         e2e_ok(at(STRANGER), "persist p2p --dht on --dht-protocol ipfs >/dev/null");
         e2e_ok(at(BERT), "persist p2p --bootstrap %s >/dev/null", stranger);
         e2e_ok(at(ANNA), "persist p2p --bootstrap %s --dht-protocol ipfs >/dev/null", stranger);
@@ -173,7 +163,7 @@ static void the_dht_of_ipfs_is_another_one(struct e2e *f)
 static void names_change_with_the_day(struct e2e *f)
 {
     if (part(f)) {
-        const char *stranger = listen_at(STRANGER);
+        const char *stranger = world_listen(at(STRANGER));
         e2e_ok(at(STRANGER), "persist p2p --dht on >/dev/null");
         set_clock(ANNA, 1);
         world_save(at(ANNA), "day.md", "the next\n");
@@ -211,7 +201,7 @@ static void what_is_no_peer_changes_nothing(struct e2e *f)
             strcat(many, " --bootstrap /ip4/192.0.2.8/tcp/4001");
         expect_set("\"dht\":false,\"dht_protocol\":\"persist\",\"bootstrap\":[],"
                    "\"neighbours\":0");
-        const char *was = listen_at(ANNA);
+        const char *was = world_listen(at(ANNA));
         e2e_ok(at(ANNA), "persist p2p --bootstrap /ip4/192.0.2.7/tcp/4001 >/dev/null");
         expect_set(set);
         e2e_refused(at(ANNA), 2, "--dht is on or off", "persist p2p --dht perhaps");

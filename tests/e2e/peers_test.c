@@ -18,16 +18,6 @@ static struct e2e *at(size_t i)
     return world_at(&world, i);
 }
 
-/* Where a device listens, from now on. */
-static const char *listen_at(size_t i)
-{
-    static char text[DEVICES][200];
-    e2e_ok(at(i), "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off --json >p2p");
-    e2e_sh(at(i), "cat p2p");
-    snprintf(text[i], sizeof text[i], "%s", e2e_value(at(i), "addresses.0"));
-    return text[i];
-}
-
 static bool all_is_direct(void *arg)
 {
     size_t i = *(size_t *)arg;
@@ -44,9 +34,9 @@ static void wait_direct(size_t i)
 /* Anna and Carl each know Bert, and not each other. */
 static void link_in_a_row(void)
 {
-    const char *bert = listen_at(BERT);
+    const char *bert = world_listen(at(BERT));
     for (size_t i = ANNA; i <= CARL; i += CARL - ANNA) {
-        listen_at(i);
+        world_listen(at(i));
         e2e_ok(at(i), "persist p2p --peer %s", bert);
     }
 }
@@ -129,7 +119,7 @@ static void with_a_server_and_without(struct e2e *f)
         both_ways(ANNA, BERT, "three.md"); /* by the server */
         usleep(NOT_MS * 1000);
         holds(!exists(world_path(at(CARL), "three.md")));
-        e2e_ok(at(CARL), "persist p2p --peer %s", listen_at(BERT));
+        e2e_ok(at(CARL), "persist p2p --peer %s", world_listen(at(BERT)));
         world_even(&world);
     }
     world_end(&world);
@@ -172,7 +162,7 @@ static void what_is_no_address_changes_nothing(struct e2e *f)
         e2e_refused(at(ANNA), 2, "/p2p/", "persist p2p --peer /ip4/127.0.0.1/tcp/4001");
         e2e_refused(at(ANNA), 1, "", "persist p2p --listen /ip4/192.0.2.1/tcp/4001");
         e2e_ok(at(ANNA), "persist p2p --listen off >p2p && grep -q '^direct .*off' p2p");
-        const char *was = listen_at(ANNA);
+        const char *was = world_listen(at(ANNA));
         e2e_refused(at(ANNA), 2, "", "persist p2p --listen nowhere");
         e2e_ok(at(ANNA), "persist p2p >p2p && grep -q %s p2p", was);
     }

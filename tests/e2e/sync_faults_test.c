@@ -285,11 +285,11 @@ static void kill_server(unsigned down_ms)
     holds(world_server_start(&world));
 }
 
-static void kill_one(struct crash_rand *rand)
+static void kill_one(struct crash_rand *rand, bool served)
 {
     usleep((20 + (unsigned)crash_below(rand, 400)) * 1000);
     unsigned down_ms = crash_chance(rand, 20) ? 1000 : (unsigned)crash_below(rand, 100);
-    unsigned which = (unsigned)crash_below(rand, 2 * DEVICES + 2);
+    unsigned which = (unsigned)crash_below(rand, 2 * DEVICES + (served ? 2 : 0));
     if (which < DEVICES)
         kill_mount(at(which), down_ms);
     else if (which < 2 * DEVICES)
@@ -313,20 +313,34 @@ static bool all_have_saved(void *arg)
     return true;
 }
 
-static void nothing_is_lost_by_kills(struct e2e *f)
+/* They are linked directly from now on, each with each, and by nothing else. */
+static void go_on_without_server(void)
+{
+    const char *first = world_listen(at(0)), *second = world_listen(at(1));
+    world_listen(at(2));
+    e2e_ok(at(1), "persist p2p --peer %s", first);
+    e2e_ok(at(2), "persist p2p --peer %s --peer %s", first, second);
+    world_server_stop(&world, SIGTERM);
+}
+
+static void kills_lose_nothing(struct e2e *f, bool served)
 {
     struct crash_rand rand = {.s = crash_env("PERSIST_TEST_SEED", 1)};
     unsigned kills =
-        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 150 : 40);
+        (unsigned)crash_env("PERSIST_TEST_ROUNDS", crash_env("PERSIST_LONG", 0) != 0 ? 150
+                                                   : served                          ? 40
+                                                                                     : 20);
     struct savers *savers = crash_shared(sizeof *savers);
     pid_t pids[DEVICES];
     printf("    PERSIST_TEST_SEED=%ju, %u kills\n", (uintmax_t)rand.s, kills);
     if (world_begin(&world, f, DEVICES)) {
         make_shared_files(at(0));
         world_even(&world);
+        if (!served)
+            go_on_without_server();
         start_savers(savers, pids, &rand);
         for (unsigned i = 0; i < kills && check_failures() == 0; i++)
-            kill_one(&rand);
+            kill_one(&rand, served);
         struct goal goal = {savers, kills};
         e2e_wait(all_have_saved, &goal, E2E_LONG_MS, "all have saved often");
         stop_savers(savers, pids);
@@ -339,6 +353,16 @@ static void nothing_is_lost_by_kills(struct e2e *f)
         }
     }
     world_end(&world);
+}
+
+static void nothing_is_lost_by_kills(struct e2e *f)
+{
+    kills_lose_nothing(f, true);
+}
+
+static void nothing_is_lost_by_kills_without_a_server(struct e2e *f)
+{
+    kills_lose_nothing(f, false);
 }
 
 /* Many are taken in with one write: one that ends in the middle is all or nothing. */
@@ -773,6 +797,7 @@ int main(int argc, char **argv)
 {
     static const struct e2e_test tests[] = {
         E2E_TEST(nothing_is_lost_by_kills),
+        E2E_TEST(nothing_is_lost_by_kills_without_a_server),
         E2E_TEST(a_heap_that_comes_outlives_kills_of_who_takes_it),
         E2E_TEST(nothing_is_lost_by_a_server_without_power),
         E2E_TEST(a_full_server_says_so_and_goes_on),

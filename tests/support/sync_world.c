@@ -141,6 +141,17 @@ bool world_clone(struct sync_world *w, struct e2e *d)
                   w->url, d->folder);
 }
 
+const char *world_listen(struct e2e *d)
+{
+    static char text[8][200];
+    static size_t n;
+    char *ret = text[n++ % ARRAY_N(text)];
+    e2e_ok(d, "persist p2p --listen /ip4/127.0.0.1/tcp/0 --mdns off --json >p2p");
+    e2e_sh(d, "cat p2p");
+    snprintf(ret, sizeof text[0], "%s", e2e_value(d, "addresses.0"));
+    return ret;
+}
+
 void world_offline(struct e2e *d)
 {
     pid_t pid = e2e_sync_pid(d);

@@ -46,6 +46,10 @@ bool world_clone(struct sync_world *w, struct e2e *d);
 void world_offline(struct e2e *d);
 void world_online(struct e2e *d);
 
+/** Where a device listens for direct links, from now on, and is announced to nobody: a multiaddr,
+ * good for some calls. */
+const char *world_listen(struct e2e *d);
+
 /* ---- the server ---- */
 
 /** Ends it with @signal, and waits for that. */
