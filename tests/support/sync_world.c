@@ -152,6 +152,16 @@ const char *world_listen(struct e2e *d)
     return ret;
 }
 
+void world_without_server(struct sync_world *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const char *address = world_listen(world_at(w, i));
+        for (size_t j = 0; j < i; j++)
+            e2e_ok(world_at(w, j), "persist p2p --peer %s", address);
+    }
+    world_server_stop(w, SIGTERM);
+}
+
 void world_offline(struct e2e *d)
 {
     pid_t pid = e2e_sync_pid(d);

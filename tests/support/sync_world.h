@@ -49,6 +49,8 @@ void world_online(struct e2e *d);
 /** Where a device listens for direct links, from now on, and is announced to nobody: a multiaddr,
  * good for some calls. */
 const char *world_listen(struct e2e *d);
+/** From now on each device is linked with each directly, and the server is gone. */
+void world_without_server(struct sync_world *w);
 
 /* ---- the server ---- */
 
