@@ -433,13 +433,10 @@ static int add_remote(struct request *r, struct err *err)
 static int join(struct request *r, const struct space_entry **ret, struct err *err)
 {
     int lock_fd;
-    int rc = home_lock(&r->session.home, &lock_fd, err);
+    int rc = session_lock(&r->session, &lock_fd, err);
     if (rc < 0)
         return rc;
-    spaces_fini(&r->session.spaces);
-    rc = spaces_load(&r->session.home, &r->session.spaces, err);
-    if (rc == 0)
-        rc = create(r, ret, err);
+    rc = create(r, ret, err);
     close(lock_fd);
     if (rc < 0)
         return rc;

@@ -152,15 +152,11 @@ static int choose_space(struct request *r, struct err *err)
 /* Finds or makes the space, alone: two commands at once do not make two spaces of one folder. */
 static int find_space(struct request *r, struct err *err)
 {
-    struct session *s = &r->session;
     int lock_fd;
-    int rc = home_lock(&s->home, &lock_fd, err);
+    int rc = session_lock(&r->session, &lock_fd, err);
     if (rc < 0)
         return rc;
-    spaces_fini(&s->spaces);
-    rc = spaces_load(&s->home, &s->spaces, err);
-    if (rc == 0)
-        rc = choose_space(r, err);
+    rc = choose_space(r, err);
     close(lock_fd);
     return rc;
 }

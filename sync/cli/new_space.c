@@ -177,13 +177,10 @@ static int replace(struct work *w, struct err *err)
     struct session *s = &w->session;
     char name[SPACE_NAME_SIZE];
     int lock_fd;
-    int rc = home_lock(&s->home, &lock_fd, err);
+    int rc = session_lock(s, &lock_fd, err);
     if (rc < 0)
         return rc;
-    spaces_fini(&s->spaces);
-    rc = spaces_load(&s->home, &s->spaces, err);
-    if (rc == 0)
-        rc = choose_aside(w, err);
+    rc = choose_aside(w, err);
     if (rc == 0) {
         spaces_choose_name(&s->spaces, w->aside, name);
         rc = spaces_replace(&s->home, &w->old, &w->keys.space, w->aside, name, err);

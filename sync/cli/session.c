@@ -31,6 +31,18 @@ int session_open(struct session *s, bool create, struct err *err)
     return rc;
 }
 
+int session_lock(struct session *s, int *ret_fd, struct err *err)
+{
+    int rc = home_lock(&s->home, ret_fd, err);
+    if (rc < 0)
+        return rc;
+    spaces_fini(&s->spaces);
+    rc = spaces_load(&s->home, &s->spaces, err);
+    if (rc < 0)
+        close(*ret_fd);
+    return rc;
+}
+
 void session_fini(struct session *s)
 {
     spaces_fini(&s->spaces);

@@ -29,6 +29,12 @@ struct session {
 int session_open(struct session *s, bool create, struct err *err) MUST_CHECK;
 void session_fini(struct session *s);
 
+/**
+ * Takes the lock of the state directory (home_lock(); closing @ret_fd gives it back), and reads
+ * anew which spaces there are: nobody else makes or moves one meanwhile.
+ */
+int session_lock(struct session *s, int *ret_fd, struct err *err) MUST_CHECK;
+
 /** The process that serves a space: 1 and its id, 0 none, or a negative errno. */
 int session_owner(const struct session *s, const struct space_entry *e, pid_t *ret_pid,
                   struct err *err) MUST_CHECK;
