@@ -11,12 +11,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sync/net/tcp_alive.h"
+
 enum { NAME_SIZE = 256 /* of DNS */ };
 
 struct stream {
     int fd;
     SSL *ssl; /* NULL: without TLS */
     struct net_watch *watch;
+    struct tcp_alive *alive;
+    net_watch_fn fn;
+    void *arg;
+    bool gone;      /* the other computer is */
     bool connected; /* TCP; TLS may still be under way */
     bool failed;    /* TLS: nothing can be said through it any more */
     uint32_t wanted;
@@ -65,11 +71,27 @@ static int new_ssl(struct stream *s, const struct stream_config *cfg)
     return ok ? 0 : -ENOMEM;
 }
 
+static void on_gone(void *arg)
+{
+    struct stream *s = arg;
+    s->gone = true;
+    s->fn(EPOLLERR, s->arg);
+}
+
+static int watch(struct stream *s, struct net_loop *l, uint32_t events)
+{
+    s->wanted = events;
+    int rc = net_watch_new(l, s->fd, events, s->fn, s->arg, &s->watch);
+    return rc < 0 ? rc : tcp_alive_new(l, s->fd, on_gone, s, &s->alive);
+}
+
 int stream_new(struct net_loop *l, const struct stream_config *cfg, struct stream **ret)
 {
     struct stream *s = calloc(1, sizeof *s);
     if (s == NULL)
         return -ENOMEM;
+    s->fn = cfg->fn;
+    s->arg = cfg->arg;
     int rc = new_socket(cfg, &s->fd);
     if (rc < 0) {
         free(s);
@@ -78,7 +100,7 @@ int stream_new(struct net_loop *l, const struct stream_config *cfg, struct strea
     if (cfg->tls != NULL)
         rc = new_ssl(s, cfg);
     if (rc == 0)
-        rc = net_watch_new(l, s->fd, s->wanted = EPOLLOUT, cfg->fn, cfg->arg, &s->watch);
+        rc = watch(s, l, EPOLLOUT);
     if (rc < 0) {
         stream_free(s);
         return rc;
@@ -92,9 +114,10 @@ int stream_adopt(struct net_loop *l, int fd, net_watch_fn fn, void *arg, struct 
     struct stream *s = calloc(1, sizeof *s);
     if (s == NULL)
         return -ENOMEM;
-    *s = (struct stream){.fd = fd, .connected = true};
-    int rc = net_watch_new(l, fd, 0, fn, arg, &s->watch);
+    *s = (struct stream){.fd = fd, .connected = true, .fn = fn, .arg = arg};
+    int rc = watch(s, l, 0);
     if (rc < 0) {
+        net_watch_free(s->watch);
         free(s);
         return rc;
     }
@@ -111,6 +134,7 @@ void stream_free(struct stream *s)
         (void)SSL_shutdown(s->ssl);
     ERR_clear_error();
     SSL_free(s->ssl);
+    tcp_alive_free(s->alive);
     net_watch_free(s->watch);
     close(s->fd);
     free(s);
@@ -203,6 +227,8 @@ static ssize_t plain(ssize_t n)
 
 ssize_t stream_read(struct stream *s, void *to, size_t n)
 {
+    if (s->gone)
+        return -ETIMEDOUT;
     if (s->ssl == NULL) {
         ssize_t k = recv(s->fd, to, n, 0);
         return k == 0 ? -EPIPE : plain(k);
@@ -223,6 +249,9 @@ bool stream_has_read(const struct stream *s)
 
 ssize_t stream_write(struct stream *s, const void *from, size_t n)
 {
+    if (s->gone)
+        return -ETIMEDOUT;
+    tcp_alive_sent(s->alive);
     if (s->ssl == NULL)
         return plain(send(s->fd, from, n, MSG_NOSIGNAL));
     bool out = true;

@@ -1,5 +1,7 @@
 /*
  * sync/net/stream - a TCP connection, with TLS or without: bytes both ways, and nothing waits.
+ * A computer at the other end that is gone is noticed (tcp_alive.h): then reading and writing fail
+ * with ETIMEDOUT, and its function is called with EPOLLERR.
  * Thread: the loop's.
  */
 #ifndef SYNC_NET_STREAM_H

@@ -54,6 +54,7 @@ void ws_finish(struct ws *w)
         w->events->closed(w, &w->end, w->user);
     lws_dll2_remove(&w->list);
     net_timer_free(w->timer);
+    tcp_alive_free(w->alive);
     sendq_fini(&w->out);
     buf_fini(&w->in);
     free(w);
@@ -81,6 +82,7 @@ void ws_gone(struct ws *w)
 {
     w->wsi = NULL;
     w->wire = NULL;
+    tcp_alive_free(TAKE_PTR(w->alive));
     if (w->state != WS_HANDSHAKE) /* a client may try again */
         w->state = WS_CLOSED;
     net_timer_cancel(w->timer);
@@ -346,7 +348,7 @@ static void keep_alive(struct ws *w)
     if (w->pinged_ms != 0) {
         uint64_t until = w->pinged_ms + w->keep.answer_ms;
         if (now >= until)
-            ws_kill(w, WS_BROKEN, "the other side does not answer");
+            ws_kill(w, WS_BROKEN, WS_NO_ANSWER);
         else
             net_timer_set(w->timer, until - now);
         return;

@@ -20,6 +20,7 @@ static int put(struct ws *w, const struct ws_out *f)
     int type = f->op == WS_OP_PING   ? LWS_WRITE_PING
                : f->op == WS_OP_PONG ? LWS_WRITE_PONG
                                      : lws_write_ws_flags(LWS_WRITE_BINARY, f->first, f->last);
+    tcp_alive_sent(w->alive);
     return lws_write(w->wsi, f->data, f->n, (enum lws_write_protocol)type);
 }
 

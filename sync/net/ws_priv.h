@@ -13,8 +13,12 @@
 
 #include "sync/net/loop_priv.h"
 #include "sync/net/sendq.h"
+#include "sync/net/tcp_alive.h"
 #include "sync/net/ws.h"
 #include "sync/net/ws_codec.h"
+
+/* Why it ends, of a peer that is silent. */
+#define WS_NO_ANSWER "the other side does not answer"
 
 enum ws_state {
     WS_HANDSHAKE,
@@ -69,6 +73,7 @@ struct ws {
     void *owner; /* struct ws_server or struct ws_attempts */
     struct net_loop *loop;
     struct lws *wsi;         /* of a server */
+    struct tcp_alive *alive; /* of its socket; a client's stream has its own */
     struct ws_wire *wire;    /* of a client */
     struct net_timer *timer; /* keepalive; a limit of the handshake and of the close */
     const struct ws_events *events;

@@ -20,11 +20,18 @@ static size_t sockets_max(const struct ws_server *s)
     return s->cfg.connections_max + s->cfg.connections_max / 4 + SPARE;
 }
 
+static void on_far_gone(void *arg)
+{
+    ws_kill(arg, WS_BROKEN, WS_NO_ANSWER);
+}
+
 static void adopt(struct ws_server *s, int fd, const struct listener_peer *from)
 {
     struct ws *w = ws_new(s->loop, &ws_server_side, s, &s->connections, &s->cfg.keep);
-    if (w == NULL) {
+    if (w == NULL || tcp_alive_new(s->loop, fd, on_far_gone, w, &w->alive) < 0) {
         close(fd);
+        if (w != NULL)
+            ws_finish(w);
         return;
     }
     memcpy(w->address, from->address, sizeof w->address);

@@ -286,6 +286,8 @@ static void on_ready(uint32_t events, void *arg)
         rc = write_some(r);
     if (rc < 0 && r->stage != OPEN)
         tell_failed(r, rc);
+    else if (rc == -ETIMEDOUT)
+        ws_set_end(r->ws, WS_BROKEN, WS_NO_ANSWER);
     if (rc < 0 || (r->ending && r->out_at == r->out.n))
         end(r);
     else

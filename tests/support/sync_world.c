@@ -77,19 +77,19 @@ bool world_server_start(struct sync_world *w)
 {
     unlink(world_path(w->server, "../listens"));
     w->server_pid = e2e_start(w->server,
-                              "exec persist serve -f --listen 127.0.0.1:%u --data %s %s "
+                              "exec persist serve -f --listen %s:%u --data %s %s "
                               ">listens 2>>home/log/serve.log",
-                              w->port, w->data, w->options);
+                              w->address, w->port, w->data, w->options);
     return holds(w->server_pid > 0) && e2e_wait(is_listening, w, E2E_LONG_MS, "the server listens");
 }
 
 uint64_t world_metric(struct sync_world *w, const char *name)
 {
     e2e_sh(w->server,
-           "bash -c 'exec 3<>/dev/tcp/127.0.0.1/%u && printf \"GET /metrics HTTP/1.0\\r\\nHost: "
+           "bash -c 'exec 3<>/dev/tcp/%s/%u && printf \"GET /metrics HTTP/1.0\\r\\nHost: "
            "localhost\\r\\nConnection: close\\r\\n\\r\\n\" >&3 && cat <&3' | "
            "sed -n 's/^persist_%s //p'",
-           w->port, name);
+           w->address, w->port, name);
     if (w->server->last.out_n == 0)
         check_fail("no metric %s: %s", name, w->server->last.err);
     return strtoull(w->server->last.out, NULL, 10);
@@ -119,6 +119,10 @@ struct e2e *world_add(struct sync_world *w)
         return NULL;
     snprintf(name, sizeof name, "d%zu", w->n);
     struct e2e *d = part(w, name);
+    if (w->lan != NULL) {
+        d->net = w->lan->host[w->n];
+        e2e_ok(d, "persist p2p --mdns off >/dev/null");
+    }
     w->device[w->n++] = d;
     return e2e_ok(w->server, "persist token create --user alice --label %s --data %s >%s/token",
                   name, w->data, d->top)
@@ -126,10 +130,17 @@ struct e2e *world_add(struct sync_world *w)
                : NULL;
 }
 
+/* Without TLS to another machine. */
+static const char *trust(const struct sync_world *w)
+{
+    return w->lan != NULL ? "--insecure" : "";
+}
+
 bool world_found(struct sync_world *w, struct e2e *d)
 {
     return e2e_mount(d, "--name notes") &&
-           e2e_ok(d, "persist remote add %s %s --token-file token >added", w->url, d->folder) &&
+           e2e_ok(d, "persist remote add %s %s --token-file token %s >added", w->url, d->folder,
+                  trust(w)) &&
            e2e_ok(d, "sed -n 's/^passphrase: //p' added >../passphrase && test -s ../passphrase");
 }
 
@@ -137,8 +148,8 @@ bool world_clone(struct sync_world *w, struct e2e *d)
 {
     return e2e_ok(d,
                   "persist clone %s %s --name notes --token-file token "
-                  "--passphrase-file ../passphrase",
-                  w->url, d->folder);
+                  "--passphrase-file ../passphrase %s",
+                  w->url, d->folder, trust(w));
 }
 
 const char *world_listen(struct e2e *d)
@@ -180,16 +191,17 @@ void world_online(struct e2e *d)
 static bool begin_server(struct sync_world *w)
 {
     w->server = part(w, "server");
+    if (w->lan != NULL)
+        w->server->net = w->lan->host[w->lan->n - 1];
     snprintf(w->data, sizeof w->data, "%.100s/data", w->server->top);
     w->port = choose_port();
-    snprintf(w->url, sizeof w->url, "ws://127.0.0.1:%u", w->port);
+    snprintf(w->url, sizeof w->url, "ws://%s:%u", w->address, w->port);
     return holds(w->port > 0) && e2e_ok(w->server, "mkdir -p -m 700 home home/log") &&
            world_server_start(w) && e2e_ok(w->server, "persist user add alice --data %s", w->data);
 }
 
-bool world_begin(struct sync_world *w, struct e2e *f, size_t n)
+static bool begin(struct sync_world *w, size_t n)
 {
-    *w = (struct sync_world){.f = f};
     if (!begin_server(w))
         return false;
     for (size_t i = 0; i < n; i++) {
@@ -198,6 +210,20 @@ bool world_begin(struct sync_world *w, struct e2e *f, size_t n)
             return false;
     }
     return true;
+}
+
+bool world_begin(struct sync_world *w, struct e2e *f, size_t n)
+{
+    *w = (struct sync_world){.f = f, .address = "127.0.0.1"};
+    return begin(w, n);
+}
+
+bool world_begin_apart(struct sync_world *w, struct e2e *f, size_t n, const struct lan *lan)
+{
+    static char address[24];
+    snprintf(address, sizeof address, "10.77.0.%zu", n + 1);
+    *w = (struct sync_world){.f = f, .address = address, .lan = lan};
+    return begin(w, n);
 }
 
 static void end_part(struct e2e *d)

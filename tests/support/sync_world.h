@@ -9,6 +9,7 @@
 #define TESTS_SUPPORT_SYNC_WORLD_H
 
 #include "tests/support/e2e.h"
+#include "tests/support/lan.h"
 
 enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = E2E_LONG_MS };
 
@@ -16,8 +17,10 @@ struct sync_world {
     struct e2e *f;      /* the test's own fixture, in which nothing is mounted */
     struct e2e *server; /* its commands know the server's data as $DATA */
     pid_t server_pid;   /* 0: it does not run */
+    const char *address; /* where it listens */
     unsigned port;
     char url[48];
+    const struct lan *lan; /* NULL: all are this machine */
     char data[E2E_PATH_MAX];
     char options[E2E_PATH_MAX + 32]; /* of `persist serve`, besides; from the next start on */
     struct e2e *device[WORLD_DEVICES_MAX];
@@ -29,6 +32,9 @@ struct sync_world {
  * False, after a failed check, when that does not work; world_end() then, too.
  */
 bool world_begin(struct sync_world *w, struct e2e *f, size_t n);
+/** The same with hosts of @lan, one bridged network: each device is the one of its number, the
+ * server the one after them. The devices do not look for each other. */
+bool world_begin_apart(struct sync_world *w, struct e2e *f, size_t n, const struct lan *lan);
 /** Ends all processes and mounts, and checks what stayed behind. */
 void world_end(struct sync_world *w);
 

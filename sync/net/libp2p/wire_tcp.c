@@ -46,7 +46,9 @@ static void end_soon(struct wire *w, const char *why)
 
 static void broke(struct wire *w, int rc)
 {
-    end_soon(w, rc == -EPIPE ? "the peer closed the connection" : strerror(-rc));
+    end_soon(w, rc == -EPIPE       ? "the peer closed the connection"
+                : rc == -ETIMEDOUT ? "the peer does not answer any more"
+                                   : strerror(-rc));
 }
 
 /* ---- bytes -------------------------------------------------------------------------------------
