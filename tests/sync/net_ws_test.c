@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "sync/net/sendq.h"
+#include "sync/net/tcp_alive.h"
 #include "tests/support/net.h"
 
 static struct net net;
@@ -174,6 +175,24 @@ static void a_reader_that_pauses_stops_the_sender_and_costs_no_memory(void **sta
     ws_resume(far->ws);
     net_until_messages(&net, far, FLOOD);
     assert_int_equal(far->bytes, (size_t)FLOOD * CHUNK);
+}
+
+/* What reads nothing, and acknowledges that it reads nothing, is a computer that is there. */
+static void a_reader_that_pauses_long_is_not_taken_for_gone(void **state)
+{
+    (void)state;
+    struct net_end *far = net_open(&net, &end);
+    end.on_writable = far->on_writable = flood;
+    ws_pause(far->ws);
+    ws_pause(end.ws);
+    flood(&end);
+    flood(far);
+    net_run_ms(&net, 3 * TCP_ALIVE_MS);
+    assert_int_equal(end.closed + far->closed, 0);
+    ws_resume(far->ws);
+    ws_resume(end.ws);
+    net_until_messages(&net, far, FLOOD);
+    net_until_messages(&net, &end, FLOOD);
 }
 
 static void many_small_messages_are_bounded_too(void **state)
@@ -409,6 +428,7 @@ int main(void)
         CASE(a_message_too_long_to_send_is_refused),
         CASE(before_it_is_open_nothing_is_sent),
         CASE(a_reader_that_pauses_stops_the_sender_and_costs_no_memory),
+        CASE(a_reader_that_pauses_long_is_not_taken_for_gone),
         CASE(many_small_messages_are_bounded_too),
         CASE(a_pause_in_a_message_holds_the_next_one_back),
         CASE(closes_carry_code_and_reason_both_ways),
