@@ -20,7 +20,7 @@ static const char builtin[] =
 
 bool ignore_is_rules(struct bytes name)
 {
-    return bytes_equal(name, bytes_str(".persistignore"));
+    return bytes_equal(name, bytes_str(IGNORE_RULES));
 }
 
 int ignore_open(struct space *s)
@@ -192,7 +192,7 @@ int ignore_unsettled(struct space *s, uint64_t dir, struct bytes name)
     for (bool top = !atomic_load(&s->rules_seen); rc == 0 && !top; itself = false) {
         struct attr a;
         top = dir == TREE_ROOT;
-        rc = itself ? 0 : is_pending(s, dir, bytes_str(".persistignore"));
+        rc = itself ? 0 : is_pending(s, dir, bytes_str(IGNORE_RULES));
         if (rc == 0 && !top)
             rc = tree_getattr(s->tree, dir, &a);
         dir = rc == 0 && !top ? a.parent : dir;

@@ -9,6 +9,9 @@
 
 #include "fs/space/space_priv.h"
 
+/* The name of a file of rules. */
+#define IGNORE_RULES ".persistignore"
+
 /** Before and after everything else here; no lock is needed. -ENOMEM. */
 int ignore_open(struct space *s) MUST_CHECK;
 void ignore_close(struct space *s);

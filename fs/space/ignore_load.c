@@ -26,7 +26,7 @@ static int load(struct space *s, struct ignore_slot *slot)
 {
     struct replica_entry e;
     struct replica_info info;
-    int rc = replica_lookup(s->replica, &slot->dir, bytes_str(".persistignore"), &e);
+    int rc = replica_lookup(s->replica, &slot->dir, bytes_str(IGNORE_RULES), &e);
     if (rc < 0 || rid_kind(&e.rid) != KIND_FILE)
         return rc == -ENOENT ? 0 : rc;
     rc = replica_stat(s->replica, &e.rid, &info);

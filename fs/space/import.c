@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/space/ignore.h"
 #include "fs/space/import_priv.h"
 #include "proto/base/escape.h"
 
@@ -29,7 +30,36 @@ struct visit {
 
 typedef int (*visit_fn)(struct import *m, const struct visit *v, uint64_t dir, unsigned depth);
 
-/* Calls @fn for each entry; m->path is at it meanwhile, and stays there after an error. */
+/* Calls @fn for the entry @name of @fd; m->path is at it meanwhile, and stays there after an error. */
+static int visit(struct import *m, int fd, const char *name, uint64_t dir, unsigned depth,
+                 visit_fn fn)
+{
+    struct visit v = {.dir_fd = fd, .name = name};
+    size_t n = m->path.n;
+    if (n > 0)
+        buf_put_u8(&m->path, '/');
+    buf_put_bytes(&m->path, bytes_str(name));
+    int rc = buf_status(&m->path);
+    if (rc == 0 && fstatat(fd, name, &v.st, AT_SYMLINK_NOFOLLOW) < 0)
+        rc = import_failed(m, -errno, strerror(errno));
+    if (rc == 0)
+        rc = fn(m, &v, dir, depth);
+    if (rc == 0)
+        m->path.n = n;
+    return rc;
+}
+
+/* Rules come before all else: names that they keep on this device are published when there are
+ * none. */
+static int visit_rules(struct import *m, int fd, uint64_t dir, unsigned depth, visit_fn fn)
+{
+    struct stat st;
+    if (fstatat(fd, IGNORE_RULES, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        return 0;
+    return visit(m, fd, IGNORE_RULES, dir, depth, fn);
+}
+
+/* Calls @fn for each entry. */
 static int walk(struct import *m, int fd, uint64_t dir, unsigned depth, visit_fn fn)
 {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -40,8 +70,7 @@ static int walk(struct import *m, int fd, uint64_t dir, unsigned depth, visit_fn
             close(copy);
         return rc;
     }
-    int rc = 0;
-    size_t n = m->path.n;
+    int rc = visit_rules(m, fd, dir, depth, fn);
     while (rc == 0) {
         errno = 0;
         const struct dirent *e = readdir(d);
@@ -49,19 +78,9 @@ static int walk(struct import *m, int fd, uint64_t dir, unsigned depth, visit_fn
             rc = errno != 0 ? import_failed(m, -errno, strerror(errno)) : 0;
             break;
         }
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        struct visit v = {.dir_fd = fd, .name = e->d_name};
-        if (n > 0)
-            buf_put_u8(&m->path, '/');
-        buf_put_bytes(&m->path, bytes_str(e->d_name));
-        rc = buf_status(&m->path);
-        if (rc == 0 && fstatat(fd, v.name, &v.st, AT_SYMLINK_NOFOLLOW) < 0)
-            rc = import_failed(m, -errno, strerror(errno));
-        if (rc == 0)
-            rc = fn(m, &v, dir, depth);
-        if (rc == 0)
-            m->path.n = n;
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            strcmp(e->d_name, IGNORE_RULES) != 0)
+            rc = visit(m, fd, e->d_name, dir, depth, fn);
     }
     closedir(d);
     return rc;

@@ -52,6 +52,14 @@ static int step(struct check *c)
     return on ? 0 : -ECANCELED;
 }
 
+/* A row of a place that no row of a chunk agrees with. While other threads go on, it may only be the
+ * snapshot that still has it. */
+static int stray(struct check *c, const struct chunk_placed *at)
+{
+    int rc = chunk_lies_at(c->db, at->place, at->id);
+    return rc == 1 ? c->on_bad(c->arg, at->id) : rc;
+}
+
 /* A chunk at its place; one that no row names is reported. */
 static int check_at(struct check *c, struct bytes key, struct bytes value)
 {
@@ -63,7 +71,7 @@ static int check_at(struct check *c, struct bytes key, struct bytes value)
     if (rc < 0 && rc != -EUCLEAN)
         return rc;
     if (rc != 1 || row.place != at.place)
-        return c->on_bad(c->arg, at.id);
+        return stray(c, &at);
     CLEANUP(db_value_fini) struct db_value v = {0};
     rc = chunk_get(c->db, at.id, &v);
     c->good += rc == 0 && at.len == v.v.n && content_check_chunk(c->keys, at.id, v.v) == 0;
@@ -86,19 +94,31 @@ static int check_places(struct check *c)
     return rc != 0 || ended == -EUCLEAN ? rc : ended;
 }
 
-static int check_row(struct check *c, const uint8_t *id)
+/* 1: what @row says of chunk @id holds, 0 or a negative errno. */
+static int is_good(struct check *c, const uint8_t *id, const struct chunk_row *row)
 {
     CLEANUP(db_value_fini) struct db_value v = {0};
-    struct chunk_row row;
     int rc = chunk_get(c->db, id, &v);
-    bool ok = rc == 0 && content_check_chunk(c->keys, id, v.v) == 0;
-    if (rc == 0)
-        rc = chunk_stat(c->db, id, &row);
-    if (rc == 1)
-        rc = chunk_lies_at(c->db, row.place, id);
-    if (rc < 0 && rc != -ENODATA && rc != -EUCLEAN)
-        return rc;
-    return ok && rc == 1 ? 0 : c->on_bad(c->arg, id);
+    if (rc < 0 || content_check_chunk(c->keys, id, v.v) < 0)
+        return rc == -ENODATA || rc == -EUCLEAN ? 0 : rc;
+    return chunk_lies_at(c->db, row->place, id);
+}
+
+/* One that is deleted meanwhile is not bad, one that is replaced is looked at again. */
+static int check_row(struct check *c, const uint8_t *id)
+{
+    struct chunk_row row, now;
+    int rc = chunk_stat(c->db, id, &row);
+    while (rc == 1) {
+        int good = is_good(c, id, &row);
+        if (good != 0)
+            return good < 0 ? good : 0;
+        rc = chunk_stat(c->db, id, &now);
+        if (rc == 1 && now.place == row.place)
+            rc = -EUCLEAN;
+        row = now;
+    }
+    return rc == -EUCLEAN ? c->on_bad(c->arg, id) : rc;
 }
 
 /* Counts the rows; @each: looks at the chunk of each. */

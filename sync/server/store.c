@@ -37,7 +37,12 @@ static rocksdb_options_t *family_options(const struct srv_store *s, int family)
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(t, s->cache);
+    /* In parts, as the cache is: whole ones, of a million chunks, are more than one of its shards
+     * holds, and would be read and verified each time anew. */
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
+    rocksdb_block_based_options_set_index_type(
+        t, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(t, 1);
     rocksdb_block_based_options_set_format_version(t, 5);
     rocksdb_block_based_options_set_checksum(t, 4); /* kXXH3 */
     rocksdb_block_based_options_set_filter_policy(

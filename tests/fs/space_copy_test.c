@@ -223,6 +223,26 @@ static void import_names_what_it_cannot_take(void **state)
     close(from);
 }
 
+/* Else what they keep on this device could be published before they are there. */
+static void import_takes_rules_before_what_they_are_about(void **state)
+{
+    struct space_fixture *f = *state;
+    int from = at(f, "from");
+    char name[16];
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "secret%d", i);
+        put(from, name, "1", 1, 0600);
+        if (i == 30)
+            put(from, ".persistignore", "secret*\n", 8, 0600);
+    }
+    import(f, from);
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "secret%d", i);
+        assert_true(space_ino(f, ".persistignore") < space_ino(f, name));
+    }
+    close(from);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, space_fixture_setup, space_fixture_teardown)
 
 int main(void)
@@ -232,6 +252,7 @@ int main(void)
         T(export_wants_an_empty_directory_and_takes_one_file),
         T(import_again_goes_on_where_it_was),
         T(import_names_what_it_cannot_take),
+        T(import_takes_rules_before_what_they_are_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,47 @@ static void chunk_that_comes_twice_in_a_batch_is_there_once(void **state)
     db_iter_free(it);
 }
 
+/* More of them than are looked at before the first step. */
+static void put_small(void)
+{
+    struct chunk_batch b;
+    uint8_t id[CONTENT_ID_BYTES];
+    assert_int_equal(chunk_batch_init(&b, fixture.db), 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct bytes d = bytes_of(&i, sizeof i);
+        chunk_id(fixture.keys.id, false, d, id);
+        assert_int_equal(chunk_batch_put(&b, id, 0, d), 0);
+    }
+    assert_int_equal(chunk_batch_write(&b), 0);
+    chunk_batch_fini(&b);
+}
+
+/* Once, as another thread could. */
+static bool replace_and_delete(void *arg, uint64_t done_n)
+{
+    bool *done = arg;
+    (void)done_n;
+    if (!*done) {
+        put_all();
+        delete (3);
+    }
+    *done = true;
+    return true;
+}
+
+static void what_is_replaced_while_all_is_checked_is_not_damaged(void **state)
+{
+    (void)state;
+    put_small();
+    put_all();
+    unsigned bad = 0;
+    bool done = false;
+    struct content_progress progress = {replace_and_delete, &done};
+    assert_int_equal(content_check_all(fixture.db, &fixture.keys, count_bad, &bad, &progress), 0);
+    assert_true(done);
+    assert_int_equal(bad, 0);
+}
+
 /* Where no bytes are is -EUCLEAN or a sum that does not fit; what has a row is whole. */
 static void deleted_are_given_back_and_their_neighbours_stay(void **state)
 {
@@ -293,6 +334,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(page_that_was_written_is_not_written_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(chunk_that_comes_twice_in_a_batch_is_there_once, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_replaced_while_all_is_checked_is_not_damaged, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(deleted_are_given_back_and_their_neighbours_stay, setup,
                                         teardown),
