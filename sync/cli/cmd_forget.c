@@ -98,8 +98,10 @@ static int run(const struct args *a)
             status = args_count(a, OPT_YES) > 0 ? VERB_OK : confirm(shown);
         if (status == VERB_OK && home_lock(&s.home, &lock_fd, &err) < 0)
             status = fail_err(&err);
-        if (status == VERB_OK)
+        if (status == VERB_OK) {
+            spaces_sweep(&s.home);
             status = still_there(&s, t.space, shown);
+        }
         if (status == VERB_OK && !is_idle(&s, t.space, shown))
             status = VERB_FAILED;
         if (status == VERB_OK && remote_remove_all(&s, t.space, &err) < 0)

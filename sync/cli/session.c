@@ -36,6 +36,7 @@ int session_lock(struct session *s, int *ret_fd, struct err *err)
     int rc = home_lock(&s->home, ret_fd, err);
     if (rc < 0)
         return rc;
+    spaces_sweep(&s->home);
     spaces_fini(&s->spaces);
     rc = spaces_load(&s->home, &s->spaces, err);
     if (rc < 0)

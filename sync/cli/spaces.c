@@ -185,9 +185,9 @@ static int load_one(const struct home *h, int spaces_fd, const char *id, struct 
     struct space_entry e = {.folder = NULL};
     rc = read_entry(fd, id, &e, &why);
     close(fd);
-    if (rc == 0 && (l->n == SPACES_MAX || append(l, &e) < 0)) {
+    if (rc == 0 && append(l, &e) < 0) {
         free(e.folder);
-        return err_set(err, -ENOMEM, "spaces: too many");
+        return err_set(err, -ENOMEM, "spaces: out of memory");
     }
     return rc < 0 ? err_set(err, rc, "%s/spaces/%s/%s", h->path, id, why.msg) : 0;
 }
@@ -316,6 +316,11 @@ static int make_dir(int spaces_fd, const struct space_entry *e, const struct key
 int spaces_create(const struct home *h, struct space_list *l, const char *folder, const char *name,
                   const struct keyring *k, const struct space_entry **ret, struct err *err)
 {
+    if (l->n >= SPACES_MAX)
+        return err_set(err, -EMFILE,
+                       "this device has %d folders already; 'persist forget' one that it does not "
+                       "need",
+                       SPACES_MAX);
     struct space_entry e = {.fresh = true, .folder = strdup(folder)};
     if (e.folder == NULL)
         return err_set(err, -ENOMEM, "spaces: out of memory");
@@ -435,6 +440,26 @@ int spaces_mark_used(const struct home *h, const struct space_entry *e, struct e
 int spaces_mark_mounted(const struct home *h, const struct space_entry *e, struct err *err)
 {
     return unmark(h, e, "before", err);
+}
+
+void spaces_sweep(const struct home *h)
+{
+    static const char *const half[] = {".new-", ".gone-"};
+    int fd;
+    struct err ignored = {0};
+    if (home_dir(h, "spaces", false, &fd, &ignored) < 0)
+        return;
+    DIR *d = fdopendir(fd);
+    struct dirent *e;
+    if (d == NULL) {
+        close(fd);
+        return;
+    }
+    while ((e = readdir(d)) != NULL)
+        for (size_t i = 0; i < ARRAY_N(half); i++)
+            if (strncmp(e->d_name, half[i], strlen(half[i])) == 0)
+                (void)!statefile_remove_tree(fd, e->d_name, NULL);
+    closedir(d);
 }
 
 int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err)

@@ -53,7 +53,7 @@ void spaces_choose_name(const struct space_list *l, const char *folder,
 
 /**
  * Makes a space (its files only: the database comes when it is opened) and adds it to @l. @k: its
- * keys, which name it. -EEXIST it is here already.
+ * keys, which name it. -EEXIST it is here already; -EMFILE there are SPACES_MAX.
  */
 int spaces_create(const struct home *h, struct space_list *l, const char *folder, const char *name,
                   const struct keyring *k, const struct space_entry **ret,
@@ -82,6 +82,9 @@ int spaces_mark_used(const struct home *h, const struct space_entry *e, struct e
 /** It is mounted: what it took the place of is past. */
 int spaces_mark_mounted(const struct home *h, const struct space_entry *e,
                         struct err *err) MUST_CHECK;
+
+/** Deletes what commands that died have left half made or half deleted. Under home_lock(). */
+void spaces_sweep(const struct home *h);
 
 /** Deletes everything that this device has of the space. */
 int spaces_remove(const struct home *h, const struct space_entry *e, struct err *err) MUST_CHECK;

@@ -240,6 +240,44 @@ static void spaces_live_from_create_to_remove(void **state)
     assert_non_null(strstr(err.msg, "/spaces/"));
 }
 
+static void spaces_that_a_dead_command_left_half_done_are_swept(void **state)
+{
+    struct fixture *f = *state;
+    struct space_list l;
+    struct err err = {0};
+    const struct space_entry *e = NULL;
+    struct keyring one = {.space = {{1}}};
+    spaces_sweep(&f->home); /* there is no such directory yet */
+    assert_int_equal(spaces_load(&f->home, &l, &err), 0);
+    assert_int_equal(spaces_create(&f->home, &l, "/mnt/a", "a", &one, &e, &err), 0);
+    char from[64];
+    snprintf(from, sizeof from, "spaces/%s", e->id);
+    assert_int_equal(renameat(f->home.fd, from, f->home.fd, "spaces/.gone-1"), 0);
+    spaces_fini(&l);
+    assert_int_equal(spaces_load(&f->home, &l, &err), 0);
+    assert_int_equal(spaces_create(&f->home, &l, "/mnt/a", "a", &one, &e, &err), 0);
+    assert_int_equal(mkdirat(f->home.fd, "spaces/.new-2", 0700), 0);
+    assert_int_equal(mkdirat(f->home.fd, "spaces/.anew-3", 0700), 0);
+    spaces_sweep(&f->home);
+    assert_int_equal(faccessat(f->home.fd, "spaces/.gone-1", F_OK, 0), -1);
+    assert_int_equal(faccessat(f->home.fd, "spaces/.new-2", F_OK, 0), -1);
+    assert_int_equal(faccessat(f->home.fd, "spaces/.anew-3", F_OK, 0), 0); /* under way */
+    assert_int_equal(faccessat(f->home.fd, from, F_OK, 0), 0);
+    spaces_fini(&l);
+}
+
+/* One more is refused: it would not be found again. */
+static void spaces_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct space_list full = {.n = SPACES_MAX};
+    struct err err = {0};
+    const struct space_entry *e = NULL;
+    struct keyring one = {.space = {{1}}};
+    assert_int_equal(spaces_create(&f->home, &full, "/mnt/a", "a", &one, &e, &err), -EMFILE);
+    assert_int_equal(faccessat(f->home.fd, "spaces", F_OK, 0), -1);
+}
+
 /* One is made, and another one put in its place; the list from before. */
 static void replace(struct fixture *f, struct space_list *before)
 {
@@ -367,6 +405,9 @@ int main(void)
         cmocka_unit_test(config_parse_lines),
         cmocka_unit_test_setup_teardown(identity_load_makes_once_and_checks, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_live_from_create_to_remove, setup, teardown),
+        cmocka_unit_test_setup_teardown(spaces_that_a_dead_command_left_half_done_are_swept, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(spaces_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_another_one_takes_the_place, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_the_old_one_goes_before_it_got_its_folder, setup,
                                         teardown),
