@@ -57,7 +57,7 @@ static int step(struct check *c)
 static int stray(struct check *c, const struct chunk_placed *at)
 {
     int rc = chunk_lies_at(c->db, at->place, at->id);
-    return rc == 1 ? c->on_bad(c->arg, at->id) : rc;
+    return rc == 1 || rc == -EUCLEAN ? c->on_bad(c->arg, at->id) : rc;
 }
 
 /* A chunk at its place; one that no row names is reported. */
@@ -99,9 +99,11 @@ static int is_good(struct check *c, const uint8_t *id, const struct chunk_row *r
 {
     CLEANUP(db_value_fini) struct db_value v = {0};
     int rc = chunk_get(c->db, id, &v);
-    if (rc < 0 || content_check_chunk(c->keys, id, v.v) < 0)
-        return rc == -ENODATA || rc == -EUCLEAN ? 0 : rc;
-    return chunk_lies_at(c->db, row->place, id);
+    if (rc == 0 && content_check_chunk(c->keys, id, v.v) < 0)
+        return 0;
+    if (rc == 0)
+        rc = chunk_lies_at(c->db, row->place, id);
+    return rc == -ENODATA || rc == -EUCLEAN ? 0 : rc;
 }
 
 /* One that is deleted meanwhile is not bad, one that is replaced is looked at again. */

@@ -1,8 +1,10 @@
 /* Packs: what is where, what is given back, and that a damaged page is noticed. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -150,12 +152,12 @@ static void chunk_that_comes_twice_in_a_batch_is_there_once(void **state)
 }
 
 /* More of them than are looked at before the first step. */
-static void put_small(void)
+static void put_small(uint32_t from)
 {
     struct chunk_batch b;
     uint8_t id[CONTENT_ID_BYTES];
     assert_int_equal(chunk_batch_init(&b, fixture.db), 0);
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = from; i < from + 100; i++) {
         struct bytes d = bytes_of(&i, sizeof i);
         chunk_id(fixture.keys.id, false, d, id);
         assert_int_equal(chunk_batch_put(&b, id, 0, d), 0);
@@ -180,7 +182,7 @@ static bool replace_and_delete(void *arg, uint64_t done_n)
 static void what_is_replaced_while_all_is_checked_is_not_damaged(void **state)
 {
     (void)state;
-    put_small();
+    put_small(0);
     put_all();
     unsigned bad = 0;
     bool done = false;
@@ -188,6 +190,77 @@ static void what_is_replaced_while_all_is_checked_is_not_damaged(void **state)
     assert_int_equal(content_check_all(fixture.db, &fixture.keys, count_bad, &bad, &progress), 0);
     assert_true(done);
     assert_int_equal(bad, 0);
+}
+
+/* Flips a byte of the rows in a table, and back. */
+static void flip_rows(const char *path)
+{
+    struct stat st;
+    uint8_t byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pread(fd, &byte, 1, st.st_size / 4), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, st.st_size / 4), 1);
+    close(fd);
+}
+
+static bool is_readable(struct db *db, enum db_cf cf)
+{
+    struct db_iter *it = db_iter_new_scan(db, cf, bytes_of(NULL, 0), NULL);
+    assert_non_null(it);
+    while (db_iter_next(it))
+        ;
+    bool fine = db_iter_status(it) == 0;
+    db_iter_free(it);
+    return fine;
+}
+
+/* Each table of a database in turn: 1 when it was the one of the places. */
+static int check_with_flipped(const char *dir, const char *table)
+{
+    struct db_config cfg = {0};
+    char path[700];
+    int found = 0;
+    unsigned bad = 0;
+    struct db *db = NULL;
+    snprintf(path, sizeof path, "%s/%s", dir, table);
+    flip_rows(path);
+    if (db_open(dir, &cfg, &db, NULL) == 0) {
+        found = !is_readable(db, DB_CHUNK) && is_readable(db, DB_CHUNKREF);
+        if (found) {
+            assert_int_equal(content_check_all(db, &fixture.keys, count_bad, &bad, NULL), 0);
+            assert_true(bad > 0);
+        }
+        db_close(db);
+    }
+    flip_rows(path);
+    return found;
+}
+
+static void chunks_whose_places_cannot_be_read_are_all_told(void **state)
+{
+    (void)state;
+    struct db_config cfg = {.create = true};
+    struct db *memory = fixture.db;
+    char dir[400];
+    int found = 0;
+    assert_true(scratch_dir(dir, sizeof dir, "places"));
+    assert_int_equal(db_open(dir, &cfg, &fixture.db, NULL), 0);
+    for (uint32_t i = 0; i < 20; i++)
+        put_small(100 * i);
+    assert_int_equal(db_flush(fixture.db), 0);
+    db_close(fixture.db);
+    fixture.db = memory;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        if (strstr(e->d_name, ".sst") != NULL)
+            found += check_with_flipped(dir, e->d_name);
+    closedir(d);
+    assert_true(found > 0);
+    crash_remove_dir(dir);
 }
 
 /* Where no bytes are is -EUCLEAN or a sum that does not fit; what has a row is whole. */
@@ -336,6 +409,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(chunk_that_comes_twice_in_a_batch_is_there_once, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_replaced_while_all_is_checked_is_not_damaged, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(chunks_whose_places_cannot_be_read_are_all_told, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(deleted_are_given_back_and_their_neighbours_stay, setup,
                                         teardown),
