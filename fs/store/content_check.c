@@ -52,8 +52,8 @@ static int step(struct check *c)
     return on ? 0 : -ECANCELED;
 }
 
-/* A row of a place that no row of a chunk agrees with. While other threads go on, it may only be the
- * snapshot that still has it. */
+/* A row of a place that no row of a chunk agrees with. While other threads go on, it may only be
+ * the snapshot that still has it. */
 static int stray(struct check *c, const struct chunk_placed *at)
 {
     int rc = chunk_lies_at(c->db, at->place, at->id);
