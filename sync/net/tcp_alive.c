@@ -1,17 +1,20 @@
 #include "sync/net/tcp_alive.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum {
     IDLE_S = 2, /* without a byte, then the kernel asks */
     INTERVAL_S = 1,
     PROBES = 2,
-    LOOK_MS = 1000 /* after the first byte: some retransmissions, also on a slow line */
+    LOOK_MS = 1000, /* after the first byte: some retransmissions, also on a slow line */
+    FULL_PROBES = 3 /* to a peer that had no room: so many without an answer */
 };
 
 _Static_assert(1000 * (IDLE_S + PROBES * INTERVAL_S) == TCP_ALIVE_MS, "either way");
@@ -24,18 +27,24 @@ struct tcp_alive {
     void *arg;
 };
 
+/* While something is under way, or waits for the peer to have room, the kernel does not ask of
+ * itself; to one without room it sends probes, which a computer that is there answers. */
 static void look(void *arg)
 {
     struct tcp_alive *a = arg;
     struct tcp_info info;
     socklen_t n = sizeof info;
-    a->looking = getsockopt(a->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_unacked > 0;
+    int waiting = 0;
+    a->looking = getsockopt(a->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+                 ioctl(a->fd, SIOCOUTQ, &waiting) == 0 && waiting > 0;
     if (!a->looking)
         return;
     if (info.tcpi_last_ack_recv < TCP_ALIVE_MS)
         net_timer_set(a->timer, TCP_ALIVE_MS - info.tcpi_last_ack_recv);
-    else
+    else if (info.tcpi_unacked > 0 || info.tcpi_probes >= FULL_PROBES)
         a->gone(a->arg);
+    else
+        net_timer_set(a->timer, LOOK_MS);
 }
 
 /* A socket that cannot be asked for it is no TCP, and is looked after by pings alone. */

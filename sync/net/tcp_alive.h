@@ -5,7 +5,8 @@
  *
  * While nothing is under way the kernel asks (keepalive: RFC 9293, section 3.8.4), which costs no
  * process anything; while something is, how long nothing was acknowledged is looked at. A peer that
- * acknowledges and reads nothing lives. Thread: the loop's.
+ * acknowledges and reads nothing lives; when it is gone, that shows by what it was asked since,
+ * which is seldom after a long while. Thread: the loop's.
  */
 #ifndef SYNC_NET_TCP_ALIVE_H
 #define SYNC_NET_TCP_ALIVE_H

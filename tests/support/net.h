@@ -73,6 +73,10 @@ void net_thread(struct net *n);
 /** A blocking socket connected to the server. Thread: any. */
 int net_raw(struct net *n);
 
+/** Nothing comes any more to any socket of this process that is connected by TCP, as when the cable
+ * is out. */
+void net_pull_out(void);
+
 /** Authorises "good"; "forbidden" 403, "often" 429, "later" 503, others 401. */
 unsigned net_authorise(const struct ws_request *request, void *user, void **ret_user);
 

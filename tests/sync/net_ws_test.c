@@ -195,6 +195,21 @@ static void a_reader_that_pauses_long_is_not_taken_for_gone(void **state)
     net_until_messages(&net, &end, FLOOD);
 }
 
+/* Then the kernel asks only whether there is room again, and ever more seldom. */
+static void a_reader_that_had_no_room_is_noticed_when_it_is_gone(void **state)
+{
+    (void)state;
+    struct net_end *far = net_open(&net, &end);
+    ws_pause(far->ws);
+    flood(&end);
+    net_run_ms(&net, 500);
+    uint64_t since = net_now_ms();
+    net_pull_out();
+    net_until_closed(&net, &end);
+    assert_true(net_now_ms() - since < 25000); /* pings take 30 s and more */
+    assert_string_equal(end.end.reason, "the other side does not answer");
+}
+
 static void many_small_messages_are_bounded_too(void **state)
 {
     (void)state;
@@ -429,6 +444,7 @@ int main(void)
         CASE(before_it_is_open_nothing_is_sent),
         CASE(a_reader_that_pauses_stops_the_sender_and_costs_no_memory),
         CASE(a_reader_that_pauses_long_is_not_taken_for_gone),
+        CASE(a_reader_that_had_no_room_is_noticed_when_it_is_gone),
         CASE(many_small_messages_are_bounded_too),
         CASE(a_pause_in_a_message_holds_the_next_one_back),
         CASE(closes_carry_code_and_reason_both_ways),
