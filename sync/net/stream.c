@@ -242,6 +242,15 @@ ssize_t stream_read(struct stream *s, void *to, size_t n)
     return rc;
 }
 
+int stream_error(const struct stream *s)
+{
+    int error = 0;
+    socklen_t n = sizeof error;
+    if (s->gone)
+        return -ETIMEDOUT;
+    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error != 0 ? -error : -EPIPE;
+}
+
 bool stream_has_read(const struct stream *s)
 {
     return s->ssl != NULL && SSL_has_pending(s->ssl) == 1;

@@ -52,6 +52,10 @@ void stream_want(struct stream *s, bool read, bool write);
 /** Bytes read; 0: none are there; -EPIPE: the server has ended, or another negative errno. */
 ssize_t stream_read(struct stream *s, void *to, size_t n) MUST_CHECK;
 
+/** Why its function was called with EPOLLHUP or EPOLLERR, when nothing is read: -EPIPE or another
+ * negative errno. */
+int stream_error(const struct stream *s);
+
 /** Bytes that were read from the socket already, and which its function is not called for. */
 bool stream_has_read(const struct stream *s);
 

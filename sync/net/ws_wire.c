@@ -279,7 +279,7 @@ static void on_ready(uint32_t events, void *arg)
     struct ws_wire *r = arg;
     int rc = r->stage == CONNECTING ? go_on_connecting(r) : 0;
     if (r->paused && (events & (EPOLLHUP | EPOLLERR)) != 0)
-        rc = -EPIPE;
+        rc = stream_error(r->stream);
     if (rc == 0 && r->stage != CONNECTING && is_reading(r))
         rc = read_some(r);
     if (rc == 0 && r->stage != CONNECTING)

@@ -464,6 +464,27 @@ static void a_wire_may_be_freed_in_each_callback(void **state)
     }
 }
 
+/* One that rests, one that is sent to, and one that is not read from. */
+static void whoever_is_gone_did_not_close(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PAIRS_KINDS; i += 2) {
+        pairs_listen(pairs_kinds[i]);
+        for (unsigned j = 0; j < 3; j++)
+            pairs_until_open(pairs_dial(wire_listener_address(pairs.listener)));
+        wire_pause(pairs.ends[4].w);
+        net_run_ms(&pairs.net, 500);
+        net_pull_out();
+        pairs.ends[2].goal = BIG;
+        pairs_pump(&pairs.ends[2]);
+        pairs_until_all_closed();
+        for (unsigned j = 0; j < 6; j++)
+            assert_null(strstr(pairs.ends[j].why, "closed"));
+        wire_listener_free(TAKE_PTR(pairs.listener));
+        pairs_free_ends();
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, pairs_setup, pairs_teardown)
@@ -476,6 +497,7 @@ int main(void)
         TEST(a_close_waits_for_no_one_forever),
         TEST(a_slow_reader_is_waited_for),
         TEST(a_queue_is_bounded),
+        TEST(whoever_is_gone_did_not_close),
         TEST(names_are_looked_up),
         TEST(a_name_has_the_family_that_was_asked_for),
         TEST(what_is_not_there_is_told),

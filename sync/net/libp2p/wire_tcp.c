@@ -175,7 +175,7 @@ static void on_ready(uint32_t events, void *arg)
     if (t->stage == TCP_CONNECTING)
         go_on_connecting(w);
     else if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !is_reading(w))
-        rc = -EPIPE;
+        rc = stream_error(t->stream);
     if (rc == 0)
         rc = read_some(w);
     if (rc == 0 && !w->freed && (t->stage == TCP_OPEN || t->stage == TCP_CLOSING))
