@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 
 enum {
-    IDLE_S = 2, /* without a byte, then the kernel asks */
+    IDLE_S = 1, /* without a byte, then the kernel asks */
     INTERVAL_S = 1,
-    PROBES = 2,
+    PROBES = 3,     /* of which a short outage, or a line that loses some, does not swallow all */
     LOOK_MS = 1000, /* after the first byte: some retransmissions, also on a slow line */
     FULL_PROBES = 3 /* to a peer that had no room: so many without an answer */
 };

@@ -261,22 +261,34 @@ int net_raw(struct net *n)
     return fd;
 }
 
-static void hear_nothing(int fd)
+static void hear(int fd, bool on)
 {
     static struct sock_filter drop[] = {{.code = BPF_RET | BPF_K, .k = 0}};
     static const struct sock_fprog all = {.len = 1, .filter = drop};
     struct sockaddr_storage far;
     socklen_t n = sizeof far;
     if (getpeername(fd, (struct sockaddr *)&far, &n) == 0 && far.ss_family != AF_UNIX)
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all), 0);
+        assert_int_equal(
+            setsockopt(fd, SOL_SOCKET, on ? SO_DETACH_FILTER : SO_ATTACH_FILTER, &all, sizeof all),
+            0);
 }
 
-void net_pull_out(void)
+static void hear_all(bool on)
 {
     DIR *d = opendir("/proc/self/fd");
     assert_non_null(d);
     for (struct dirent *e; (e = readdir(d)) != NULL;)
         if (e->d_name[0] != '.')
-            hear_nothing(atoi(e->d_name));
+            hear(atoi(e->d_name), on);
     closedir(d);
+}
+
+void net_pull_out(void)
+{
+    hear_all(false);
+}
+
+void net_plug_in(void)
+{
+    hear_all(true);
 }

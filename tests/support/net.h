@@ -76,6 +76,8 @@ int net_raw(struct net *n);
 /** Nothing comes any more to any socket of this process that is connected by TCP, as when the cable
  * is out. */
 void net_pull_out(void);
+/** Then it does again. */
+void net_plug_in(void);
 
 /** Authorises "good"; "forbidden" 403, "often" 429, "later" 503, others 401. */
 unsigned net_authorise(const struct ws_request *request, void *user, void **ret_user);

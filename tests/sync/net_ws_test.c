@@ -210,6 +210,21 @@ static void a_reader_that_had_no_room_is_noticed_when_it_is_gone(void **state)
     assert_string_equal(end.end.reason, "the other side does not answer");
 }
 
+/* A radio that looks for another station, at any moment of a connection that rests. */
+static void an_outage_of_a_second_is_no_end(void **state)
+{
+    (void)state;
+    struct net_end *far = net_open(&net, &end);
+    for (unsigned i = 0; i < 5; i++) {
+        net_run_ms(&net, 2500 + 400 * i);
+        net_pull_out();
+        net_run_ms(&net, 1600);
+        net_plug_in();
+        net_run_ms(&net, 500);
+        assert_int_equal(end.closed + far->closed, 0);
+    }
+}
+
 static void many_small_messages_are_bounded_too(void **state)
 {
     (void)state;
@@ -445,6 +460,7 @@ int main(void)
         CASE(a_reader_that_pauses_stops_the_sender_and_costs_no_memory),
         CASE(a_reader_that_pauses_long_is_not_taken_for_gone),
         CASE(a_reader_that_had_no_room_is_noticed_when_it_is_gone),
+        CASE(an_outage_of_a_second_is_no_end),
         CASE(many_small_messages_are_bounded_too),
         CASE(a_pause_in_a_message_holds_the_next_one_back),
         CASE(closes_carry_code_and_reason_both_ways),
