@@ -146,11 +146,13 @@ int statefile_remove_tree(int dir_fd, const char *name, struct err *err)
     if (errno != EISDIR && errno != EPERM)
         return err_set(err, -errno, "%s: cannot be removed: %s", name, strerror(errno));
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return 0; /* another one removes it, too */
     if (fd < 0)
         return err_set(err, -errno, "%s: cannot be removed: %s", name, strerror(errno));
     int rc = remove_entries(fd, err);
     close(fd);
-    if (rc == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+    if (rc == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
         rc = err_set(err, -errno, "%s: cannot be removed: %s", name, strerror(errno));
     return rc;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,6 +267,35 @@ static void spaces_that_a_dead_command_left_half_done_are_swept(void **state)
     spaces_fini(&l);
 }
 
+/* Who makes a space in vain removes it without the lock. */
+static void spaces_may_be_swept_while_one_is_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    const struct space_entry *e = NULL;
+    struct keyring one = {.space = {{1}}};
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    int lock_fd, rc = 0;
+    while (pid == 0 && home_lock(&f->home, &lock_fd, &err) == 0) {
+        spaces_sweep(&f->home);
+        close(lock_fd);
+    }
+    for (int i = 0; i < 300 && rc == 0; i++) {
+        struct space_list l = {0};
+        assert_int_equal(home_lock(&f->home, &lock_fd, &err), 0);
+        rc = spaces_create(&f->home, &l, "/mnt/a", "a", &one, &e, &err);
+        close(lock_fd);
+        if (rc == 0)
+            rc = spaces_remove(&f->home, e, &err);
+        spaces_fini(&l);
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_string_equal(err.msg, "");
+    assert_int_equal(rc, 0);
+}
+
 /* One more is refused: it would not be found again. */
 static void spaces_are_bounded(void **state)
 {
@@ -407,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(spaces_live_from_create_to_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_that_a_dead_command_left_half_done_are_swept, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(spaces_may_be_swept_while_one_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_another_one_takes_the_place, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_the_old_one_goes_before_it_got_its_folder, setup,
