@@ -30,7 +30,8 @@ struct visit {
 
 typedef int (*visit_fn)(struct import *m, const struct visit *v, uint64_t dir, unsigned depth);
 
-/* Calls @fn for the entry @name of @fd; m->path is at it meanwhile, and stays there after an error. */
+/* Calls @fn for the entry @name of @fd; m->path is at it meanwhile, and stays there after an error.
+ */
 static int visit(struct import *m, int fd, const char *name, uint64_t dir, unsigned depth,
                  visit_fn fn)
 {

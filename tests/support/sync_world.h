@@ -14,9 +14,9 @@
 enum { WORLD_DEVICES_MAX = 4, WORLD_EVEN_MS = E2E_LONG_MS };
 
 struct sync_world {
-    struct e2e *f;      /* the test's own fixture, in which nothing is mounted */
-    struct e2e *server; /* its commands know the server's data as $DATA */
-    pid_t server_pid;   /* 0: it does not run */
+    struct e2e *f;       /* the test's own fixture, in which nothing is mounted */
+    struct e2e *server;  /* its commands know the server's data as $DATA */
+    pid_t server_pid;    /* 0: it does not run */
     const char *address; /* where it listens */
     unsigned port;
     char url[48];
