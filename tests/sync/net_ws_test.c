@@ -215,16 +215,20 @@ static void an_outage_of_a_second_is_no_end(void **state)
 {
     (void)state;
     struct net_end *far = net_open(&net, &end);
-    for (unsigned i = 0; i < 5; i++) {
-        net_run_ms(&net, 2500 + 400 * i);
+    for (unsigned done = 0; done < 5;) {
+        net_run_ms(&net, 2500 + 400 * done);
         net_pull_out();
         uint64_t since = net_now_ms();
         net_run_ms(&net, 1600);
         net_plug_in();
-        if (net_now_ms() - since > 1900)
-            skip(); /* this machine had no time: that was longer */
+        bool longer = net_now_ms() - since > 1900; /* this machine had no time: another one */
         net_run_ms(&net, 500);
+        if (longer && end.closed + far->closed > 0) {
+            end = (struct net_end){0};
+            far = net_open(&net, &end);
+        }
         assert_int_equal(end.closed + far->closed, 0);
+        done += !longer;
     }
 }
 
