@@ -228,7 +228,7 @@ static void import_takes_rules_before_what_they_are_about(void **state)
 {
     struct space_fixture *f = *state;
     int from = at(f, "from");
-    char name[16];
+    char name[24];
     for (int i = 0; i < 60; i++) {
         snprintf(name, sizeof name, "secret%d", i);
         put(from, name, "1", 1, 0600);
