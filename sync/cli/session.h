@@ -30,8 +30,9 @@ int session_open(struct session *s, bool create, struct err *err) MUST_CHECK;
 void session_fini(struct session *s);
 
 /**
- * Takes the lock of the state directory (home_lock(); closing @ret_fd gives it back), and reads
- * anew which spaces there are: nobody else makes or moves one meanwhile.
+ * Takes the lock of the state directory (home_lock(); closing @ret_fd gives it back), sweeps what
+ * dead commands left of spaces, and reads anew which there are: nobody else makes or moves one
+ * meanwhile.
  */
 int session_lock(struct session *s, int *ret_fd, struct err *err) MUST_CHECK;
 
